@@ -1,0 +1,93 @@
+"""References in texts: `${agent.…}`, `${labels.…}`, `${parameters.…}` and `${secret.…}`, and no others.
+
+Logic-less by design. Any other `${…}` is plain text, since shells and nginx use it. `$${labels.x}` is the
+literal `${labels.x}`. What is inserted is never read again: a value that looks like a reference stays text.
+The compiler fills in labels and parameters; the same functions on a host fill in the agent.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from agent.protocol.errors import MalformedError
+
+NAMESPACES = ("agent", "labels", "parameters", "secret")
+AGENT_FIELDS = ("name", "tenant", "pool", "id")
+"""What `${agent.…}` knows: for a listed agent `id` is its name and `pool` is empty."""
+
+REFERENCE = re.compile(r"(?P<escape>\$?)\$\{(?P<space>agent|labels|parameters|secret)\.(?P<name>[A-Za-z0-9_./-]{1,253})\}")
+NEAR_MISS = re.compile(
+    r"(?<!\$)\$\{\s*(?P<space>agents?|labels?|parameters?|params?|secrets?)\s*\.\s*(?P<name>[A-Za-z0-9_./-]{1,253})\s*\}",
+    re.IGNORECASE,
+)
+"""What looks like a reference and is none: another number, case or white space in it."""
+
+
+def references(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield (namespace, name, offset in characters) of each reference in `text`; literals are passed over."""
+    for match in REFERENCE.finditer(text):
+        if not match["escape"]:
+            yield match["space"], match["name"], match.start()
+
+
+def near_misses(text: str) -> Iterator[tuple[str, int]]:
+    """Yield (what stands there, offset in characters) of each text that was probably meant as a reference."""
+    for match in NEAR_MISS.finditer(text):
+        if not REFERENCE.fullmatch(match[0]):
+            yield match[0], match.start()
+
+
+def _escaped(value: str) -> str:
+    return REFERENCE.sub(lambda match: match[0] if match["escape"] else "$" + match[0], value)
+
+
+def _substituted(text: str, fill: Callable[[str, str], str | None]) -> str:
+    def one(match: re.Match[str]) -> str:
+        if match["escape"]:
+            return match[0]
+        value = fill(match["space"], match["name"])
+        return match[0] if value is None else _escaped(value)
+
+    return REFERENCE.sub(one, text)
+
+
+def resolve(text: str, *, labels: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+    """Return `text` with labels and parameters filled in; literals and the agent's own references stay.
+
+    Raises:
+        KeyError: a label or parameter without a value; its argument is `labels.x` or `parameters.x`.
+    """
+
+    def fill(space: str, name: str) -> str | None:
+        if space not in ("labels", "parameters"):
+            return None
+        values = labels if space == "labels" else parameters
+        if name not in values:
+            raise KeyError(f"{space}.{name}")
+        return values[name]
+
+    return _substituted(text, fill)
+
+
+def agent_fields(tenant: str, agent: str) -> dict[str, str]:
+    """Return what `${agent.…}` stands for on an agent (`web-01`) or a pool's agent (`runners/7f3a`)."""
+    pool, slash, member = agent.partition("/")
+    return {"name": agent, "tenant": tenant, "pool": pool if slash else "", "id": member if slash else agent}
+
+
+def finish(text: str, *, tenant: str, agent: str) -> str:
+    """Return `text` as it lands on a host: the agent filled in, `$${…}` turned into the literal `${…}`.
+
+    Raises:
+        MalformedError: a reference that an agent can't fill in.
+    """
+    fields = agent_fields(tenant, agent)
+
+    def one(match: re.Match[str]) -> str:
+        if match["escape"]:
+            return match[0][1:]
+        if match["space"] == "agent" and match["name"] in fields:
+            return fields[match["name"]]
+        message = f"{match[0]} can't be filled in on a host"
+        raise MalformedError(message)
+
+    return REFERENCE.sub(one, text)

@@ -1,0 +1,71 @@
+"""The `ordain` command: data on stdout, messages on stderr, exit codes that mean something.
+
+0 done or accepted, 1 refused, 2 wrong usage or input, 3 could not be done or judged. One module per group
+of commands, imported only when its command is asked for.
+"""
+
+import importlib
+import sys
+
+import click
+
+from agent.protocol.errors import OrdainError
+
+COMMANDS = {
+    "accept-history": "reconciler.cli.history:accept_history",
+    "audit": "reconciler.cli.audit:audit",
+    "check": "reconciler.cli.check:check",
+    "init": "reconciler.cli.init:init",
+    "keys": "reconciler.cli.keys:keys",
+    "policy": "reconciler.cli.policy:policy",
+    "reconcile": "reconciler.cli.run:reconcile",
+    "schema": "reconciler.cli.schema:schema",
+    "serve": "reconciler.cli.run:serve",
+    "status": "reconciler.cli.status:status",
+    "up": "reconciler.cli.run:up",
+}
+"""Command → `module:attribute`; help texts come from the modules."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ordain", prog_name="ordain")
+def cli() -> None:
+    """GitOps policy-as-code for agent fleets.
+
+    \b
+    Example:
+      ordain init my-fleets        make a fleet repository that passes
+      ordain check my-fleets       judge it, without any server
+      ordain up --repo my-fleets   run everything on this machine
+    """
+
+
+def main() -> None:
+    """Run the command line; errors of ordain's own families end it with a message and their exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except OrdainError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

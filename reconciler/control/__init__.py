@@ -1,0 +1,1 @@
+"""The zone that faces the network; it holds online keys only and never reads git."""

@@ -1,0 +1,89 @@
+"""What is wrong (or merely noted) with a manifest, before and after its line is known.
+
+Stages return findings, which name a document and a JSON pointer. Lines are looked up only for those
+findings that are shown, since positions cost twenty times what values do.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Action = Literal["deny", "warn", "audit", "error"]
+Pointer = tuple[str | int, ...]
+"""Keys and list indexes from the root of a document: ("spec", "files", 0, "mode")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectName:
+    """Which manifest: `tenant` is empty for those that belong to none (Repository, library)."""
+
+    kind: str
+    tenant: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tenant + '/' if self.tenant else ''}{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where: a file of the fleet repository, a document in it (from 0) and a pointer into that.
+
+    `at_key` puts the caret on the key instead of its value (unknown and misspelt fields).
+    `offset` is a character offset into the text at the pointer, for references in file contents.
+    `line` and `column` (from 1) are filled in only where a parser knows them and no pointer exists.
+    """
+
+    file: str
+    document: int = 0
+    pointer: Pointer = ()
+    at_key: bool = False
+    offset: int | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that one rule says about one object, at one place.
+
+    `rule` is `schema/<kind>`, `manifest/<what>` or a policy rule's id. `also` are the other places
+    that it names, so that a finding across documents can be pinned on the files that changed.
+    `fleets` (`tenant/name`) are those that can't be compiled or released because of it.
+    """
+
+    action: Action
+    rule: str
+    code: str
+    message: str
+    place: Place
+    remedy: str = ""
+    object: ObjectName | None = None
+    also: tuple[Place, ...] = ()
+    fleets: frozenset[str] = field(default_factory=frozenset)
+    scope: Literal["file", "across", "object", "release", "change"] = "file"
+    value: str = ""
+    """Canonical JSON of the value at the place, shortened by its digest where long: what makes a verdict standing."""
+
+    @property
+    def files(self) -> frozenset[str]:
+        """All files that it names."""
+        return frozenset({self.place.file, *(place.file for place in self.also)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A finding as it is shown and recorded: with line and column, from 1; 0 where there are none."""
+
+    action: Action
+    rule: str
+    code: str
+    message: str
+    remedy: str
+    file: str
+    line: int
+    column: int
+    pointer: str
+    object: ObjectName | None
+    standing: bool = False
+    source_line: str = ""
+    """The text of that line, for people; not part of records."""

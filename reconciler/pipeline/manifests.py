@@ -1,0 +1,1 @@
+"""Fleet repository files, read into documents; see `tree` for where the bytes come from."""

@@ -1,0 +1,1 @@
+"""What both zones use: the store, keys and TUF metadata."""
