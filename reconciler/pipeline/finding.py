@@ -60,6 +60,8 @@ class Finding:
     object: ObjectName | None = None
     also: tuple[Place, ...] = ()
     fleets: frozenset[str] = field(default_factory=frozenset)
+    missing: tuple[ObjectName, ...] = ()
+    """Objects that it says do not exist: where a commit removed one, the removal belongs to the finding."""
     scope: Literal["file", "across", "object", "release", "change"] = "file"
     value: str = ""
     """Canonical JSON of the value at the place, shortened by its digest where long: what makes a verdict standing."""

@@ -1,0 +1,159 @@
+"""What is looked up by name, by label, by selector, by component and by source, for one tenant or the library.
+
+Values are never changed: a commit that touches three files makes a new index that shares all else with the old,
+so that accepting one host costs the same in a fleet of ten and of ten thousand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.manifests import Document
+
+K = TypeVar("K")
+Pair = tuple[str, str]
+"""A label's key and value."""
+Claim = tuple[str, str]
+"""What may exist once in a tenant: (space, name); agents and pools share the space `member`."""
+
+MEMBER, COMPONENT, FLEET, TENANT = "member", "component", "fleet", "tenant"
+SPACES = {"Agent": MEMBER, "AgentPool": MEMBER, "Component": COMPONENT, "Fleet": FLEET, "Tenant": TENANT}
+
+
+def space_of(kind: str) -> str:
+    """Return the name space of a kind; other kinds have one each, by their own name in lower case."""
+    return SPACES.get(kind, kind.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One tenant's documents, or the library's. Where several documents claim one name, the first by path counts."""
+
+    files: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)
+    """Documents by file."""
+    claims: Mapping[str, Mapping[str, tuple[Document, ...]]] = field(default_factory=dict)
+    """Documents by space and name, in order of path; more than one is a duplicate."""
+    labelled: Mapping[Pair, Set[str]] = field(default_factory=dict)
+    """Names of members that carry a label."""
+    selecting: Mapping[Pair | None, Set[str]] = field(default_factory=dict)
+    """Names of fleets by one label of their selector; under None those that select everybody."""
+    users: Mapping[str, Set[Claim]] = field(default_factory=dict)
+    """Components and fleets that name a component, by the name as they write it (`base`, `library/base`)."""
+    sources: Mapping[str, Set[str]] = field(default_factory=dict)
+    """Names of components that take a file's content from a source, by its path in the tree."""
+
+    def of(self, space: str) -> Mapping[str, tuple[Document, ...]]:
+        """Return the documents of one space by name."""
+        return self.claims.get(space, {})
+
+    def get(self, space: str, name: str) -> Document | None:
+        """Return the document that has a name, None if none."""
+        found = self.of(space).get(name)
+        return found[0] if found else None
+
+    def documents(self, space: str) -> Iterator[Document]:
+        """Yield the documents of one space, each name once."""
+        return (found[0] for found in self.of(space).values())
+
+    def replace(self, changes: Mapping[str, Iterable[Document]]) -> "Index":
+        """Return the index with the documents of some files replaced; no documents: the file is gone."""
+        draft = _Draft(self)
+        for path, documents in changes.items():
+            draft.put(path, tuple(document for document in documents if document.name is not None))
+        return draft.done()
+
+
+class _Sets(Generic[K]):
+    """Sets by key, each copied when it is first changed."""
+
+    def __init__(self, sets: "Mapping[K, Set]") -> None:  # type: ignore[type-arg]
+        self._sets = dict(sets)
+        self._own: set[K] = set()
+
+    def of(self, key: K) -> "set":  # type: ignore[type-arg]
+        if key not in self._own:
+            self._sets[key] = set(self._sets.get(key, ()))
+            self._own.add(key)
+        return self._sets[key]  # type: ignore[return-value]
+
+    def done(self) -> "dict[K, Set]":  # type: ignore[type-arg]
+        for key in self._own:
+            if not self._sets[key]:
+                del self._sets[key]
+        return self._sets
+
+
+class _Draft:
+    """An index while it is changed: only the first document of each claim is entered into the other tables."""
+
+    def __init__(self, index: Index) -> None:
+        self._before = index
+        self._files = dict(index.files)
+        self._claims = {space: names for space, names in index.claims.items()}
+        self._own_spaces: set[str] = set()
+        self._dirty: set[Claim] = set()
+        self._tables = {name: _Sets(getattr(index, name)) for name in ("labelled", "selecting", "users", "sources")}
+
+    def _space(self, space: str) -> dict[str, tuple[Document, ...]]:
+        if space not in self._own_spaces:
+            self._claims[space] = dict(self._claims.get(space, {}))
+            self._own_spaces.add(space)
+        return self._claims[space]  # type: ignore[return-value]
+
+    def put(self, path: str, documents: tuple[Document, ...]) -> None:
+        for document in self._files.pop(path, ()):
+            self._dirty.add(claim_of(document))
+            space, name = claim_of(document)
+            names = self._space(space)
+            names[name] = tuple(other for other in names[name] if other is not document)
+        for document in documents:
+            self._dirty.add(claim_of(document))
+            space, name = claim_of(document)
+            names = self._space(space)
+            names[name] = tuple(sorted((*names.get(name, ()), document), key=lambda one: (one.path, one.index)))
+        if documents:
+            self._files[path] = documents
+
+    def done(self) -> Index:
+        for space, name in self._dirty:
+            before, after = self._before.get(space, name), self._space(space)[name]
+            if before is not (after[0] if after else None):
+                self._enter(before, discard=True)
+                self._enter(after[0] if after else None, discard=False)
+            if not after:
+                del self._space(space)[name]
+        tables = {name: table.done() for name, table in self._tables.items()}
+        return Index(files=self._files, claims=self._claims, **tables)
+
+    def _enter(self, document: Document | None, *, discard: bool) -> None:
+        if document is None:
+            return
+        for table, key, value in entries(document):
+            found = self._tables[table].of(key)
+            if discard:
+                found.discard(value)
+            else:
+                found.add(value)
+
+
+def claim_of(document: Document) -> Claim:
+    """Return the space and name that a document claims."""
+    return space_of(document.kind), document.name.name if document.name is not None else ""
+
+
+def entries(document: Document) -> Iterator[tuple[str, object, object]]:
+    """Yield (table, key, value) of each entry that a document has in the tables of an index."""
+    space, name = claim_of(document)
+    if space == MEMBER:
+        for pair in manifest.labels(document).items():
+            yield "labelled", pair, name
+    if space == FLEET:
+        yield "selecting", min(manifest.selector(document).items(), default=None), name
+        for use in manifest.uses(document):
+            yield "users", use.ref, (FLEET, name)
+    if space == COMPONENT:
+        for use in manifest.uses(document):
+            yield "users", use.ref, (COMPONENT, name)
+        for path in manifest.sources(document):
+            yield "sources", path, name
