@@ -1,0 +1,38 @@
+"""Where the fleet repository comes from: a bare mirror, its commits, its trees, and news of it.
+
+Everything behind this door reads git objects as bytes. No hook, filter, attribute, submodule or
+alternate of a repository is ever followed, and no file is checked out. What a repository holds is
+hostile until later stages have judged it, so listings are bounded in number and depth.
+"""
+
+from reconciler.pipeline.source.commits import CommitInfo, commits_between, descends, judge_steps
+from reconciler.pipeline.source.history import HistoryException, clear_exception, read_exception, write_exception
+from reconciler.pipeline.source.location import Credentials, Location, locate
+from reconciler.pipeline.source.mirror import Mirror, SourceLimits, mirror_path, open_repository, resolve
+from reconciler.pipeline.source.trees import CommitTree, PatchedTree, diff_trees, write_tree
+from reconciler.pipeline.source.watch import Watcher, next_poll
+
+__all__ = [
+    "CommitInfo",
+    "CommitTree",
+    "Credentials",
+    "HistoryException",
+    "Location",
+    "Mirror",
+    "PatchedTree",
+    "SourceLimits",
+    "Watcher",
+    "clear_exception",
+    "commits_between",
+    "descends",
+    "diff_trees",
+    "judge_steps",
+    "locate",
+    "mirror_path",
+    "next_poll",
+    "open_repository",
+    "read_exception",
+    "resolve",
+    "write_exception",
+    "write_tree",
+]

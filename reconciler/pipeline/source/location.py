@@ -1,0 +1,105 @@
+"""Which repository, and with whose token: checked before any byte is sent.
+
+A URL never holds a secret: it ends up in logs, notes and process lists. Tokens are named by reference
+(an environment variable or a file), read at each use so that they can be rotated, and sent only to the
+host of the URL that they were given for.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from agent.protocol.errors import InputError, RetryError
+
+TOKEN_LIMIT = 16_384
+"""Bytes of a token file: a larger one is the wrong file."""
+_SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A repository: on this machine (`path`), or over https (`path` is None). `url` is what git is given."""
+
+    url: str
+    path: Path | None = None
+    host: str = ""
+
+    def __str__(self) -> str:
+        return str(self.path or self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A token by reference: exactly one of `env` (a variable's name) and `file`.
+
+    `username` goes with it; forges that take tokens accept any name.
+    """
+
+    env: str | None = None
+    file: Path | None = None
+    username: str = "git"
+
+    @classmethod
+    def parse(cls, reference: str) -> "Credentials":
+        """Read `env:NAME` or `file:PATH`; raise `InputError` for anything else (without showing it)."""
+        kind, _, rest = reference.partition(":")
+        if kind == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
+            return cls(env=rest)
+        if kind == "file" and rest:
+            return cls(file=Path(rest))
+        message = "credentials are named by reference: env:NAME (an environment variable) or file:PATH, never given as such"
+        raise InputError(message)
+
+    def token(self) -> str:
+        """Return the token as it is now.
+
+        Raises:
+            RetryError: the variable or the file isn't there, is empty, or is too large to be a token.
+        """
+        if self.env is not None:
+            text, where = os.environ.get(self.env, ""), f"environment variable {self.env}"
+        else:
+            text, where = _read_token(self.file or Path()), f"file {self.file}"
+        if not text.strip():
+            message = f"no token for the fleet repository: {where} is empty or not there; put the token there"
+            raise RetryError(message)
+        return text.strip()
+
+
+def _read_token(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(TOKEN_LIMIT + 1)
+        return data.decode() if len(data) <= TOKEN_LIMIT else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def locate(repository: str) -> Location:
+    """Read a path, a `file://` URL or an `https://` URL.
+
+    Raises:
+        InputError: another scheme, or a user name or password in the URL; the message shows neither.
+    """
+    if _SCP_LIKE.fullmatch(repository) and not Path(repository).exists():
+        message = "fleet repository over ssh: not supported yet; use an https:// URL or a local path"
+        raise InputError(message)
+    if "://" not in repository:
+        return _local(Path(repository))
+    parts = urlsplit(repository)
+    if parts.username is not None or parts.password is not None:
+        message = f"the URL of the fleet repository at {parts.hostname} holds a user name or password; take it out and name the token by reference (env:NAME or file:PATH)"
+        raise InputError(message)
+    if parts.scheme == "file" and parts.hostname in (None, "localhost"):
+        return _local(Path(unquote(parts.path)))
+    if parts.scheme == "https" and parts.hostname:
+        return Location(url=repository, host=parts.hostname)
+    message = f"fleet repository by {parts.scheme}: not supported {'yet' if parts.scheme == 'ssh' else '(nobody could tell who answered)'}; use an https:// URL or a local path"
+    raise InputError(message)
+
+
+def _local(path: Path) -> Location:
+    absolute = path.absolute()
+    return Location(url="file://" + quote(str(absolute)), path=absolute)
