@@ -1,0 +1,76 @@
+# Every target may be run again at any time; `make setup` takes under a second when nothing changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/stamps
+REGO := $(wildcard policies examples/fleet-repo/policies)
+# Two workers: as many as a small machine has cores. JOBS=0 runs the tests in one process, for a debugger.
+JOBS ?= 2
+
+.PHONY: help setup demo test lint format bench lock
+
+help: ## Say what there is to run
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMPS)/project $(STAMPS)/opa ## Make .venv from the lock file and put OPA in place
+
+# An interrupted venv has no stamp and is made again from nothing.
+$(STAMPS)/venv:
+	@echo "setup: making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or later is needed; say which one with make PYTHON=...")'
+	@$(PYTHON) -m venv --clear .venv
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/lock: requirements.lock $(STAMPS)/venv
+	@echo "setup: installing what requirements.lock names"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(STAMPS)/project: pyproject.toml $(STAMPS)/lock
+	@echo "setup: installing ordain itself, editable"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Remembers the path; a cache that was emptied since is filled again.
+$(STAMPS)/opa: $(if $(wildcard $(shell cat $(STAMPS)/opa 2>/dev/null || echo absent)),,absent-opa) $(STAMPS)/project
+	@echo "setup: looking for OPA, or building it (up to a minute)"
+	@$(BIN)/python -m reconciler.pipeline.policy.opa > $@.new
+	@mv $@.new $@
+	@echo "setup: OPA is $$(cat $@)"
+
+.PHONY: absent-opa
+absent-opa:
+
+demo: setup ## Watch a commit reach three agents, and a bad one be refused; KEEP=1 leaves it running
+	@$(BIN)/python examples/demo.py $(if $(KEEP),--keep)
+
+test: setup ## Run all tests and print the coverage figure
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --cov --cov-report term
+
+lint: setup ## Check style, types, imports and policies; changes nothing
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check --diff .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@if [ -n "$(REGO)" ]; then opa=$$(cat $(STAMPS)/opa); \
+	  "$$opa" fmt --diff --fail $(REGO); \
+	  "$$opa" check --strict --capabilities policies/capabilities.json policies; fi
+
+format: setup ## Rewrite Python and Rego the way lint wants them
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@if [ -n "$(REGO)" ]; then "$$(cat $(STAMPS)/opa)" fmt --write $(REGO); fi
+
+bench: setup ## Time what benchmarks/README.md describes
+	@$(BIN)/python benchmarks/check.py
+
+# pip-compile in an environment of its own; hashes only, so the file says nothing of where packages came from.
+lock: $(STAMPS)/venv ## Rewrite requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
+	@$(PYTHON) -m venv .venv/pip-tools
+	@.venv/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	@.venv/pip-tools/bin/pip-compile --quiet --all-extras --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml

@@ -1,0 +1,98 @@
+"""Shared by all tests: real parts, and an honest word about those that this machine lacks.
+
+A test that uses a real part says so, `@pytest.mark.needs("opa")`, or asks for the part's fixture. Where the
+part is missing the test is skipped and the end of the run names the part; under CI=true it fails instead,
+so that nothing goes untested unseen.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from agent.protocol.errors import OrdainError
+
+settings.register_profile("ordain", deadline=None, print_blob=True)  # shared machines: a slow example is not a fault
+settings.load_profile("ordain")
+
+MISSING = "missing part"
+"""Under this name a report carries the parts that its test went without, also from a worker of pytest-xdist."""
+
+
+def _opa() -> Path | None:
+    from reconciler.pipeline.policy.opa import find_opa  # noqa: PLC0415 - only tests that need OPA pay for it
+
+    try:
+        return find_opa(None)
+    except OrdainError:
+        return None
+
+
+def _on_path(program: str) -> Path | None:
+    found = shutil.which(program)
+    return Path(found) if found else None
+
+
+PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
+    "git": (lambda: _on_path("git"), "install git"),
+    "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
+}
+"""Part → how to find it, and what to do where it is missing."""
+
+
+@cache
+def part(name: str) -> Path | None:
+    """Return where a real part is, or None."""
+    return PARTS[name][0]()
+
+
+def _require(item: pytest.Item, name: str) -> Path:
+    found = part(name)
+    if found is not None:
+        return found
+    reason = f"needs {name}, which is missing: {PARTS[name][1]}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    item.user_properties.append((MISSING, name))
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            _require(item, name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = Counter(
+        value for report in terminalreporter.stats.get("skipped", []) for name, value in report.user_properties if name == MISSING
+    )
+    for name, tests in sorted(missing.items()):
+        line = f"NOT TESTED: {name} is missing, {tests} tests went without it. To test all: {PARTS[name][1]}."
+        terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture
+def opa(request: pytest.FixtureRequest) -> Path:
+    """The pinned OPA."""
+    return _require(request.node, "opa")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _git_as_nobody() -> Iterator[None]:
+    """Git reads no settings of this machine, and commits need no identity from it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+        patch.setenv("GIT_CONFIG_COUNT", "1")
+        patch.setenv("GIT_CONFIG_KEY_0", "init.defaultBranch")
+        patch.setenv("GIT_CONFIG_VALUE_0", "main")
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "Ana Example")
+            patch.setenv(f"GIT_{role}_EMAIL", "ana@example.com")
+        yield
