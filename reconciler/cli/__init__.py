@@ -6,10 +6,11 @@ of commands, imported only when its command is asked for.
 
 import importlib
 import sys
+from types import ModuleType
 
 import click
 
-from agent.protocol.errors import OrdainError
+from agent.protocol.errors import InputError, OrdainError
 
 COMMANDS = {
     "accept-history": "reconciler.cli.history:accept_history",
@@ -37,8 +38,22 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = getattr(_load(module), attribute)
         return command
+
+
+def _load(module: str) -> ModuleType:
+    """Import a command's module; raise `InputError` where a host has the base alone, without the extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in {"agent", "reconciler"}:
+            raise
+        message = (
+            f"this environment has the agent alone (no {missing.name}); "
+            "install the control plane with pip install 'ordain[reconciler]', or use ordain-agent"
+        )
+        raise InputError(message) from missing
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,9 +72,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors of ordain's own families end it with a message and their exit code."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        outcome = cli.main(standalone_mode=False)  # the code that a command gave to ctx.exit
+        sys.exit(outcome if isinstance(outcome, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
