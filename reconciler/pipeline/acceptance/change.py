@@ -1,0 +1,87 @@
+"""The facts of a change, as rules of every scope see them: `input.change`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects
+from reconciler.pipeline.compile.compiler import Compiled
+from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.finding import ObjectName
+from reconciler.pipeline.manifests import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the edge knows of a change: commits from the examined head to the new one, and the decision time.
+
+    `commits` are {sha, author, email, signer, time, paths}; `now` is RFC 3339 in UTC. From the first import on, `before` is
+    the examined head; a working tree has neither.
+    """
+
+    before: str | None
+    head: str | None
+    now: str
+    commits: tuple[Mapping[str, Any], ...] = ()
+
+
+def change_input(
+    facts: Facts, proposal: Proposal, compiled: Mapping[FleetKey, Compiled], released: Mapping[FleetKey, Compiled], loosened: Iterable[str]
+) -> dict[str, Any]:
+    """Return `input.change`: who and when, which objects, how many agents it hits, and how the judge was loosened."""
+    objects = changed_objects(proposal)
+    judged = any(proposal.is_judge(path) for path in proposal.touched)
+    return {
+        "from": facts.before,
+        "to": facts.head,
+        "now": facts.now,
+        "commits": [dict(commit) for commit in facts.commits],
+        "objects": {kind: [_named(name, document) for name, document in found] for kind, found in objects.items()},
+        "impact": impact(compiled, released, proposal.base.objects),
+        "judge": {"changed": judged, "loosened": list(loosened)},
+    }
+
+
+def _named(name: ObjectName, document: Document) -> dict[str, str]:
+    return {"kind": name.kind, "tenant": name.tenant, "name": name.name, "file": document.path}
+
+
+def impact(
+    compiled: Mapping[FleetKey, Compiled], released: Mapping[FleetKey, Compiled], objects: Mapping[ObjectName, Document]
+) -> dict[str, Any]:
+    """Return how many agents would run something else, in all and by label; a pool counts as its maximum.
+
+    `total` counts all agents that are accepted now, so a first import hits more than there were.
+    """
+    hit: dict[tuple[str, str], tuple[int, Mapping[str, str]]] = {}
+    for fleet, new in compiled.items():
+        old = released.get(fleet)
+        if old is not None and old.digest == new.digest and old.agents == new.agents and old.pools == new.pools:
+            continue
+        for member in new.release_input()["members"] if old is None else _moved(old, new):
+            hit[fleet[0], member["name"]] = (_weight(member), member["labels"])
+    by_label: dict[str, dict[str, int]] = {}
+    for weight, labels in hit.values():
+        for key, value in labels.items():
+            values = by_label.setdefault(key, {})
+            values[value] = values.get(value, 0) + weight
+    total = sum(_size(document) for name, document in objects.items() if name.kind in ("Agent", "AgentPool"))
+    return {"agents": sum(weight for weight, _ in hit.values()), "total": total, "by_label": by_label}
+
+
+def _moved(old: Compiled, new: Compiled) -> Iterable[Mapping[str, Any]]:
+    before = {**old.pools, **old.agents}
+    for member in new.release_input()["members"]:
+        held = before.get(member["name"])
+        state = old.bundle.groups.get(held.group) if held else None
+        if state is None or state != new.bundle.groups[member["group"]]:
+            yield member
+
+
+def _weight(member: Mapping[str, Any]) -> int:
+    return int(member.get("maximum", 1)) if member.get("pool") else 1
+
+
+def _size(document: Document) -> int:
+    maximum = document.spec.get("maximum", 1) if document.kind == "AgentPool" else 1
+    return maximum if isinstance(maximum, int) else 1

@@ -1,0 +1,90 @@
+"""A snapshot with its manifests read: what one decision starts from and the next one begins with."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.pipeline.compile.world import World, build
+from reconciler.pipeline.finding import Finding, ObjectName
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, ParsedFile, is_manifest, layout_of, parse_file
+from reconciler.pipeline.tree import EMPTY, Tree
+from reconciler.pipeline.validation import validate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFile:
+    """A file that was read and validated; with a deny among its findings, its documents don't count."""
+
+    parsed: ParsedFile
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether it can't be accepted, whatever else there is."""
+        return any(finding.action == "deny" for finding in self.findings)
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """What the file brings to the fleet repository."""
+        return () if self.refused else self.parsed.documents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """A snapshot, its manifest files by path, its documents by object, and the world that they make."""
+
+    tree: Tree
+    layout: Layout
+    files: Mapping[str, ManifestFile]
+    objects: Mapping[ObjectName, Document]
+    world: World
+
+    @property
+    def repository(self) -> Document | None:
+        """The document of `ordain.yaml`, None where there is none."""
+        return repository_of(self.files.get(REPOSITORY_FILE))
+
+
+def repository_of(file: ManifestFile | None) -> Document | None:
+    """Return the Repository manifest of `ordain.yaml`, None where that is missing or refused."""
+    documents = file.documents if file else ()
+    return next((document for document in documents if document.kind == "Repository"), None)
+
+
+def read_file(tree: Tree, path: str, layout: Layout) -> ManifestFile:
+    """Read and validate one manifest file."""
+    parsed = parse_file(path, tree.read(path))
+    found = [finding for document in parsed.documents for finding in validate(document, layout)]
+    return ManifestFile(parsed=parsed, findings=(*parsed.findings, *found))
+
+
+def read_layout(tree: Tree) -> Layout:
+    """Return the layout that a snapshot's own `ordain.yaml` states, the default where it states none."""
+    if REPOSITORY_FILE not in tree.entries:
+        return Layout()
+    return layout_of(repository_of(read_file(tree, REPOSITORY_FILE, Layout())))
+
+
+def load(tree: Tree) -> Corpus:
+    """Read a whole snapshot that was accepted before: refused files in it are passed over."""
+    layout = read_layout(tree)
+    files = {path: read_file(tree, path, layout) for path in tree.entries if is_manifest(path, layout)}
+    return assemble(tree, layout, files)
+
+
+def assemble(tree: Tree, layout: Layout, files: Mapping[str, ManifestFile]) -> Corpus:
+    """Make a corpus of files that are read already."""
+    documents = [document for file in files.values() for document in file.documents]
+    return Corpus(tree=tree, layout=layout, files=files, objects=by_name(documents), world=build(documents, layout))
+
+
+def by_name(documents: Iterable[Document]) -> dict[ObjectName, Document]:
+    """Index documents by object; of two with one name the first counts, and the duplicate is a finding elsewhere."""
+    found: dict[ObjectName, Document] = {}
+    for document in documents:
+        if document.name is not None:
+            found.setdefault(document.name, document)
+    return found
+
+
+EMPTY_CORPUS = Corpus(tree=EMPTY, layout=Layout(), files={}, objects={}, world=build((), Layout()))
+"""What is accepted before the first commit."""

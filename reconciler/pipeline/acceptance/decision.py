@@ -1,0 +1,157 @@
+"""The decision on one change, step by step: read, fit together, judge, refuse, compile, release.
+
+What a finding refuses depends on its scope: of a manifest or an object, the file; across documents, the changed files that
+it names; of a change, all of them; of a release, only that fleet's new release.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.pipeline.acceptance.change import Facts, change_input
+from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, by_name
+from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release
+from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_judge, propose
+from reconciler.pipeline.acceptance.structure import Structure, settle
+from reconciler.pipeline.compile.affected import affected
+from reconciler.pipeline.compile.compiler import Compiled
+from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.manifests import Layout, is_manifest
+from reconciler.pipeline.tree import Difference, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What stands released before a decision: fleets compiled from accepted state, and those that stand still, with the reason."""
+
+    compiled: Mapping[FleetKey, Compiled] = field(default_factory=dict)
+    frozen: Mapping[FleetKey, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What came of a change.
+
+    `corpus` is the accepted state after it, `refused` the files that keep their accepted version, `releases` the fleets
+    whose release is new, `frozen` those that stand still, each with its reason. `judged` is everything that was found.
+    """
+
+    corpus: Corpus
+    refused: Mapping[str, str]
+    judged: tuple[Judged, ...]
+    compiled: Mapping[FleetKey, Compiled]
+    releases: tuple[FleetKey, ...]
+    frozen: Mapping[FleetKey, str]
+    new_judge: bool
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing at all was refused or left unjudged."""
+        return not any(one.blocking for one in self.judged)
+
+
+def decide(
+    base: Corpus,
+    head: Tree,
+    difference: Difference,
+    *,
+    layout: Layout,
+    judges: Judges,
+    facts: Facts,
+    released: Released | None = None,
+    bundle_format: int = 1,
+) -> Decision:
+    """Decide on the change from `base` to `head`; `difference` says where they differ, `layout` how the head is read."""
+    released = released or Released()
+    proposal = propose(base, head, difference, layout)
+    groups = companions(proposal)
+    refused = _refused_by_reading(proposal, judges)
+    again = frozenset(released.frozen)
+    structure = settle(proposal, refused, groups, again, bundle_format=bundle_format)
+    change = change_input(facts, proposal, structure.compiled, released.compiled, judges.loosened)
+    objects = judge_objects(proposal, judges, change)
+    whole = judge_change(judges, change) if proposal.touched else []
+    more = {**_files_of(objects, proposal.touched), **_everything(whole, proposal.touched), **structure.refused}
+    settled = settle(proposal, more, groups, again, bundle_format=bundle_format) if more.keys() != structure.refused.keys() else structure
+    frozen = {**_held_up(proposal, settled), **settled.broken}
+    candidates = [key for key in sorted(settled.compiled) if key not in frozen and _is_new(settled.compiled[key], released.compiled.get(key))]
+    releases = {key: judge_release(judges, settled.compiled[key], released.compiled.get(key), change) for key in candidates}
+    denied = {key: _first(found) for key, found in releases.items() if any(one.blocking for one in found)}
+    frozen |= denied
+    kept = {key: one for key, one in released.compiled.items() if settled.world.fleet(key)}
+    return Decision(
+        corpus=_accepted_corpus(proposal, settled),
+        refused=settled.refused,
+        judged=(
+            *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *structure.findings)),
+            *objects,
+            *whole,
+            *(one for found in releases.values() for one in found),
+        ),
+        compiled=kept | {key: one for key, one in settled.compiled.items() if key not in frozen},
+        releases=tuple(key for key in candidates if key not in denied),
+        frozen=frozen,
+        new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
+    )
+
+
+def _refused_by_reading(proposal: Proposal, judges: Judges) -> dict[str, str]:
+    refused = {one.place.file: one.message for one in proposal.findings if one.action in ("deny", "error")}
+    if not judges.all:
+        reason = judges.refused[0].message if judges.refused else "there is no judge"
+        return dict.fromkeys(proposal.touched, f"nothing can be judged: {reason}") | refused
+    if judges.refused:
+        refused |= {path: judges.refused[0].message for path in proposal.touched if proposal.is_judge(path)}
+    return refused
+
+
+def _files_of(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:
+    return {one.finding.place.file: _sentence(one.finding) for one in judged if one.blocking and one.finding.place.file in touched}
+
+
+def _everything(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:
+    blocking = [one for one in judged if one.blocking]
+    return dict.fromkeys(touched, _sentence(blocking[0].finding)) if blocking else {}
+
+
+def _first(judged: Iterable[Judged]) -> str:
+    return next(_sentence(one.finding) for one in judged if one.blocking)
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.rule}: {finding.message}"
+
+
+def _held_up(proposal: Proposal, settled: Structure) -> dict[FleetKey, str]:
+    """Return the fleets that depend on a refused file, by either version of it, with the file and the reason."""
+    held: dict[FleetKey, str] = {}
+    for path, reason in sorted(settled.refused.items()):
+        if is_judge(path, proposal.layout):
+            continue
+        wished = proposal.base.world.replace({path: proposal.documents(path)}) if path in proposal.read else proposal.base.world
+        for key in affected(proposal.base.world, wished, {path}):
+            if settled.world.fleet(key):
+                held.setdefault(key, f"{path} is refused: {reason}")
+    return held
+
+
+def _is_new(new: Compiled, old: Compiled | None) -> bool:
+    return old is None or old.digest != new.digest or old.agents != new.agents or old.pools != new.pools
+
+
+def _accepted_corpus(proposal: Proposal, settled: Structure) -> Corpus:
+    accepted = proposal.touched - settled.refused.keys()
+    files: dict[str, ManifestFile] = dict(proposal.base.files)
+    objects = dict(proposal.base.objects)
+    for path in accepted:
+        before = files.pop(path, None)
+        for document in before.documents if before else ():
+            if document.name is not None and objects.get(document.name) is document:
+                del objects[document.name]
+    for path in sorted(accepted):
+        if path in proposal.read:
+            files[path] = proposal.read[path]
+            objects |= by_name(proposal.read[path].documents)
+    layout = proposal.base.layout if any(proposal.is_judge(path) for path in settled.refused) else proposal.layout
+    files = {path: file for path, file in files.items() if is_manifest(path, layout)} if layout != proposal.base.layout else files
+    return Corpus(tree=settled.tree, layout=layout, files=files, objects=objects, world=settled.world)

@@ -1,0 +1,145 @@
+"""Asking the judges about a change: the one that was accepted before it, and its own.
+
+A verdict that the accepted version had just so (same rule, object, place and value) is standing: shown and counted, and
+blocking only where its rule says `standing: block`. So a tightened rule never blocks an unrelated fix.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.pipeline.acceptance.corpus import Corpus
+from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects
+from reconciler.pipeline.compile.compiler import Compiled
+from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
+from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
+
+Key = tuple[str, str, str, str]
+"""What makes two verdicts the same: rule, object, place by name, value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judges:
+    """Who judges a change. `before` is None at the first import; `own` is None where the change leaves the judge alone.
+
+    `refused` says why the change's own judge can't be used; `loosened` in words what it would no longer refuse.
+    """
+
+    before: Policies | None
+    own: Policies | None = None
+    refused: tuple[Finding, ...] = ()
+    loosened: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[Policies, ...]:
+        """Both, without those that there are not."""
+        return tuple(policies for policies in (self.before, self.own) if policies is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A finding, and whether it stood before."""
+
+    finding: Finding
+    standing: bool = False
+    blocks_standing: bool = False
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it refuses something: an error always, a deny unless it is merely standing."""
+        action = self.finding.action
+        return action == "error" or (action == "deny" and (not self.standing or self.blocks_standing))
+
+
+def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
+    """Return what the object rules say of each object that changed and, of a new judge, of all others too."""
+    objects = changed_objects(proposal)
+    changed = [document for _, document in (*objects["added"], *objects["changed"])]
+    items = [ObjectItem(document=document, old=_accepted(proposal.base, document.name)) for document in changed]
+    found: list[Judged] = []
+    for policies in judges.all:
+        verdicts = policies.objects(items, change)
+        denied = {one.object for one in verdicts if one.action == "deny"}
+        before = [ObjectItem(document=doc, old=doc.value) for name, doc in proposal.base.objects.items() if name in denied] if denied else []
+        keys = {_key(one, proposal.base.objects[one.object].value) for one in policies.objects(before, change) if one.object} if before else set()
+        values = {document.name: document.value for document in changed}
+        found += [_judged(policies, one, standing=one.object is not None and _key(one, values.get(one.object, {})) in keys) for one in verdicts]
+    if judges.own is not None:
+        touched = {document.name for document in changed} | {name for name, _ in objects["removed"]}
+        rest = [ObjectItem(document=doc, old=doc.value) for name, doc in proposal.base.objects.items() if name not in touched]
+        found += [_judged(judges.own, one, standing=one.action != "error") for one in judges.own.objects(rest, change)]
+    return _once(found)
+
+
+def judge_change(judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
+    """Return what the change rules say; they are never standing, since each change is a new one."""
+    place = Place(file=REPOSITORY_FILE)
+    return _once(_judged(policies, one, standing=False) for policies in judges.all for one in policies.change(change, place))
+
+
+def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: Mapping[str, Any]) -> list[Judged]:
+    """Return what the release rules say of one fleet's new release."""
+    found: list[Judged] = []
+    before = old.release_input() if old else None
+    for policies in judges.all:
+        verdicts = _ask(policies, new, before, change)
+        denied = any(one.action == "deny" for one in verdicts)
+        keys = {_key(one, {}) for one in _ask(policies, old, before, change)} if old and denied else set()
+        found += [_judged(policies, one, standing=_key(one, {}) in keys) for one in verdicts]
+    return _once(found)
+
+
+def _ask(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, change: Mapping[str, Any]) -> list[Finding]:
+    return policies.release(
+        compiled.release_input(),
+        old=old,
+        change=change,
+        fleet=compiled.fleet,
+        place_of=compiled.origin,
+        object=compiled.object,
+    )
+
+
+def _accepted(base: Corpus, name: ObjectName | None) -> Mapping[str, Any] | None:
+    document = base.objects.get(name) if name else None
+    return document.value if document else None
+
+
+def _judged(policies: Policies, finding: Finding, *, standing: bool) -> Judged:
+    rule = policies.judge.rules.get(finding.rule)
+    tenant = finding.object.tenant if finding.object else ""
+    blocks = rule is not None and policies.judge.setting(finding.rule, finding.place.file, tenant).standing == "block"
+    return Judged(finding=finding, standing=standing, blocks_standing=blocks)
+
+
+def _key(finding: Finding, value: Mapping[str, Any]) -> Key:
+    return finding.rule, str(finding.object), place_name(value, finding.place.pointer), finding.value
+
+
+def place_name(value: object, pointer: Pointer) -> str:
+    """Return a pointer with list items by name: `spec.artifacts[otelcol].url`, the same wherever the item stands in its list."""
+    parts: list[str] = []
+    for step in pointer:
+        value = value[step] if _has(value, step) else None  # type: ignore[index]
+        named = value.get("name", value.get("path")) if isinstance(value, dict) and isinstance(step, int) else None
+        parts.append(f"[{named if isinstance(named, str) else step}]" if isinstance(step, int) else f".{step}")
+    return "".join(parts).removeprefix(".")
+
+
+def _has(value: object, step: str | int) -> bool:
+    if isinstance(step, int):
+        return isinstance(value, list) and -len(value) <= step < len(value)
+    return isinstance(value, dict) and step in value
+
+
+def _once(found: Iterable[Judged]) -> list[Judged]:
+    """Leave out what both judges say alike; where one blocks and the other doesn't, the one that blocks stays."""
+    kept: dict[str, Judged] = {}
+    for one in found:
+        finding = one.finding
+        key = json.dumps([finding.action, finding.rule, str(finding.object), finding.place.file, str(finding.place.pointer), finding.message])
+        if key not in kept or (one.blocking and not kept[key].blocking):
+            kept[key] = one
+    return list(kept.values())

@@ -1,0 +1,171 @@
+"""A change as it was proposed: the accepted state, the head, and all that differs, read once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, read_file
+from reconciler.pipeline.finding import Finding, ObjectName, Place
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, inspect_tree, is_manifest
+from reconciler.pipeline.tree import Difference, Entry, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a change would make of the accepted state.
+
+    `read` holds the head's version of each touched manifest file; `layout` is the head's, or the
+    accepted one where the head's judge is refused.
+    """
+
+    base: Corpus
+    head: Tree
+    layout: Layout
+    touched: frozenset[str]
+    removed: frozenset[str]
+    read: Mapping[str, ManifestFile]
+    findings: tuple[Finding, ...]
+
+    def documents(self, path: str) -> tuple[Document, ...]:
+        """Return what the head has at a touched path; nothing where it was removed or can't be read."""
+        return self.read[path].documents if path in self.read else ()
+
+    def is_judge(self, path: str) -> bool:
+        """Return whether a path is part of the judge, on either side."""
+        return is_judge(path, self.layout) or is_judge(path, self.base.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialTree:
+    """The head with some paths as they were accepted: what a partly refused change amounts to."""
+
+    head: Tree
+    base: Tree
+    kept: frozenset[str]
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """All files, as `Tree.entries`."""
+        before = self.base.entries
+        mixed = {path: entry for path, entry in self.head.entries.items() if path not in self.kept}
+        mixed |= {path: before[path] for path in self.kept if path in before}
+        return dict(sorted(mixed.items()))
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes, as `Tree.read`."""
+        return (self.base if path in self.kept else self.head).read(path)
+
+
+def is_judge(path: str, layout: Layout) -> bool:
+    """Return whether a path is part of what decides: `ordain.yaml` and the policies."""
+    return path == REPOSITORY_FILE or path.startswith(layout.policies + "/")
+
+
+def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout) -> Proposal:
+    """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning."""
+    touched, removed = difference.touched, difference.removed
+    if layout != base.layout:
+        touched = frozenset(base.tree.entries.keys() | head.entries.keys())
+        removed = frozenset(touched - head.entries.keys())
+    present = sorted(touched - removed)
+    barred = [finding for finding in inspect_tree(head) if finding.place.file in touched]
+    unreadable = {finding.place.file for finding in barred if finding.action == "deny"}
+    read = {path: read_file(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
+    found = [finding for file in read.values() for finding in file.findings]
+    return Proposal(
+        base=base, head=head, layout=layout, touched=touched, removed=removed, read=read, findings=(*barred, *found, *_missing(removed))
+    )
+
+
+def _missing(removed: Iterable[str]) -> Iterable[Finding]:
+    if REPOSITORY_FILE in removed:
+        yield Finding(
+            action="deny",
+            rule="manifest/repository",
+            code="repository/removed",
+            message=f"{REPOSITORY_FILE} can't be removed: it says how this repository is read",
+            remedy=f"put {REPOSITORY_FILE} back",
+            place=Place(file=REPOSITORY_FILE),
+        )
+
+
+def companions(proposal: Proposal) -> list[frozenset[str]]:
+    """Return the sets of touched files that stand or fall together.
+
+    A manifest with its `source` files; files that an object moves between; and all files of the judge.
+    """
+    groups = [frozenset(path for path in proposal.touched if proposal.is_judge(path))]
+    groups += [frozenset({here, there}) for here, there in _moves(proposal)]
+    for path in proposal.touched:
+        before = proposal.base.files.get(path)
+        documents = (*proposal.documents(path), *(before.documents if before else ()))
+        sources = {_source_path(path, one) for document in documents for one in _sources(document)}
+        groups.append(frozenset({path, *sources}) & proposal.touched)
+    groups += _unchanged_owners(proposal)
+    return [group for group in groups if len(group) > 1]
+
+
+def _moves(proposal: Proposal) -> Iterable[tuple[str, str]]:
+    for path, file in proposal.read.items():
+        for document in file.documents:
+            before = proposal.base.objects.get(document.name) if document.name else None
+            if before is not None and before.path != path and before.path in proposal.touched:
+                yield path, before.path
+
+
+def _unchanged_owners(proposal: Proposal) -> Iterable[frozenset[str]]:
+    """Sources of one manifest that itself did not change: they land together or not at all."""
+    owners: dict[str, set[str]] = {}
+    loose = {path for path in proposal.touched if "/files/" in path}
+    if not loose:
+        return
+    for document in proposal.base.objects.values():
+        if document.kind == "Component" and document.path not in proposal.touched:
+            for one in _sources(document):
+                if (source := _source_path(document.path, one)) in loose:
+                    owners.setdefault(document.path, set()).add(source)
+    yield from (frozenset(group) for group in owners.values())
+
+
+def _sources(document: Document) -> Iterable[str]:
+    files = document.spec.get("files") if document.kind == "Component" else None
+    for file in files if isinstance(files, list) else ():
+        if isinstance(file, dict) and isinstance(file.get("source"), str):
+            yield file["source"]
+
+
+def _source_path(manifest: str, source: str) -> str:
+    return f"{manifest.rpartition('/')[0]}/{source}"
+
+
+def closure(refused: Mapping[str, str], groups: Iterable[frozenset[str]]) -> dict[str, str]:
+    """Return the refused files with all their companions, each with its reason."""
+    reasons = dict(refused)
+    waiting = list(groups)
+    while True:
+        hit = [group for group in waiting if group & reasons.keys()]
+        if not hit:
+            return reasons
+        waiting = [group for group in waiting if not group & reasons.keys()]
+        for group in hit:
+            cause = min(group & reasons.keys())
+            for path in sorted(group - reasons.keys()):
+                reasons[path] = f"stands or falls with {cause}: {reasons[cause]}"
+
+
+def changed_objects(proposal: Proposal) -> dict[str, list[tuple[ObjectName, Document]]]:
+    """Return objects added, changed and removed, each with its document (the accepted one where removed)."""
+    base = proposal.base.objects
+    after = {document.name: document for file in proposal.read.values() for document in file.documents if document.name}
+    before = {
+        document.name: document
+        for path in proposal.touched
+        if (file := proposal.base.files.get(path))
+        for document in file.documents
+        if document.name
+    }
+    unreadable = {path for path in proposal.touched - proposal.removed if path not in proposal.read or proposal.read[path].refused}
+    return {
+        "added": [(name, document) for name, document in after.items() if name not in base],
+        "changed": [(name, document) for name, document in after.items() if name in base and base[name].value != document.value],
+        "removed": [(name, document) for name, document in before.items() if name not in after and document.path not in unreadable],
+    }

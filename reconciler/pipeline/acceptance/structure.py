@@ -1,0 +1,82 @@
+"""Refusing what doesn't fit together, until what is left does, and compiling that."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closure
+from reconciler.pipeline.compile.affected import affected
+from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
+from reconciler.pipeline.compile.references import check
+from reconciler.pipeline.compile.world import FleetKey, World
+from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.manifests import is_manifest
+from reconciler.pipeline.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """What is left of a change: the world, what was refused and why, and the fleets compiled from it.
+
+    `broken` are fleets that don't compile though no changed file is to blame; `findings` are those of the first
+    pass, since later passes only find what follows from refusing.
+    """
+
+    world: World
+    tree: Tree
+    refused: Mapping[str, str]
+    compiled: Mapping[FleetKey, Compiled]
+    broken: Mapping[FleetKey, str]
+    findings: tuple[Finding, ...]
+
+
+def settle(
+    proposal: Proposal, refused: Mapping[str, str], groups: Iterable[frozenset[str]], recompile: frozenset[FleetKey], *, bundle_format: int
+) -> Structure:
+    """Refuse the changed files that findings across documents name, again and again, until there are none.
+
+    Each pass refuses at least one more file, so it ends. `recompile` are fleets to compile whether touched or not.
+    """
+    groups = tuple(groups)
+    first: tuple[Finding, ...] | None = None
+    while True:
+        refused = closure(refused, groups)
+        accepted = proposal.touched - refused.keys()
+        world = _world(proposal, accepted)
+        tree = PartialTree(proposal.head, proposal.base.tree, frozenset(refused))
+        found = list(check(world, tree))
+        stopped = _stopped(found)
+        hit = affected(proposal.base.world, world, accepted) | recompile
+        compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format)
+        found += more
+        first = tuple(found) if first is None else first
+        blamed = {path: one.message for one in found if one.action == "deny" for path in one.files & accepted}
+        if not blamed:
+            return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
+        refused = {**refused, **blamed}
+
+
+def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
+    either = [path for path in accepted if is_manifest(path, proposal.layout) or is_manifest(path, proposal.base.layout)]
+    return proposal.base.world.replace({path: proposal.documents(path) for path in either})
+
+
+def _stopped(found: Iterable[Finding]) -> dict[FleetKey, str]:
+    stopped: dict[FleetKey, str] = {}
+    for finding in found:
+        for fleet in finding.fleets if finding.action == "deny" else ():
+            tenant, _, name = fleet.partition("/")
+            stopped.setdefault((tenant, name), finding.message)
+    return stopped
+
+
+def _compile(
+    world: World, tree: Tree, fleets: Iterable[FleetKey], bundle_format: int
+) -> tuple[dict[FleetKey, Compiled], list[Finding]]:
+    compiled: dict[FleetKey, Compiled] = {}
+    found: list[Finding] = []
+    for fleet in sorted(fleets):
+        try:
+            compiled[fleet] = compile_fleet(world, tree, fleet, format=bundle_format)
+        except CompileRefused as refusal:
+            found += refusal.findings
+    return compiled, found

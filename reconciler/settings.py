@@ -1,0 +1,182 @@
+"""What an operator can set, grouped by concern; each field's docstring is its line in docs/settings.md.
+
+Read once, at start, from a TOML file, with command-line options on top; passed on by keyword, never global.
+Secrets are named here, never held: a field says which environment variable or file has one.
+"""
+
+import dataclasses
+import ipaddress
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.protocol.errors import InputError
+
+SETTINGS_LIMIT = 65_536
+"""Bytes of a settings file: a hundred times what one needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """Where the fleet repository is, and how patiently it is fetched."""
+
+    repository: str = ""
+    """Path or https URL of the fleet repository."""
+    branch: str = ""
+    """Branch to follow; empty means the remote's HEAD."""
+    poll: float = 30.0
+    """Seconds between looks at a remote; each is spread by up to 10 %. A local repository is also watched."""
+    fetch_timeout: float = 60.0
+    """Seconds that one fetch may take."""
+    fetch_limit: int = 1_073_741_824
+    """Bytes that one fetch may bring."""
+    credentials: str = ""
+    """Where the token for https is: `env:NAME` or `file:PATH`; empty means none is needed."""
+    notes: bool = True
+    """Whether decisions are written back as git notes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySettings:
+    """How OPA is found and how long it may think."""
+
+    opa: str = ""
+    """Path of an OPA binary; empty means PATH, the cache, then a build of the pinned version."""
+    batch_timeout: float = 2.0
+    """Seconds that one batch of objects may take before its rule and object are singled out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where signed files are kept."""
+
+    url: str = ""
+    """Directory of the store; empty means `store` in the state directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings:
+    """Where signing keys are."""
+
+    directory: str = ""
+    """Directory of key files by zone; empty means `keys` in the state directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSettings:
+    """Addresses of this process; in this version loopback only."""
+
+    control: str = "127.0.0.1:8420"
+    """Where `serve` answers agents."""
+    health: str = "127.0.0.1:8421"
+    """Where `reconcile` answers /healthz, /readyz and /metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How a process says what it does."""
+
+    format: str = "text"
+    """`text` for people or `json` for machines: one line a step."""
+    level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of a control-plane process."""
+
+    state: Path
+    """Directory of everything that this process keeps."""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    keys: KeySettings = field(default_factory=KeySettings)
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is, the default filled in."""
+        return self.store.url or str(self.state / "store")
+
+    @property
+    def keys_directory(self) -> Path:
+        """Where the keys are, the default filled in."""
+        return Path(self.keys.directory) if self.keys.directory else self.state / "keys"
+
+
+GROUPS = {
+    "source": SourceSettings,
+    "policy": PolicySettings,
+    "store": StoreSettings,
+    "keys": KeySettings,
+    "listen": ListenSettings,
+    "log": LogSettings,
+}
+
+
+def _group(file: Path, name: str, kind: type[Any], values: object) -> Any:
+    if not isinstance(values, dict):
+        message = f"{file}: [{name}] must be a table"
+        raise InputError(message)
+    fields = {one.name: one.type for one in dataclasses.fields(kind)}
+    for key, value in values.items():
+        if key not in fields:
+            message = f"{file}: [{name}] has no setting {key!r}; it has {', '.join(sorted(fields))}"
+            raise InputError(message)
+        wanted = fields[key]
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) if wanted is float else type(value) is wanted
+        if not fits:
+            message = f"{file}: [{name}] {key} must be a {getattr(wanted, '__name__', wanted)}, not {value!r}"
+            raise InputError(message)
+    return kind(**values)
+
+
+def load(file: Path | None, *, state: Path) -> Settings:
+    """Read a settings file, or the defaults where there is none.
+
+    Raises:
+        InputError: unreadable, not TOML, or a setting that doesn't exist or has the wrong type.
+    """
+    if file is None:
+        return Settings(state=state)
+    try:
+        data = file.read_bytes()
+        if len(data) > SETTINGS_LIMIT:
+            message = f"{file}: more than {SETTINGS_LIMIT} bytes; this is not a settings file"
+            raise InputError(message)
+        tables = tomllib.loads(data.decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"{file}: {error}"
+        raise InputError(message) from error
+    unknown = sorted(tables.keys() - GROUPS.keys())
+    if unknown:
+        message = f"{file}: there is no [{unknown[0]}]; there are {', '.join(sorted(GROUPS))}"
+        raise InputError(message)
+    groups = {name: _group(file, name, GROUPS[name], values) for name, values in tables.items()}
+    return Settings(state=state, **groups)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return (host, port) of a loopback address such as `127.0.0.1:8420`; port 0 means any free one.
+
+    Raises:
+        InputError: not an address, or one that others can reach: that needs mutual TLS, which comes later.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    try:
+        ip = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        number = int(port)
+    except ValueError as error:
+        message = f"{text!r} is not an address; write 127.0.0.1:8420"
+        raise InputError(message) from error
+    if not 0 <= number <= 65_535:  # noqa: PLR2004 - the range of ports
+        message = f"{text!r}: a port lies between 0 and 65535"
+        raise InputError(message)
+    if not ip.is_loopback:
+        message = f"{text!r} can be reached from other machines; in this version only loopback addresses are served"
+        raise InputError(message)
+    return str(ip), number
