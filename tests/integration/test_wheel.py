@@ -1,0 +1,130 @@
+"""The wheel as others get it: built without a network, installed into empty environments, its commands run."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = {"cffi", "click", "cryptography", "msgspec", "ordain", "pycparser", "securesystemslib", "tuf", "urllib3"}
+"""All that a host gets: what pyproject.toml names as dependencies, and what those need themselves."""
+
+# One worker builds the wheel and makes the environments; pip may have to download.
+pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(400)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A virtual environment that knows nothing of this checkout."""
+
+    directory: Path
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "COVERAGE"))}
+        command = [str(self.directory / "bin" / program), *arguments]
+        return subprocess.run(command, cwd=self.directory, env=clean, check=False, capture_output=True, text=True)
+
+    def packages(self) -> set[str]:
+        listed = self.run("python", "-m", "pip", "list", "--format", "json", "--disable-pip-version-check")
+        return {re.sub(r"[-_.]+", "-", entry["name"]).lower() for entry in json.loads(listed.stdout)} - {"pip", "setuptools"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        directory,
+        ROOT,
+    ]
+    subprocess.run(command, check=True)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The versions of requirements.lock as constraints, so that a release elsewhere can't break this test."""
+    pins = re.findall(r"^\S+==\S+", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
+    constraints = tmp_path_factory.mktemp("locked") / "constraints.txt"
+    constraints.write_text("\n".join(pins))
+    return constraints
+
+
+def _environment(directory: Path, what: str, constraints: Path) -> Environment:
+    subprocess.run([sys.executable, "-m", "venv", directory], check=True)
+    environment = Environment(directory=directory)
+    flags = ("--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", str(constraints))
+    installed = environment.run("python", "-m", "pip", "install", *flags, what)
+    assert installed.returncode == 0, installed.stderr
+    return environment
+
+
+@pytest.fixture(scope="module")
+def host(wheel: Path, locked: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What a host of a fleet installs: the base alone."""
+    return _environment(tmp_path_factory.mktemp("host"), str(wheel), locked)
+
+
+@pytest.fixture(scope="module")
+def control_plane(wheel: Path, locked: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    return _environment(tmp_path_factory.mktemp("control-plane"), f"{wheel}[reconciler]", locked)
+
+
+def test_the_wheel_holds_two_packages_and_nothing_else_at_its_top(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names} == {"agent", "reconciler", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("data", ["schemas", "policies"])
+def test_the_wheel_carries_every_committed_file_of_its_data(wheel: Path, data: str) -> None:
+    committed = subprocess.run(["git", "ls-files", "--", data], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert committed
+    assert {f"reconciler/data/{name}" for name in committed} <= set(ZipFile(wheel).namelist())
+
+
+def test_a_host_gets_no_package_of_the_control_plane(host: Environment) -> None:
+    assert host.packages() == BASE
+
+
+def test_a_host_can_run_the_agent(host: Environment) -> None:
+    answer = host.run("ordain-agent", "--version")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert re.search(r"\d+\.\d+\.\d+", answer.stdout)
+
+
+def test_a_host_that_asks_for_the_control_plane_is_told_what_to_install(host: Environment) -> None:
+    answer = host.run("ordain", "check", ".")
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("error: ")
+    assert "pip install 'ordain[reconciler]'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_extra_brings_the_control_plane_beside_the_agent(control_plane: Environment) -> None:
+    assert control_plane.packages() > BASE
+    for program in ("ordain", "ordain-agent"):
+        answer = control_plane.run(program, "--version")
+        assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_an_installed_ordain_reads_the_schemas_that_came_with_it(control_plane: Environment) -> None:
+    answer = control_plane.run("ordain", "schema", "component")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == json.loads((ROOT / "schemas" / "component.schema.json").read_text())
