@@ -38,20 +38,8 @@ class Environment:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        directory,
-        ROOT,
-    ]
-    subprocess.run(command, check=True)
+    offline = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(directory), str(ROOT)], check=True)
     (built,) = directory.glob("*.whl")
     return built
 
