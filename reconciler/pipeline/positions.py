@@ -1,8 +1,18 @@
 """Lines and columns of findings, looked up only for those that are shown: positions cost twenty times what values do."""
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 
+from reconciler.pipeline import nodes, reading
 from reconciler.pipeline.finding import Finding, Place, Pointer, Verdict
+from reconciler.pipeline.nodes import Node
+from reconciler.pipeline.reading import ReadingRefused
+
+CACHED_FILES = 4
+"""Composed files kept: findings are shown file by file, so a few are enough, and a large file weighs a hundred times its text."""
+_SNIPPET = 40
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def pointer_text(pointer: Pointer) -> str:
@@ -13,10 +23,85 @@ def pointer_text(pointer: Pointer) -> str:
 def locate(data: bytes, place: Place) -> tuple[int, int, str]:
     """Return line and column, from 1, and the text of that line.
 
-    A place that does not exist in `data` is that of its nearest ancestor that does.
+    A place that does not exist in `data` is that of its nearest ancestor that does; in a file that is not YAML it is the
+    line that the place itself states, or the first.
     """
-    del data
-    return place.line or 1, place.column or 1, ""
+    text = data.decode(errors="replace")
+    line, column = place.line or 1, place.column or 1
+    if place.line is None:
+        line, column = _position(data, place)
+    lines = _LINE_END.split(text)
+    return line, column, lines[line - 1] if line <= len(lines) else ""
+
+
+def _position(data: bytes, place: Place) -> tuple[int, int]:
+    composed = _composed(data)
+    if composed is None or place.document >= len(composed[1]):
+        return 1, 1
+    text, roots = composed
+    key, node, found = _descend(roots[place.document], place.pointer)
+    if place.at_key and key is not None and found:
+        return key.line, key.column
+    if place.offset is not None and found and isinstance(node.value, str):
+        return _inside(text, node, place.offset)
+    return node.line, node.column
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _composed(data: bytes) -> tuple[str, list[Node]] | None:
+    try:
+        text = reading.decode(data)
+        return text, nodes.compose(text)
+    except ReadingRefused:
+        return None
+
+
+def _descend(root: Node, pointer: Pointer) -> tuple[Node | None, Node, bool]:
+    """Return the last key and the node that exist along a pointer, and whether that is all of it."""
+    key, node = None, root
+    for part in pointer:
+        if isinstance(part, str) and part in node.items:
+            key, node = node.items[part]
+        elif isinstance(part, int) and part < len(node.parts):
+            key, node = None, node.parts[part]
+        else:
+            return key, node, False
+    return key, node, True
+
+
+def _inside(text: str, node: Node, offset: int) -> tuple[int, int]:
+    """Return the position of a character of a scalar: exact in literal blocks and in what stands as it is written."""
+    raw = text[node.start : node.end]
+    if node.style == "|":
+        return _inside_literal(raw, node, offset)
+    quotes = 1 if node.style in ("'", '"') else 0
+    if raw[quotes : len(raw) - quotes] == node.value:
+        return _position_of(text, node.start + quotes + offset)
+    snippet = (node.value[offset:].split() or [""])[0][:_SNIPPET]
+    earlier = node.value[:offset].count(snippet) if snippet else 0
+    start = node.start
+    for _ in range(earlier + 1):
+        found = text.find(snippet, start, node.end) if snippet else -1
+        if found < 0:
+            return node.line, node.column
+        start = found + 1
+    return _position_of(text, found)
+
+
+def _inside_literal(raw: str, node: Node, offset: int) -> tuple[int, int]:
+    header, *content = _LINE_END.split(raw)
+    before = node.value[:offset]
+    stated = re.search(r"[1-9]", header)
+    first = next((line for line in content if line.strip()), "")
+    shown = next((line for line in node.value.split("\n") if line.strip()), "")
+    indent = len(first) - len(shown) if stated else len(first) - len(first.lstrip(" "))
+    row = before.count("\n")
+    return node.line + 1 + row, indent + len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _position_of(text: str, index: int) -> tuple[int, int]:
+    lines = _LINE_END.split(text[:index])
+    return len(lines), len(lines[-1]) + 1
 
 
 def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = False) -> Verdict:

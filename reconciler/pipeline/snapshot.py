@@ -1,17 +1,37 @@
-"""A working directory as a snapshot, and what is refused of any snapshot before a file of it is read."""
+"""A working directory as a snapshot, and what is refused of any snapshot before a manifest of it is read.
 
+What leads out of the repository, or looks different on another machine, is refused by name: symlinks, submodules,
+LFS pointers, paths that differ only in case.
+"""
+
+import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from reconciler.pipeline.finding import Finding
+import pygit2
+
+from reconciler.pipeline.finding import Finding, Place
+from reconciler.pipeline.reading import SIZE_LIMIT
 from reconciler.pipeline.tree import Entry, Tree, blob_id
+
+FILES_LIMIT = 100_000
+"""Files of one fleet repository: ten times the largest that was measured."""
+LFS_POINTER_LIMIT = 1024
+"""Bytes that a Git LFS pointer may have: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+_LFS_START = b"version https://git-lfs.github.com/spec/"
+_CHUNK = 1024 * 1024
+SYMLINK, SUBMODULE, REGULAR, EXECUTABLE = 0o120000, 0o160000, 0o100644, 0o100755
 
 
 class DirectoryTree:
-    """A working directory as a `Tree`; `.git` is left out, and symlinks are listed, not followed."""
+    """A working directory as a `Tree`: without `.git` and what git ignores; symlinks are listed, not followed.
+
+    It is listed once, when first asked; a nested repository is listed as a submodule and not entered.
+    """
 
     def __init__(self, root: Path) -> None:
         """Look at `root`; nothing is read before it is asked for."""
@@ -19,30 +39,141 @@ class DirectoryTree:
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """All files, as `Tree.entries`, as they were when first asked for."""
-        return dict(sorted(self._walk()))
+        """All files, as `Tree.entries`."""
+        return dict(sorted(self._walk("", _Ignored(self.root))))
 
-    def _walk(self) -> Iterator[tuple[str, Entry]]:
-        for directory, names, files in os.walk(self.root):
-            names[:] = [name for name in names if name != ".git"]
-            for name in files:
-                path = Path(directory, name)
-                status = path.lstat()
-                if stat.S_ISREG(status.st_mode):
-                    yield path.relative_to(self.root).as_posix(), Entry(oid=blob_id(path.read_bytes()), mode=0o100644, size=status.st_size)
+    def _walk(self, directory: str, ignored: "_Ignored") -> Iterator[tuple[str, Entry]]:
+        pending = [directory]
+        while pending:
+            current = pending.pop()
+            with os.scandir(self.root / current) as found:
+                for item in found:
+                    path = f"{current}/{item.name}" if current else item.name
+                    if item.name == ".git" or ignored(path, directory=item.is_dir(follow_symlinks=False)):
+                        continue
+                    if item.is_dir(follow_symlinks=False) and not Path(item.path, ".git").exists():
+                        pending.append(path)
+                    elif (entry := _entry(Path(item.path))) is not None:
+                        yield path, entry
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes, as `Tree.read`."""
-        if path not in self.entries:
+        """Return a file's bytes, as `Tree.read`; of a symlink, where it leads."""
+        entry = self.entries[path]
+        if entry.mode == SUBMODULE:
             raise KeyError(path)
-        return (self.root / path).read_bytes()
+        where = self.root / path
+        try:
+            return os.fsencode(os.readlink(where)) if entry.mode == SYMLINK else where.read_bytes()
+        except OSError as error:
+            raise KeyError(path) from error
 
 
-def inspect_tree(tree: Tree) -> list[Finding]:
-    """Return what is refused of a snapshot by name or kind of file, whatever its manifests say.
+class _Ignored:
+    """Says of a path whether git would leave it out: ignored, and not tracked nevertheless."""
 
-    Symlinks, submodules, paths that differ only in case, too many or too large files, LFS pointers, manifests
-    that are not UTF-8. Rules are `manifest/<what>`.
+    def __init__(self, root: Path) -> None:
+        found = pygit2.discover_repository(str(root))
+        self._repository = pygit2.Repository(found) if found else None
+        workdir = self._repository.workdir if self._repository else None
+        if self._repository is None or workdir is None:
+            self._repository = None
+            return
+        inside = root.resolve().relative_to(Path(workdir).resolve()).as_posix()
+        self._prefix = "" if inside == "." else inside + "/"
+        self._tracked = {item.path for item in self._repository.index}
+        self._tracked |= {parent for path in self._tracked for parent in _parents(path)}
+
+    def __call__(self, path: str, *, directory: bool) -> bool:
+        """Return whether git would leave `path` out."""
+        if self._repository is None:
+            return False
+        path = self._prefix + path
+        return path not in self._tracked and self._repository.path_is_ignored(path + "/" if directory else path)
+
+
+def _entry(path: Path) -> Entry | None:
+    """Return the entry of one file; None for what git has no word for (sockets, devices)."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return Entry(oid=blob_id(os.fsencode(os.readlink(path))), mode=SYMLINK, size=status.st_size)
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(oid="0" * 40, mode=SUBMODULE, size=0)
+    if stat.S_ISREG(status.st_mode):
+        mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
+        return Entry(oid=_file_id(path, status.st_size), mode=mode, size=status.st_size)
+    return None
+
+
+def _file_id(path: Path, size: int) -> str:
+    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def inspect_tree(tree: Tree, *, read_from: Collection[str] = ("tenants", "library", "policies"), only: Collection[str] | None = None) -> list[Finding]:
+    """Return what is refused of a snapshot by name or kind of file, whatever its manifests say; rules are `manifest/<what>`.
+
+    Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, contents are
+    looked at for these paths alone (those that changed since a snapshot that passed).
     """
-    del tree
-    return []
+    entries = tree.entries
+    if len(entries) > FILES_LIMIT:
+        message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}"
+        return [_refused("too-many-files", message, "split the repository", "ordain.yaml")]
+    findings = [*_clashes(entries)]
+    for path, entry in entries.items():
+        if kind := _kind_refused(path, entry):
+            findings.append(kind)
+        elif path == "ordain.yaml" or path.split("/", 1)[0] in {directory.split("/", 1)[0] for directory in read_from}:
+            findings.extend(_content_refused(tree, path, entry, look=only is None or path in only))
+    return findings
+
+
+def _kind_refused(path: str, entry: Entry) -> Finding | None:
+    if any(ord(letter) < ord(" ") or "\ud800" <= letter <= "\udfff" for letter in path):
+        return _refused("path", f"the path {path!r} is not plain UTF-8", "rename the file", path)
+    if entry.mode == SYMLINK:
+        return _refused("symlink", "a symlink; it could lead out of the repository", "put the file itself here, or use a component of library/", path)
+    if entry.mode == SUBMODULE:
+        return _refused("submodule", "a submodule or nested repository; its files are not part of this commit", "put the files themselves here", path)
+    return None
+
+
+def _content_refused(tree: Tree, path: str, entry: Entry, *, look: bool) -> Iterator[Finding]:
+    if entry.size > SIZE_LIMIT:
+        message = f"{entry.size} bytes, more than the {SIZE_LIMIT} that a file may have"
+        yield _refused("size", message, "split the file, or make large content an artifact", path)
+    elif look and entry.size <= LFS_POINTER_LIMIT and tree.read(path).startswith(_LFS_START):
+        yield _refused("lfs-pointer", "a Git LFS pointer; what it stands for is not in git", "commit the file itself, or make it an artifact", path)
+
+
+def _clashes(entries: Mapping[str, Entry]) -> Iterator[Finding]:
+    """Yield a finding for each name, of file or directory, that another one differs from only in case."""
+    seen: dict[str, tuple[str, str]] = {}
+    for path in entries:
+        for name in (path, *_parents(path)):
+            first, where = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), (name, path))
+            if first != name:
+                message = f"{name!r} and {first!r} differ only in case, and are one file on some machines"
+                yield _refused("case-clash", message, "rename one of them", path, also=where)
+
+
+def _refused(what: str, message: str, remedy: str, path: str, *, also: str | None = None) -> Finding:
+    return Finding(
+        action="deny",
+        rule=f"manifest/{what}",
+        code=f"manifest/{what}",
+        message=message,
+        remedy=remedy,
+        place=Place(file=path, line=1, column=1),
+        also=(Place(file=also, line=1, column=1),) if also else (),
+        scope="across" if also else "file",
+    )

@@ -1,0 +1,230 @@
+"""YAML composed to nodes that know their lines, by ruamel.yaml's parser: the reading that counts.
+
+Values follow the core schema of YAML 1.2, so dates, `yes` and `1_000` are text. Refused, because readers disagree about
+them or they hide what a reviewer should see: tags, directives, merge keys, duplicate keys, keys that are not text,
+numbers past 64 bits, NaN and infinity, aliases of what is not finished. https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+DOCUMENTS_LIMIT = 100
+"""Documents of one file: more is generated, and one file is one unit of acceptance."""
+DEPTH_LIMIT = 64
+"""Collections within collections: no manifest needs ten, and every reader can follow this many."""
+NODES_LIMIT = 100_000
+"""Values and keys of one file after aliases are followed: stops alias bombs before anybody walks into one."""
+INTEGER_LIMIT = 2**63
+"""Integers are signed 64-bit: what JSON readers on both sides can hold."""
+MERGE_KEY = "<<"
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class ReadingRefused(Exception):  # noqa: N818 - a refusal, as everywhere here
+    """A text that is not read: `code` is `yaml/<what>`; line and column count from 1, documents from 0."""
+
+    def __init__(self, code: str, message: str, *, remedy: str = "", document: int = 0, line: int = 1, column: int = 1) -> None:
+        """Keep what is wrong, where and what to do."""
+        super().__init__(message)
+        self.code, self.remedy, self.document, self.line, self.column = code, remedy, document, line, column
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """A value and where it stands: line and column from 1, `start` and `end` in characters of the text.
+
+    `items` are (key, value) nodes of a mapping by key; `parts` the nodes of a list; `style` is that of a scalar.
+    """
+
+    value: Any
+    line: int
+    column: int
+    start: int
+    end: int
+    style: str = ""
+    items: "dict[str, tuple[Node, Node]]" = field(default_factory=dict)
+    parts: "list[Node]" = field(default_factory=list)
+
+
+def compose(text: str) -> list[Node]:
+    """Return the root node of each document; an empty document's value is None.
+
+    Raises:
+        ReadingRefused: not YAML, or something in it that is refused here.
+    """
+    composer = _Composer()
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            composer.take(event)
+    except MarkedYAMLError as error:
+        raise _syntax(error, composer.document) from error
+    except YAMLError as error:
+        raise ReadingRefused("yaml/syntax", f"not YAML: {str(error).splitlines()[0]}", document=max(composer.document, 0)) from error
+    return composer.roots
+
+
+def _syntax(error: MarkedYAMLError, document: int) -> ReadingRefused:
+    mark = error.problem_mark or error.context_mark
+    message = ", ".join(part for part in (error.context, error.problem) if part)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return ReadingRefused("yaml/syntax", f"not YAML: {message}", document=max(document, 0), line=line, column=column)
+
+
+class _Composer:
+    """Builds nodes from one event after another, without recursion: depth is bounded before it costs anything."""
+
+    def __init__(self) -> None:
+        self.roots: list[Node] = []
+        self.document = -1
+        self._open: list[Node] = []
+        self._keys: list[Node | None] = []
+        self._anchors: dict[str, Node] = {}
+        self._unfinished: list[str | None] = []
+
+    def take(self, event: Any) -> None:
+        """Go on by one event of the parser."""
+        if isinstance(event, DocumentStartEvent):
+            self._begin(event)
+        elif isinstance(event, AliasEvent):
+            self._add(self._alias(event))
+        elif isinstance(event, ScalarEvent):
+            self._refuse_tag(event)
+            self._remember(event.anchor, self._scalar(event))
+        elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+            self._refuse_tag(event)
+            self._enter(event, {} if isinstance(event, MappingStartEvent) else [])
+        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
+            self._leave(event)
+
+    def _begin(self, event: DocumentStartEvent) -> None:
+        self.document += 1
+        self._anchors = {}
+        if event.version or event.tags:
+            raise self._refused("directive", "YAML directives (%YAML, %TAG) are not read", event, "leave the line out")
+        if self.document >= DOCUMENTS_LIMIT:
+            raise self._refused("documents", f"more than {DOCUMENTS_LIMIT} documents in one file", event, "split the file")
+
+    def _scalar(self, event: ScalarEvent) -> Node:
+        text: str = event.value
+        value = text if event.style else self._resolved(event, text)
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise self._refused("surrogate", "half of a surrogate pair is no character", event, r"write the character itself, or \U and 8 digits")
+        return _node(event, value, style=event.style or "")
+
+    def _resolved(self, event: ScalarEvent, text: str) -> Any:
+        if text in _NULL:
+            return None
+        if text in _BOOLEAN:
+            return _BOOLEAN[text]
+        if _INTEGER.fullmatch(text) or _OTHER_BASE.fullmatch(text):
+            return self._integer(event, text)
+        if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+            return self._float(event, text)
+        return text
+
+    def _integer(self, event: ScalarEvent, text: str) -> int:
+        digits_of_64_bits = 66
+        value = int(text, 0) if text.startswith(("0o", "0x")) and len(text) <= digits_of_64_bits else None
+        if value is None and len(text.lstrip("+-0")) <= digits_of_64_bits and not text.startswith(("0o", "0x")):
+            value = int(text)
+        if value is None or not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+            raise self._refused("number", f"{text:.40} does not fit into 64 bits", event, "put it in quotes if it is text")
+        return value
+
+    def _float(self, event: ScalarEvent, text: str) -> float:
+        value = math.inf if _NOT_FINITE.fullmatch(text) else float(text)
+        if not math.isfinite(value):
+            raise self._refused("number", f"{text:.40} is no finite number", event, "put it in quotes if it is text")
+        return value
+
+    def _enter(self, event: Any, value: Any) -> None:
+        if len(self._open) >= DEPTH_LIMIT:
+            raise self._refused("depth", f"nested more than {DEPTH_LIMIT} deep", event, "flatten it")
+        self._open.append(_node(event, value))
+        self._keys.append(None)
+        self._unfinished.append(event.anchor)
+        self._anchors.pop(event.anchor, None)
+
+    def _leave(self, event: Any) -> None:
+        node = self._open.pop()
+        self._keys.pop()
+        node.end = event.end_mark.index
+        self._remember(self._unfinished.pop(), node)
+
+    def _alias(self, event: AliasEvent) -> Node:
+        target = self._anchors.get(event.anchor)
+        if target is None or event.anchor in self._unfinished:
+            raise self._refused("alias", f"*{event.anchor} names nothing that is finished before it", event, "write the value out")
+        mark = event.start_mark
+        start = {"line": mark.line + 1, "column": mark.column + 1, "start": mark.index, "end": event.end_mark.index}
+        return Node(value=target.value, style=target.style, items=target.items, parts=target.parts, **start)
+
+    def _remember(self, anchor: str | None, node: Node) -> None:
+        if anchor:
+            self._anchors[anchor] = node
+        self._add(node)
+
+    def _add(self, node: Node) -> None:
+        if not self._open:
+            self.roots.append(node)
+        elif isinstance(self._open[-1].value, list):
+            self._open[-1].value.append(node.value)
+            self._open[-1].parts.append(node)
+        elif self._keys[-1] is None:
+            self._keys[-1] = self._checked_key(node)
+        else:
+            key, self._keys[-1] = self._keys[-1], None
+            self._open[-1].value[key.value] = node.value
+            self._open[-1].items[key.value] = (key, node)
+
+    def _checked_key(self, node: Node) -> Node:
+        key = node.value
+        if not isinstance(key, str):
+            shown = "a list or mapping" if isinstance(key, (list, dict)) else f"{key!r:.40}"
+            raise self._refused_at("key", f"a key is text, and this is {shown}", node, "put the key in quotes")
+        if key == MERGE_KEY:
+            raise self._refused_at("merge-key", "merge keys (<<) are not read: other readers see them differently", node, "write the fields out")
+        if key in self._open[-1].items:
+            first = self._open[-1].items[key][0].line
+            raise self._refused_at("duplicate-key", f"{key!r:.80} stands here and in line {first}", node, "leave one of them out")
+        return node
+
+    def _refuse_tag(self, event: Any) -> None:
+        if event.tag is not None:
+            raise self._refused("tag", f"the tag {event.tag!s:.80} is not read: values have no types of their own", event, "leave the tag out")
+
+    def _refused(self, code: str, message: str, event: Any, remedy: str) -> ReadingRefused:
+        mark = event.start_mark
+        return self._refusal(code, message, remedy, mark.line + 1, mark.column + 1)
+
+    def _refused_at(self, code: str, message: str, node: Node, remedy: str) -> ReadingRefused:
+        return self._refusal(code, message, remedy, node.line, node.column)
+
+    def _refusal(self, code: str, message: str, remedy: str, line: int, column: int) -> ReadingRefused:
+        return ReadingRefused(f"yaml/{code}", message, remedy=remedy, document=max(self.document, 0), line=line, column=column)
+
+
+def _node(event: Any, value: Any, *, style: str = "") -> Node:
+    start, end = event.start_mark, event.end_mark
+    return Node(value=value, line=start.line + 1, column=start.column + 1, start=start.index, end=end.index, style=style)
