@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         value for report in terminalreporter.stats.get("skipped", []) for name, value in report.user_properties if name == MISSING
     )
     for name, tests in sorted(missing.items()):
-        line = f"NOT TESTED: {name} is missing, {tests} tests went without it. To test all: {PARTS[name][1]}."
+        line = f"NOT TESTED: {name} is missing, {tests} test(s) went without it. To test all: {PARTS[name][1]}."
         terminalreporter.write_line(line, yellow=True)
 
 
