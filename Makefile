@@ -18,11 +18,11 @@ help: ## Say what there is to run
 
 setup: $(STAMPS)/project $(STAMPS)/opa ## Make .venv from the lock file and put OPA in place
 
-# An interrupted venv has no stamp and is made again from nothing.
+# Without its stamp a venv was interrupted, or made by hand: making it again mends the one and leaves the other as it is.
 $(STAMPS)/venv:
 	@echo "setup: making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or later is needed; say which one with make PYTHON=...")'
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv .venv
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/lock: requirements.lock $(STAMPS)/venv
