@@ -3,12 +3,23 @@
 Never in a bundle: none of it reaches a host. Percentages and other non-integers stay the strings of the manifests.
 """
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
+from securesystemslib.signer import Key, Signer
+
+from agent.protocol import codec
+from agent.protocol.errors import MalformedError
 from agent.protocol.state import Struct
+from reconciler.publication import envelope
+from reconciler.publication.times import instant, stamp
 
 FORMAT = 1
 PAYLOAD_TYPE = "application/vnd.ordain.controls+json"
+LIFE = timedelta(days=60)
+"""As long as releases live: a pipeline that rests for longer holds both up."""
 
 
 class Agent(Struct):
@@ -56,7 +67,7 @@ class Reporting(Struct):
 
 
 class Controls(Struct):
-    """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it."""
+    """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it, `fleets` by their own names."""
 
     format: int = FORMAT
     tenant: str
@@ -71,3 +82,48 @@ class Controls(Struct):
     quotas: dict[str, Any] = {}
     reporting: Reporting = Reporting()
     roles: list[dict[str, Any]] = []
+
+
+def write(controls: Controls, signer: Signer) -> bytes:
+    """Return the signed file of controls; `signer` is the tenant's releases key."""
+    return envelope.sign(codec.canonical(controls), PAYLOAD_TYPE, [signer])
+
+
+def read(data: bytes, keys: Sequence[Key], *, tenant: str) -> Controls:
+    """Verify and read a tenant's controls; their expiry is not looked at.
+
+    Raises:
+        MalformedError: not controls, or another tenant's.
+        RefusedError: not signed by any of `keys`.
+    """
+    what = f"controls of {tenant}"
+    payload = envelope.verify(data, PAYLOAD_TYPE, keys, what=what)
+    controls = codec.decode(payload, Controls, what=what, limit=envelope.ENVELOPE_LIMIT)
+    if controls.format != FORMAT or controls.tenant != tenant:
+        message = f"{what}: they are of {controls.tenant}, format {controls.format}"
+        raise MalformedError(message)
+    return controls
+
+
+def same(one: Controls, other: Controls) -> bool:
+    """Return whether two controls say the same, whenever and for whichever commit they were signed."""
+    return _substance(one) == _substance(other)
+
+
+def expiry(now: datetime) -> str:
+    """Return until when controls that are signed now are valid."""
+    return stamp(now + LIFE)
+
+
+def half_over(controls: Controls, now: datetime) -> bool:
+    """Return whether it is time to sign controls again."""
+    return instant(controls.expires, what=f"controls of {controls.tenant}") - now < LIFE / 2
+
+
+def is_expired(controls: Controls, now: datetime) -> bool:
+    """Return whether controls are too old to act on."""
+    return instant(controls.expires, what=f"controls of {controls.tenant}") <= now
+
+
+def _substance(controls: Controls) -> Controls:
+    return msgspec.structs.replace(controls, format=FORMAT, sequence=0, expires="", head="", decision=0)

@@ -1,0 +1,72 @@
+"""Where things stand in the store: the one place that spells its keys.
+
+Tenants and fleets are DNS labels, so names that begin with `_` never clash with them.
+"""
+
+import re
+
+from agent.protocol.identity import require_label
+from reconciler.publication.store import Store
+
+_VERSIONED = re.compile(r"([1-9][0-9]{0,15})\.([a-z]+)\.json")
+REPOSITORY_LEASE = "approved/_lease.json"
+CONTROL_LEASE = "records/_lease.json"
+
+
+def trust(tenant: str, name: str = "") -> str:
+    """Return the key of a file of the key ceremony (`1.root.json`), or the prefix of all of them."""
+    return f"trust/{require_label(tenant, 'tenant')}/{name}"
+
+
+def controls(tenant: str) -> str:
+    """Return the key of a tenant's controls."""
+    return f"approved/{require_label(tenant, 'tenant')}/controls.json"
+
+
+def approved(tenant: str, fleet: str, name: str = "") -> str:
+    """Return the key of an approved file of a fleet (`3.releases.json`, a target's path), or their prefix."""
+    return f"approved/{require_label(tenant, 'tenant')}/{require_label(fleet, 'fleet')}/{name}"
+
+
+def artifact(tenant: str, sha256: str) -> str:
+    """Return the key of a stored artifact."""
+    return f"approved/{require_label(tenant, 'tenant')}/_artifacts/{sha256}"
+
+
+def metadata(tenant: str, fleet: str, name: str = "") -> str:
+    """Return the key of a published metadata file, or their prefix."""
+    return f"public/{require_label(tenant, 'tenant')}/{require_label(fleet, 'fleet')}/metadata/{name}"
+
+
+def target(tenant: str, fleet: str, path: str, sha256: str) -> str:
+    """Return the key of a published target under consistent snapshots: the hash stands before the last part of its path."""
+    directory, _, name = path.rpartition("/")
+    return f"{targets(tenant, fleet)}{directory}/{sha256}.{name}"
+
+
+def targets(tenant: str, fleet: str) -> str:
+    """Return the prefix of a fleet's published targets."""
+    return f"public/{require_label(tenant, 'tenant')}/{require_label(fleet, 'fleet')}/targets/"
+
+
+def record(tenant: str, fleet: str, name: str) -> str:
+    """Return the key of something that `serve` recorded about a fleet."""
+    return f"records/{require_label(tenant, 'tenant')}/{require_label(fleet, 'fleet')}/{name}"
+
+
+def tenant_record(tenant: str) -> str:
+    """Return the key of what `serve` recorded about a tenant."""
+    return f"records/{require_label(tenant, 'tenant')}/_status.json"
+
+
+def versions(store: Store, prefix: str, role: str) -> list[int]:
+    """Return the versions of a role that stand at a prefix (`<prefix><N>.<role>.json`), rising."""
+    names = (key.removeprefix(prefix) for key in store.list(prefix, deep=False))
+    found = (_VERSIONED.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in found if match and match[2] == role)
+
+
+def children(store: Store, prefix: str) -> list[str]:
+    """Return the names directly below a prefix that have something below them, those with `_` in front left out."""
+    names = (key.removeprefix(prefix) for key in store.list(prefix, deep=False))
+    return [name[:-1] for name in names if name.endswith("/") and not name.startswith("_")]

@@ -1,0 +1,70 @@
+"""A tenant's trust: what the key ceremony signed, read from the store and checked from the first root on."""
+
+from dataclasses import dataclass
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Root, Targets
+
+from agent.protocol.errors import RefusedError
+from reconciler.publication import layout, metadata
+from reconciler.publication.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Root and targets of one tenant; `roots` holds every version's bytes, from 1 to the newest."""
+
+    tenant: str
+    roots: tuple[bytes, ...]
+    root: Root
+    targets_data: bytes
+    targets: Targets
+
+    def keys(self, role: str) -> list[Key]:
+        """Return the keys that may sign for a delegated role (`releases` or `rollouts`)."""
+        delegations = self.targets.delegations
+        if delegations is None or not delegations.roles or role not in delegations.roles:
+            message = f"trust/{self.tenant}: its targets metadata delegates nothing to {role}; repeat the key ceremony"
+            raise RefusedError(message)
+        return [delegations.keys[keyid] for keyid in delegations.roles[role].keyids]
+
+    @property
+    def development(self) -> bool:
+        """Whether `ordain up` made it."""
+        return bool(self.root.unrecognized_fields.get(metadata.DEVELOPMENT))
+
+
+def read_trust(store: Store, tenant: str) -> Trust | None:
+    """Return a tenant's trust, None while the key ceremony has not happened.
+
+    Raises:
+        RefusedError: a gap, a signature that does not hold, or another tenant's files.
+    """
+    roots: list[bytes] = []
+    while (data := store.get(layout.trust(tenant, f"{len(roots) + 1}.root.json"))) is not None:
+        roots.append(data)
+    newest = layout.versions(store, layout.trust(tenant), "targets")
+    targets_data = store.get(layout.trust(tenant, f"{newest[-1]}.targets.json")) if newest else None
+    if not roots or targets_data is None:
+        return None
+    root = _follow(tenant, roots)
+    what = f"trust/{tenant}/{newest[-1]}.targets.json"
+    targets = metadata.verified(root, Targets.type, targets_data, Targets, what=what)
+    metadata.require_mark(targets, metadata.TENANT, tenant, what=what)
+    return Trust(tenant=tenant, roots=tuple(roots), root=root, targets_data=targets_data, targets=targets)
+
+
+def _follow(tenant: str, roots: list[bytes]) -> Root:
+    trusted: Root | None = None
+    for version, data in enumerate(roots, start=1):
+        what = f"trust/{tenant}/{version}.root.json"
+        root = metadata.load(data, Root, what=what).signed
+        for delegator in (trusted or root, root):
+            metadata.verified(delegator, Root.type, data, Root, what=what)
+        metadata.require_mark(root, metadata.TENANT, tenant, what=what)
+        if root.version != version:
+            message = f"{what}: it says version {root.version}"
+            raise RefusedError(message)
+        trusted = root
+    assert trusted is not None  # noqa: S101 - the caller passes at least one
+    return trusted
