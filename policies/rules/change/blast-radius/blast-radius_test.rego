@@ -1,0 +1,22 @@
+package ordain.rules.change.blast_radius_test
+
+import data.ordain.rules.change.blast_radius
+
+found(agents, total) := result if {
+	result := count(blast_radius.deny) with input as {
+		"change": {"impact": {"agents": agents, "total": total, "by_label": {}}},
+		"parameters": {"share": "50%", "least": 20},
+	}
+}
+
+test_half_passes_and_more_is_found if {
+	found(50, 100) == 0
+	found(51, 100) == 1
+}
+
+test_small_estates_pass if {
+	found(19, 19) == 0
+	found(20, 20) == 1
+}
+
+test_no_agents_pass if found(0, 0) == 0

@@ -1,0 +1,15 @@
+package ordain.rules.change.removals_test
+
+import data.ordain.rules.change.removals
+
+found(names) := result if {
+	objects := {"added": [], "changed": [], "removed": [{"kind": "Agent", "name": name} | some name in names]}
+	result := count(removals.deny) with input as {"change": {"objects": objects}, "parameters": {"most": 2}}
+}
+
+test_few_pass if {
+	found([]) == 0
+	found(["a", "b"]) == 0
+}
+
+test_many_are_found if found(["a", "b", "c"]) == 1

@@ -1,0 +1,83 @@
+# METADATA
+# title: Paths that a host can't lose stay out of reach
+# description: |
+#   A fleet that writes accounts, boot files, the kernel's own trees or ordain's own state can lock everybody out of
+#   all its hosts at once. parameters.files are paths, parameters.directories are trees; an absent file counts too.
+# schemas:
+#   - input: schema.input
+#   - input.object: schema.component
+# custom:
+#   scope: object
+#   severity: deny
+#   code: host-safety/protected-path
+#   remedy: use a drop-in beside it (/etc/sudoers.d, /etc/sysctl.d, /etc/ssh/sshd_config.d, …) or leave it to the host's image
+#   parameters:
+#     files:
+#       - /etc/passwd
+#       - /etc/shadow
+#       - /etc/group
+#       - /etc/gshadow
+#       - /etc/sudoers
+#       - /etc/fstab
+#       - /etc/crypttab
+#       - /etc/machine-id
+#       - /etc/ld.so.preload
+#       - /etc/nsswitch.conf
+#       - /root/.ssh/authorized_keys
+#     directories:
+#       - /boot
+#       - /dev
+#       - /proc
+#       - /sys
+#       - /bin
+#       - /sbin
+#       - /lib
+#       - /lib64
+#       - /usr/bin
+#       - /usr/sbin
+#       - /usr/lib
+#       - /etc/pam.d
+#       - /etc/ordain
+#       - /var/lib/ordain
+package ordain.rules.host_safety.protected_paths
+
+import data.ordain.result
+
+deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
+	some section in ["files", "artifacts"]
+	some i, entry in input.object.spec[section]
+	protected(entry.path)
+	message := sprintf("%s is protected: fleets must not write it", [entry.path])
+}
+
+deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
+	some section in ["files", "artifacts"]
+	some i, entry in input.object.spec[section]
+	takes_the_place(section, entry)
+	some path in protected_below(entry.path)
+	message := sprintf("%s holds %s, which is protected", [entry.path, path])
+}
+
+protected(path) if path in input.parameters.files
+
+protected(path) if {
+	some directory in input.parameters.directories
+	path == directory
+}
+
+protected(path) if {
+	some directory in input.parameters.directories
+	startswith(path, concat("", [directory, "/"]))
+}
+
+protected_below(path) := {inside |
+	some inside in array.concat(input.parameters.files, input.parameters.directories)
+	startswith(inside, concat("", [path, "/"]))
+}
+
+# A file's parents are only made where they are missing; these take the place of whatever is there.
+takes_the_place("files", file) if file.absent
+
+takes_the_place("files", file) if file.type == "symlink"
+
+takes_the_place("artifacts", _)

@@ -1,0 +1,38 @@
+package ordain.rules.host_safety.protected_paths_test
+
+import data.ordain.rules.host_safety.protected_paths
+
+parameters := {"files": ["/etc/passwd"], "directories": ["/boot", "/usr/lib"]}
+
+found(section, entry) := result if {
+	result := {finding.path | some finding in protected_paths.deny} with input as {
+		"object": {"kind": "Component", "spec": {section: [entry]}},
+		"parameters": parameters,
+	}
+}
+
+test_protected_paths_are_found if {
+	every path in ["/etc/passwd", "/boot", "/boot/grub/grub.cfg"] {
+		found("files", {"path": path}) == {["spec", "files", 0, "path"]}
+	}
+}
+
+test_an_artifact_may_not_land_there_either if {
+	found("artifacts", {"name": "a", "path": "/boot/vmlinuz"}) == {["spec", "artifacts", 0, "path"]}
+}
+
+test_neighbours_pass if {
+	every path in ["/etc/passwd.d", "/etc/passwd-example", "/bootstrap/x", "/etc/app/boot"] {
+		found("files", {"path": path}) == set()
+	}
+}
+
+test_taking_away_what_holds_a_protected_path_is_found if {
+	every entry in [{"path": "/usr", "absent": true}, {"path": "/etc", "type": "symlink", "target": "/tmp"}] {
+		found("files", entry) == {["spec", "files", 0, "path"]}
+	}
+}
+
+test_making_a_directory_above_passes if {
+	found("files", {"path": "/usr", "type": "directory"}) == set()
+}

@@ -1,0 +1,34 @@
+# METADATA
+# title: No private keys in manifests
+# description: |
+#   Whoever can read the repository, its history or a bundle has the key. It looks at every text of a manifest and at
+#   the source files of a component. The finding never repeats what it found.
+# schemas:
+#   - input: schema.input
+# custom:
+#   scope: object
+#   severity: deny
+#   code: secrets/private-key
+#   sensitive: true
+#   remedy: remove it, replace the key everywhere it is used (git remembers it), and let hosts get it by ${secret.…}
+package ordain.rules.secrets.private_key
+
+import data.ordain.result
+
+deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
+	some [path, text] in walk(input.object)
+	is_string(text)
+	private_key(text)
+}
+
+deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "source"], message) if {
+	some i, file in input.object.spec.files
+	private_key(input.sources[file.source])
+	message := sprintf("%s holds a private key", [file.source])
+}
+
+private_key(text) if regex.match(`-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----`, text)
+
+private_key(text) if regex.match(`AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}`, text)
+
+private_key(text) if regex.match(`(?m)^PuTTY-User-Key-File-[0-9]:`, text)

@@ -1,0 +1,48 @@
+package ordain.rules.secrets.private_key_test
+
+import data.ordain.rules.secrets.private_key
+
+found(value, sources) := result if {
+	result := {finding.path | some finding in private_key.deny} with input as {
+		"object": value,
+		"sources": sources,
+		"parameters": {},
+	}
+}
+
+pem(kind) := concat("", ["-----BEGIN ", kind, "-----\nMIIB\n-----END ", kind, "-----\n"])
+
+component(content) := {"kind": "Component", "spec": {"files": [{"path": "/etc/tls/key.pem", "content": content}]}}
+
+test_private_keys_are_found if {
+	every kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
+		found(component(pem(kind)), {}) == {["spec", "files", 0, "content"]}
+	}
+}
+
+test_public_ones_pass if {
+	every kind in ["PUBLIC KEY", "CERTIFICATE", "PGP PUBLIC KEY BLOCK"] {
+		found(component(pem(kind)), {}) == set()
+	}
+}
+
+test_they_are_found_wherever_text_stands if {
+	fleet := {"kind": "Fleet", "spec": {"components": [{"name": "a", "parameters": {"key": pem("PRIVATE KEY")}}]}}
+	found(fleet, {}) == {["spec", "components", 0, "parameters", "key"]}
+}
+
+test_source_files_are_read_too if {
+	with_source := {"kind": "Component", "spec": {"files": [{"path": "/a", "source": "files/key.pem"}]}}
+	found(with_source, {"files/key.pem": pem("EC PRIVATE KEY")}) == {["spec", "files", 0, "source"]}
+	found(with_source, {"files/key.pem": "nothing"}) == set()
+}
+
+test_the_message_does_not_repeat_the_key if {
+	messages := {finding.message | some finding in private_key.deny} with input as {
+		"object": component(pem("PRIVATE KEY")),
+		"sources": {},
+	}
+	every message in messages {
+		not contains(message, "MIIB")
+	}
+}
