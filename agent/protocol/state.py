@@ -4,11 +4,12 @@ Only `${agent.…}` and `${secret.…}` are left in texts for the agent to fill 
 left out, so that a later format may add fields without changing the digests of today's bundles.
 """
 
-from typing import Literal
+from typing import Literal, dataclass_transform
 
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """The shape of every wire type: frozen, by keyword, strict, camelCase, defaults left out."""
 
