@@ -1,22 +1,22 @@
 """Decisions, kept twice: as a signed and chained record in the store, and as a note that plain git shows.
 
-The record is what counts and what `ordain audit` replays. The note is for people: short lines, appended to
-the head that was decided on, under `refs/notes/ordain/decisions` of the watched repository. A repository
-that can't be written is warned about once, and holds up nothing.
+The record is what counts and what `ordain audit` replays: what was judged, by what, when, and what came of it,
+with the digest of the record before it. The note (see `notes`) is for people.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import field
 
+from agent.protocol.codec import canonical, decode, sha256
+from agent.protocol.errors import MalformedError
 from agent.protocol.state import Struct
 from reconciler.pipeline.finding import Verdict
-from reconciler.pipeline.source import CommitInfo, Mirror
+from reconciler.pipeline.source import CommitInfo
 
 
-class RecordedObject(Struct):
+class RecordedObject(Struct, kw_only=True):
     """Which manifest a verdict is about."""
 
     kind: str
@@ -24,7 +24,7 @@ class RecordedObject(Struct):
     name: str
 
 
-class RecordedVerdict(Struct):
+class RecordedVerdict(Struct, kw_only=True):
     """A verdict, as `ordain check --format json` prints it, and whether it is a standing one."""
 
     action: Literal["deny", "warn", "audit", "error"]
@@ -40,7 +40,7 @@ class RecordedVerdict(Struct):
     standing: bool = False
 
 
-class RecordedCommit(Struct):
+class RecordedCommit(Struct, kw_only=True):
     """A commit that arrived with the head."""
 
     sha: str
@@ -50,7 +50,7 @@ class RecordedCommit(Struct):
     signer: str | None = None
 
 
-class RecordedRelease(Struct):
+class RecordedRelease(Struct, kw_only=True):
     """A release that this decision approved."""
 
     tenant: str
@@ -60,7 +60,7 @@ class RecordedRelease(Struct):
     sequence: int
 
 
-class RecordedWaiver(Struct):
+class RecordedWaiver(Struct, kw_only=True):
     """A waiver that excused a verdict."""
 
     tenant: str
@@ -69,10 +69,10 @@ class RecordedWaiver(Struct):
     expires: str
 
 
-class DecisionRecord(Struct):
+class DecisionRecord(Struct, kw_only=True):
     """One decision: what was judged, by what, when, and what came of it. `previous` is the SHA-256 of the record before it."""
 
-    format: Literal[1] = 1
+    format: Literal[1]
     sequence: int
     previous: str | None
     head: str
@@ -90,31 +90,50 @@ class DecisionRecord(Struct):
 
 
 PAYLOAD_TYPE = "application/vnd.ordain.decision+json"
+RECORD_LIMIT = 64 * 1024 * 1024
+"""Bytes of one record: 10,000 commits and 100,000 verdicts of a few hundred bytes each, with room."""
+NOTE_LINES = 40
+"""Lines of one decision's note: a screen of `git log --notes`; the record has the rest."""
+LINE_LIMIT = 240
+"""Characters of a line in a note."""
 
 
 def recorded_verdict(verdict: Verdict) -> RecordedVerdict:
     """Return a verdict as records hold it."""
-    raise NotImplementedError
+    named = verdict.object
+    return RecordedVerdict(
+        action=verdict.action,
+        rule=verdict.rule,
+        code=verdict.code,
+        message=verdict.message,
+        remedy=verdict.remedy,
+        file=verdict.file,
+        line=verdict.line,
+        column=verdict.column,
+        pointer=verdict.pointer,
+        object=RecordedObject(kind=named.kind, tenant=named.tenant, name=named.name) if named else None,
+        standing=verdict.standing,
+    )
 
 
 def recorded_commits(commits: Sequence[CommitInfo]) -> list[RecordedCommit]:
     """Return commits as records hold them."""
-    raise NotImplementedError
+    return [RecordedCommit(sha=info.sha, author=info.author, email=info.email, time=info.time) for info in commits]
 
 
 def encode_record(record: DecisionRecord) -> bytes:
     """Return the record's canonical bytes: the payload that is signed."""
-    raise NotImplementedError
+    return canonical(record)
 
 
 def decode_record(data: bytes) -> DecisionRecord:
     """Read a record's payload; raise `MalformedError`."""
-    raise NotImplementedError
+    return decode(data, DecisionRecord, what="decision record", limit=RECORD_LIMIT)
 
 
 def record_digest(payload: bytes) -> str:
     """Return what the next record names as `previous`."""
-    raise NotImplementedError
+    return sha256(payload)
 
 
 def record_key(sequence: int) -> str:
@@ -122,34 +141,57 @@ def record_key(sequence: int) -> str:
     return f"approved/_decisions/{sequence}.json"
 
 
+def check_chain(payloads: Sequence[bytes]) -> list[DecisionRecord]:
+    """Read consecutive records, oldest first; raise `MalformedError` if one is missing, was put in or was changed."""
+    records = [decode_record(payload) for payload in payloads]
+    for payload, before, after in zip(payloads, records, records[1:], strict=False):
+        if after.sequence != before.sequence + 1 or after.previous != record_digest(payload):
+            message = f"decision {after.sequence} does not follow from decision {before.sequence}: a record between them is missing or was changed"
+            raise MalformedError(message)
+    return records
+
+
 def note_text(record: DecisionRecord) -> str:
-    """Return the note of a decision: at most 40 lines for people."""
-    raise NotImplementedError
+    """Return the note of a decision: at most NOTE_LINES lines for people, without what could pass for another line.
 
-
-def read_note(repository_path: Path, head: str) -> str | None:
-    """Return all decision notes of a commit, oldest first."""
-    raise NotImplementedError
-
-
-def write_note(mirror: Mirror, head: str, text: str) -> None:
-    """Append `text` to the head's note in the watched repository, unless it is there already.
-
-    Raises:
-        RetryError: the repository can't be written, or others wrote at each try.
+    Its first line begins `ordain decision <sequence>:`, which is how the note of a decision is known again.
     """
-    raise NotImplementedError
+    before, after = _opening(record), _closing(record)
+    findings = [*(f"held {path}: {reason}" for path, reason in sorted(record.refused.items())), *(_verdict_line(verdict) for verdict in record.verdicts)]
+    room = NOTE_LINES - len(before) - len(after)
+    if len(findings) > room:
+        findings = [*findings[: room - 1], f"… and {len(findings) - room + 1} more in the record"]
+    return "\n".join(_one_line(line) for line in (*before, *findings, *after)) + "\n"
 
 
-class NoteExporter:
-    """Brings decisions to the watched repository's notes, and catches up with those that didn't get there.
+def _opening(record: DecisionRecord) -> list[str]:
+    counts = {action: sum(verdict.action == action for verdict in record.verdicts) for action in ("deny", "warn", "audit", "error")}
+    said = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "no findings"
+    outcome = f"{len(record.refused)} files held at their accepted version" if record.refused else "accepted"
+    return [
+        f"ordain decision {record.sequence}: {outcome}; {said}",
+        f"at {record.at} by ordain {record.ordain}, OPA {record.opa}, judge {record.judge}",
+        f"from {record.from_ or 'nothing'}, {len(record.commits)} commits",
+    ]
 
-    Where it stands is kept in the state directory. Losing that only means that notes are looked at again.
-    """
 
-    def __init__(self, mirror: Mirror, state: Path) -> None:
-        raise NotImplementedError
+def _closing(record: DecisionRecord) -> list[str]:
+    releases = [
+        f"release {one.tenant}/{one.fleet} {one.sequence}: bundle sha256:{one.digest}, members {one.members}" for one in record.releases
+    ]
+    waivers = [f"waiver {one.tenant}/{one.name} excused {one.rule} until {one.expires}" for one in record.waivers]
+    lines = [*releases[:15], *waivers[:5]]
+    left = len(releases) + len(waivers) - len(lines)
+    more = [f"… and {left} more releases and waivers in the record"] if left else []
+    return [*lines, *more, f"record {record_key(record.sequence)} sha256:{record_digest(encode_record(record))}"]
 
-    def catch_up(self, latest: int, read: Callable[[int], DecisionRecord | None]) -> bool:
-        """Write the notes of all decisions up to `latest` that aren't written yet; return whether all are. Never raises for a remote that can't be written: it warns once."""
-        raise NotImplementedError
+
+def _verdict_line(verdict: RecordedVerdict) -> str:
+    standing = " (standing)" if verdict.standing else ""
+    return f"{verdict.action} {verdict.rule} {verdict.file}:{verdict.line}:{verdict.column} {verdict.message}{standing}"
+
+
+def _one_line(text: str) -> str:
+    """Return the text on one line without control characters: messages hold what authors wrote."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= LINE_LIMIT else plain[: LINE_LIMIT - 1] + "…"

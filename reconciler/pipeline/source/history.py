@@ -19,7 +19,7 @@ FILE = "history-exception.json"
 class HistoryException(Struct):
     """A person's word that one head may follow though it doesn't descend from the examined one."""
 
-    format: Literal[1] = 1
+    format: Literal[1]
     head: str
     reason: str
     who: str
@@ -41,7 +41,7 @@ def read_exception(state: Path) -> HistoryException | None:
 
 def write_exception(state: Path, *, head: str, reason: str, now: datetime) -> HistoryException:
     """Put down that `head` may follow, in place of any earlier exception; return what was put."""
-    exception = HistoryException(head=head, reason=reason, who=getpass.getuser(), when=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    exception = HistoryException(format=1, head=head, reason=reason, who=getpass.getuser(), when=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
     durable.replace(state / FILE, canonical(exception), mode=0o600)
     return exception
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
 from agent.protocol.errors import InputError, RetryError
 
 TOKEN_LIMIT = 16_384
@@ -98,6 +101,36 @@ def locate(repository: str) -> Location:
         return Location(url=repository, host=parts.hostname)
     message = f"fleet repository by {parts.scheme}: not supported {'yet' if parts.scheme == 'ssh' else '(nobody could tell who answered)'}; use an https:// URL or a local path"
     raise InputError(message)
+
+
+def git_directories(path: Path) -> tuple[Path, Path]:
+    """Return where a local repository keeps its own HEAD, and where its branches are (another place for a linked worktree).
+
+    Raises:
+        RetryError: there is no repository (yet) that can be opened.
+    """
+    try:
+        own = Path(pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH).path)
+        pointer = own / "commondir"
+        shared = (own / pointer.read_text().strip()).resolve() if pointer.is_file() else own
+    except (pygit2.GitError, KeyError, OSError, UnicodeDecodeError) as error:
+        message = f"{path}: no git repository that can be opened: {error}"
+        raise RetryError(message) from error
+    return own, shared
+
+
+def refuse_alternates(location: Location) -> None:
+    """Raise `RetryError` for a local repository that borrows objects from another one.
+
+    Who may write the repository could name any other one on this machine that the reconciler can read, and
+    have its files compiled into bundles.
+    """
+    if location.path is None:
+        return
+    borrowed = git_directories(location.path)[1] / "objects" / "info" / "alternates"
+    if borrowed.exists():
+        message = f"{location}: borrows objects from another repository ({borrowed}); run `git repack -ad` there and remove that file"
+        raise RetryError(message)
 
 
 def _local(path: Path) -> Location:

@@ -1,0 +1,153 @@
+"""Moving git objects between the mirror and the watched repository, within limits of time, size and silence."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pygit2
+from pygit2.callbacks import RemoteCallbacks
+from pygit2.enums import CredentialType
+from pygit2.remotes import TransferProgress
+
+from agent.protocol.errors import OrdainError, RefusedError, RetryError
+from reconciler.pipeline.source.location import Credentials, Location, refuse_alternates
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLimits:
+    """What one fetch or push may cost."""
+
+    seconds: float = 60.0
+    """From the first byte sent to the last one stored."""
+    bytes: int = 1024 * 1024 * 1024
+    """Received by one fetch, as packed."""
+    silence: float = 10.0
+    """Seconds without a byte from the remote, and until it takes a connection."""
+
+
+class _Callbacks(RemoteCallbacks):
+    """Ends a transfer at its limits, and hands the token to the one host that it is for."""
+
+    def __init__(self, location: Location, limits: SourceLimits, credentials: Credentials | None) -> None:
+        super().__init__()
+        self._location, self._limits, self._credentials = location, limits, credentials
+        self._deadline = time.monotonic() + limits.seconds
+        self._asked = False
+        self.rejected = ""
+
+    def check_time(self) -> None:
+        """Raise `RetryError` past the deadline."""
+        if time.monotonic() > self._deadline:
+            message = f"{self._location}: not done after {self._limits.seconds:g} s; look at its load, or raise the limit of time"
+            raise RetryError(message)
+
+    def sideband_progress(self, string: str) -> None:
+        """Look at the clock while the remote counts and packs."""
+        del string
+        self.check_time()
+
+    def transfer_progress(self, stats: TransferProgress) -> None:
+        """Look at the clock and the size while objects arrive."""
+        self.check_time()
+        if stats.received_bytes > self._limits.bytes:
+            message = f"{self._location}: more than {self._limits.bytes} bytes to fetch; make the repository smaller, or raise the limit of size"
+            raise RetryError(message)
+
+    def push_transfer_progress(self, objects_pushed: int, total_objects: int, bytes_pushed: int) -> None:
+        """Look at the clock while objects leave."""
+        del objects_pushed, total_objects, bytes_pushed
+        self.check_time()
+
+    def push_update_reference(self, refname: str, message: str | None) -> None:  # type: ignore[override]
+        """Remember why the remote didn't take a ref."""
+        if message is not None:
+            self.rejected = f"{refname}: {message}"
+
+    def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> pygit2.UserPass:
+        """Give the token once, to the host of the configured URL: not to one that it redirects to."""
+        del username_from_url
+        if self._credentials is None or not allowed_types & CredentialType.USERPASS_PLAINTEXT:
+            message = f"{self._location}: asks who we are, and no token is named for it; set the source's credentials to env:NAME or file:PATH"
+            raise RetryError(message)
+        if urlsplit(url).hostname != self._location.host or urlsplit(url).scheme != "https":
+            message = f"{self._location}: sent us on to another host, which does not get its token; give that URL instead"
+            raise RetryError(message)
+        if self._asked:
+            message = f"{self._location}: the token was not taken; renew it where the credentials point to"
+            raise RetryError(message)
+        self._asked = True
+        return pygit2.UserPass(self._credentials.username, self._credentials.token())
+
+
+class Transfer:
+    """Fetches and pushes between a mirror and one location; the URL stays out of the mirror's configuration."""
+
+    def __init__(self, *, location: Location, limits: SourceLimits, credentials: Credentials | None) -> None:
+        self._location, self._limits, self._credentials = location, limits, credentials
+        self.head_branch = ""
+        """The ref that the remote's HEAD named when last asked; empty if none."""
+
+    def list_heads(self, repository: pygit2.Repository) -> dict[str, str]:
+        """Return ref → sha of the location, and see which branch its HEAD names; raise `RetryError`."""
+
+        def ask(callbacks: _Callbacks) -> dict[str, str]:
+            heads = [head for head in self._remote(repository).list_heads(callbacks=callbacks, proxy=True) if head.name]
+            self.head_branch = next((head.symref_target or "" for head in heads if head.name == "HEAD"), "")
+            return {str(head.name): str(head.oid) for head in heads}
+
+        return self._attempt(ask)
+
+    def fetch(self, repository: pygit2.Repository, refspecs: Sequence[str]) -> None:
+        """Bring refs here; raise `RetryError`."""
+        self._attempt(lambda callbacks: self._remote(repository).fetch(list(refspecs), callbacks=callbacks, proxy=True))
+
+    def push(self, repository: pygit2.Repository, refspec: str) -> None:
+        """Send one ref there, only forward; raise `RefusedError` if the remote doesn't take it, else `RetryError`."""
+
+        def send(callbacks: _Callbacks) -> None:
+            self._remote(repository).push([refspec], callbacks=callbacks, proxy=True)
+            if callbacks.rejected:
+                raise RefusedError(callbacks.rejected)
+
+        self._attempt(send)
+
+    def _remote(self, repository: pygit2.Repository) -> pygit2.Remote:
+        return repository.remotes.create_anonymous(self._location.url)
+
+    def _attempt(self, action: Callable[[_Callbacks], T]) -> T:
+        pygit2.settings.server_timeout = pygit2.settings.server_connect_timeout = int(self._limits.silence * 1000)
+        try:
+            refuse_alternates(self._location)
+            return action(_Callbacks(self._location, self._limits, self._credentials))
+        except OrdainError:
+            raise
+        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            message = f"{self._location}: {_explain(error)}"
+            raise RetryError(message) from error
+
+
+def _explain(error: Exception) -> str:
+    """Return what went wrong and what to do about it; libgit2 says the first, not always the second."""
+    text = str(error) or type(error).__name__
+    for sign, remedy in _REMEDIES.items():
+        if sign in text.lower():
+            return f"{text}; {remedy}"
+    return text
+
+
+_REMEDIES = {
+    "not owned by current user": "let the reconciler's user own it, or run `git config --global --add safe.directory PATH` as that user",
+    "no such file": "give the path of a git repository that is there",
+    "could not find repository": "give the path of a git repository",
+    "permission denied": "let the reconciler's user read it",
+    "certificate": "add the authority that signed it to the file that SSL_CERT_FILE names",
+    "timed out": "the remote fell silent; it is asked again at the next poll",
+    "401": "the token was not taken; renew it where the credentials point to",
+    "403": "the token may not do that; give it the right to read (and to write notes)",
+    "404": "no such repository, or the token may not see it",
+}
+"""Part of what libgit2 says → what to do next."""
