@@ -1,48 +1,176 @@
-"""Compile a fleet (interface; being written)."""
+"""From a fleet to its bundle: one finished state for each group and mode, the same bytes for the same inputs anywhere.
 
-from collections.abc import Mapping
+What reaches no host is not in it: no commit, no strategy, no members, no names of components.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.protocol.bundle import Bundle
-from agent.protocol.errors import RefusedError
+import msgspec
+
+from agent.protocol import bundle, codec
+from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.membership import Member
+from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.affected import depends_of
+from reconciler.pipeline.compile.assembly import Assembly, assemble
+from reconciler.pipeline.compile.findings import across, named
+from reconciler.pipeline.compile.groups import Group
+from reconciler.pipeline.compile.provenance import Provenance
+from reconciler.pipeline.compile.states import Builder, Misshapen
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
+from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.tree import Tree
 
+FORMATS = (bundle.FORMAT,)
+"""Formats of bundles that can be written; `ordain.yaml` pins one."""
 
-class CompileRefused(RefusedError):  # noqa: N818
-    """A fleet that can't be compiled: `findings` says all the reasons."""
 
-    def __init__(self, fleet: str, findings: list[Finding]) -> None:
-        super().__init__(fleet)
-        self.findings = findings
+class CompileRefused(RefusedError):  # noqa: N818 - it is said of the fleet: refused
+    """A fleet that can't be compiled: `findings` holds all the reasons, none of them a warning."""
+
+    def __init__(self, fleet: str, findings: Sequence[Finding]) -> None:
+        reasons = [f"{finding.place.file}: {finding.message}" for finding in findings]
+        super().__init__(f"fleet {fleet} can't be compiled: {named(reasons)}; `ordain check` shows all of it")
+        self.fleet = fleet
+        self.findings = list(findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A compiled fleet. `fleet` is `<tenant>/<fleet>`; `data` the canonical data.json, `digest` its SHA-256."""
+    """A compiled fleet. `fleet` is `<tenant>/<fleet>`; `data` is the canonical `data.json`, `digest` its SHA-256."""
 
     fleet: str
-    bundle: Bundle
+    bundle: bundle.Bundle
     data: bytes
     digest: str
     pools: Mapping[str, Member]
+    """Pools of the fleet by name; `labels` are all of theirs, so that selectors of waves can be evaluated on a host."""
     agents: Mapping[str, Member]
+    """Agents of the fleet by name, likewise."""
     depends: frozenset[str]
-    object: ObjectName
-    place: Place
+    """Files whose change can change any of this."""
+    warnings: tuple[Finding, ...]
+    """What was noted and keeps nothing from being compiled."""
+    document: Document
+    maximum: Mapping[str, int]
+    """How many agents each pool may have."""
+    provenance: Provenance
+
+    @property
+    def object(self) -> ObjectName:
+        """Which manifest it was compiled from."""
+        tenant, _, name = self.fleet.partition("/")
+        return ObjectName(kind="Fleet", tenant=tenant, name=name)
+
+    @property
+    def place(self) -> Place:
+        """The place of the Fleet manifest."""
+        return self.document.place()
 
     def origin(self, pointer: Pointer) -> Place:
-        """Return where in the manifests a value of `release_input()["release"]` comes from; never fails."""
-        raise NotImplementedError
+        """Return where in the manifests a value of `release_input()["release"]` comes from.
+
+        Never fails: what has no place of its own is the Fleet manifest's.
+        """
+        return self.provenance.origin(pointer)
 
     def release_input(self) -> dict[str, Any]:
-        """Return what release rules are asked about: fleet, release, members."""
-        raise NotImplementedError
+        """Return what release rules are asked about, in plain values.
+
+        `{"fleet": <the Fleet manifest>, "release": {"groups": {g: {"base": state, "modes": [{name, atMost, state}]}}},
+        "members": [{"name", "labels", "group", "pool": bool, "maximum": only of pools}]}`, members in order of name.
+        Fields of a state that hold their default are left out, as on the wire.
+        """
+        groups = {name: msgspec.to_builtins(group) for name, group in self.bundle.groups.items()}
+        for group in groups.values():
+            group.setdefault("modes", [])
+        members = [self._member(name, pool=name in self.pools) for name in sorted({*self.pools, *self.agents})]
+        return {"fleet": self.document.value, "release": {"groups": groups}, "members": members}
+
+    def _member(self, name: str, *, pool: bool) -> dict[str, Any]:
+        member = self.pools[name] if pool else self.agents[name]
+        plain = {"name": name, "labels": dict(member.labels), "group": member.group, "pool": pool}
+        return {**plain, "maximum": self.maximum[name]} if pool else plain
 
 
-def compile_fleet(world: World, tree: Tree, fleet: FleetKey, *, format: int = 1) -> Compiled:  # noqa: A002
-    """Compile one fleet; raises `CompileRefused` with all findings at once, `KeyError` if there is no such fleet."""
-    raise NotImplementedError
+def compile_fleet(world: World, tree: Tree, fleet: FleetKey, *, format: int = bundle.FORMAT) -> Compiled:  # noqa: A002 - the word of ordain.yaml
+    """Compile one fleet.
+
+    Raises:
+        CompileRefused: with all findings at once.
+        InputError: a format that this version can't write.
+        KeyError: there is no such fleet.
+    """
+    if format not in FORMATS:
+        message = f"bundles of format {format} can't be written by this version; set spec.format in ordain.yaml to one of {FORMATS}"
+        raise InputError(message)
+    assembly = assemble(world, tree, fleet)
+    name = "/".join(fleet)
+    if assembly.denied:
+        raise CompileRefused(name, assembly.denied)
+    groups = _build(assembly, tree, name)
+    made = bundle.Bundle(format=format, fleet=name, groups=groups)
+    data = bundle.encode(made)
+    if len(data) > bundle.DATA_LIMIT:
+        raise CompileRefused(name, [_too_large(assembly, len(data))])
+    pools, agents = _members(assembly)
+    return Compiled(
+        fleet=name,
+        bundle=made,
+        data=data,
+        digest=codec.sha256(data),
+        pools=pools,
+        agents=agents,
+        depends=depends_of(world, fleet),
+        warnings=tuple(finding for finding in assembly.findings if finding.action != "deny"),
+        document=assembly.fleet,
+        maximum={pool: _maximum(assembly.membership.documents[pool]) for pool in pools},
+        provenance=Provenance(fleet=assembly.fleet, parts=assembly.parts),
+    )
+
+
+def _build(assembly: Assembly, tree: Tree, name: str) -> dict[str, bundle.Group]:
+    builder = Builder(assembly, tree)
+    modes = manifest.modes(assembly.fleet)
+    try:
+        return {
+            group.name: bundle.Group(
+                base=builder.state(group, None),
+                modes=[bundle.Mode(name=mode.name, at_most=mode.at_most, state=builder.state(group, mode)) for mode in modes],
+            )
+            for group in assembly.membership.groups.values()
+        }
+    except Misshapen as error:
+        raise CompileRefused(name, [across("shape", error.part.document, error.part.pointer, str(error), remedy=error.remedy)]) from error
+
+
+def _members(assembly: Assembly) -> tuple[dict[str, Member], dict[str, Member]]:
+    pools: dict[str, Member] = {}
+    agents: dict[str, Member] = {}
+    for group in assembly.membership.groups.values():
+        _enter(assembly, group, pools, agents)
+    return pools, agents
+
+
+def _enter(assembly: Assembly, group: Group, pools: dict[str, Member], agents: dict[str, Member]) -> None:
+    for name in group.members:
+        document = assembly.membership.documents[name]
+        member = Member(group=group.name, labels=manifest.labels(document))
+        if document.kind == "AgentPool":
+            pools[name] = member
+        else:
+            agents[name] = member
+
+
+def _maximum(pool: Document) -> int:
+    stated = pool.spec.get("maximum")
+    return stated if isinstance(stated, int) else 0
+
+
+def _too_large(assembly: Assembly, size: int) -> Finding:
+    message = f"the fleet's bundle has {size} bytes, more than {bundle.DATA_LIMIT}: {len(assembly.membership.groups)} groups"
+    remedy = "refer to fewer labels, deliver large files as artifacts, or divide the fleet"
+    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy)

@@ -1,10 +1,98 @@
-"""What the control zone must know of a tenant (interface; being written)."""
+"""What the control zone must know of a tenant from git, as plain values: it reads no manifests.
 
+Durations become seconds, percentages and windows stay as they are written: what TUF and DSSE sign holds no floats.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
+from agent.protocol import duration
+from agent.protocol.errors import MalformedError
+from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.affected import fleets_selecting
+from reconciler.pipeline.compile.index import FLEET, MEMBER, TENANT, Index
 from reconciler.pipeline.compile.world import World
+from reconciler.pipeline.manifests import Document
+
+FRESHNESS = 24 * 3600
+"""Seconds for which agents trust what they have, where a fleet doesn't say."""
+POOL_LEASE = 24 * 3600
+"""Seconds for which a pool's agent keeps its place without being heard of, where the pool doesn't say."""
+REPORT_EVERY = 60
+LOST_AFTER = 300
+"""Seconds between reports, and without one until an agent counts as lost, where a tenant doesn't say."""
+DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
+"""Fields of rollouts and objectives that hold a duration."""
 
 
 def controls_of(world: World, tenant: str) -> dict[str, Any]:
-    """Return {agents, pools, fleets, freezes, quotas, reporting, roles} of a tenant, as in controls.json."""
-    raise NotImplementedError
+    """Return the git half of a tenant's controls: agents, pools, fleets, freezes, quotas, reporting, roles.
+
+    `{"agents": {name: {labels, fleets}}, "pools": {name: {labels, lease, maximum, fleets}}, "fleets": {name: {freshness,
+    drift, rollout, modes: [{name, atMost}], objectives, critical?}}, "freezes": [{name, fleets, reason, owner, from, until}],
+    "quotas": {}, "reporting": {every, lostAfter}, "roles": []}`; durations are whole seconds. All of it is what the manifests
+    say: whether a fleet is frozen or waiting is for acceptance to add.
+    """
+    index = world.tenant(tenant)
+    members = sorted(index.documents(MEMBER), key=lambda document: document.name.name if document.name else "")
+    return {
+        "agents": {_name(one): _agent(index, one) for one in members if one.kind == "Agent"},
+        "pools": {_name(one): _pool(index, one) for one in members if one.kind == "AgentPool"},
+        "fleets": {name: _fleet(found[0]) for name, found in sorted(index.of(FLEET).items())},
+        "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of("freeze").items())],
+        "quotas": {},
+        "reporting": _reporting(index.get(TENANT, tenant)),
+        "roles": [],
+    }
+
+
+def _name(document: Document) -> str:
+    return document.name.name if document.name is not None else ""
+
+
+def _agent(index: Index, document: Document) -> dict[str, Any]:
+    labels = manifest.labels(document)
+    return {"labels": labels, "fleets": sorted(fleets_selecting(index, labels))}
+
+
+def _pool(index: Index, document: Document) -> dict[str, Any]:
+    maximum = document.spec.get("maximum")
+    lease = _seconds(document.spec.get("lease"), POOL_LEASE)
+    return {**_agent(index, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
+
+
+def _fleet(document: Document) -> dict[str, Any]:
+    spec = document.spec
+    controls: dict[str, Any] = {
+        "freshness": _seconds(spec.get("freshness"), FRESHNESS),
+        "drift": "report" if spec.get("drift") == "report" else "enforce",
+        "rollout": _in_seconds(manifest.mapping(spec.get("rollout"))),
+        "modes": [{"name": mode.name, "atMost": _seconds(mode.at_most, 0)} for mode in manifest.modes(document)],
+        "objectives": _in_seconds(manifest.mapping(spec.get("objectives"))),
+    }
+    return {**controls, "critical": spec["critical"]} if "critical" in spec else controls
+
+
+def _reporting(tenant: Document | None) -> dict[str, int]:
+    stated = manifest.mapping(tenant.spec.get("reporting")) if tenant is not None else {}
+    return {"every": _seconds(stated.get("every"), REPORT_EVERY), "lostAfter": _seconds(stated.get("lostAfter"), LOST_AFTER)}
+
+
+def _seconds(value: object, default: int) -> int:
+    try:
+        return duration.seconds(value) if isinstance(value, str) else default
+    except MalformedError:
+        return default
+
+
+def _in_seconds(value: Any, field: str = "") -> Any:
+    """Return plain values in which each duration is whole seconds."""
+    if isinstance(value, dict):
+        return {key: _in_seconds(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_in_seconds(item) for item in value]
+    return _seconds(value, 0) if field in DURATIONS else value
+
+
+def _plain(spec: Mapping[str, Any], *left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in left_out}

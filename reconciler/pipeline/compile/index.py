@@ -4,7 +4,8 @@ Values are never changed: a commit that touches three files makes a new index th
 so that accepting one host costs the same in a fleet of ten and of ten thousand.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -34,13 +35,13 @@ class Index:
     """Documents by file."""
     claims: Mapping[str, Mapping[str, tuple[Document, ...]]] = field(default_factory=dict)
     """Documents by space and name, in order of path; more than one is a duplicate."""
-    labelled: Mapping[Pair, Set[str]] = field(default_factory=dict)
+    labelled: Mapping[Pair, AbstractSet[str]] = field(default_factory=dict)
     """Names of members that carry a label."""
-    selecting: Mapping[Pair | None, Set[str]] = field(default_factory=dict)
+    selecting: Mapping[Pair | None, AbstractSet[str]] = field(default_factory=dict)
     """Names of fleets by one label of their selector; under None those that select everybody."""
-    users: Mapping[str, Set[Claim]] = field(default_factory=dict)
+    users: Mapping[str, AbstractSet[Claim]] = field(default_factory=dict)
     """Components and fleets that name a component, by the name as they write it (`base`, `library/base`)."""
-    sources: Mapping[str, Set[str]] = field(default_factory=dict)
+    sources: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
     """Names of components that take a file's content from a source, by its path in the tree."""
 
     def of(self, space: str) -> Mapping[str, tuple[Document, ...]]:
@@ -67,7 +68,7 @@ class Index:
 class _Sets(Generic[K]):
     """Sets by key, each copied when it is first changed."""
 
-    def __init__(self, sets: "Mapping[K, Set]") -> None:  # type: ignore[type-arg]
+    def __init__(self, sets: "Mapping[K, AbstractSet]") -> None:  # type: ignore[type-arg]
         self._sets = dict(sets)
         self._own: set[K] = set()
 
@@ -77,7 +78,7 @@ class _Sets(Generic[K]):
             self._own.add(key)
         return self._sets[key]  # type: ignore[return-value]
 
-    def done(self) -> "dict[K, Set]":  # type: ignore[type-arg]
+    def done(self) -> "dict[K, AbstractSet]":  # type: ignore[type-arg]
         for key in self._own:
             if not self._sets[key]:
                 del self._sets[key]
@@ -90,7 +91,7 @@ class _Draft:
     def __init__(self, index: Index) -> None:
         self._before = index
         self._files = dict(index.files)
-        self._claims = {space: names for space, names in index.claims.items()}
+        self._claims = dict(index.claims)
         self._own_spaces: set[str] = set()
         self._dirty: set[Claim] = set()
         self._tables = {name: _Sets(getattr(index, name)) for name in ("labelled", "selecting", "users", "sources")}

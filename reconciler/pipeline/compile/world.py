@@ -88,7 +88,9 @@ class World:
                 repository = next((document for document in documents if document.kind == "Repository"), None)
             home = home_of(path, self.layout)
             right = tuple(document for document in documents if home is not None and belongs(document, home))
-            wrong = tuple(document for document in documents if document is not repository and (home is None or not belongs(document, home)))
+            wrong = tuple(
+                document for document in documents if document is not repository and (home is None or not belongs(document, home))
+            )
             if home is not None:
                 by_home.setdefault(home, {})[path] = right
             misplaced.pop(path, None)

@@ -1,0 +1,150 @@
+"""The texts of a component in which references are filled in, and those in which a reference is a mistake.
+
+References work in contents, commands and probes' targets. They do not work in paths, owners, addresses and digests, so
+that what policy judged is what a host gets: one that stands there is an error rather than a literal.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.protocol import rendering
+from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.findings import across, did_you_mean, named
+from reconciler.pipeline.compile.parameters import declared
+from reconciler.pipeline.finding import Finding, Place, Pointer
+from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.tree import Tree
+
+TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("content", "check"), "probes": ("http", "tcp", "command", "file"), "artifacts": ()}
+"""In which fields of which items references are filled in."""
+PLAIN_FIELDS = ("path", "target", "owner", "group", "mode")
+"""Fields of files in which none is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One text. `source` is the path in the tree that it was read from, None where it stands in the manifest."""
+
+    document: Document
+    pointer: Pointer
+    text: str
+    source: str | None = None
+
+    @property
+    def used(self) -> list[tuple[str, str, int]]:
+        """The references in it: (namespace, name, offset)."""
+        return list(rendering.references(self.text)) if "${" in self.text else []
+
+    def place(self, offset: int) -> Place:
+        """Return the place of a character of it, in the source where it comes from one."""
+        if self.source is None:
+            return Place(file=self.document.path, document=self.document.index, pointer=self.pointer, offset=offset)
+        before = self.text[:offset]
+        return Place(file=self.source, line=before.count("\n") + 1, column=offset - (before.rfind("\n") + 1) + 1)
+
+
+def literal_texts(component: Document) -> Iterator[Text]:
+    """Yield the texts that stand in a component's manifest: contents, commands and probes' targets."""
+    for field, names in TEXT_FIELDS.items():
+        for index, item in manifest.items(component, field):
+            for name in names:
+                yield from _strings(component, ("spec", field, index, name), item.get(name))
+
+
+def source_of(component: Document, pointer: Pointer, path: str, data: bytes) -> Text | None:
+    """Return a source's text, None where it is not UTF-8: such a file is carried as it is."""
+    try:
+        return Text(document=component, pointer=pointer, text=data.decode(), source=path)
+    except UnicodeDecodeError:
+        return None
+
+
+def texts_of(component: Document, tree: Tree) -> Iterator[Text]:
+    """Yield all texts of a component in which references work, sources that are there among them."""
+    yield from literal_texts(component)
+    for index, item in manifest.items(component, "files"):
+        source = manifest.text(item.get("source"))
+        path = manifest.source_path(component, source) if source else None
+        data = read_source(tree, path) if path is not None else None
+        if path is not None and data is not None:
+            text = source_of(component, ("spec", "files", index, "source"), path, data)
+            if text is not None:
+                yield text
+
+
+def read_source(tree: Tree, path: str) -> bytes | None:
+    """Return the bytes of a source, None where the tree has no such file."""
+    try:
+        return tree.read(path)
+    except KeyError:
+        return None
+
+
+def plain_texts(component: Document) -> Iterator[Text]:
+    """Yield the texts in which no reference works: paths, owners, addresses, digests, what is fetched from where."""
+    for index, item in manifest.items(component, "files"):
+        for name in PLAIN_FIELDS:
+            yield from _strings(component, ("spec", "files", index, name), item.get(name))
+    for index, item in manifest.items(component, "artifacts"):
+        yield from _strings(component, ("spec", "artifacts", index), item)
+
+
+def _strings(document: Document, pointer: Pointer, value: Any) -> Iterator[Text]:
+    if isinstance(value, str):
+        yield Text(document=document, pointer=pointer, text=value)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(document, (*pointer, index), item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(document, (*pointer, key), item)
+
+
+def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
+    """Yield what is wrong with a component's references, whoever uses it: those to labels need the fleet."""
+    known = declared(component)
+    for text in texts_of(component, tree):
+        for space, name, offset in text.used:
+            yield from _check_reference(component, text.place(offset), space, name, known)
+        for written, offset in rendering.near_misses(text.text) if "${" in text.text else ():
+            remedy = "references are ${agent.…}, ${labels.…}, ${parameters.…} and ${secret.…}, without spaces; $${…} is the literal"
+            message = f"{written} is no reference and reaches the host as plain text"
+            yield across("near-miss", component, (), message, remedy=remedy, place=text.place(offset), action="warn")
+    for text in plain_texts(component):
+        for space, name, offset in text.used:
+            message = f"${{{space}.{name}}} stands where references are not filled in"
+            remedy = "references work in contents, commands and probes; what else differs between hosts goes into a component of its own"
+            yield across("reference-place", component, (), message, remedy=remedy, place=text.place(offset))
+
+
+def _check_reference(component: Document, place: Place, space: str, name: str, known: Mapping[str, Any]) -> Iterator[Finding]:
+    if space == "parameters" and name not in known:
+        message = f"${{parameters.{name}}} is not a parameter of this component; {did_you_mean(name, known)}"
+        remedy = f"declare it under spec.parameters in {component.path}, or write $${{parameters.{name}}} for the literal text"
+        yield across("unresolved-reference", component, (), message, remedy=remedy, place=place)
+    elif space == "agent" and name not in rendering.AGENT_FIELDS:
+        message = f"${{agent.{name}}} is unknown; {did_you_mean(name, rendering.AGENT_FIELDS)}"
+        remedy = f"an agent has {named(rendering.AGENT_FIELDS, limit=9)}"
+        yield across("unresolved-reference", component, (), message, remedy=remedy, place=place)
+    elif space == "secret":
+        message = f"${{secret.{name}}}: secrets are not yet supported"
+        remedy = f"put the secret onto the host by other means for now, or write $${{secret.{name}}} for the literal text"
+        yield across("unsupported", component, (), message, remedy=remedy, place=place)
+
+
+def check_sources(component: Document, tree: Tree) -> Iterator[Finding]:
+    """Yield the sources that are not in the tree, or lie where none may."""
+    for index, item in manifest.items(component, "files"):
+        source = manifest.text(item.get("source"))
+        if not source:
+            continue
+        pointer = ("spec", "files", index, "source")
+        path = manifest.source_path(component, source)
+        if path is None:
+            message = f"source {source} is not under a directory `files` beside this manifest"
+            yield across("missing-source", component, pointer, message, remedy="move it to files/ beside this manifest and name it so")
+        elif read_source(tree, path) is None:
+            message = f"source {source} is not in the repository: there is no {path}"
+            also = (Place(file=path),)
+            yield across("missing-source", component, pointer, message, remedy=f"add {path}, or name a file that exists", also=also)
