@@ -146,7 +146,7 @@ def check_chain(payloads: Sequence[bytes]) -> list[DecisionRecord]:
     records = [decode_record(payload) for payload in payloads]
     for payload, before, after in zip(payloads, records, records[1:], strict=False):
         if after.sequence != before.sequence + 1 or after.previous != record_digest(payload):
-            message = f"decision {after.sequence} does not follow from decision {before.sequence}: a record between them is missing or was changed"
+            message = f"decision {after.sequence} does not follow from {before.sequence}: a record between them is missing or was changed"
             raise MalformedError(message)
     return records
 
@@ -157,7 +157,10 @@ def note_text(record: DecisionRecord) -> str:
     Its first line begins `ordain decision <sequence>:`, which is how the note of a decision is known again.
     """
     before, after = _opening(record), _closing(record)
-    findings = [*(f"held {path}: {reason}" for path, reason in sorted(record.refused.items())), *(_verdict_line(verdict) for verdict in record.verdicts)]
+    findings = [
+        *(f"held {path}: {reason}" for path, reason in sorted(record.refused.items())),
+        *(_verdict_line(verdict) for verdict in record.verdicts),
+    ]
     room = NOTE_LINES - len(before) - len(after)
     if len(findings) > room:
         findings = [*findings[: room - 1], f"… and {len(findings) - room + 1} more in the record"]

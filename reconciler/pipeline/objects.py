@@ -17,7 +17,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from agent.protocol.errors import MalformedError
-from reconciler.pipeline.source.trees import FILES_LIMIT, missing_objects, read_object
+from reconciler.pipeline.source.directories import FILES_LIMIT, missing_objects, read_object
 
 TYPES = {"blob": ObjectType.BLOB, "commit": ObjectType.COMMIT, "tree": ObjectType.TREE}
 UNPACKED_LIMIT = 1024 * 1024 * 1024

@@ -6,10 +6,12 @@ hostile until later stages have judged it, so listings are bounded in number and
 """
 
 from reconciler.pipeline.source.commits import CommitInfo, commits_between, descends, judge_steps
+from reconciler.pipeline.source.directories import diff_trees, write_tree
 from reconciler.pipeline.source.history import HistoryException, clear_exception, read_exception, write_exception
 from reconciler.pipeline.source.location import Credentials, Location, locate
-from reconciler.pipeline.source.mirror import Mirror, SourceLimits, mirror_path, open_repository, resolve
-from reconciler.pipeline.source.trees import CommitTree, PatchedTree, diff_trees, write_tree
+from reconciler.pipeline.source.mirror import Mirror, mirror_path, open_repository, resolve
+from reconciler.pipeline.source.transfer import SourceLimits
+from reconciler.pipeline.source.trees import CommitTree, PatchedTree
 from reconciler.pipeline.source.watch import Watcher, next_poll
 
 __all__ = [

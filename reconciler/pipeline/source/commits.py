@@ -9,7 +9,7 @@ import pygit2
 from pygit2.enums import SortMode
 
 from agent.protocol.errors import MalformedError
-from reconciler.pipeline.source.trees import diff_trees, tree_of
+from reconciler.pipeline.source.directories import diff_trees, tree_of
 
 COMMITS_LIMIT = 10_000
 """Commits that one decision lists, the newest; and that one round of `judge_steps` looks at, the oldest."""

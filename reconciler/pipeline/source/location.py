@@ -93,13 +93,17 @@ def locate(repository: str) -> Location:
         return _local(Path(repository))
     parts = urlsplit(repository)
     if parts.username is not None or parts.password is not None:
-        message = f"the URL of the fleet repository at {parts.hostname} holds a user name or password; take it out and name the token by reference (env:NAME or file:PATH)"
+        message = (
+            f"the URL of the fleet repository at {parts.hostname} holds a user name or password; "
+            "take it out, and name the token by reference (env:NAME or file:PATH)"
+        )
         raise InputError(message)
     if parts.scheme == "file" and parts.hostname in (None, "localhost"):
         return _local(Path(unquote(parts.path)))
     if parts.scheme == "https" and parts.hostname:
         return Location(url=repository, host=parts.hostname)
-    message = f"fleet repository by {parts.scheme}: not supported {'yet' if parts.scheme == 'ssh' else '(nobody could tell who answered)'}; use an https:// URL or a local path"
+    why = "yet" if parts.scheme == "ssh" else "(nothing would tell who answered)"
+    message = f"fleet repository by {parts.scheme}: not supported {why}; use an https:// URL or a local path"
     raise InputError(message)
 
 

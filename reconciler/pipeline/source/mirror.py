@@ -115,7 +115,9 @@ class Mirror:
         if not branches and not self._branch:
             return None
         known = ", ".join(sorted(name.removeprefix(HEADS) for name in branches)[:10]) or "none"
-        message = f"{self.location}: branch {wanted.removeprefix(HEADS)!r} is not there (its branches: {known}); push it, or name another one"
+        message = (
+            f"{self.location}: branch {wanted.removeprefix(HEADS)!r} is not there (its branches: {known}); push it, or name another one"
+        )
         raise RetryError(message)
 
     def _wanted(self, branches: Collection[str]) -> str:
@@ -142,7 +144,8 @@ class Mirror:
     def keep_accepted(self, head: str) -> None:
         """Let `refs/ordain/accepted` point to the accepted head, so that plain git can find it too.
 
-        Not for one whose parents are missing, as after a move to a new machine and a rewrite: a ref promises a remote that its whole history is here, and a fetch would then lack objects.
+        Not for one whose parents are missing, as after a move to a new machine and a rewrite: a ref promises the
+        remote that its whole history is here, and a fetch would then lack objects.
         """
         commit = self.repository.get(head)
         if isinstance(commit, pygit2.Commit) and all(parent in self.repository for parent in commit.parent_ids):
@@ -159,7 +162,12 @@ class Mirror:
         small = [index for index in (objects / "pack").glob("*.idx") if index.with_suffix(".pack").stat().st_size <= PACK_SIZE]
         loose = [file for directory in objects.glob("[0-9a-f][0-9a-f]") for file in directory.glob("?" * 38)]
         oids = {file.parent.name + file.name for file in loose}.union(*(_packed(index) for index in small))
-        self.repository.pack(objects / "pack", lambda builder: [builder.add(oid) for oid in sorted(oids)] and None)
+
+        def choose(builder: pygit2.PackBuilder) -> None:
+            for oid in sorted(oids):
+                builder.add(pygit2.Oid(hex=oid))
+
+        self.repository.pack(objects / "pack", choose)
         if not set((objects / "pack").glob("*.idx")) - set(small):
             return False
         for file in (*loose, *small, *(index.with_suffix(".pack") for index in small)):

@@ -54,7 +54,9 @@ class _Callbacks(RemoteCallbacks):
         """Look at the clock and the size while objects arrive."""
         self.check_time()
         if stats.received_bytes > self._limits.bytes:
-            message = f"{self._location}: more than {self._limits.bytes} bytes to fetch; make the repository smaller, or raise the limit of size"
+            message = (
+                f"{self._location}: more than {self._limits.bytes} bytes to fetch; make the repository smaller, or raise the limit of size"
+            )
             raise RetryError(message)
 
     def push_transfer_progress(self, objects_pushed: int, total_objects: int, bytes_pushed: int) -> None:
@@ -62,7 +64,7 @@ class _Callbacks(RemoteCallbacks):
         del objects_pushed, total_objects, bytes_pushed
         self.check_time()
 
-    def push_update_reference(self, refname: str, message: str | None) -> None:  # type: ignore[override]
+    def push_update_reference(self, refname: str, message: str | None) -> None:
         """Remember why the remote didn't take a ref."""
         if message is not None:
             self.rejected = f"{refname}: {message}"
@@ -71,7 +73,9 @@ class _Callbacks(RemoteCallbacks):
         """Give the token once, to the host of the configured URL: not to one that it redirects to."""
         del username_from_url
         if self._credentials is None or not allowed_types & CredentialType.USERPASS_PLAINTEXT:
-            message = f"{self._location}: asks who we are, and no token is named for it; set the source's credentials to env:NAME or file:PATH"
+            message = (
+                f"{self._location}: asks who we are, and no token is named for it; set the source's credentials to env:NAME or file:PATH"
+            )
             raise RetryError(message)
         if urlsplit(url).hostname != self._location.host or urlsplit(url).scheme != "https":
             message = f"{self._location}: sent us on to another host, which does not get its token; give that URL instead"

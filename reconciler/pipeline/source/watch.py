@@ -4,13 +4,16 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
 
 from agent.protocol.errors import RetryError
 from reconciler.pipeline.source.location import Location, git_directories
+
+if TYPE_CHECKING:
+    from watchdog.observers.api import BaseObserver
 
 _log = logging.getLogger(__name__)
 
