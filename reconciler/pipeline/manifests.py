@@ -9,12 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.pipeline.finding import Finding, ObjectName, Place
-from reconciler.pipeline.positions import locate as locate
-from reconciler.pipeline.positions import pointer_text as pointer_text
-from reconciler.pipeline.positions import verdict as verdict
-from reconciler.pipeline.reading import ReadingRefused, read
-from reconciler.pipeline.snapshot import DirectoryTree as DirectoryTree
-from reconciler.pipeline.snapshot import inspect_tree as inspect_tree
+from reconciler.pipeline.nodes import ReadingRefused
+from reconciler.pipeline.positions import locate, pointer_text, verdict
+from reconciler.pipeline.reading import read
+from reconciler.pipeline.snapshot import DirectoryTree, inspect_tree
+
+__all__ = [
+    "DirectoryTree",
+    "Document",
+    "Layout",
+    "ParsedFile",
+    "inspect_tree",
+    "is_manifest",
+    "layout_of",
+    "locate",
+    "object_name",
+    "parse_file",
+    "pointer_text",
+    "verdict",
+]
 
 REPOSITORY_FILE = "ordain.yaml"
 """The one manifest that stands at the root: it says where all others are."""

@@ -129,7 +129,8 @@ class _Composer:
         text: str = event.value
         value = text if event.style else self._resolved(event, text)
         if isinstance(value, str) and _SURROGATE.search(value):
-            raise self._refused("surrogate", "half of a surrogate pair is no character", event, r"write the character itself, or \U and 8 digits")
+            remedy = r"write the character itself, or \U and 8 digits"
+            raise self._refused("surrogate", "half of a surrogate pair is no character", event, remedy)
         return _node(event, value, style=event.style or "")
 
     def _resolved(self, event: ScalarEvent, text: str) -> Any:
@@ -204,7 +205,8 @@ class _Composer:
             shown = "a list or mapping" if isinstance(key, (list, dict)) else f"{key!r:.40}"
             raise self._refused_at("key", f"a key is text, and this is {shown}", node, "put the key in quotes")
         if key == MERGE_KEY:
-            raise self._refused_at("merge-key", "merge keys (<<) are not read: other readers see them differently", node, "write the fields out")
+            message = "merge keys (<<) are not read: other readers see them differently"
+            raise self._refused_at("merge-key", message, node, "write the fields out")
         if key in self._open[-1].items:
             first = self._open[-1].items[key][0].line
             raise self._refused_at("duplicate-key", f"{key!r:.80} stands here and in line {first}", node, "leave one of them out")
@@ -212,7 +214,8 @@ class _Composer:
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
-            raise self._refused("tag", f"the tag {event.tag!s:.80} is not read: values have no types of their own", event, "leave the tag out")
+            message = f"the tag {event.tag!s:.80} is not read: values have no types of their own"
+            raise self._refused("tag", message, event, "leave the tag out")
 
     def _refused(self, code: str, message: str, event: Any, remedy: str) -> ReadingRefused:
         mark = event.start_mark

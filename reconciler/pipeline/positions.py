@@ -6,8 +6,7 @@ from functools import lru_cache
 
 from reconciler.pipeline import nodes, reading
 from reconciler.pipeline.finding import Finding, Place, Pointer, Verdict
-from reconciler.pipeline.nodes import Node
-from reconciler.pipeline.reading import ReadingRefused
+from reconciler.pipeline.nodes import Node, ReadingRefused
 
 CACHED_FILES = 4
 """Composed files kept: findings are shown file by file, so a few are enough, and a large file weighs a hundred times its text."""

@@ -5,17 +5,17 @@ written in an unusual way, what it refuses, and what it reads to a value that is
 Without yaml-rs everything is. A property test holds the two to one reading.
 """
 
+import importlib
+import importlib.util
 import math
 import re
+from types import ModuleType
 from typing import Any
 
 from reconciler.pipeline import nodes
 from reconciler.pipeline.nodes import ReadingRefused
 
-try:
-    import yaml_rs
-except ImportError:
-    yaml_rs = None  # type: ignore[assignment]
+_FAST: ModuleType | None = importlib.import_module("yaml_rs") if importlib.util.find_spec("yaml_rs") else None
 
 SIZE_LIMIT = 1024 * 1024
 """Bytes of one file: manifests are written by people, and sources travel in bundles."""
@@ -48,7 +48,7 @@ def read(data: bytes) -> list[Any]:
         ReadingRefused: not UTF-8, not YAML, or more than the limits allow.
     """
     text = decode(data)
-    values = None if yaml_rs is None or _UNUSUAL.search(text) else _quickly(text)
+    values = None if _FAST is None or _UNUSUAL.search(text) else _quickly(text, _FAST)
     return _trimmed(slowly(text) if values is None else values)
 
 
@@ -63,7 +63,9 @@ def decode(data: bytes) -> str:
         message = f"not UTF-8: byte {data[error.start]:#04x} at offset {error.start}"
         raise ReadingRefused("yaml/not-utf-8", message, remedy="save the file as UTF-8", **_place(data[: error.start].decode())) from error
     if text.startswith(BYTE_ORDER_MARK):
-        raise ReadingRefused("yaml/byte-order-mark", "the file begins with a byte order mark", remedy="save it as UTF-8 without one")
+        message = "the file begins with a byte order mark"
+        code = "yaml/byte-order-mark"
+        raise ReadingRefused(code, message, remedy="save it as UTF-8 without one")
     if found := _UNPRINTABLE.search(text):
         message = f"the character U+{ord(found[0]):04X} may not stand in a manifest"
         remedy = f'leave it out, or write it as an escape in double quotes: "\\u{ord(found[0]):04X}"'
@@ -75,14 +77,14 @@ def _place(before: str) -> dict[str, int]:
     return {"line": before.count("\n") + 1, "column": len(before) - (before.rfind("\n") + 1) + 1}
 
 
-def _quickly(text: str) -> list[Any] | None:
+def _quickly(text: str, parser: ModuleType) -> list[Any] | None:
     """Return the values as yaml-rs reads them, None where it refuses the text or a value is not acceptable.
 
     yaml-rs answers a list of documents or the only one, which may be a list; a document put first makes it always several.
     """
     first = "--- 0\n" if _EXPLICIT_START.match(text) else "--- 0\n---\n"
     try:
-        values: Any = yaml_rs.loads(first + text, parse_datetime=False)
+        values: Any = parser.loads(first + text, parse_datetime=False)
     except ValueError:
         return None
     return values[1:] if isinstance(values, list) and _acceptable(values[1:]) else None

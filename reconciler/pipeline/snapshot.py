@@ -63,7 +63,7 @@ class DirectoryTree:
             raise KeyError(path)
         where = self.root / path
         try:
-            return os.fsencode(os.readlink(where)) if entry.mode == SYMLINK else where.read_bytes()
+            return os.fsencode(where.readlink()) if entry.mode == SYMLINK else where.read_bytes()
         except OSError as error:
             raise KeyError(path) from error
 
@@ -95,7 +95,7 @@ def _entry(path: Path) -> Entry | None:
     """Return the entry of one file; None for what git has no word for (sockets, devices)."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
-        return Entry(oid=blob_id(os.fsencode(os.readlink(path))), mode=SYMLINK, size=status.st_size)
+        return Entry(oid=blob_id(os.fsencode(path.readlink())), mode=SYMLINK, size=status.st_size)
     if stat.S_ISDIR(status.st_mode):
         return Entry(oid="0" * 40, mode=SUBMODULE, size=0)
     if stat.S_ISREG(status.st_mode):
@@ -118,7 +118,9 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def inspect_tree(tree: Tree, *, read_from: Collection[str] = ("tenants", "library", "policies"), only: Collection[str] | None = None) -> list[Finding]:
+def inspect_tree(
+    tree: Tree, *, read_from: Collection[str] = ("tenants", "library", "policies"), only: Collection[str] | None = None
+) -> list[Finding]:
     """Return what is refused of a snapshot by name or kind of file, whatever its manifests say; rules are `manifest/<what>`.
 
     Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, contents are
@@ -141,9 +143,11 @@ def _kind_refused(path: str, entry: Entry) -> Finding | None:
     if any(ord(letter) < ord(" ") or "\ud800" <= letter <= "\udfff" for letter in path):
         return _refused("path", f"the path {path!r} is not plain UTF-8", "rename the file", path)
     if entry.mode == SYMLINK:
-        return _refused("symlink", "a symlink; it could lead out of the repository", "put the file itself here, or use a component of library/", path)
+        message = "a symlink; it could lead out of the repository"
+        return _refused("symlink", message, "put the file itself here, or use a component of library/", path)
     if entry.mode == SUBMODULE:
-        return _refused("submodule", "a submodule or nested repository; its files are not part of this commit", "put the files themselves here", path)
+        message = "a submodule or nested repository; its files are not part of this commit"
+        return _refused("submodule", message, "put the files themselves here", path)
     return None
 
 
@@ -152,7 +156,8 @@ def _content_refused(tree: Tree, path: str, entry: Entry, *, look: bool) -> Iter
         message = f"{entry.size} bytes, more than the {SIZE_LIMIT} that a file may have"
         yield _refused("size", message, "split the file, or make large content an artifact", path)
     elif look and entry.size <= LFS_POINTER_LIMIT and tree.read(path).startswith(_LFS_START):
-        yield _refused("lfs-pointer", "a Git LFS pointer; what it stands for is not in git", "commit the file itself, or make it an artifact", path)
+        message = "a Git LFS pointer; what it stands for is not in git"
+        yield _refused("lfs-pointer", message, "commit the file itself, or make it an artifact", path)
 
 
 def _clashes(entries: Mapping[str, Entry]) -> Iterator[Finding]:

@@ -1,0 +1,235 @@
+"""What one manifest gets wrong that its schema can't say: alternatives, duplicates in lists, times, unsupported parts.
+
+The schema has been asked already, and its findings stand beside these: a value of the wrong shape is passed over here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from cronsim import CronSim, CronSimError
+
+from agent.protocol import duration, rendering
+from agent.protocol.errors import MalformedError
+from reconciler.pipeline.finding import Finding, Pointer
+from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.validation.findings import refused, schema_refused, shown, spelled
+
+FRESHNESS_LEAST, FRESHNESS_MOST = "1m", "90d"
+"""Shorter than a minute and agents would distrust each pause of the network; longer than 90 days and a stolen key counts too long."""
+UNSUPPORTED_LISTS = ("processes", "services")
+"""Providers that this version does not have."""
+_NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "Component": (
+        (("includes",), "name"),
+        (("artifacts",), "name"),
+        (("files",), "path"),
+        (("processes",), "name"),
+        (("services",), "name"),
+        (("probes",), "name"),
+    ),
+    "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
+}
+"""Lists in the spec whose items are told apart by a field."""
+_CRON_ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def check(document: Document) -> Iterator[Finding]:
+    """Yield all findings of the manifest's kind."""
+    yield from _repeated(document)
+    for one in _CHECKS.get(document.kind, ()):
+        yield from one(document)
+
+
+def _items(document: Document, *fields: str) -> Iterator[tuple[Pointer, Mapping[str, Any]]]:
+    """Yield (pointer, item) of each mapping in a list in the spec."""
+    value: Any = document.spec
+    for field in fields:
+        value = value.get(field) if isinstance(value, dict) else None
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, dict):
+            yield ("spec", *fields, index), item
+
+
+def _repeated(document: Document) -> Iterator[Finding]:
+    for fields, key in _NAMED_LISTS.get(document.kind, ()):
+        first: dict[str, Pointer] = {}
+        for pointer, item in _items(document, *fields):
+            value = item.get(key)
+            if isinstance(value, str) and first.setdefault(value, pointer) != pointer:
+                message = f"{spelled(pointer)}: {key} {shown(value)} stands in {spelled(first[value])} already"
+                yield refused(document, "duplicate", (*pointer, key), message, remedy="rename or remove one of them")
+
+
+def _files(document: Document) -> Iterator[Finding]:
+    """Yield files whose content, source and target do not fit their type."""
+    for pointer, item in _items(document, "files"):
+        kind, stated = item.get("type", "file"), [name for name in ("content", "source", "target") if name in item]
+        allowed = {"file": ("content", "source"), "symlink": ("target",)}.get(kind, ())
+        if item.get("absent") is True:
+            allowed = ()
+        for name in stated:
+            if name not in allowed:
+                what = "with absent: true" if item.get("absent") is True else f"of type {kind!s:.20}"
+                yield _alternatives(document, (*pointer, name), f"{name} does not belong to a file {what}", "leave it out", at_key=True)
+        if allowed and not any(name in allowed for name in stated):
+            yield _alternatives(document, pointer, f"a {kind} needs {' or '.join(allowed)}", f"add {allowed[0]}")
+        elif all(name in stated for name in allowed) and len(allowed) > 1:
+            message = f"a {kind} has {' or '.join(allowed)}, not both"
+            yield _alternatives(document, (*pointer, allowed[1]), message, "leave one of them out", at_key=True)
+
+
+def _artifacts(document: Document) -> Iterator[Finding]:
+    """Yield artifacts that don't say where they come from in exactly one way, and those to be unpacked."""
+    for pointer, item in _items(document, "artifacts"):
+        single = [name for name in ("url", "sha256", "size") if name in item]
+        if "platforms" in item:
+            for name in single:
+                message = f"{name} stands beside platforms, which say it for each"
+                yield _alternatives(document, (*pointer, name), message, "leave one of them out", at_key=True)
+        elif "url" not in item and "sha256" not in item:
+            yield _alternatives(document, pointer, "an artifact needs url and sha256, or platforms", "say where it comes from")
+        elif "url" not in item or "sha256" not in item:
+            missing = "sha256" if "url" in item else "url"
+            yield _alternatives(document, pointer, f"{missing} is missing", f"add {missing}: an artifact has both or platforms")
+        if "unpack" in item:
+            remedy = "make an artifact of the file itself, until a version of ordain brings unpacking"
+            yield refused(document, "unsupported", (*pointer, "unpack"), "unpacking is not yet supported", remedy=remedy, at_key=True)
+
+
+def _probes(document: Document) -> Iterator[Finding]:
+    for pointer, item in _items(document, "probes"):
+        stated = [name for name in ("http", "tcp", "command", "file") if name in item]
+        if not stated:
+            yield _alternatives(document, pointer, "a probe needs one of http, tcp, command and file", "say what it asks")
+        for name in stated[1:]:
+            message = f"a probe has one of http, tcp, command and file, and this one has {stated[0]} already"
+            yield _alternatives(document, (*pointer, name), message, "make a probe of its own of it", at_key=True)
+        if "maxAge" in item and "file" not in item:
+            yield _alternatives(document, (*pointer, "maxAge"), "maxAge belongs to a file", "leave it out", at_key=True)
+
+
+def _unsupported(document: Document) -> Iterator[Finding]:
+    for name in UNSUPPORTED_LISTS:
+        if document.spec.get(name):
+            message = f"{name} are not yet supported: this version of ordain has no provider for them"
+            remedy = "leave them out, and manage them otherwise until a version of ordain brings them"
+            yield refused(document, "unsupported", ("spec", name), message, remedy=remedy, at_key=True)
+
+
+def _parameter_values(document: Document) -> Iterator[Finding]:
+    """Yield values of parameters that look like references: values are never read again, so they stay text."""
+    for pointer, text in _texts(("spec",), document.spec):
+        inside = len(pointer) > 1 and (pointer[1] in ("variants", "modes") or "parameters" in pointer[1:])
+        offset = next((start for _, _, start in rendering.references(text)), None) if inside and "${" in text else None
+        if offset is not None and pointer[-1] not in ("description", "pattern"):
+            message = f"{spelled(pointer)}: {shown(text)} is no reference here and reaches the host as plain text"
+            remedy = "write the reference into the content that uses the parameter; values of parameters are inserted as they are"
+            yield refused(document, "near-miss", pointer, message, remedy=remedy, action="warn")
+
+
+def _texts(pointer: Pointer, value: Any) -> Iterator[tuple[Pointer, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts((*pointer, key), item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts((*pointer, index), item)
+
+
+def _fleet(document: Document) -> Iterator[Finding]:
+    freshness = _seconds(document.spec.get("freshness"))
+    if freshness is not None and not duration.seconds(FRESHNESS_LEAST) <= freshness <= duration.seconds(FRESHNESS_MOST):
+        message = f"spec.freshness: {shown(document.spec['freshness'])} is not within {FRESHNESS_LEAST} and {FRESHNESS_MOST}"
+        yield schema_refused(document, "limit", ("spec", "freshness"), message, remedy="choose how long agents may go without news")
+    for pointer, wave in _items(document, "rollout", "waves"):
+        if "matchLabels" not in wave and "limit" not in wave:
+            yield _alternatives(document, pointer, "a wave needs matchLabels, limit, or both", "say who is in it")
+    for pointer, window in _items(document, "rollout", "windows"):
+        yield from _cron(document, (*pointer, "cron"), window.get("cron"))
+
+
+def _seconds(text: object) -> int | None:
+    try:
+        return duration.seconds(text) if isinstance(text, str) else None
+    except MalformedError:
+        return None
+
+
+def _cron(document: Document, pointer: Pointer, expression: object) -> Iterator[Finding]:
+    if not isinstance(expression, str):
+        return
+    try:
+        next(CronSim(expression, _CRON_ORIGIN))
+    except (CronSimError, StopIteration) as error:
+        message = f"{spelled(pointer)}: {shown(expression)} never comes: {str(error) or 'no such day'}"
+        remedy = 'write minute, hour, day of month, month and day of week, such as "0 8 * * 1-5"'
+        yield schema_refused(document, "cron", pointer, message, remedy=remedy)
+
+
+def _tenant(document: Document) -> Iterator[Finding]:
+    reporting = document.spec.get("reporting")
+    stated = reporting if isinstance(reporting, dict) else {}
+    every, lost = _seconds(stated.get("every", "60s")), _seconds(stated.get("lostAfter", "5m"))
+    if every is not None and lost is not None and lost <= every:
+        message = "spec.reporting: lostAfter must be longer than every, or agents are lost between two reports"
+        remedy = "make lostAfter a few times as long as every"
+        yield schema_refused(document, "limit", ("spec", "reporting"), message, remedy=remedy, at_key=True)
+
+
+def _freeze(document: Document) -> Iterator[Finding]:
+    start, end = (_instant(document.spec.get(name)) for name in ("from", "until"))
+    for name, found in (("from", start), ("until", end)):
+        if found is None and isinstance(document.spec.get(name), str):
+            yield _no_such_day(document, ("spec", name), document.spec[name])
+    if start is not None and end is not None and end <= start:
+        yield schema_refused(document, "limit", ("spec", "until"), "spec.until: a freeze ends after it begins", remedy="write a later time")
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _waiver(document: Document) -> Iterator[Finding]:
+    expires = document.spec.get("expires")
+    try:
+        if isinstance(expires, str):
+            date.fromisoformat(expires) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        yield _no_such_day(document, ("spec", "expires"), expires)
+
+
+def _no_such_day(document: Document, pointer: Pointer, value: object) -> Finding:
+    message = f"{spelled(pointer)}: {shown(value)} is no day of the calendar"
+    return schema_refused(document, "date", pointer, message, remedy="write a day that exists, such as 2027-01-31")
+
+
+def _repository(document: Document) -> Iterator[Finding]:
+    for pointer, item in _items(document, "overrides"):
+        if "paths" not in item and "tenants" not in item:
+            yield _alternatives(document, pointer, "an override needs paths, tenants, or both", "say where it counts")
+    stated = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")}
+    for name, directory in stated.items():
+        for other, outer in stated.items():
+            if name != other and isinstance(directory, str) and isinstance(outer, str) and f"{directory}/".startswith(f"{outer}/"):
+                message = f"spec.{name}: {shown(directory)} lies in {other} ({shown(outer)})"
+                yield schema_refused(document, "limit", ("spec", name), message, remedy="keep tenants, library and policies apart")
+
+
+def _alternatives(document: Document, pointer: Pointer, message: str, remedy: str, *, at_key: bool = False) -> Finding:
+    return schema_refused(document, "alternatives", pointer, f"{spelled(pointer)}: {message}", remedy=remedy, at_key=at_key)
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
+    "Component": (_files, _artifacts, _probes, _unsupported, _parameter_values),
+    "Fleet": (_fleet, _parameter_values),
+    "Freeze": (_freeze,),
+    "Repository": (_repository,),
+    "Tenant": (_tenant,),
+    "Waiver": (_waiver,),
+}
