@@ -5,7 +5,7 @@ findings that are shown, since positions cost twenty times what values do.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Action = Literal["deny", "warn", "audit", "error"]
 Pointer = tuple[str | int, ...]
@@ -89,3 +89,21 @@ class Verdict:
     standing: bool = False
     source_line: str = ""
     """The text of that line, for people; not part of records."""
+
+
+def as_json(one: Verdict) -> dict[str, Any]:
+    """Return a verdict as it stands in JSON output and in decision records."""
+    named = {"kind": one.object.kind, "tenant": one.object.tenant, "name": one.object.name} if one.object else None
+    return {
+        "action": one.action,
+        "rule": one.rule,
+        "code": one.code,
+        "message": one.message,
+        "remedy": one.remedy,
+        "file": one.file,
+        "line": one.line,
+        "column": one.column,
+        "pointer": one.pointer,
+        "object": named,
+        "standing": one.standing,
+    }

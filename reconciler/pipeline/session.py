@@ -4,7 +4,7 @@ Everything in it can be had again from the store and from git: `resume` does so 
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,9 @@ from agent.protocol.errors import OrdainError, RefusedError
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Corpus, Released, appoint
 from reconciler.pipeline.acceptance.corpus import load
-from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.source import CommitTree, Mirror
 from reconciler.publication.keys import KeyRing
@@ -98,7 +98,9 @@ def resume(parts: Parts) -> Session:
     session.released = _released(session)
     if stored.state.unjudged:
         session.retry_at = parts.now()
-    _log.info("resumed", extra={"head": stored.state.head[:12], "decision": stored.state.decision, "fleets": len(session.released.compiled)})
+    _log.info(
+        "resumed", extra={"head": stored.state.head[:12], "decision": stored.state.decision, "fleets": len(session.released.compiled)}
+    )
     return session
 
 
@@ -109,18 +111,17 @@ def start(policies: Policies) -> Policies:
 
 def _released(session: Session) -> Released:
     standing = session.state.fleets if session.state else {}
-    compiled: dict[FleetKey, Compiled] = {}
-    frozen: dict[FleetKey, str] = {}
-    for key in session.corpus.world.fleets():
-        known = standing.get("/".join(key))
-        if known is not None and known.state == "frozen":
-            frozen[key] = known.why
-            continue
-        try:
-            compiled[key] = compile_fleet(session.corpus.world, session.corpus.tree, key, format=session.bundle_format)
-        except CompileRefused as refusal:
-            frozen[key] = str(refusal)
+    frozen = {key: standing["/".join(key)].why for key in session.corpus.world.fleets() if "/".join(key) in standing}
+    compiled = dict(one for key in session.corpus.world.fleets() if key not in frozen for one in _compile(session, key))
     return Released(compiled=compiled, frozen=frozen)
+
+
+def _compile(session: Session, key: FleetKey) -> Iterable[tuple[FleetKey, Compiled]]:
+    """Yield the fleet as it was released; one that this version can't compile is left as it stands in the store."""
+    try:
+        yield key, compile_fleet(session.corpus.world, session.corpus.tree, key, format=session.bundle_format)
+    except CompileRefused as refusal:
+        _log.warning("%s", explain(refusal))
 
 
 def with_tree(corpus: Corpus, parts: Parts, tree: str) -> Corpus:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from reconciler.pipeline.acceptance.change import Facts, change_input
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, by_name
-from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release
+from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release, once
 from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_judge, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.compile.affected import affected
@@ -74,7 +74,9 @@ def decide(
     more = {**_files_of(objects, proposal.touched), **_everything(whole, proposal.touched), **structure.refused}
     settled = settle(proposal, more, groups, again, bundle_format=bundle_format) if more.keys() != structure.refused.keys() else structure
     frozen = {**_held_up(proposal, settled), **settled.broken}
-    candidates = [key for key in sorted(settled.compiled) if key not in frozen and _is_new(settled.compiled[key], released.compiled.get(key))]
+    candidates = [
+        key for key in sorted(settled.compiled) if key not in frozen and _is_new(settled.compiled[key], released.compiled.get(key))
+    ]
     releases = {key: judge_release(judges, settled.compiled[key], released.compiled.get(key), change) for key in candidates}
     denied = {key: _first(found) for key, found in releases.items() if any(one.blocking for one in found)}
     frozen |= denied
@@ -82,11 +84,15 @@ def decide(
     return Decision(
         corpus=_accepted_corpus(proposal, settled),
         refused=settled.refused,
-        judged=(
-            *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *structure.findings)),
-            *objects,
-            *whole,
-            *(one for found in releases.values() for one in found),
+        judged=tuple(
+            once(
+                (
+                    *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *structure.findings)),
+                    *objects,
+                    *whole,
+                    *(one for found in releases.values() for one in found),
+                )
+            )
         ),
         compiled=kept | {key: one for key, one in settled.compiled.items() if key not in frozen},
         releases=tuple(key for key in candidates if key not in denied),

@@ -4,9 +4,8 @@ A verdict that the accepted version had just so (same rule, object, place and va
 blocking only where its rule says `standing: block`. So a tightened rule never blocks an unrelated fix.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.pipeline.acceptance.corpus import Corpus
@@ -56,27 +55,36 @@ class Judged:
 def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
     """Return what the object rules say of each object that changed and, of a new judge, of all others too."""
     objects = changed_objects(proposal)
-    changed = [document for _, document in (*objects["added"], *objects["changed"])]
-    items = [ObjectItem(document=document, old=_accepted(proposal.base, document.name)) for document in changed]
+    changed = dict((*objects["added"], *objects["changed"]))
+    items = [ObjectItem(document=document, old=_accepted(proposal.base, name)) for name, document in changed.items()]
     found: list[Judged] = []
     for policies in judges.all:
         verdicts = policies.objects(items, change)
-        denied = {one.object for one in verdicts if one.action == "deny"}
-        before = [ObjectItem(document=doc, old=doc.value) for name, doc in proposal.base.objects.items() if name in denied] if denied else []
-        keys = {_key(one, proposal.base.objects[one.object].value) for one in policies.objects(before, change) if one.object} if before else set()
-        values = {document.name: document.value for document in changed}
-        found += [_judged(policies, one, standing=one.object is not None and _key(one, values.get(one.object, {})) in keys) for one in verdicts]
+        keys = _accepted_keys(policies, verdicts, proposal.base, change)
+        found += [
+            _judged(policies, one, standing=one.object is not None and _key(one, changed[one.object].value) in keys) for one in verdicts
+        ]
     if judges.own is not None:
-        touched = {document.name for document in changed} | {name for name, _ in objects["removed"]}
-        rest = [ObjectItem(document=doc, old=doc.value) for name, doc in proposal.base.objects.items() if name not in touched]
+        gone = changed.keys() | dict(objects["removed"]).keys()
+        rest = [ObjectItem(document=document, old=document.value) for name, document in proposal.base.objects.items() if name not in gone]
         found += [_judged(judges.own, one, standing=one.action != "error") for one in judges.own.objects(rest, change)]
-    return _once(found)
+    return once(found)
+
+
+def _accepted_keys(policies: Policies, verdicts: Iterable[Finding], base: Corpus, change: Mapping[str, Any]) -> set[Key]:
+    """Return the verdicts that the accepted versions of denied objects have: asked only for those."""
+    denied = {one.object for one in verdicts if one.action == "deny" and one.object in base.objects}
+    before = [base.objects[name] for name in denied if name is not None]
+    if not before:
+        return set()
+    found = policies.objects([ObjectItem(document=document, old=document.value) for document in before], change)
+    return {_key(one, base.objects[one.object].value) for one in found if one.object is not None}
 
 
 def judge_change(judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
     """Return what the change rules say; they are never standing, since each change is a new one."""
     place = Place(file=REPOSITORY_FILE)
-    return _once(_judged(policies, one, standing=False) for policies in judges.all for one in policies.change(change, place))
+    return once(_judged(policies, one, standing=False) for policies in judges.all for one in policies.change(change, place))
 
 
 def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: Mapping[str, Any]) -> list[Judged]:
@@ -88,7 +96,7 @@ def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: M
         denied = any(one.action == "deny" for one in verdicts)
         keys = {_key(one, {}) for one in _ask(policies, old, before, change)} if old and denied else set()
         found += [_judged(policies, one, standing=_key(one, {}) in keys) for one in verdicts]
-    return _once(found)
+    return once(found)
 
 
 def _ask(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, change: Mapping[str, Any]) -> list[Finding]:
@@ -97,9 +105,17 @@ def _ask(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, 
         old=old,
         change=change,
         fleet=compiled.fleet,
-        place_of=compiled.origin,
+        place_of=lambda pointer: _origin(compiled, pointer),
         object=compiled.object,
     )
+
+
+def _origin(compiled: Compiled, pointer: Pointer) -> Place:
+    """Return where in the manifests a value of a release rule's input comes from."""
+    root, rest = pointer[:1], pointer[1:]
+    if root == ("release",):
+        return compiled.origin(rest)
+    return replace(compiled.place, pointer=rest) if root == ("fleet",) else compiled.place
 
 
 def _accepted(base: Corpus, name: ObjectName | None) -> Mapping[str, Any] | None:
@@ -134,12 +150,12 @@ def _has(value: object, step: str | int) -> bool:
     return isinstance(value, dict) and step in value
 
 
-def _once(found: Iterable[Judged]) -> list[Judged]:
+def once(found: Iterable[Judged]) -> list[Judged]:
     """Leave out what both judges say alike; where one blocks and the other doesn't, the one that blocks stays."""
-    kept: dict[str, Judged] = {}
+    kept: dict[tuple[object, ...], Judged] = {}
     for one in found:
         finding = one.finding
-        key = json.dumps([finding.action, finding.rule, str(finding.object), finding.place.file, str(finding.place.pointer), finding.message])
+        key = (finding.action, finding.rule, finding.object, finding.place, finding.message)
         if key not in kept or (one.blocking and not kept[key].blocking):
             kept[key] = one
     return list(kept.values())

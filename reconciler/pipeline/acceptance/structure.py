@@ -7,7 +7,7 @@ from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closu
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.references import check
-from reconciler.pipeline.compile.world import FleetKey, World
+from reconciler.pipeline.compile.world import FleetKey, World, build
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import is_manifest
 from reconciler.pipeline.tree import Tree
@@ -56,6 +56,9 @@ def settle(
 
 
 def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
+    if proposal.layout != proposal.base.layout:
+        kept = [document for path, file in proposal.base.files.items() if path not in accepted for document in file.documents]
+        return build((*kept, *(document for path in accepted for document in proposal.documents(path))), proposal.layout)
     either = [path for path in accepted if is_manifest(path, proposal.layout) or is_manifest(path, proposal.base.layout)]
     return proposal.base.world.replace({path: proposal.documents(path) for path in either})
 
@@ -69,14 +72,13 @@ def _stopped(found: Iterable[Finding]) -> dict[FleetKey, str]:
     return stopped
 
 
-def _compile(
-    world: World, tree: Tree, fleets: Iterable[FleetKey], bundle_format: int
-) -> tuple[dict[FleetKey, Compiled], list[Finding]]:
+def _compile(world: World, tree: Tree, fleets: Iterable[FleetKey], bundle_format: int) -> tuple[dict[FleetKey, Compiled], list[Finding]]:
     compiled: dict[FleetKey, Compiled] = {}
     found: list[Finding] = []
     for fleet in sorted(fleets):
         try:
             compiled[fleet] = compile_fleet(world, tree, fleet, format=bundle_format)
+            found += compiled[fleet].warnings
         except CompileRefused as refusal:
             found += refusal.findings
     return compiled, found

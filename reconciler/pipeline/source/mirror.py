@@ -34,6 +34,15 @@ def mirror_path(state: Path) -> Path:
     return state / "mirror.git"
 
 
+def fetched_head(path: Path) -> str | None:
+    """Return the head that a mirror last fetched, None where there is no mirror or no commit: a look, changing nothing."""
+    if not path.is_dir():
+        return None
+    repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
+    refs = list(_below(repository, BRANCHES))
+    return str(repository.references[refs[0]].target) if len(refs) == 1 else None
+
+
 def open_repository(path: Path) -> pygit2.Repository:
     """Open the repository that holds `path`; raise `InputError` if there is none."""
     try:
@@ -83,8 +92,7 @@ class Mirror:
 
     def head(self) -> str | None:
         """Return the head as last fetched, without asking the remote."""
-        refs = list(_below(self.repository, BRANCHES))
-        return str(self.repository.references[refs[0]].target) if len(refs) == 1 else None
+        return fetched_head(self._path)
 
     def fetch(self) -> str | None:
         """Bring the branch here; return the sha of its head, or None while the repository has no commit.

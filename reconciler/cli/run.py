@@ -1,0 +1,132 @@
+"""`ordain reconcile`, `ordain serve` and `ordain up`: the two zones, apart or in one process."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from aiohttp import web
+
+from agent.protocol.errors import InputError
+from reconciler import health, logs, metrics, process, settings, wiring
+from reconciler.control.api.application import application
+from reconciler.pipeline.loop import Progress
+from reconciler.publication.store import open_store
+
+Command = Callable[..., None]
+
+
+def shared(command: Command) -> Command:
+    """Add the options that all three commands have."""
+    for option in reversed(
+        (
+            click.option("--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of everything kept."),
+            click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML)."),
+            click.option("--log-format", type=click.Choice(["text", "json"]), help="How log lines look. [default: text]"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _load(state: Path, file: Path | None, log_format: str | None, **groups: dict[str, Any]) -> settings.Settings:
+    loaded = settings.load(file, state=state)
+    if log_format:
+        groups["log"] = {"format": log_format}
+    for name, values in groups.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        loaded = dataclasses.replace(loaded, **{name: dataclasses.replace(getattr(loaded, name), **given)})
+    logs.configure(loaded.log)
+    return loaded
+
+
+def _need_repository(loaded: settings.Settings) -> None:
+    if not loaded.source.repository:
+        message = "no fleet repository: give --repo PATH_OR_URL, or [source] repository in the settings file"
+        raise InputError(message)
+
+
+@click.command()
+@shared
+@click.option("--repo", help="Path or https URL of the fleet repository.")
+@click.option("--branch", help="Branch to follow. [default: the remote's HEAD]")
+@click.option("--listen", help="Loopback address for /healthz, /readyz and /metrics. [default: 127.0.0.1:8421]")
+def reconcile(  # noqa: PLR0917 - click passes options by name
+    state: Path, file: Path | None, log_format: str | None, repo: str | None, branch: str | None, listen: str | None
+) -> None:
+    """Run the pipeline: git in, signed releases out.
+
+    \b
+    Example:
+      ordain reconcile --state /var/lib/ordain --repo https://git.example.com/fleets.git
+    """
+    loaded = _load(state, file, log_format, source={"repository": repo, "branch": branch}, listen={"health": listen})
+    _need_repository(loaded)
+    progress = Progress()
+    app = health.add_routes(
+        web.Application(), ready=lambda: _missing(progress), metrics=metrics.exposition(metrics.PipelineCollector(progress))
+    )
+    with process.only_one(state):
+        loops = {"pipeline": wiring.pipeline(loaded, progress)}
+        sys.exit(process.run(loops, app, settings.address(loaded.listen.health), listening=_say("health")))
+
+
+@click.command()
+@shared
+@click.option("--listen", help="Loopback address for agents. [default: 127.0.0.1:8420]")
+def serve(state: Path, file: Path | None, log_format: str | None, listen: str | None) -> None:
+    """Run the control zone: publish what is approved, and hand it to agents.
+
+    \b
+    Example:
+      ordain serve --state /var/lib/ordain-serve --settings serve.toml
+    """
+    loaded = _load(state, file, log_format, listen={"control": listen})
+    passed: list[bool] = []
+    app = application(open_store(loaded.store_url), ready=lambda: bool(passed), metrics=metrics.exposition())
+    with process.only_one(state):
+        loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True))}
+        sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
+
+
+@click.command()
+@shared
+@click.option("--repo", help="Path or https URL of the fleet repository.")
+@click.option("--branch", help="Branch to follow. [default: the remote's HEAD]")
+@click.option("--listen", help="Loopback address for agents, health and metrics. [default: 127.0.0.1:8420]")
+def up(  # noqa: PLR0917 - click passes options by name
+    state: Path, file: Path | None, log_format: str | None, repo: str | None, branch: str | None, listen: str | None
+) -> None:
+    """Run everything in one process, with development keys for every tenant that appears.
+
+    Each tenant's root metadata, which agents start from, is kept at STATE/trust/<tenant>.root.json.
+
+    \b
+    Example:
+      ordain up --repo my-fleets --state /tmp/ordain --listen 127.0.0.1:8420
+    """
+    loaded = _load(state, file, log_format, source={"repository": repo, "branch": branch}, listen={"control": listen})
+    _need_repository(loaded)
+    progress = Progress()
+    passed: list[bool] = []
+    app = application(
+        open_store(loaded.store_url),
+        ready=lambda: bool(passed) and progress.ready,
+        metrics=metrics.exposition(metrics.PipelineCollector(progress)),
+    )
+    with process.only_one(state):
+        loops = {
+            "pipeline": wiring.pipeline(loaded, progress, make_keys=wiring.development(loaded)),
+            "control": wiring.control(loaded, ready=lambda: passed.append(True)),
+        }
+        sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
+
+
+def _missing(progress: Progress) -> str:
+    return "" if progress.ready else progress.problem or f"examining {progress.source[:12]}"
+
+
+def _say(what: str) -> Callable[[str], None]:
+    return lambda url: click.echo(f"ordain: {what} at {url}", err=True)

@@ -1,0 +1,219 @@
+"""Examining one head: decide, and write down what was decided before anything is released.
+
+The order of writing is objects, decision record, accepted state; releases and controls follow from the accepted
+state and are made again at the next start if a crash came between.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+from agent.protocol.faults import reached
+from reconciler.pipeline import accepted
+from reconciler.pipeline.acceptance import Appointment, Decision, Facts, Judges, Released, appoint, decide, loosened
+from reconciler.pipeline.acceptance.proposal import is_judge
+from reconciler.pipeline.audit import (
+    PAYLOAD_TYPE,
+    DecisionRecord,
+    RecordedRelease,
+    encode_record,
+    record_digest,
+    record_key,
+    recorded_commits,
+    recorded_verdict,
+)
+from reconciler.pipeline.finding import Verdict
+from reconciler.pipeline.manifests import verdict
+from reconciler.pipeline.policy.evaluate import Policies
+from reconciler.pipeline.policy.opa import PINNED
+from reconciler.pipeline.session import Parts, Session, start, with_tree
+from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
+from reconciler.publication import envelope
+from reconciler.publication.times import stamp
+
+_log = logging.getLogger(__name__)
+RECORD_FORMAT: Literal[1] = 1
+VERDICTS_LIMIT = 1000
+"""Verdicts in one record, the worst first: a record must stay readable; `ordain check` shows all of them."""
+WORST_FIRST = ("error", "deny", "warn", "audit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What came of a head."""
+
+    decision: Decision
+    record: DecisionRecord
+    verdicts: tuple[Verdict, ...]
+
+
+def examine(parts: Parts, session: Session, head: str) -> Examined:
+    """Judge a head against the session's accepted state, store the outcome, and leave the session at it.
+
+    Raises:
+        RetryError: OPA can't be run, or another reconciler wrote in between.
+    """
+    repository = parts.mirror.repository
+    tree = CommitTree(repository, head)
+    before = session.state
+    difference = diff_trees(repository, before.tree if before else None, tree.oid)
+    commits = commits_between(repository, before.head if before else None, head)
+    touched = any(is_judge(path, session.corpus.layout) for path in difference.touched) or before is None
+    appointment = appoint(tree, opa=parts.opa, cache=parts.judges) if touched else None
+    judges = _judges(parts, session, appointment)
+    try:
+        decision = decide(
+            session.corpus,
+            tree,
+            difference,
+            layout=appointment.layout if appointment and appointment.judge else session.corpus.layout,
+            judges=judges,
+            facts=_facts(session, head, commits, parts),
+            released=session.released,
+            bundle_format=appointment.bundle_format if appointment and appointment.judge else session.bundle_format,
+        )
+        examined = _write_down(parts, session, tree, head=head, commits=commits, decision=decision, judges=judges)
+    except BaseException:
+        _stop(judges.own)
+        raise
+    _move_on(parts, session, examined, judges, appointment)
+    return examined
+
+
+def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> Judges:
+    before = session.policies
+    if appointment is None:
+        return Judges(before=before)
+    judge = appointment.judge
+    if judge is None or (before is not None and before.judge.digest == judge.digest):
+        return Judges(before=before, refused=appointment.findings)
+    own = start(Policies(judge, opa=parts.opa, seconds=parts.batch_seconds))
+    return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge))
+
+
+def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts) -> Facts:
+    listed = tuple(
+        {"sha": one.sha, "author": one.author, "email": one.email, "signer": None, "time": one.time, "paths": list(one.paths)}
+        for one in commits
+    )
+    return Facts(before=session.state.head if session.state else None, head=head, now=stamp(parts.now()), commits=listed)
+
+
+def _verdicts(decision: Decision, tree: CommitTree) -> tuple[Verdict, ...]:
+    worst = sorted(decision.judged, key=lambda one: (not one.blocking, WORST_FIRST.index(one.finding.action)))
+    return tuple(verdict(one.finding, tree.read, standing=one.standing) for one in worst[:VERDICTS_LIMIT])
+
+
+def _write_down(
+    parts: Parts,
+    session: Session,
+    tree: CommitTree,
+    *,
+    head: str,
+    commits: Sequence[CommitInfo],
+    decision: Decision,
+    judges: Judges,
+) -> Examined:
+    """Store objects, the record and the accepted state, in that order, and leave the session with the latter."""
+    before, repository = session.state, parts.mirror.repository
+    overrides = {path: accepted.blob_of(repository, before.tree if before else None, path) for path in decision.refused}
+    accepted_tree = write_tree(repository, tree.oid, overrides) if overrides else tree.oid
+    objects = accepted.archive(parts.store, repository, before, accepted_tree, head)
+    policies = judges.own if decision.new_judge else session.policies
+    verdicts = _verdicts(decision, tree)
+    record = DecisionRecord(
+        format=RECORD_FORMAT,
+        sequence=_next_decision(parts, before),
+        previous=before.record if before else None,
+        head=head,
+        from_=before.head if before else None,
+        at=stamp(parts.now()),
+        tree=accepted_tree,
+        judge=policies.judge.digest if policies else "",
+        opa=PINNED,
+        ordain=version("ordain"),
+        commits=recorded_commits(commits),
+        verdicts=[recorded_verdict(one) for one in verdicts],
+        refused=dict(sorted(decision.refused.items())),
+        waivers=[],
+        releases=[RecordedRelease(tenant=key[0], fleet=key[1], digest=decision.compiled[key].digest) for key in decision.releases],
+    )
+    payload = encode_record(record)
+    signer = parts.ring.signer("repository")
+    parts.store.create(record_key(record.sequence), envelope.sign(payload, PAYLOAD_TYPE, [signer]))
+    reached("pipeline:after-record")
+    state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects)
+    session.stored = accepted.write(parts.store, signer, state, session.stored, now=parts.now())
+    reached("pipeline:after-accepted")
+    parts.mirror.keep_accepted(head)
+    return Examined(decision=decision, record=record, verdicts=verdicts)
+
+
+def _state(
+    session: Session, decision: Decision, record: DecisionRecord, parts: Parts, *, digest: str, objects: list[str]
+) -> accepted.AcceptedState:
+    return accepted.AcceptedState(
+        format=accepted.FORMAT,
+        sequence=0,
+        expires="",
+        head=record.head,
+        tree=record.tree,
+        judge=record.judge,
+        decision=record.sequence,
+        record=digest,
+        examined_at=record.at,
+        objects=objects,
+        held=accepted.held(decision.refused, parts.mirror.repository, session.state, record.head),
+        fleets=_standing(decision, session.state, record.at),
+        unjudged=any(one.finding.action == "error" for one in decision.judged),
+    )
+
+
+def _next_decision(parts: Parts, before: accepted.AcceptedState | None) -> int:
+    """Return a number that no record has: one may stand there from a decision that a crash cut short."""
+    sequence = (before.decision if before else 0) + 1
+    while parts.store.version(record_key(sequence)) is not None:
+        sequence += 1
+    return sequence
+
+
+def _standing(decision: Decision, before: accepted.AcceptedState | None, now: str) -> dict[str, accepted.Standing]:
+    earlier = before.fleets if before else {}
+    standing: dict[str, accepted.Standing] = {}
+    for key, why in decision.frozen.items():
+        known = earlier.get("/".join(key))
+        since = known.since if known and known.why == why else now
+        standing["/".join(key)] = accepted.Standing(state="frozen", why=why, since=since)
+    return standing
+
+
+def _move_on(parts: Parts, session: Session, examined: Examined, judges: Judges, appointment: Appointment | None) -> None:
+    decision = examined.decision
+    if decision.new_judge and appointment is not None:
+        session.close()
+        session.policies, session.bundle_format = judges.own, appointment.bundle_format
+    else:
+        _stop(judges.own)
+    session.corpus = with_tree(decision.corpus, parts, examined.record.tree)
+    session.released = Released(compiled=decision.compiled, frozen=decision.frozen)
+
+
+def _stop(policies: Policies | None) -> None:
+    if policies is not None:
+        policies.__exit__(None, None, None)
+
+
+def summary(examined: Examined) -> dict[str, object]:
+    """Return what one log line says of a decision."""
+    record = examined.record
+    return {
+        "head": record.head[:12],
+        "decision": record.sequence,
+        "accepted": examined.decision.accepted,
+        "refused": len(record.refused),
+        "released": len(record.releases),
+        "frozen": len(examined.decision.frozen),
+        "judge": record.judge[:12],
+    }

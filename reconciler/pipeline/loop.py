@@ -1,0 +1,224 @@
+"""The pipeline's loop: git in, signed releases out. It listens to nobody; what it needs it fetches.
+
+A round is: fetch, check the history, examine each step, release, and write the notes. Trouble in a round is said once, the
+round is given up, and the next one starts over from the store: nothing in memory is trusted after an error.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from agent.protocol.errors import OrdainError, RetryError
+from agent.protocol.faults import reached
+from reconciler.pipeline.acceptance.proposal import is_judge
+from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
+from reconciler.pipeline.examine import examine, summary
+from reconciler.pipeline.releasing import release, renew
+from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
+from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
+from reconciler.publication import envelope, lease
+from reconciler.publication.layout import REPOSITORY_LEASE
+
+_log = logging.getLogger(__name__)
+LEASE_LIFE = timedelta(seconds=15)
+"""How long a dead reconciler keeps another one waiting."""
+RENEW_EVERY = timedelta(minutes=10)
+"""Between looks at what is about to expire; lives are counted in days."""
+RETRY_AFTER = timedelta(seconds=30)
+"""Before files that could not be judged are judged again."""
+PATIENCE = 5.0
+"""Seconds before a round that failed is begun again."""
+JITTER = 0.1
+"""Share by which polls are spread, so that many reconcilers don't ask at once."""
+STOP_LATENCY = 0.1
+"""Seconds until a wish to stop is seen while waiting for news."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the loop last did, for /readyz and metrics; read by another thread."""
+
+    examined: str = ""
+    source: str = ""
+    problem: str = "starting"
+    rounds: int = 0
+    decisions: int = 0
+    refused_files: int = 0
+    frozen_fleets: int = 0
+    last_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the newest head is examined and nothing is wrong."""
+        return not self.problem and self.examined == self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """How the loop waits: `poll` in seconds; `holder` names this reconciler in the lease, the same over restarts."""
+
+    holder: str
+    poll: float = 30.0
+
+
+def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: Progress) -> None:
+    """Reconcile until `stop` is set; a step that has begun is finished."""
+    news = threading.Event()
+    watcher = Watcher(parts.mirror.location, news.set)
+    watched = watcher.start()
+    try:
+        while not stop.is_set():
+            try:
+                _hold(parts, settings, stop, news, progress)
+            except OrdainError as error:
+                if progress.problem != explain(error):
+                    _log.warning("round given up: %s", explain(error))
+                progress.problem = explain(error)
+                _sleep(PATIENCE, stop, threading.Event())
+    finally:
+        watcher.stop() if watched else None
+
+
+def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: threading.Event, progress: Progress) -> None:
+    """Take the lease, go on from the accepted state, and run rounds until stopped or in trouble."""
+    held = lease.acquire(parts.store, REPOSITORY_LEASE, holder=settings.holder, ttl=LEASE_LIFE, now=parts.now())
+    session = resume(parts)
+    random = Random()  # noqa: S311 - spreads polls, keeps no secret
+    renewed = looked = datetime.min.replace(tzinfo=parts.now().tzinfo)
+    try:
+        _release_everything(parts, session)
+        while not stop.is_set():
+            now = parts.now()
+            held = lease.renew(parts.store, held, ttl=LEASE_LIFE, now=now)
+            if news.is_set() or now >= looked or (session.retry_at and now >= session.retry_at):
+                news.clear()
+                reconcile(parts, session, progress)
+                looked = now + timedelta(seconds=next_poll(settings.poll, JITTER, random))
+            if now - renewed >= RENEW_EVERY:
+                renew(parts, session)
+                renewed = now
+            _keys_that_came(parts, session)
+            _sleep(LEASE_LIFE.total_seconds() / 5, stop, news)
+    finally:
+        session.close()
+        lease.release(parts.store, held, now=parts.now())
+
+
+def reconcile(parts: Parts, session: Session, progress: Progress) -> None:
+    """One round, from fetching to notes. Stops early where there is no news, or the history may not be followed.
+
+    Raises:
+        OrdainError: the round was given up; the session must be made again.
+    """
+    progress.rounds += 1
+    head = _fetch(parts, session, progress)
+    if head is None or not _may_follow(parts, session, head):
+        progress.problem = session.problem
+        return
+    for step in _steps(parts, session, head):
+        _examine(parts, session, step, progress)
+    _notes(parts, session)
+    progress.examined = session.state.head if session.state else ""
+    progress.problem = session.problem = ""
+
+
+def _fetch(parts: Parts, session: Session, progress: Progress) -> str | None:
+    """Return the head, None while the repository is empty or can't be reached: what is accepted stays."""
+    try:
+        head = parts.mirror.fetch()
+    except RetryError as error:
+        if session.problem != explain(error):
+            _log.warning("fetch failed: %s", explain(error))
+        session.problem = explain(error)
+        return None
+    reached("pipeline:after-fetch")
+    progress.source = head or ""
+    session.problem = "" if head else "the fleet repository has no commit yet"
+    return head
+
+
+def _may_follow(parts: Parts, session: Session, head: str) -> bool:
+    """Return whether a head descends from the examined one, or was let through by name on this host."""
+    before = session.state
+    if before is None or before.head == head or descends(parts.mirror.repository, before.head, head):
+        return True
+    exception = read_exception(parts.state)
+    if exception is not None and exception.head == head:
+        _log.warning("rewritten history accepted", extra={"head": head, "who": exception.who, "reason": exception.reason})
+        return True
+    problem = (
+        f"{head[:12]} does not descend from the examined {before.head[:12]}: history was rewritten, so nothing of it is taken. "
+        f"If that is right, run on this host: ordain accept-history --head {head}"
+    )
+    if session.problem != problem:
+        _log.error("%s", problem)
+    session.problem = problem
+    return False
+
+
+def _steps(parts: Parts, session: Session, head: str) -> list[str]:
+    """Return the heads to examine: the newest, but each change of the judge by itself; again the same one if a judgement failed."""
+    before = session.state
+    if before is not None and before.head == head:
+        due = session.retry_at is not None and parts.now() >= session.retry_at
+        return [head] if due else []
+    layout = session.corpus.layout
+    return judge_steps(parts.mirror.repository, before.head if before else None, head, lambda path: is_judge(path, layout))
+
+
+def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> None:
+    """Examine one head, then bring what it changed to the control zone."""
+    world, frozen, known = session.corpus.world, session.released.frozen, session.state
+    examined = examine(parts, session, head)
+    clear_exception(parts.state)
+    session.retry_at = parts.now() + RETRY_AFTER if session.state and session.state.unjudged else None
+    _log.info("examined", extra=summary(examined))
+    for path, reason in examined.record.refused.items():
+        if known is None or path not in known.held:
+            _log.warning("refused", extra={"file": path, "why": reason})
+    decision = examined.decision
+    now = session.corpus.world
+    tenants = {name for name in {*world.names, *now.names} if world.tenants.get(name) is not now.tenants.get(name)}
+    tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
+    changed = release(parts, session, decision.releases, tenants & set(now.names))
+    progress.decisions += 1
+    progress.refused_files, progress.frozen_fleets = len(examined.record.refused), len(decision.frozen)
+    _log.info("released", extra={"fleets": ",".join(changed) or "none"})
+
+
+def _notes(parts: Parts, session: Session) -> None:
+    """Bring decisions to git's notes; a repository that can't be written holds up nothing."""
+    if parts.notes is None or session.state is None:
+        return
+    reached("pipeline:before-notes")
+    key = parts.ring.public("repository")
+
+    def read(sequence: int) -> DecisionRecord | None:
+        data = parts.store.get(record_key(sequence))
+        return decode_record(envelope.verify(data, PAYLOAD_TYPE, [key], what=record_key(sequence))) if data else None
+
+    parts.notes.catch_up(session.state.decision, read)
+
+
+def _release_everything(parts: Parts, session: Session) -> None:
+    """Catch up with the accepted state, whatever a crash left undone."""
+    release(parts, session, set(session.released.compiled), set(session.corpus.world.names))
+
+
+def _keys_that_came(parts: Parts, session: Session) -> None:
+    """Release the fleets of tenants that were waiting for keys and have them now."""
+    for tenant in sorted(session.waiting):
+        if has_keys(parts, tenant):
+            _log.info("keys are there", extra={"tenant": tenant})
+            release(parts, session, {key for key in session.released.compiled if key[0] == tenant}, {tenant})
+
+
+def _sleep(seconds: float, stop: threading.Event, news: threading.Event) -> None:
+    """Wait until there is news, it is time, or the end was asked for."""
+    until = time.monotonic() + seconds
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        if news.wait(min(left, STOP_LATENCY)):
+            return

@@ -1,0 +1,98 @@
+"""What accepted state brings to the control zone: approved releases, and each tenant's controls.
+
+Made of the session alone and written only where it differs from what stands in the store, so it may be done again at
+any time: after a crash, after a tenant got its keys, after a restore.
+"""
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from agent.protocol.faults import reached
+from reconciler.pipeline.accepted import AcceptedState
+from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
+from reconciler.pipeline.compile.controls import controls_of
+from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.session import Parts, Session, has_keys
+from reconciler.publication.controls import Controls
+
+_log = logging.getLogger(__name__)
+Plan = dict[str, dict[str, Any]]
+"""Controls of each tenant, as compiled: what freshness and standing of its fleets are read from."""
+
+
+def release(parts: Parts, session: Session, fleets: Collection[FleetKey], tenants: Collection[str]) -> list[str]:
+    """Approve what is compiled for these fleets and write these tenants' controls; return the fleets that changed.
+
+    Tenants without keys are passed over: they wait, and hold up nobody.
+    """
+    tenants = {*tenants, *(tenant for tenant, _ in fleets)}
+    keyless = sorted(tenant for tenant in tenants if not has_keys(parts, tenant))
+    if keyless:
+        parts.make_keys(keyless)
+    session.waiting = {name for name in {*session.waiting, *tenants} if not has_keys(parts, name)}
+    plan = {tenant: controls_of(session.corpus.world, tenant) for tenant in tenants}
+    changed = [key for key in sorted(fleets) if _approve(parts, session, key, plan)]
+    for tenant in sorted(tenants):
+        reached("pipeline:before-controls")
+        _write_controls(parts, session, tenant, plan[tenant])
+    return ["/".join(key) for key in changed]
+
+
+def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
+    compiled, state = session.released.compiled.get(key), session.state
+    if compiled is None or state is None or not has_keys(parts, key[0]) or key in session.released.frozen:
+        return False
+    done = approve_release(
+        parts.store,
+        parts.ring.signer(f"{key[0]}/releases"),
+        tenant=key[0],
+        fleet=key[1],
+        data=compiled.data,
+        digest=compiled.digest,
+        pools=compiled.pools,
+        agents=compiled.agents,
+        commit=state.head,
+        decision=state.decision,
+        freshness_seconds=_freshness(plan, key),
+        now=parts.now(),
+    )
+    if done.changed:
+        _log.info("approved", extra={"fleet": compiled.fleet, "digest": compiled.digest[:12], "members": done.release.members})
+        reached("pipeline:after-approve")
+    return done.changed
+
+
+def _freshness(plan: Plan, key: FleetKey) -> int:
+    return int(plan[key[0]]["fleets"][key[1]]["freshness"])
+
+
+def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[str, Any]) -> None:
+    state = session.state
+    if state is None or not has_keys(parts, tenant):
+        return
+    fleets = {name: {**fleet, **_standing(state, f"{tenant}/{name}")} for name, fleet in planned["fleets"].items()}
+    plain = {**planned, "tenant": tenant, "head": state.head, "decision": state.decision, "fleets": fleets}
+    controls = msgspec.convert(plain, Controls)
+    write_controls(parts.store, parts.ring.signer(f"{tenant}/releases"), controls, now=parts.now())
+
+
+def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:
+    known = state.fleets.get(fleet)
+    return {"state": known.state, "why": known.why, "since": known.since} if known else {"state": "ok"}
+
+
+def renew(parts: Parts, session: Session) -> None:
+    """Sign again what is at half of its life: releases and controls of every tenant that has keys."""
+    for tenant in session.corpus.world.names:
+        if not has_keys(parts, tenant):
+            continue
+        planned = controls_of(session.corpus.world, tenant)
+        signer = parts.ring.signer(f"{tenant}/releases")
+        for name, fleet in planned["fleets"].items():
+            seconds = int(fleet["freshness"])
+            if renew_releases(parts.store, signer, tenant=tenant, fleet=name, freshness_seconds=seconds, now=parts.now()):
+                _log.info("renewed", extra={"fleet": f"{tenant}/{name}"})
+        _write_controls(parts, session, tenant, planned)

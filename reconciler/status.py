@@ -1,0 +1,96 @@
+"""How everything stands, read from the store alone, each file verified: what `ordain status` prints.
+
+Works whether or not a process runs, so that it still answers when one doesn't.
+"""
+
+from typing import Any
+
+from agent.protocol.errors import OrdainError
+from reconciler.pipeline import accepted
+from reconciler.publication import controls, layout, releases
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.published import read_published
+from reconciler.publication.store import Store
+from reconciler.publication.trust import Trust, read_trust
+
+
+def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]:
+    """Return the status; `source` is the head that was last fetched, None where that isn't known here.
+
+    `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
+    """
+    state = _accepted(store, ring)
+    tenants = [_tenant(store, name, state) for name in _tenants(store, state)]
+    fleets = [fleet for tenant in tenants for fleet in tenant.pop("fleets")]
+    examined = state is not None and source in (None, state.head)
+    settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets)
+    held = state.held if state else {}
+    return {
+        "ready": examined and settled and all(tenant["keys"] for tenant in tenants),
+        "head": state.head if state else None,
+        "source": source,
+        "decision": state.decision if state else None,
+        "examinedAt": state.examined_at if state else None,
+        "judge": state.judge if state else None,
+        "refused": [{"file": path, "commit": one.commit, "why": one.reason} for path, one in held.items()],
+        "tenants": tenants,
+        "fleets": fleets,
+    }
+
+
+def _accepted(store: Store, ring: KeyRing) -> accepted.AcceptedState | None:
+    if not ring.has("repository"):
+        return None
+    stored = accepted.read(store, ring.public("repository"))
+    return stored.state if stored else None
+
+
+def _tenants(store: Store, state: accepted.AcceptedState | None) -> list[str]:
+    waiting = {name.partition("/")[0] for name in (state.fleets if state else {})}
+    return sorted({*layout.children(store, "approved/"), *layout.children(store, "trust/"), *waiting})
+
+
+def _tenant(store: Store, tenant: str, state: accepted.AcceptedState | None) -> dict[str, Any]:
+    standing: dict[str, Any] = {"name": tenant, "keys": False, "development": False, "why": "", "fleets": []}
+    try:
+        trust = read_trust(store, tenant)
+        if trust is None:
+            return standing | {"why": "waiting for keys: run the key ceremony (`ordain keys init --zone offline`)"}
+        data = store.get(layout.controls(tenant))
+        known = controls.read(data, trust.keys("releases"), tenant=tenant) if data else None
+    except OrdainError as error:
+        return standing | {"why": str(error)}
+    fleets = {name: (one.state, one.why, one.since) for name, one in (known.fleets if known else {}).items()}
+    for name, one in (state.fleets if state else {}).items():
+        owner, _, fleet = name.partition("/")
+        if owner == tenant:
+            fleets[fleet] = (one.state, one.why, one.since)
+    found = [_fleet(store, trust, name, standing=fleets[name]) for name in sorted(fleets)]
+    return standing | {"keys": True, "development": trust.development, "fleets": found}
+
+
+def _fleet(store: Store, trust: Trust, name: str, *, standing: tuple[str, str, str]) -> dict[str, Any]:
+    state, why, since = standing
+    fleet: dict[str, Any] = {
+        "tenant": trust.tenant,
+        "name": name,
+        "commit": None,
+        "digest": None,
+        "members": None,
+        "serial": None,
+        "published": False,
+        "frozen": state != "ok",
+        "why": why,
+        "since": since or None,
+    }
+    try:
+        approved = releases.read_newest(store, trust, name)
+        published = read_published(store, trust.tenant, name)
+    except OrdainError as error:
+        return fleet | {"why": why or str(error)}
+    desired = approved.desired if approved else None
+    if approved is not None and approved.bundle is not None and desired is not None:
+        fleet |= {"commit": approved.bundle[1].commit, "digest": desired.digest, "members": desired.members}
+    if published is not None:
+        fleet |= {"serial": published.document.serial, "published": published.document.stable == desired}
+    return fleet

@@ -1,0 +1,86 @@
+"""Where parts are made from settings and put together, by keyword, once."""
+
+import socket
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from agent.protocol import durable
+from reconciler.control import loop as control_loop
+from reconciler.pipeline import loop as pipeline_loop
+from reconciler.pipeline.audit import NoteExporter
+from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.session import Parts
+from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror_path
+from reconciler.publication import layout
+from reconciler.publication.ceremony import development_keys
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
+from reconciler.settings import Settings
+
+
+def holder(settings: Settings, zone: str) -> str:
+    """Return who holds a zone's lease: the same over restarts on one state directory, another for each machine."""
+    return f"{zone}@{socket.gethostname()}:{settings.state.resolve()}"
+
+
+def mirror(settings: Settings) -> Mirror:
+    """Return the mirror of the fleet repository that the settings name; raise `InputError` if they name none that can be fetched."""
+    source = settings.source
+    durable.make_directory(settings.state, mode=0o700)
+    return Mirror(
+        mirror_path(settings.state),
+        source.repository,
+        source.branch or None,
+        limits=SourceLimits(seconds=source.fetch_timeout, bytes=source.fetch_limit),
+        credentials=Credentials.parse(source.credentials) if source.credentials else None,
+    )
+
+
+def pipeline(
+    settings: Settings, progress: pipeline_loop.Progress, *, make_keys: Callable[[Collection[str]], None] | None = None
+) -> Callable[[threading.Event], None]:
+    """Return the pipeline's loop, wired; `make_keys` is where `ordain up` makes development keys."""
+    git = mirror(settings)
+    parts = Parts(
+        state=settings.state,
+        store=Scoped(inner=open_store(settings.store_url), write=PIPELINE_PREFIXES),
+        ring=KeyRing(zone="pipeline", directory=settings.keys_directory / "pipeline"),
+        mirror=git,
+        opa=find_opa(Path(settings.policy.opa) if settings.policy.opa else None),
+        batch_seconds=settings.policy.batch_timeout,
+        notes=NoteExporter(git, settings.state) if settings.source.notes else None,
+        make_keys=make_keys or (lambda tenants: None),  # noqa: ARG005 - a real installation leaves keys to the ceremony
+    )
+    waits = pipeline_loop.LoopSettings(holder=holder(settings, "pipeline"), poll=settings.source.poll)
+    return lambda stop: pipeline_loop.run(parts, waits, stop, progress)
+
+
+def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threading.Event], None]:
+    """Return the control zone's loop, wired; `ready` is called after its first whole pass."""
+    wired = control_loop.ControlSettings(
+        store=Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES),
+        keys=KeyRing(zone="control", directory=settings.keys_directory / "control"),
+        holder=holder(settings, "control"),
+    )
+    return lambda stop: control_loop.run(wired, stop, ready=ready)
+
+
+def development(settings: Settings) -> Callable[[Collection[str]], None]:
+    """Return what makes development keys for tenants, and leaves their root metadata where agents' owners find it."""
+    store = open_store(settings.store_url)
+
+    def make(tenants: Collection[str]) -> None:
+        for tenant in tenants:
+            development_keys(settings.keys_directory, store, tenant)
+            hand_out_root(settings.state, store, tenant)
+
+    return make
+
+
+def hand_out_root(state: Path, store: Store, tenant: str) -> None:
+    """Copy a tenant's first root metadata, which leads to all later ones, to `<state>/trust/<tenant>.root.json`."""
+    root = store.get(layout.trust(tenant, "1.root.json"))
+    path = state / "trust" / f"{tenant}.root.json"
+    if root is not None and not (path.is_file() and path.read_bytes() == root):
+        durable.replace(path, root)
