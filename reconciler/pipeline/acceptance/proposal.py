@@ -67,8 +67,9 @@ def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout) ->
         touched = frozenset(base.tree.entries.keys() | head.entries.keys())
         removed = frozenset(touched - head.entries.keys())
     present = sorted(touched - removed)
-    barred = [finding for finding in inspect_tree(head) if finding.place.file in touched]
-    unreadable = {finding.place.file for finding in barred if finding.action == "deny"}
+    directories = (layout.tenants, layout.library, layout.policies)
+    barred = [finding for finding in inspect_tree(head, read_from=directories, only=touched) if not finding.files.isdisjoint(touched)]
+    unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
     read = {path: read_file(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
     found = [finding for file in read.values() for finding in file.findings]
     return Proposal(
