@@ -10,7 +10,6 @@ from typing import Literal
 from msgspec import field
 
 from agent.protocol.codec import canonical, decode, sha256
-from agent.protocol.errors import MalformedError
 from agent.protocol.state import Struct
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.source import CommitInfo
@@ -51,13 +50,13 @@ class RecordedCommit(Struct, kw_only=True):
 
 
 class RecordedRelease(Struct, kw_only=True):
-    """A release that this decision approved."""
+    """A release that this decision approved; the members' and the target's sequence are 0 where they are given only when it is approved."""
 
     tenant: str
     fleet: str
     digest: str
-    members: int
-    sequence: int
+    members: int = 0
+    sequence: int = 0
 
 
 class RecordedWaiver(Struct, kw_only=True):
@@ -89,6 +88,7 @@ class DecisionRecord(Struct, kw_only=True):
     releases: list[RecordedRelease]
 
 
+RECORDS = "approved/_decisions/"
 PAYLOAD_TYPE = "application/vnd.ordain.decision+json"
 RECORD_LIMIT = 64 * 1024 * 1024
 """Bytes of one record: 10,000 commits and 100,000 verdicts of a few hundred bytes each, with room."""
@@ -138,17 +138,19 @@ def record_digest(payload: bytes) -> str:
 
 def record_key(sequence: int) -> str:
     """Return the store key of a decision's signed record."""
-    return f"approved/_decisions/{sequence}.json"
+    return f"{RECORDS}{sequence}.json"
 
 
-def check_chain(payloads: Sequence[bytes]) -> list[DecisionRecord]:
-    """Read consecutive records, oldest first; raise `MalformedError` if one is missing, was put in or was changed."""
-    records = [decode_record(payload) for payload in payloads]
-    for payload, before, after in zip(payloads, records, records[1:], strict=False):
-        if after.sequence != before.sequence + 1 or after.previous != record_digest(payload):
-            message = f"decision {after.sequence} does not follow from {before.sequence}: a record between them is missing or was changed"
-            raise MalformedError(message)
-    return records
+def chained(records: Sequence[DecisionRecord]) -> list[DecisionRecord]:
+    """Return those records that the last one stands on, oldest first.
+
+    A record whose decision a crash cut short, before its state was accepted, is left out.
+    """
+    chain = list(records[-1:])
+    for record in reversed(records[:-1]):
+        if record_digest(encode_record(record)) == chain[-1].previous:
+            chain.append(record)
+    return chain[::-1]
 
 
 def note_text(record: DecisionRecord) -> str:
@@ -179,9 +181,7 @@ def _opening(record: DecisionRecord) -> list[str]:
 
 
 def _closing(record: DecisionRecord) -> list[str]:
-    releases = [
-        f"release {one.tenant}/{one.fleet} {one.sequence}: bundle sha256:{one.digest}, members {one.members}" for one in record.releases
-    ]
+    releases = [f"release {one.tenant}/{one.fleet}: bundle sha256:{one.digest}" for one in record.releases]
     waivers = [f"waiver {one.tenant}/{one.name} excused {one.rule} until {one.expires}" for one in record.waivers]
     lines = [*releases[:15], *waivers[:5]]
     left = len(releases) + len(waivers) - len(lines)

@@ -14,7 +14,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from agent.protocol import durable
 from agent.protocol.errors import OrdainError, RetryError
-from reconciler.pipeline.audit import DecisionRecord, note_text
+from reconciler.pipeline.audit import DecisionRecord, chained, note_text
 from reconciler.pipeline.source import Mirror
 from reconciler.pipeline.source.location import refuse_alternates
 
@@ -106,12 +106,12 @@ class NoteExporter:
         `read` gives the record of a sequence, or None where the store has none. A repository that can't be written raises nothing: it is
         warned about once, until it can be written again.
         """
-        position = self._position()
-        for sequence in range(max(position + 1, latest - CATCH_UP_LIMIT + 1), latest + 1):
-            record = read(sequence)
-            if record is not None and not self._write(record):
+        first = max(self._position() + 1, latest - CATCH_UP_LIMIT + 1)
+        found = (read(sequence) for sequence in range(first, latest + 1))
+        for record in chained([record for record in found if record is not None]):
+            if not self._write(record):
                 return False
-            durable.replace(self._file, b"%d\n" % sequence)
+            durable.replace(self._file, b"%d\n" % record.sequence)
         return True
 
     def _write(self, record: DecisionRecord) -> bool:

@@ -1,7 +1,8 @@
 """Git objects of the accepted state in the store, so that a force push or a new machine loses nothing.
 
-An archive is a tar.gz with one member `<type>-<oid>` per object, sorted, without times or owners. Objects
-verify themselves: what doesn't hash to its name is refused. The archives that lead to a state are read in the order
+An archive is a tar.gz with one member `<type>-<oid>` per object, without times or owners. The root tree and the
+commits come last: where they are in a repository, all that they name is. Objects verify themselves: what doesn't
+hash to its name is refused. The archives that lead to a state are read in the order
 in which they were made; when there are many, one made with `old=None` takes the place of all.
 """
 
@@ -34,15 +35,15 @@ def export_objects(repository: pygit2.Repository, old: str | None, new: str, com
     Raises:
         MalformedError: an object is missing or damaged, or there are more than an archive may hold.
     """
-    members = {f"{kind}-{oid}" for kind, oid in missing_objects(repository, old, new)} | {f"commit-{oid}" for oid in commits}
+    found = sorted(set(missing_objects(repository, old, new)), key=lambda item: (item == ("tree", new), item))
+    members = [*found, *(("commit", oid) for oid in sorted(commits))]
     if not members:
         return None
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in sorted(members):
-            kind, _, oid = name.partition("-")
+        for kind, oid in members:
             data = read_object(repository, oid, TYPES[kind])
-            entry = tarfile.TarInfo(name)
+            entry = tarfile.TarInfo(f"{kind}-{oid}")
             entry.size, entry.mode = len(data), 0o644
             archive.addfile(entry, io.BytesIO(data))
     return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0)

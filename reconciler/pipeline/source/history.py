@@ -5,6 +5,7 @@ state), so no flag in git and no call over the network can allow it.
 """
 
 import getpass
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -41,9 +42,16 @@ def read_exception(state: Path) -> HistoryException | None:
 
 def write_exception(state: Path, *, head: str, reason: str, now: datetime) -> HistoryException:
     """Put down that `head` may follow, in place of any earlier exception; return what was put."""
-    exception = HistoryException(format=1, head=head, reason=reason, who=getpass.getuser(), when=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    exception = HistoryException(format=1, head=head, reason=reason, who=_user(), when=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
     durable.replace(state / FILE, canonical(exception), mode=0o600)
     return exception
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def clear_exception(state: Path) -> None:

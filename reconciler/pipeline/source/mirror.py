@@ -5,6 +5,7 @@ settings of the watched repository read from it: it holds objects and our refs, 
 """
 
 import logging
+import re
 import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ PACKS_LIMIT = 50
 PACK_SIZE = 32 * 1024 * 1024
 """Bytes up to which a pack is written again with others, so that making one of many stays quick."""
 
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +65,15 @@ def resolve(repository: pygit2.Repository, revision: str) -> str:
     except (KeyError, ValueError, pygit2.GitError) as error:
         message = f"{revision!r} names no commit of {repository.path}; give a branch, a tag or a commit that `git log` shows"
         raise InputError(message) from error
+
+
+def full_sha(path: Path, revision: str) -> str:
+    """Return the full commit sha of a revision in the repository at `path`, which a full sha needs not be in.
+
+    Raises:
+        InputError: it names no commit there, or there is no repository.
+    """
+    return revision if _FULL_SHA.fullmatch(revision) else resolve(open_repository(path), revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
