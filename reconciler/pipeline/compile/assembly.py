@@ -55,11 +55,11 @@ def assemble(world: World, tree: Tree, key: FleetKey) -> Assembly:
         *check_given(fleet, expansion),
         *check_parts(fleet, parts),
         *check_ownership(world, key, parts, membership.documents),
-        *check_size(fleet, membership, used),
+        *check_size(fleet, membership, used, [instance.document for instance in expansion.instances.values()]),
         *_check_members(fleet, expansion, texts, membership),
     ]
     name = "/".join(key)
-    reached = [_reaching(finding, name, fleet) for finding in merged(findings)]
+    reached = [replace(finding, fleets=finding.fleets | {name}) if finding.action == "deny" else finding for finding in merged(findings)]
     return Assembly(key=key, fleet=fleet, instances=expansion.instances, parts=parts, texts=texts, membership=membership, findings=reached)
 
 
@@ -70,13 +70,6 @@ def check_component(component: Document, tree: Tree) -> Iterator[Finding]:
     yield from check_texts(component, tree)
 
 
-def _reaching(finding: Finding, name: str, fleet: Document) -> Finding:
-    if finding.action != "deny":
-        return finding
-    also = finding.also if finding.place.file == fleet.path else tuple(dict.fromkeys((*finding.also, fleet.place("metadata", "name"))))
-    return replace(finding, fleets=finding.fleets | {name}, also=also)
-
-
 def _check_members(fleet: Document, expansion: Expansion, texts: Mapping[str, Sequence[Text]], membership: Membership) -> Iterator[Finding]:
     if not membership.documents:
         selector = ", ".join(f"{key}={value}" for key, value in sorted(manifest.selector(fleet).items())) or "everybody"
@@ -85,7 +78,7 @@ def _check_members(fleet: Document, expansion: Expansion, texts: Mapping[str, Se
         yield across("no-members", fleet, ("spec", "selector"), message, remedy=remedy, action="warn")
     for ref, instance in expansion.instances.items():
         yield from _missing_parameters(fleet, instance, membership)
-        yield from _missing_labels(texts[ref], membership)
+        yield from _missing_labels(fleet, texts[ref], membership)
 
 
 def _missing_parameters(fleet: Document, instance: Instance, membership: Membership) -> Iterator[Finding]:
@@ -108,7 +101,7 @@ def _given_place(fleet: Document, instance: Instance) -> Iterable[Document]:
     return () if instance.user is fleet else (instance.user,)
 
 
-def _missing_labels(texts: Sequence[Text], membership: Membership) -> Iterator[Finding]:
+def _missing_labels(fleet: Document, texts: Sequence[Text], membership: Membership) -> Iterator[Finding]:
     for text in texts:
         for space, name, offset in text.used:
             if space == "labels":
@@ -116,7 +109,7 @@ def _missing_labels(texts: Sequence[Text], membership: Membership) -> Iterator[F
                 if without:
                     message = f"${{labels.{name}}} has no value for {named(without)}: no such label there"
                     remedy = f"give them the label {name}, or write $${{labels.{name}}} for the literal text"
-                    also = [membership.documents[member] for member in without]
+                    also = (fleet, *(membership.documents[member] for member in without))
                     yield across("unresolved-reference", text.document, (), message, remedy=remedy, place=text.place(offset), also=also)
 
 

@@ -173,4 +173,5 @@ def _maximum(pool: Document) -> int:
 def _too_large(assembly: Assembly, size: int) -> Finding:
     message = f"the fleet's bundle has {size} bytes, more than {bundle.DATA_LIMIT}: {len(assembly.membership.groups)} groups"
     remedy = "refer to fewer labels, deliver large files as artifacts, or divide the fleet"
-    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy)
+    also = (*(instance.document for instance in assembly.instances.values()), *assembly.membership.documents.values())
+    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy, also=also)

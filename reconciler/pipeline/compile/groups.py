@@ -83,12 +83,13 @@ def group_name(variants: Sequence[Layer], labels: Mapping[str, str]) -> str:
     return "g-" + codec.sha256(codec.canonical(key))[:NAME_DIGITS]
 
 
-def check_size(fleet: Document, membership: Membership, used_labels: Iterable[str]) -> Iterable[Finding]:
-    """Yield a finding where a fleet has more groups than a bundle may hold."""
+def check_size(fleet: Document, membership: Membership, used_labels: Iterable[str], components: Iterable[Document]) -> Iterable[Finding]:
+    """Yield a finding where a fleet has more groups than a bundle may hold: any of its files may have brought the last one."""
     if len(membership.groups) > GROUPS_LIMIT:
         message = (
             f"the fleet falls into {len(membership.groups)} groups, more than {GROUPS_LIMIT}: "
             f"its components refer to the labels {named(sorted(set(used_labels)), limit=10)}"
         )
         remedy = "refer to fewer labels, to those with fewer values, or to ${agent.name}, which makes no groups"
-        yield across("too-many-groups", fleet, ("spec", "components"), message, remedy=remedy)
+        also = (*components, *membership.documents.values())
+        yield across("too-many-groups", fleet, ("spec", "components"), message, remedy=remedy, also=also)
