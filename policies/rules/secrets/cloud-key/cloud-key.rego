@@ -26,7 +26,7 @@ shapes := {
 }
 
 deny contains result.at(rego.metadata.chain(), path, message) if {
-	some [path, text] in walk(input.object)
+	walk(input.object, [path, text])
 	is_string(text)
 	some what, shape in shapes
 	regex.match(shape, text)

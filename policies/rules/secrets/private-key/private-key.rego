@@ -16,7 +16,7 @@ package ordain.rules.secrets.private_key
 import data.ordain.result
 
 deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
-	some [path, text] in walk(input.object)
+	walk(input.object, [path, text])
 	is_string(text)
 	private_key(text)
 }

@@ -1,0 +1,86 @@
+"""Asking a running OPA: the only module that knows opa-python-client, and of that only `query_rule`.
+
+The library answers `{}` where a rule is undefined, which would read as "no denials": here that is an error.
+Built-in errors are strict, or they too would read as "no denials".
+"""
+
+from typing import Any
+
+import requests
+from opa_client.opa import OpaClient
+
+STRICT: dict[str, Any] = {"strict-builtin-errors": "true"}
+MESSAGE_LIMIT = 300
+"""Characters of OPA's own words that are shown: they may quote the input."""
+
+
+class TroubleError(Exception):
+    """OPA did not answer a question; `code` is what a finding says of it: failed, timeout or gone."""
+
+    code = "failed"
+
+
+class TimedOutError(TroubleError):
+    """OPA took too long; it stops working on a question when its asker leaves."""
+
+    code = "timeout"
+
+
+class GoneError(TroubleError):
+    """OPA can't be reached: it died, or is only just starting."""
+
+    code = "gone"
+
+
+class Connection:
+    """One kept-alive connection to one OPA. Not for several threads at once."""
+
+    def __init__(self, *, port: int, token: str) -> None:
+        self._client = OpaClient(host="127.0.0.1", port=port, token=token, retries=0)
+        # A proxy or a .netrc of the environment must not come between, or take the token's place.
+        self._client._session.trust_env = False  # noqa: SLF001 - the library has no other way
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close_connection()
+
+    def query(self, package: str, rule: str, question: object, *, seconds: float) -> Any:
+        """Return the value of `rule` in `package` (`ordain.main`), with `question` as input.
+
+        Raises:
+            TimedOutError: no answer within `seconds`.
+            GoneError: nothing answers on this connection.
+            TroubleError: an error while evaluating, a refusal, or a rule without a value.
+        """
+        self._client.timeout = seconds
+        try:
+            answer = self._client.query_rule(question, package, rule, STRICT)
+        except requests.Timeout as error:
+            message = f"no answer within {seconds:g} s"
+            raise TimedOutError(message) from error
+        except requests.HTTPError as error:
+            raise TroubleError(_reason(error.response)) from error
+        except requests.exceptions.JSONDecodeError as error:
+            message = "its answer is not JSON"
+            raise TroubleError(message) from error
+        except requests.ConnectionError as error:
+            message = "OPA can't be reached"
+            raise GoneError(message) from error
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            message = f"the question can't be put: {error}"
+            raise TroubleError(message[:MESSAGE_LIMIT]) from error
+        if not isinstance(answer, dict) or "result" not in answer:
+            message = f"{package}.{rule} has no value"
+            raise TroubleError(message)
+        return answer["result"]
+
+
+def _reason(response: requests.Response) -> str:
+    """Return what OPA says went wrong: the first of its errors, else its message, else the status."""
+    try:
+        body = response.json()
+        errors = body.get("errors") or [{}]
+        reason = errors[0].get("message") or body.get("message")
+    except (ValueError, AttributeError, KeyError, IndexError, TypeError):
+        reason = None
+    return str(reason or f"HTTP status {response.status_code}")[:MESSAGE_LIMIT]
