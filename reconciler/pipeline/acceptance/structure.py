@@ -49,10 +49,16 @@ def settle(
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format)
         found += more
         first = tuple(found) if first is None else first
-        blamed = {path: one.message for one in found if one.action == "deny" for path in one.files & accepted}
+        blamed = {path: one.message for one in found if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
         refused = {**refused, **blamed}
+
+
+def _to_blame(proposal: Proposal, finding: Finding) -> frozenset[str]:
+    """Return the files that a finding names, and those that had what it misses: removing them is what brought it."""
+    accepted = proposal.base.objects
+    return finding.files | {accepted[name].path for name in finding.missing if name in accepted}
 
 
 def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
