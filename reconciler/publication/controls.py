@@ -69,8 +69,8 @@ class Reporting(Struct):
 class Controls(Struct):
     """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it, `fleets` by their own names."""
 
-    format: int = FORMAT
     tenant: str
+    format: int = FORMAT
     sequence: int = 0
     expires: str = ""
     head: str = ""
