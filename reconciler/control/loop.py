@@ -1,11 +1,44 @@
-"""The control zone's loop: what is approved becomes published, fleet by fleet."""
+"""The control zone's loop: what is approved becomes published, fleet by fleet.
 
+Its state is the store and nothing else; what it keeps in memory only saves looking again. A pass is a list of steps:
+
+    hold the lease ─▶ find the tenants ─▶ read each one's trust and controls ─▶ for each of its fleets:
+        read what is approved and what is published ─▶ decide the rollout document ─▶ publish ─▶ record how it stands
+
+A fleet that fails is an error of that fleet alone, and a tenant that waits for keys holds up nobody: both are logged, recorded for
+`ordain status`, and tried again, sooner if something about them changes.
+"""
+
+import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+from agent.protocol.errors import MalformedError, OrdainError
+from reconciler.control import records
+from reconciler.control.publish import Work, floors_of, publish_fleet
+from reconciler.control.records import Floors, Status, TenantStatus
+from reconciler.control.rollout import next_document
+from reconciler.control.tenants import Tenant, discover, read_tenant
+from reconciler.control.wakeup import Wakeup, watching
+from reconciler.publication import layout, lease
 from reconciler.publication.keys import KeyRing
+from reconciler.publication.lease import Lease
+from reconciler.publication.published import Published, read_published
+from reconciler.publication.releases import read_newest
 from reconciler.publication.store import Store
+
+LEASE_TTL = timedelta(seconds=30)
+"""How long another `serve` waits after this one vanished without giving its lease back."""
+REST_FACTOR = 20
+"""A look at everything rests for this many times as long as it took: at most a twentieth of a core, however many fleets."""
+RETRY_FIRST = timedelta(seconds=1)
+RETRY_MOST = timedelta(seconds=60)
+"""Between tries of a fleet that fails and about which nothing changes."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +55,202 @@ class ControlSettings:
     """Seconds between looks at the store when nothing wakes the loop."""
 
 
-def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
-    """Publish what is approved until `stop` is set; a step that has begun is finished.
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What was found about one fleet when it was last looked at; `due` is when to look again although nothing changed."""
 
-    `ready` is called after the first whole pass. Trouble with one fleet is logged, shown in its status and tried again.
+    approved: int
+    controls: int
+    due: datetime
+    failures: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Loop:
+    """What lasts between passes; losing all of it costs time only."""
+
+    settings: ControlSettings
+    lease: Lease | None = None
+    seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
+
+
+def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
+    """Publish what is approved until `stop` is set; a step that has begun is finished, then the lease is given back.
+
+    `ready` is called after each whole pass. Trouble with one fleet is logged, recorded in its status and tried again.
     """
-    raise NotImplementedError
+    loop = _Loop(settings=settings)
+    wakeup = Wakeup()
+    with watching(settings.store, wakeup):
+        changed: frozenset[str] | None = None
+        rest_until = 0.0
+        while not stop.is_set():
+            began = time.monotonic()
+            done = _pass(loop, changed, stop)
+            if changed is None:
+                rest_until = time.monotonic() + max(settings.poll, REST_FACTOR * (time.monotonic() - began))
+                if done:
+                    ready()
+            changed = _wait(wakeup, stop, rest_until, settings.poll)
+    if loop.lease is not None:
+        lease.release(settings.store, loop.lease, now=datetime.now(UTC))
+
+
+def _wait(wakeup: Wakeup, stop: threading.Event, rest_until: float, poll: float) -> frozenset[str] | None:
+    """Return the keys that changed, or None when it is time to look at everything, or to stop."""
+    while not stop.is_set():
+        left = rest_until - time.monotonic()
+        changed = wakeup.take(min(max(left, 0.0), poll, 0.2))
+        if changed:
+            return changed
+        if left <= 0:
+            return None
+    return None
+
+
+def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) -> bool:
+    """Look at the fleets that `changed` keys are about, at all of them if it is None; return whether that could be done."""
+    store, now = loop.settings.store, datetime.now(UTC)
+    if not _hold_lease(loop, now):
+        return False
+    names = discover(store) if changed is None else sorted({key.split("/")[1] for key in changed})
+    for name in names:
+        tenant = _read_tenant(loop, name, now)
+        if tenant is None:
+            continue
+        for fleet in _fleets(tenant, name, changed):
+            if stop.is_set():
+                return False
+            _fleet_step(loop, tenant, fleet)
+    return True
+
+
+def _fleets(tenant: Tenant, name: str, changed: frozenset[str] | None) -> Iterable[str]:
+    """Return the fleets to look at: all of a tenant's, unless only releases of some changed."""
+    if changed is None:
+        return sorted(tenant.controls.fleets)
+    parts = [key.split("/") for key in changed if key.split("/")[1] == name]
+    if any(len(part) == len(("approved", "tenant", "controls.json")) for part in parts):
+        return sorted(tenant.controls.fleets)
+    return sorted({part[2] for part in parts} & tenant.controls.fleets.keys())
+
+
+def _hold_lease(loop: _Loop, now: datetime) -> bool:
+    """Take or renew the lease; return whether this process has it. Stops early while somebody else has."""
+    settings = loop.settings
+    try:
+        if loop.lease is None:
+            loop.lease = lease.acquire(settings.store, layout.CONTROL_LEASE, holder=settings.holder, ttl=LEASE_TTL, now=now)
+            _log.info("holding the lease", extra={"epoch": loop.lease.epoch})
+        elif loop.lease.expires - now < 2 * LEASE_TTL / 3:
+            loop.lease = lease.renew(settings.store, loop.lease, ttl=LEASE_TTL, now=now)
+    except OrdainError as error:
+        loop.lease = None
+        _log.warning("not publishing: %s", error)
+        return False
+    return True
+
+
+def _read_tenant(loop: _Loop, name: str, now: datetime) -> Tenant | None:
+    """Return a tenant that can be published; record why not otherwise."""
+    store = loop.settings.store
+    recorded = records.read_tenant_status(store, name)
+    floor = recorded.controls if recorded else 0
+    try:
+        found = read_tenant(store, loop.settings.keys, name, floor=floor, now=now)
+    except OrdainError as error:
+        _record_tenant(store, recorded, TenantStatus(tenant=name, state="error", why=str(error), controls=floor))
+        return None
+    if isinstance(found, str):
+        _record_tenant(store, recorded, TenantStatus(tenant=name, state="waiting", why=found, controls=floor))
+        return None
+    _record_tenant(store, recorded, TenantStatus(tenant=name, state="ok", controls=found.controls.sequence))
+    return found
+
+
+def _record_tenant(store: Store, recorded: TenantStatus | None, status: TenantStatus) -> None:
+    if status == recorded:
+        return
+    level = logging.ERROR if status.state == "error" else logging.INFO
+    _log.log(level, "tenant is %s: %s", status.state, status.why or "its fleets are published", extra={"tenant": status.tenant})
+    try:
+        records.write_tenant_status(store, status)
+    except OrdainError as error:
+        _log.warning("its status could not be recorded: %s", error, extra={"tenant": status.tenant})
+
+
+def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
+    """Bring one fleet's repository to what is approved; stops early when nothing about it changed and nothing is due."""
+    store, name = loop.settings.store, tenant.trust.tenant
+    now = datetime.now(UTC)
+    versions = layout.versions(store, layout.approved(name, fleet), "releases")
+    newest = versions[-1] if versions else 0
+    seen = loop.seen.get((name, fleet))
+    known = seen is not None and (seen.approved, seen.controls) == (newest, tenant.controls.sequence)
+    if seen is not None and known and now < seen.due:
+        return
+    failures = seen.failures if seen is not None and known else 0
+    try:
+        due = _publish(loop, tenant, fleet, now)
+        failures = 0
+    except OrdainError as error:
+        failures += 1
+        due = now + min(RETRY_FIRST * 2 ** min(failures - 1, 10), RETRY_MOST)
+        _log.error("not published: %s", error, extra={"tenant": name, "fleet": fleet})
+        _record(store, records.stopped(records.read_status(store, name, fleet), name, fleet, "error", str(error)))
+    loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, due=due, failures=failures)
+
+
+def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime:
+    """Read, decide, publish and record one fleet; return when it is due again."""
+    store, trust = loop.settings.store, tenant.trust
+    recorded = records.read_status(store, trust.tenant, fleet)
+    releases = read_newest(store, trust, fleet)
+    if releases is None or releases.desired is None:
+        why = tenant.controls.fleets[fleet].why or "waiting for its first release"
+        _record(store, records.stopped(recorded, trust.tenant, fleet, "waiting", why))
+        return now + RETRY_MOST
+    standing, stored = _standing(store, trust.tenant, fleet)
+    floors = floors_of(standing, recorded.floors if recorded else Floors())
+    document = next_document(
+        standing.document if standing else None,
+        releases.desired,
+        fleet=releases.fleet,
+        epoch=_epoch(loop, floors, now),
+        now=now,
+        serial_floor=floors.serial,
+    )
+    freshness = timedelta(seconds=tenant.controls.fleets[fleet].freshness)
+    work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now)
+    publication = publish_fleet(work, releases=releases, document=document, standing=standing, floors=floors, stored=stored)
+    if publication.changed:
+        news = {"tenant": trust.tenant, "fleet": fleet, "serial": document.serial, "digest": releases.desired.digest}
+        _log.info("published", extra=news)
+    _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
+    return publication.due
+
+
+def _epoch(loop: _Loop, floors: Floors, now: datetime) -> int:
+    """Return the lease's epoch, taking the lease anew where a greater one is published (its file was lost)."""
+    if loop.lease is None or floors.epoch > loop.lease.epoch:
+        settings = loop.settings
+        loop.lease = lease.acquire(settings.store, layout.CONTROL_LEASE, holder=settings.holder, ttl=LEASE_TTL, now=now, floor=floors.epoch)
+    return loop.lease.epoch
+
+
+def _standing(store: Store, tenant: str, fleet: str) -> tuple[Published | None, str | None]:
+    """Return what stands published, and the version of the timestamp's file; None where it is damaged and must be made anew."""
+    try:
+        published = read_published(store, tenant, fleet)
+    except MalformedError as error:
+        _log.warning("published anew, because it is damaged: %s", error, extra={"tenant": tenant, "fleet": fleet})
+        return None, store.version(layout.metadata(tenant, fleet, "timestamp.json"))
+    return published, published.stored if published else None
+
+
+def _record(store: Store, status: Status) -> None:
+    """Write a fleet's status; what can't be recorded is logged and does not hold up publication."""
+    try:
+        records.write_status(store, status)
+    except OrdainError as error:
+        _log.warning("its status could not be recorded: %s", error, extra={"tenant": status.tenant, "fleet": status.fleet})

@@ -82,9 +82,7 @@ class _Fleet:
         return releases.fleet_name(self.tenant, self.fleet)
 
     def approval(self, sequence: int, *, additive: bool = False, digest: str | None = None, members: int | None = None) -> Approval:
-        return Approval(
-            sequence=sequence, commit=self.commit, decision=self.decision, additive=additive, digest=digest, members=members
-        )
+        return Approval(sequence=sequence, commit=self.commit, decision=self.decision, additive=additive, digest=digest, members=members)
 
     def key(self, path: str) -> str:
         return layout.approved(self.tenant, self.fleet, path)

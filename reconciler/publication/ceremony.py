@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
 from agent.protocol import codec, durable
@@ -18,7 +19,7 @@ from reconciler.publication.store import Store
 from reconciler.publication.trust import Trust, read_trust
 
 MARKER = "DEVELOPMENT-KEYS"
-_MARKER_TEXT = b"These keys were made by `ordain up` on one machine, all zones together. They protect nothing: never let real hosts trust them.\n"
+_MARKER_TEXT = b"These keys were made by `ordain up` on one machine, all zones together. Real hosts must never trust them.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def found_trust(
     return True
 
 
-def _top_level(offline: KeyRing, control: PublicKeys, tenant: str) -> dict[str, list[metadata.Key]]:
+def _top_level(offline: KeyRing, control: PublicKeys, tenant: str) -> dict[str, list[Key]]:
     return {
         Root.type: [offline.public(f"root-{number}") for number in range(1, metadata.ROOT_KEYS + 1)],
         Targets.type: [offline.public("targets")],
@@ -62,7 +63,11 @@ def _top_level(offline: KeyRing, control: PublicKeys, tenant: str) -> dict[str, 
 def _put(store: Store, key: str, data: bytes, signed: Root | Targets) -> None:
     if store.create(key, data):
         return
-    standing = metadata.load(store.get(key) or b"", type(signed), what=key).signed
+    standing: Root | Targets
+    if isinstance(signed, Root):
+        standing = metadata.load(store.get(key) or b"", Root, what=key).signed
+    else:
+        standing = metadata.load(store.get(key) or b"", Targets, what=key).signed
     if _keys_of(standing) != _keys_of(signed):
         raise _other_keys(key)
 
@@ -70,7 +75,7 @@ def _put(store: Store, key: str, data: bytes, signed: Root | Targets) -> None:
 def _require_same_keys(existing: Trust, root: Root, targets: Targets) -> None:
     for standing, wanted in ((existing.root, root), (existing.targets, targets)):
         if _keys_of(standing) != _keys_of(wanted):
-            raise _other_keys(f"trust/{existing.tenant}")
+            raise _other_keys(layout.trust(existing.tenant))
 
 
 def _keys_of(signed: Root | Targets) -> dict[str, set[str]]:

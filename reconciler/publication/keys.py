@@ -8,7 +8,7 @@ overwritten. Only `public.json` ever leaves a zone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -84,7 +84,7 @@ class KeyRing:
         try:
             if uri is not None:
                 return Signer.from_priv_key_uri(uri, self.public(role))
-            return CryptoSigner(load_pem_private_key(self.path(role).read_bytes(), password=None))  # type: ignore[arg-type]
+            return CryptoSigner(load_pem_private_key(self.path(role).read_bytes(), password=None))
         except FileNotFoundError as error:
             message = f"{self.path(role)}: no such key; run `ordain keys init --zone {self.zone}`, or name the key's place in the settings"
             raise InputError(message) from error
@@ -131,30 +131,27 @@ def make_keys(zone: Zone, directory: Path, tenants: Sequence[str] = ()) -> Made:
 
 def read_public(path: Path, *, zone: Zone) -> PublicKeys:
     """Read a `public.json` that must be of this zone; raise `InputError` if it is not."""
-    try:
-        data = path.read_bytes()
-        found = msgspec.json.decode(data[:PUBLIC_LIMIT], type=PublicKeys, strict=True)
-    except OSError as error:
-        message = f"{path}: {error.strerror}; it is what `ordain keys init --zone {zone} --out` wrote"
-        raise InputError(message) from error
-    except (msgspec.MsgspecError, ValueError) as error:
-        message = f"{path}: not a file of public keys: {error}"
-        raise InputError(message) from error
+    found = _decode_public(path, zone)
     if found.zone != zone or found.format != PUBLIC_FORMAT:
         message = f"{path}: public keys of the {found.zone} zone, format {found.format}; those of the {zone} zone are needed"
         raise InputError(message)
     return found
 
 
+def _decode_public(path: Path, zone: Zone) -> PublicKeys:
+    try:
+        return msgspec.json.decode(path.read_bytes()[:PUBLIC_LIMIT], type=PublicKeys, strict=True)
+    except OSError as error:
+        message = f"{path}: {error.strerror}; it is what `ordain keys init --zone {zone} --out` wrote"
+        raise InputError(message) from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        message = f"{path}: not a file of public keys: {error}"
+        raise InputError(message) from error
+
+
 def public_zone(path: Path) -> Zone:
     """Return which zone's keys a `public.json` holds; raise `InputError` if it is none."""
-    for zone in ("pipeline", "control", "offline"):
-        found = cast("Zone", zone)
-        try:
-            return read_public(path, zone=found).zone
-        except InputError as error:
-            last = error
-    raise last
+    return _decode_public(path, "pipeline").zone
 
 
 def _make_key(path: Path) -> bool:

@@ -7,7 +7,7 @@ Integers and strings only in what is signed. https://theupdateframework.github.i
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from securesystemslib.signer import Key, Signer
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
@@ -67,10 +67,7 @@ def half_over(signed: Signed, life: timedelta, now: datetime) -> bool:
 
 def root(tenant: str, keys: Mapping[str, Sequence[Key]], *, now: datetime, development: bool = False, version: int = 1) -> Root:
     """Return root metadata; `keys` are those of `root`, `targets`, `snapshot` and `timestamp`."""
-    roles = {
-        name: Role([key.keyid for key in held], ROOT_THRESHOLD if name == Root.type else 1)
-        for name, held in keys.items()
-    }
+    roles = {name: Role([key.keyid for key in held], ROOT_THRESHOLD if name == Root.type else 1) for name, held in keys.items()}
     marks: dict[str, str | bool] = {TENANT: tenant} | ({DEVELOPMENT: True} if development else {})
     return Root(
         version=version,
@@ -120,7 +117,7 @@ def meta_file(version: int, data: bytes) -> MetaFile:
 
 def sign(signed: Signed, signers: Sequence[Signer]) -> bytes:
     """Return the metadata file of a role, signed by all `signers`; raise `RetryError` if a key can't be used now."""
-    document = Metadata(signed)
+    document: Metadata[Any] = Metadata(signed)
     for signer in signers:
         try:
             document.sign(signer, append=True)
@@ -159,7 +156,7 @@ def verified(delegator: Root | Targets, name: str, data: bytes, kind: type[T], *
     except (UnsignedMetadataError, SerializationError, ValueError) as error:
         message = f"{what}: {error}; only the {name} key may sign it"
         raise RefusedError(message) from error
-    return cast("T", found.signed)
+    return found.signed
 
 
 def require_mark(signed: Signed, mark: str, value: str, *, what: str) -> None:

@@ -1,0 +1,294 @@
+"""Publish: a fleet's approved release and its rollout document become what agents may fetch, under `public/<tenant>/<fleet>/`.
+
+Order of writing: copies of trust and of verified releases with their targets, the rollout document, rollouts, snapshot (each only if
+absent), then the timestamp by replace-if-version. Before that last step everything is read back as an agent would read it, so an
+agent never meets a broken repository, whichever step was the last before a crash. Of two publishers at once the timestamp takes one;
+the other stops with `LostRaceError`. Versions only grow; an unchanged state publishes nothing.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from securesystemslib.signer import Signer
+from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Timestamp
+
+from agent.protocol import codec, faults, rollout
+from agent.protocol.errors import RefusedError, RetryError
+from agent.protocol.rollout import RolloutDocument
+from reconciler.control.readback import read_back
+from reconciler.control.records import RESTORED_JUMP, Floors
+from reconciler.publication import layout, metadata
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.published import Published
+from reconciler.publication.releases import Releases, fleet_name
+from reconciler.publication.store import Store
+from reconciler.publication.trust import Trust
+
+PLACES = (
+    "publish:before-targets",
+    "publish:after-targets",
+    "publish:after-releases",
+    "publish:after-document",
+    "publish:after-rollouts",
+    "publish:before-timestamp",
+    "publish:after-timestamp",
+)
+"""Where a crash test may kill the control zone here: before and after each durable write."""
+
+TRIES = 100
+"""Version numbers to step over that crashes left taken; each crash at the worst place leaves one."""
+ALL_DUE = frozenset({"copies", "rollouts", "snapshot", "timestamp"})
+
+
+class LostRaceError(RetryError):
+    """Another publisher was faster: stop, and look again at what stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineKeys:
+    """The signers of what `serve` signs itself, for one tenant."""
+
+    rollouts: Signer
+    snapshot: Signer
+    timestamp: Signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What publishing one fleet works with; `fleet` is its own name."""
+
+    store: Store
+    trust: Trust
+    keys: OnlineKeys
+    fleet: str
+    freshness: timedelta
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """`<tenant>/<fleet>`."""
+        return fleet_name(self.trust.tenant, self.fleet)
+
+    def metadata_key(self, name: str) -> str:
+        """Return the key of a published metadata file."""
+        return layout.metadata(self.trust.tenant, self.fleet, name)
+
+    def target_key(self, path: str, sha256: str) -> str:
+        """Return the key of a published target."""
+        return layout.target(self.trust.tenant, self.fleet, path, sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What stands published afterwards, whether this call changed it, and when it must be looked at again."""
+
+    document: RolloutDocument
+    floors: Floors
+    changed: bool
+    due: datetime
+
+
+def online_keys(ring: KeyRing, trust: Trust) -> OnlineKeys:
+    """Return a tenant's signers; raise `RefusedError` if they are not the ones that its trust names."""
+    signers = {role: ring.signer(f"{trust.tenant}/{role}") for role in ("rollouts", "snapshot", "timestamp")}
+    allowed = {
+        "rollouts": [key.keyid for key in trust.keys("rollouts")],
+        "snapshot": trust.root.roles[Snapshot.type].keyids,
+        "timestamp": trust.root.roles[Timestamp.type].keyids,
+    }
+    for role, signer in signers.items():
+        if signer.public_key.keyid not in allowed[role]:
+            message = f"the control key for {trust.tenant}/{role} is not the one that trust/{trust.tenant} names; repeat the key ceremony"
+            raise RefusedError(message)
+    return OnlineKeys(**signers)
+
+
+def floors_of(published: Published | None, recorded: Floors) -> Floors:
+    """Return the numbers above which to go on: those published, or far above what is recorded if less stands published."""
+    standing = Floors()
+    if published is not None:
+        standing = Floors(
+            timestamp=published.timestamp.version,
+            snapshot=published.snapshot.version,
+            rollouts=published.file("rollouts").version,
+            serial=published.document.serial,
+            epoch=published.document.epoch,
+        )
+    if recorded.timestamp <= standing.timestamp:
+        return standing
+    names = ("timestamp", "snapshot", "rollouts", "serial")
+    jumped = {name: max(getattr(recorded, name), getattr(standing, name)) + RESTORED_JUMP for name in names}
+    return Floors(**jumped, epoch=max(recorded.epoch, standing.epoch))
+
+
+def publish_fleet(
+    work: Work, *, releases: Releases, document: RolloutDocument, standing: Published | None, floors: Floors, stored: str | None
+) -> Publication:
+    """Publish what is approved and decided for a fleet; write nothing where all of it stands and is fresh.
+
+    `standing` is what stands published, None if nothing usable does; `stored` the version of the timestamp's file in the store.
+
+    Raises:
+        LostRaceError: another publisher was faster.
+        RefusedError: what is approved is expired or damaged, or what was written can't be read back.
+    """
+    _require_live(work, releases, standing)
+    due = _due(work, releases, document, standing, floors)
+    if standing is not None and not due:
+        return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
+    if "copies" in due:
+        _copy_trust(work)
+        _copy_releases(work, releases)
+    rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
+    if standing is None or "snapshot" in due:
+        snapshot = _write_snapshot(work, releases, rollouts, floors)
+    else:
+        snapshot = standing.timestamp.snapshot_meta
+    timestamp = _sign_timestamp(work, snapshot, floors)
+    _read_back(work, releases, document, timestamp, None if due == ALL_DUE else standing)
+    _move_timestamp(work, timestamp, stored)
+    reached = Floors(
+        timestamp=floors.timestamp + 1,
+        snapshot=snapshot.version,
+        rollouts=rollouts.version,
+        serial=document.serial,
+        epoch=document.epoch,
+    )
+    return Publication(document=document, floors=reached, changed=True, due=work.now + metadata.renewal(work.freshness))
+
+
+def _require_live(work: Work, releases: Releases, standing: Published | None) -> None:
+    what = f"releases {releases.version} of {work.name}"
+    if releases.signed.is_expired(work.now):
+        message = f"{what}: expired on {releases.signed.expires:%Y-%m-%d}; `ordain reconcile` renews them long before, see whether it runs"
+        raise RefusedError(message)
+    if standing is not None and releases.version < standing.file("releases").version:
+        message = (
+            f"{what}: version {standing.file('releases').version} is published already, and numbers only grow; "
+            "was approved/ restored from a backup?"
+        )
+        raise RefusedError(message)
+
+
+def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Published | None, floors: Floors) -> frozenset[str]:
+    """Return which of the parts must be written; each brings those that refer to it."""
+    newest_root = work.metadata_key(f"{work.trust.root.version}.root.json")
+    if standing is None or floors.timestamp > standing.timestamp.version or work.store.version(newest_root) is None:
+        return ALL_DUE
+    life = metadata.ONLINE_FACTOR * work.freshness
+    due: set[str] = set()
+    if (standing.file("releases").version, standing.file("targets").version) != (releases.version, work.trust.targets.version):
+        due |= {"copies", "snapshot", "timestamp"}
+    if document != standing.document or metadata.half_over(standing.rollouts, life, work.now):
+        due |= {"rollouts", "snapshot", "timestamp"}
+    if metadata.half_over(standing.snapshot, life, work.now):
+        due |= {"snapshot", "timestamp"}
+    lapses = standing.timestamp.expires - standing.signed_at
+    if lapses != work.freshness or work.now >= standing.signed_at + metadata.renewal(work.freshness):
+        due |= {"timestamp"}
+    return frozenset(due)
+
+
+def _copy_trust(work: Work) -> None:
+    for version, data in enumerate(work.trust.roots, start=1):
+        _put(work, work.metadata_key(f"{version}.root.json"), data)
+    _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
+
+
+def _copy_releases(work: Work, releases: Releases) -> None:
+    """Copy verified releases, after all that they list; bytes that are not what was signed are never copied."""
+    faults.reached("publish:before-targets")
+    present = set(work.store.list(layout.targets(work.trust.tenant, work.fleet)))
+    for path, file in releases.signed.targets.items():
+        sha256 = file.hashes["sha256"]
+        key = work.target_key(path, sha256)
+        if key in present and _is_signed(work.store.get(key), file):
+            continue
+        data = work.store.get(layout.approved(work.trust.tenant, work.fleet, path))
+        if data is None or not _is_signed(data, file):
+            message = f"{layout.approved(work.trust.tenant, work.fleet, path)}: missing, or not the bytes that were approved; restore it"
+            raise RefusedError(message)
+        _put(work, key, data)
+    faults.reached("publish:after-targets")
+    _put(work, work.metadata_key(f"{releases.version}.releases.json"), releases.data)
+    faults.reached("publish:after-releases")
+
+
+def _is_signed(data: bytes | None, file: TargetFile) -> bool:
+    return data is not None and len(data) == file.length and hmac.compare_digest(codec.sha256(data), file.hashes["sha256"])
+
+
+def _put(work: Work, key: str, data: bytes) -> None:
+    """Put verified bytes where only they belong; other bytes there are damage, and are mended."""
+    if work.store.create(key, data):
+        return
+    found = work.store.get_versioned(key)
+    if (found is None or found[0] != data) and not work.store.replace(key, data, found[1] if found else None):
+        raise _lost(key)
+
+
+def _write_rollouts(work: Work, document: RolloutDocument, floors: Floors) -> MetaFile:
+    data = codec.canonical(document)
+    path = rollout.target(work.fleet)
+    _put(work, work.target_key(path, codec.sha256(data)), data)
+    faults.reached("publish:after-document")
+    listed = {path: metadata.target_file(path, data)}
+    expires = work.now + metadata.ONLINE_FACTOR * work.freshness
+
+    def signed(version: int) -> bytes:
+        return metadata.sign(metadata.role(work.name, listed, version=version, expires=expires), [work.keys.rollouts])
+
+    written = _write_next(work, "rollouts", floors.rollouts, signed)
+    faults.reached("publish:after-rollouts")
+    return written
+
+
+def _write_snapshot(work: Work, releases: Releases, rollouts: MetaFile, floors: Floors) -> MetaFile:
+    roles = {"releases": metadata.meta_file(releases.version, releases.data), "rollouts": rollouts}
+    expires = work.now + metadata.ONLINE_FACTOR * work.freshness
+
+    def signed(version: int) -> bytes:
+        snapshot = metadata.snapshot(work.name, targets_version=work.trust.targets.version, roles=roles, version=version, expires=expires)
+        return metadata.sign(snapshot, [work.keys.snapshot])
+
+    return _write_next(work, "snapshot", floors.snapshot, signed)
+
+
+def _write_next(work: Work, role: str, after: int, signed: Callable[[int], bytes]) -> MetaFile:
+    """Write a role under the next free version; numbers that a crash left taken are stepped over."""
+    for version in range(after + 1, after + 1 + TRIES):
+        data = signed(version)
+        if work.store.create(work.metadata_key(f"{version}.{role}.json"), data):
+            return metadata.meta_file(version, data)
+    raise _lost(work.metadata_key(f"{after + TRIES}.{role}.json"))
+
+
+def _sign_timestamp(work: Work, snapshot: MetaFile, floors: Floors) -> bytes:
+    timestamp = metadata.timestamp(
+        work.name, snapshot_file=snapshot, version=floors.timestamp + 1, expires=work.now + work.freshness, now=work.now
+    )
+    return metadata.sign(timestamp, [work.keys.timestamp])
+
+
+def _read_back(work: Work, releases: Releases, document: RolloutDocument, timestamp: bytes, standing: Published | None) -> None:
+    path = rollout.target(work.fleet)
+    wanted = {path: codec.sha256(codec.canonical(document))}
+    if standing is None or standing.file("releases").version != releases.version:
+        desired = [found[0] for found in (releases.bundle, releases.members) if found is not None]
+        wanted |= {path: releases.signed.targets[path].hashes["sha256"] for path in desired}
+    read_back(work.store, work.name, root=work.trust.roots[0], timestamp=timestamp, standing=standing, targets=wanted)
+
+
+def _move_timestamp(work: Work, timestamp: bytes, stored: str | None) -> None:
+    key = work.metadata_key("timestamp.json")
+    faults.reached("publish:before-timestamp")
+    if not work.store.replace(key, timestamp, stored):
+        raise _lost(key)
+    faults.reached("publish:after-timestamp")
+
+
+def _lost(key: str) -> LostRaceError:
+    message = f"{key}: another publisher was faster; is a second `ordain serve` at work on this store?"
+    return LostRaceError(message)
