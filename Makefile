@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 REGO := $(wildcard policies examples/fleet-repo/policies)
-# Two workers: as many as a small machine has cores. JOBS=0 runs the tests in one process, for a debugger.
+# Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
 .PHONY: help setup demo test lint format bench lock
@@ -49,7 +49,7 @@ demo: setup ## Watch a commit reach three agents, and a bad one be refused; KEEP
 	@$(BIN)/python examples/demo.py $(if $(KEEP),--keep)
 
 test: setup ## Run all tests and print the coverage figure
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --cov --cov-report term
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
 
 lint: setup ## Check style, types, imports and policies; changes nothing
 	@$(BIN)/ruff check --quiet .
