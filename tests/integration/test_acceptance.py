@@ -1,0 +1,246 @@
+"""What a refused file holds up, and what it doesn't: decided by a real OPA."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from reconciler.pipeline.policy.opa import find_opa
+from tests.acceptance_cases import REPOSITORY, Bench, agent, component, fleet, repository, tenant
+
+pytestmark = pytest.mark.needs("opa")
+
+WEB, DB, LAB = ("shop", "web"), ("shop", "db"), ("lab", "lab")
+MOTD = "tenants/shop/components/motd.yaml"
+WORLD_WRITABLE = component("motd", "/etc/motd", mode="0666")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(opa=find_opa(None), cache=tmp_path, stack=stack)
+
+
+def test_a_first_import_releases_every_fleet(bench: Bench) -> None:
+    decision = bench.decide(repository())
+    assert decision.accepted, [one.finding for one in decision.judged if one.blocking]
+    assert set(decision.releases) == {WEB, DB, LAB}
+    assert not decision.frozen
+    assert set(decision.compiled[WEB].agents) == {"web-01", "web-02"}
+
+
+def test_a_commit_that_changes_nothing_releases_nothing(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository())
+    assert decision.accepted
+    assert decision.releases == ()
+
+
+def test_only_the_fleet_that_changed_is_released(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository() | {MOTD: component("motd", "/etc/motd", "new")})
+    assert decision.releases == (WEB,)
+
+
+def test_a_denied_component_keeps_its_accepted_version_and_freezes_its_fleets_alone(bench: Bench) -> None:
+    before = bench.decide(repository()).compiled[WEB].digest
+    decision = bench.decide(
+        repository() | {MOTD: WORLD_WRITABLE, "tenants/shop/components/backup.yaml": component("backup", "/etc/b.conf")}
+    )
+    assert not decision.accepted
+    assert set(decision.refused) == {MOTD}
+    assert decision.releases == (DB,)
+    assert list(decision.frozen) == [WEB]
+    assert MOTD in decision.frozen[WEB]
+    assert decision.compiled[WEB].digest == before
+    [denied] = [one.finding for one in decision.judged if one.finding.action == "deny"]
+    assert denied.place.file == MOTD
+    assert denied.place.pointer == ("spec", "files", 0, "mode")
+
+
+def test_a_frozen_fleet_goes_on_when_its_file_is_mended(bench: Bench) -> None:
+    bench.decide(repository())
+    bench.decide(repository() | {MOTD: WORLD_WRITABLE})
+    decision = bench.decide(repository() | {MOTD: component("motd", "/etc/motd", "mended")})
+    assert decision.accepted
+    assert decision.releases == (WEB,)
+    assert not decision.frozen
+
+
+def test_a_frozen_fleet_takes_no_other_change_until_its_file_is_mended(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository() | {MOTD: WORLD_WRITABLE, "tenants/shop/agents/web-03.yaml": agent("web-03", role="web")})
+    assert decision.releases == ()
+    assert set(decision.refused) == {MOTD}
+    assert "web-03" not in decision.compiled[WEB].agents
+
+
+@pytest.mark.parametrize("broken", ["kind: [", "apiVersion: ordain.dev/v1\nkind: Agent\nmetadata: {name: WEB, tenant: shop}\nspec: {}\n"])
+def test_a_broken_agent_file_moves_nobody(bench: Bench, broken: str) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository() | {"tenants/shop/agents/web-01.yaml": broken})
+    assert set(decision.refused) == {"tenants/shop/agents/web-01.yaml"}
+    assert decision.releases == ()
+    assert set(decision.compiled[WEB].agents) == {"web-01", "web-02"}
+    assert list(decision.frozen) == [WEB]
+
+
+def test_an_unreadable_fleet_does_not_look_deleted(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository() | {"tenants/shop/fleets/web.yaml": "{"})
+    assert WEB in decision.compiled
+    assert list(decision.frozen) == [WEB]
+
+
+def test_a_component_in_use_can_not_be_taken_away(bench: Bench) -> None:
+    bench.decide(repository())
+    files = repository()
+    del files[MOTD]
+    decision = bench.decide(files)
+    assert set(decision.refused) == {MOTD}
+    assert list(decision.frozen) == [WEB]
+    assert decision.releases == ()
+
+
+def test_a_fleet_and_its_component_go_together(bench: Bench) -> None:
+    bench.decide(repository())
+    files = repository()
+    del files[MOTD]
+    del files["tenants/shop/fleets/web.yaml"]
+    decision = bench.decide(files)
+    assert decision.accepted
+    assert WEB not in decision.compiled
+
+
+def test_two_documents_of_one_name_refuse_the_one_that_is_new(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(repository() | {"tenants/shop/agents/again.yaml": agent("web-01", role="db")})
+    assert set(decision.refused) == {"tenants/shop/agents/again.yaml"}
+    assert set(decision.compiled[WEB].agents) == {"web-01", "web-02"}
+
+
+def test_an_object_that_moves_between_files_is_neither_lost_nor_doubled(bench: Bench) -> None:
+    bench.decide(repository())
+    files = repository()
+    moved = files.pop("tenants/shop/agents/web-01.yaml")
+    decision = bench.decide(files | {"tenants/shop/agents/elsewhere.yaml": moved})
+    assert decision.accepted
+    assert set(decision.compiled[WEB].agents) == {"web-01", "web-02"}
+
+
+def test_files_that_an_object_moves_between_stand_or_fall_together(bench: Bench) -> None:
+    bench.decide(repository())
+    files = repository()
+    del files[MOTD]
+    there = "tenants/shop/components/other.yaml"
+    decision = bench.decide(files | {there: WORLD_WRITABLE})
+    assert set(decision.refused) == {MOTD, there}
+    assert WEB in decision.compiled
+
+
+def test_a_source_falls_with_its_manifest(bench: Bench) -> None:
+    manifest = component("motd", "/etc/motd").replace('content: "hello"', "source: files/motd")
+    source = "tenants/shop/components/files/motd"
+    files = repository() | {MOTD: manifest, source: "welcome"}
+    bench.decide(files)
+    decision = bench.decide(files | {MOTD: manifest.replace("0644", "0666"), source: "changed"})
+    assert set(decision.refused) == {MOTD, source}
+    decision = bench.decide(files | {source: "changed"})
+    assert decision.releases == (WEB,)
+
+
+def test_a_tightened_judge_brings_standing_verdicts_that_block_nothing(bench: Bench) -> None:
+    files = repository()
+    files["ordain.yaml"] = REPOSITORY + "  rules: {host-safety/world-writable: {level: off}}\n"
+    files[MOTD] = WORLD_WRITABLE
+    assert bench.decide(files).accepted
+    files["ordain.yaml"] = REPOSITORY
+    tightened = bench.decide(files)
+    assert tightened.accepted
+    assert [one.standing for one in tightened.judged if one.finding.action == "deny"] == [True]
+    assert not tightened.frozen
+    unrelated = bench.decide(files | {MOTD: WORLD_WRITABLE.replace("hello", "hullo")})
+    assert unrelated.accepted, [one.finding for one in unrelated.judged if one.blocking]
+    assert unrelated.releases == (WEB,)
+
+
+def test_a_change_that_loosens_its_judge_is_still_judged_by_the_one_before(bench: Bench) -> None:
+    bench.decide(repository())
+    loosened = REPOSITORY + "  rules: {host-safety/world-writable: {level: off}}\n"
+    decision = bench.decide(repository() | {"ordain.yaml": loosened, MOTD: WORLD_WRITABLE})
+    assert MOTD in decision.refused
+    assert list(decision.frozen) == [WEB]
+
+
+def test_a_judge_that_does_not_compile_is_refused_and_the_old_one_goes_on(bench: Bench) -> None:
+    bench.decide(repository())
+    rule = "policies/custom/naming/short.rego"
+    decision = bench.decide(
+        repository() | {rule: "package ordain.custom.naming.short\n\ndeny contains x if {\n", MOTD: component("motd", "/etc/m")}
+    )
+    assert set(decision.refused) == {rule}
+    assert not decision.new_judge
+    assert decision.releases == (WEB,)
+
+
+def test_without_any_judge_nothing_is_accepted(bench: Bench) -> None:
+    files = repository()
+    del files["ordain.yaml"]
+    decision = bench.decide(files)
+    assert not decision.accepted
+    assert set(decision.refused) == set(files)
+    assert decision.releases == ()
+
+
+def test_ordain_yaml_can_not_be_removed(bench: Bench) -> None:
+    bench.decide(repository())
+    files = repository()
+    del files["ordain.yaml"]
+    decision = bench.decide(files)
+    assert "ordain.yaml" in decision.refused
+    assert decision.releases == ()
+
+
+def test_a_tenant_that_is_broken_holds_up_no_other(bench: Bench) -> None:
+    bench.decide(repository())
+    decision = bench.decide(
+        repository()
+        | {
+            "tenants/lab/components/issue.yaml": component("issue", "/etc/issue", owner="shop"),
+            MOTD: component("motd", "/etc/motd", "new"),
+        }
+    )
+    assert set(decision.refused) == {"tenants/lab/components/issue.yaml"}
+    assert decision.releases == (WEB,)
+    assert list(decision.frozen) == [LAB]
+
+
+def test_moving_the_tenants_directory_is_read_as_a_whole(bench: Bench) -> None:
+    bench.decide(repository())
+    moved = {path.replace("tenants/", "teams/"): text for path, text in repository().items()}
+    decision = bench.decide(moved | {"ordain.yaml": REPOSITORY + "  tenants: teams\n"})
+    assert decision.accepted, [one.finding for one in decision.judged if one.blocking]
+    assert decision.releases == ()
+    assert set(decision.compiled) == {WEB, DB, LAB}
+
+
+def test_every_error_of_every_file_is_reported_at_once(bench: Bench) -> None:
+    decision = bench.decide(
+        repository()
+        | {
+            MOTD: WORLD_WRITABLE.replace("description", "descripton"),
+            "tenants/shop/agents/web-01.yaml": "{",
+            "tenants/shop/components/backup.yaml": component("backup", "/etc/passwd"),
+            "tenants/shop/fleets/more.yaml": fleet("more", "absent", role="db"),
+            "tenants/other/tenant.yaml": tenant("another"),
+        }
+    )
+    files = {one.finding.place.file for one in decision.judged if one.blocking}
+    assert files == {
+        MOTD,
+        "tenants/shop/agents/web-01.yaml",
+        "tenants/shop/components/backup.yaml",
+        "tenants/shop/fleets/more.yaml",
+        "tenants/other/tenant.yaml",
+    }
