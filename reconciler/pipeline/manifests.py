@@ -15,6 +15,8 @@ from reconciler.pipeline.reading import read
 from reconciler.pipeline.snapshot import DirectoryTree, inspect_tree
 
 __all__ = [
+    "REPOSITORY_FILE",
+    "SOURCES_DIRECTORY",
     "DirectoryTree",
     "Document",
     "Layout",

@@ -131,7 +131,7 @@ def compare(where: str, code: Any, code_defs: Any, ours: Any, our_defs: Any) -> 
     assert set(ours["properties"]) == set(code["properties"]), where
     assert set(ours.get("required", ())) == set(code.get("required", ())), where
     for field, inner in code["properties"].items():
-        if (where, field) not in LOOSE and (where.split(".")[0], field) not in LOOSE:
+        if (where, field) not in LOOSE and (where.split(".", 1)[0], field) not in LOOSE:
             compare(f"{where}.{field}", inner, code_defs, ours["properties"][field], our_defs)
 
 
