@@ -65,6 +65,8 @@ class Finding:
     scope: Literal["file", "across", "object", "release", "change"] = "file"
     value: str = ""
     """Canonical JSON of the value at the place, shortened by its digest where long: what makes a verdict standing."""
+    sensitive: bool = False
+    """Whether the line that it is about may hold a secret, and so is not shown."""
 
     @property
     def files(self) -> frozenset[str]:

@@ -121,5 +121,5 @@ def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = 
         pointer=pointer_text(finding.place.pointer),
         object=finding.object,
         standing=standing,
-        source_line=text,
+        source_line="" if finding.sensitive else text,
     )

@@ -1,60 +1,38 @@
 """What decides: the rule library, a repository's own rules, and what `ordain.yaml` says of both.
 
-A judge is loaded from a tree, so a change can be judged by the one before it and by its own.
+A judge is loaded from a tree, so a change can be judged by the one before it and by its own. Its digest covers all
+that can change a verdict: router and rules, levels, parameters and overrides, schemas and capabilities. The version
+of OPA is recorded apart from it.
 """
 
+import gzip
+import io
+import json
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from agent.protocol.errors import RefusedError
+from agent.protocol.codec import sha256
+from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
+from reconciler.pipeline.policy import checking, library, metadata
+from reconciler.pipeline.policy.levels import Levels, Setting, faults
+from reconciler.pipeline.policy.library import Source
+from reconciler.pipeline.policy.metadata import Level as Level
+from reconciler.pipeline.policy.metadata import Rule as Rule
 from reconciler.pipeline.tree import Tree
-
-Level = Literal["off", "audit", "warn", "deny"]
-Scope = Literal["object", "release", "change"]
+from reconciler.resources import directory
 
 
-class JudgeRefused(RefusedError):
+class JudgeRefused(RefusedError):  # noqa: N818 - it is no error of the program: a tree brings rules that can't judge
     """The tree's own rules can't judge: they don't compile, or touch packages that are not theirs."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("; ".join(f"{each.place.file}: {each.message}" for each in findings))
         self.findings = findings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule, as its METADATA describes it; `id` comes from where it lies, never from what it says.
-
-    `severity` is the level where `ordain.yaml` says nothing. `standing` is "block" where a verdict that
-    was there before blocks too. `reads_change` is false only where that is certain: then an object
-    rule's verdict holds for as long as (object, old, judge) do. `kinds` is empty where it asks about all.
-    """
-
-    id: str
-    scope: Scope
-    severity: Level
-    code: str
-    title: str
-    description: str
-    remedy: str
-    standing: Literal["show", "block"] = "show"
-    reads_change: bool = True
-    kinds: frozenset[str] = frozenset()
-    tenant: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What one rule does at one place: its level, its parameters, and whether standing verdicts block."""
-
-    level: Level
-    parameters: Mapping[str, Any]
-    standing: Literal["show", "block"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +47,15 @@ class Judge:
     rules: Mapping[str, Rule]
     bundle: bytes
     findings: tuple[Finding, ...] = ()
+    levels: Levels = field(repr=False, compare=False)
+
+    def settings(self, path: str, tenant: str) -> Mapping[str, Setting]:
+        """Return what each rule that concerns it does for a manifest at `path` of `tenant` ("" for none)."""
+        return self.levels.at(path, tenant)
 
     def setting(self, rule: str, path: str, tenant: str) -> Setting:
-        """Return what `rule` does for a manifest at `path` of `tenant` ("" for none)."""
-        raise NotImplementedError
+        """Return what `rule` does for a manifest at `path` of `tenant`; another tenant's rule is off."""
+        return self.settings(path, tenant).get(rule, Setting(level="off", parameters={}, standing="show"))
 
     def level(self, rule: str, path: str, tenant: str) -> Level:
         """Return only the level of `setting`."""
@@ -82,6 +65,74 @@ class Judge:
 def load(tree: Tree, repository: Mapping[str, Any] | None, layout: Layout, *, opa: Path, cache: Path | None = None) -> Judge:
     """Compile the judge that `tree` brings; `repository` is the value of its `ordain.yaml`, if it has one.
 
-    Raises `JudgeRefused` with all findings if its rules don't compile, and `RetryError` if OPA can't be run.
+    `cache` is not used: checking takes about 100 ms, less than proving that what a disk holds is what was checked.
+
+    Raises:
+        JudgeRefused: its rules don't compile or are not where they may be, with all findings.
+        RetryError: OPA can't be run.
     """
-    raise NotImplementedError
+    del cache
+    sources = library.collect(tree, layout.policies)
+    checked = checking.check(sources.files, opa)
+    rules, wrong = metadata.rules(checked, _kinds())
+    findings = (*sources.findings, *checked.findings, *wrong)
+    if findings:
+        _blame_ordain(findings)
+        raise JudgeRefused(findings)
+    stated = _stated(repository)
+    digest = _digest(sources.files, stated)
+    return Judge(
+        digest=digest,
+        rules=rules,
+        bundle=pack(sources.files, digest),
+        findings=tuple(faults(rules, stated)),
+        levels=Levels(rules, stated),
+    )
+
+
+def pack(files: Mapping[str, Source], digest: str) -> bytes:
+    """Return Rego files as an OPA bundle, without times or owners in it."""
+    manifest = {"revision": digest, "roots": ["ordain"], "rego_version": 1}
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        contents = {".manifest": json.dumps(manifest, sort_keys=True).encode()} | {path: source.content for path, source in files.items()}
+        for name, content in contents.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0)
+
+
+def _kinds() -> dict[str, str]:
+    """Return the kind of each schema of a manifest, by the schema's name."""
+    found = {}
+    for path in directory("schemas").glob("*.schema.json"):
+        kind = json.loads(path.read_bytes()).get("properties", {}).get("kind", {}).get("const")
+        if isinstance(kind, str):
+            found[path.name.removesuffix(".schema.json")] = kind
+    return found
+
+
+def _stated(repository: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parts of `ordain.yaml` that decide about verdicts."""
+    spec = (repository or {}).get("spec")
+    return {name: spec[name] for name in ("rules", "overrides") if name in spec} if isinstance(spec, dict) else {}
+
+
+def _digest(files: Mapping[str, Source], stated: Mapping[str, Any]) -> str:
+    parts = {
+        "files": {path: sha256(source.content) for path, source in files.items()},
+        "schemas": {path.name: sha256(path.read_bytes()) for path in sorted(directory("schemas").glob("*.json"))},
+        "input": sha256((directory("policies") / "input.schema.json").read_bytes()),
+        "capabilities": sha256((directory("policies") / "capabilities.json").read_bytes()),
+        "ordain.yaml": stated,
+    }
+    return sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _blame_ordain(findings: tuple[Finding, ...]) -> None:
+    """Raise `RetryError` where nothing of the repository is at fault: then this OPA and this library don't fit."""
+    if all(finding.place.file.startswith(library.BUILT_IN) for finding in findings):
+        message = f"ordain's own rules can't be compiled: {findings[0].message}; use the pinned OPA (`ordain policy opa`)"
+        raise RetryError(message)

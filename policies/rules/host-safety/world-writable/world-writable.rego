@@ -20,7 +20,7 @@ deny contains result.at(rego.metadata.chain(), ["spec", section, i, "mode"], mes
 	some i, entry in input.object.spec[section]
 	writable_by_others(entry.mode)
 	not sticky_directory(entry)
-	message := sprintf("%s has mode %s, which lets every account of the host change it", [entry.path, entry.mode])
+	message := sprintf("%s has mode %s, which lets every account of the host write it", [entry.path, entry.mode])
 }
 
 writable_by_others(mode) if regex.match(`[2367]$`, mode)

@@ -1,0 +1,161 @@
+"""Having OPA check Rego before it judges: strictly, with our capabilities, typed input, and each package in its place.
+
+`opa run` takes no capabilities, so this is the gate: only what passed here is ever loaded. OPA itself would accept
+a file that adds to the library's packages or replaces `system.authz`, so packages are compared with where files lie.
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.protocol.errors import RetryError
+from reconciler.pipeline.finding import Finding, Place
+from reconciler.pipeline.policy.flat import flat
+from reconciler.pipeline.policy.library import BUILT_IN, RESERVED_TENANT, Source, refused
+from reconciler.resources import directory
+
+CHECK_SECONDS = 60
+"""The library takes 60 ms."""
+ERRORS_SHOWN = 100
+_STEP = re.compile(r'\.([A-Za-z_]\w*)|\["((?:[^"\\]|\\.)*)"\]')
+_PACKAGE = re.compile(rb"^package\s+(\S+)", re.MULTILINE)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+Package = tuple[str, ...]
+"""A package without `data`: ("ordain", "rules", "supply_chain", "https_only")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What OPA says of Rego files: findings on them or, without any, each rule's package, file and METADATA."""
+
+    findings: tuple[Finding, ...] = ()
+    packages: Mapping[Package, tuple[Source, ...]]
+    annotations: Mapping[Package, Mapping[str, Any]]
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the flat schemas by the name that METADATA uses: `input`, `component`, `fleet`, …"""
+    files = [*directory("schemas").glob("*.schema.json"), directory("policies") / "input.schema.json"]
+    return {path.name.removesuffix(".schema.json"): flat(json.loads(path.read_bytes())) for path in sorted(files)}
+
+
+def check(files: Mapping[str, Source], opa: Path) -> Checked:
+    """Check Rego files by their path in the judge; raise `RetryError` if OPA can't be run."""
+    with tempfile.TemporaryDirectory(prefix="ordain-check-") as name:
+        root = Path(name)
+        for path, source in files.items():
+            target = root / "judge" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.content)
+        (root / "schemas").mkdir()
+        for title, schema in schemas().items():
+            (root / "schemas" / f"{title}.json").write_text(json.dumps(schema))
+        errors = list(_errors(root, files, opa))
+        if any(error.code == "policy/syntax" for error in errors):
+            return Checked(findings=tuple(errors), packages={}, annotations={})
+        return _inspected(root, files, opa, errors)
+
+
+def _errors(root: Path, files: Mapping[str, Source], opa: Path) -> Iterator[Finding]:
+    capabilities = directory("policies") / "capabilities.json"
+    options = ["--strict", "--format=json", f"--max-errors={ERRORS_SHOWN}", f"--capabilities={capabilities}", "--schema=schemas"]
+    status, output = _run(opa, ["check", *options, "judge"], root)
+    if status == 0:
+        return
+    for error in _errors_of(output):
+        yield _finding(error, files)
+
+
+def _errors_of(output: str) -> list[dict[str, Any]]:
+    try:
+        errors = json.loads(output)["errors"]
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"opa check failed without saying why: {output.strip()[:300]}; try again"
+        raise RetryError(message) from error
+    return [error for error in errors if isinstance(error, dict)]
+
+
+def _finding(error: Mapping[str, Any], files: Mapping[str, Source]) -> Finding:
+    location = error.get("location") or {}
+    source = files.get(str(location.get("file", "")).partition("judge/")[2])
+    message = str(error.get("message", "can't be compiled"))
+    place = Place(file=source.place if source else "", line=location.get("row") or 1, column=location.get("col") or 1)
+    if source is None or source.place.startswith(BUILT_IN):  # ordain's own files are sound: something else broke them
+        place = Place(file=_suspect(message, files))
+    known = (error.get("details") or {}).get("oneOf") or []
+    remedy = f"known here: {', '.join(map(str, known[:20]))}" if known else "`ordain policy test` checks rules as this does"
+    code = "policy/syntax" if error.get("code") == "rego_parse_error" else "policy/check"
+    return refused(code, message, place, remedy)
+
+
+def _suspect(message: str, files: Mapping[str, Source]) -> str:
+    """Return the own file whose package an error elsewhere names, else the first own file."""
+    own = [source for source in files.values() if not source.place.startswith(BUILT_IN)]
+    for source in own:
+        match = _PACKAGE.search(source.content)
+        if match and match[1].decode(errors="replace") in message:
+            return source.place
+    return own[0].place if own else BUILT_IN + "rules"
+
+
+def _inspected(root: Path, files: Mapping[str, Source], opa: Path, errors: list[Finding]) -> Checked:
+    status, output = _run(opa, ["inspect", "--annotations", "--format=json", "judge"], root)
+    if status and errors:  # it compiles too, so it fails where the check did, but tells less
+        return Checked(findings=tuple(errors), packages={}, annotations={})
+    try:
+        report = json.loads(output)
+    except ValueError as error:
+        message = f"opa inspect failed with status {status}: {output.strip()[:300]}; try again"
+        raise RetryError(message) from error
+    packages: dict[Package, tuple[Source, ...]] = {}
+    for name, paths in report.get("namespaces", {}).items():
+        package = tuple(plain or quoted for plain, quoted in _STEP.findall(name))
+        packages[package] = tuple(files[path.partition("judge/")[2]] for path in paths)
+    misplaced = [finding for package, sources in packages.items() for source in sources for finding in _misplaced(package, source)]
+    found = tuple([*misplaced, *errors])
+    return Checked(findings=found, packages=packages, annotations=_annotations(report))
+
+
+def _annotations(report: Mapping[str, Any]) -> dict[Package, Mapping[str, Any]]:
+    """Return what stands in METADATA of scope package, by package."""
+    found = {}
+    for entry in report.get("annotations", ()):
+        annotation = entry.get("annotations") or {}
+        if annotation.get("scope") == "package":
+            found[tuple(str(part.get("value")) for part in entry.get("path", ())[1:])] = annotation
+    return found
+
+
+def _misplaced(package: Package, source: Source) -> Iterator[Finding]:
+    """Refuse a package that its file may not add to, so that no file can change what another one decides."""
+    wanted = _wanted(source)
+    matches = len(package) == len(wanted) and all(
+        _NAME.fullmatch(part) if want.startswith("<") else part == want for part, want in zip(package, wanted, strict=True)
+    )
+    if not matches or source.tenant == RESERVED_TENANT:
+        message = f"package {'.'.join(package)} is not this file's to define"
+        line = source.content[: match.start()].count(b"\n") + 1 if (match := _PACKAGE.search(source.content)) else 1
+        yield refused("policy/package", message, Place(file=source.place, line=line, column=1), f"name it {'.'.join(wanted)}, with _ for -")
+
+
+def _wanted(source: Source) -> Package:
+    if source.origin == "core":
+        return ("ordain", Path(source.path).stem)
+    if source.origin == "tenant":
+        return ("ordain", "tenants", source.tenant.replace("-", "_"), "<category>", "<rule>")
+    return ("ordain", "rules" if source.origin == "library" else "custom", "<category>", "<rule>")
+
+
+def _run(opa: Path, arguments: list[str], root: Path) -> tuple[int, str]:
+    try:
+        done = subprocess.run([str(opa), *arguments], cwd=root, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"{opa} can't be run: {error}; name another OPA in ORDAIN_OPA, or remove it from the cache"
+        raise RetryError(message) from error
+    return done.returncode, done.stdout or done.stderr

@@ -1,0 +1,154 @@
+"""What a rule says of itself in METADATA, and what follows from where it lies: its id, which it can't choose."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from reconciler.pipeline.finding import Finding, Place
+from reconciler.pipeline.policy.checking import Checked, Package
+from reconciler.pipeline.policy.library import Source, refused
+
+Level = Literal["off", "audit", "warn", "deny"]
+Scope = Literal["object", "release", "change"]
+Standing = Literal["show", "block"]
+
+LIBRARY_CATEGORY = "lib"
+"""Packages of this category help other rules (`ordain.custom.lib.<name>`) and are never asked themselves."""
+TEXT_LIMIT = 4000
+_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters"}
+_CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
+_REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
+_COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
+_READS_CHANGE = re.compile(rb"\bchange\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
+_REMEDY = "begin the file with METADATA as the rules of the library do; `ordain policy list` names them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule, as its METADATA describes it; `id` comes from where it lies, never from what it says.
+
+    `path` leads to its package below `data.ordain`. `severity` is the level where `ordain.yaml` says nothing.
+    `standing` is "block" where a verdict that was there before blocks too. `reads_change` is false only where that is
+    certain: then an object rule's verdict holds for as long as (object, old, judge) do. `kinds` is empty where it asks
+    about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
+    """
+
+    id: str
+    path: Package
+    scope: Scope
+    severity: Level
+    code: str
+    title: str
+    description: str
+    remedy: str
+    file: str
+    standing: Standing = "show"
+    sensitive: bool = False
+    reads_change: bool = True
+    kinds: frozenset[str] = frozenset()
+    tenant: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rules(checked: Checked, kinds: Mapping[str, str]) -> tuple[dict[str, Rule], tuple[Finding, ...]]:
+    """Return the rules of checked files by id, and what is wrong with their METADATA; `kinds` is schema name → kind."""
+    found: dict[str, Rule] = {}
+    findings: list[Finding] = []
+    for package, sources in sorted(checked.packages.items()):
+        if sources[0].origin == "core" or package[-2] == LIBRARY_CATEGORY:
+            continue
+        faults = [*_faults(package, sources, checked.annotations.get(package))]
+        if faults:
+            findings += faults
+        else:
+            rule = _rule(package, sources[0], checked.annotations[package], kinds)
+            found[rule.id] = rule
+    return dict(sorted(found.items())), tuple(findings)
+
+
+def rule_id(package: Package) -> str:
+    """Return the id of a rule's package: ("ordain", "rules", "supply_chain", "https_only") is supply-chain/https-only."""
+    skipped = 1 if package[1] == "custom" else 2
+    return "/".join(part.replace("_", "-") for part in package[skipped:])
+
+
+def _rule(package: Package, source: Source, annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> Rule:
+    custom = annotation["custom"]
+    return Rule(
+        id=rule_id(package),
+        path=package[1:],
+        scope=custom["scope"],
+        severity=custom["severity"],
+        code=custom["code"],
+        title=annotation["title"],
+        description=annotation.get("description", "").strip(),
+        remedy=custom.get("remedy", "").strip(),
+        file=source.place,
+        standing=custom.get("standing", "show"),
+        sensitive=custom.get("sensitive", False),
+        reads_change=_READS_CHANGE.search(_COMMENT.sub(b"", _without_result(source.content))) is not None,
+        kinds=_kinds(annotation, kinds),
+        tenant=source.tenant,
+        parameters=custom.get("parameters", {}),
+    )
+
+
+def _without_result(content: bytes) -> bytes:
+    return content.replace(b"import data.ordain.result\n", b"")
+
+
+def _kinds(annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> frozenset[str]:
+    """Return the kind whose schema METADATA gives to `input.object`: the rule is asked about no other."""
+    for entry in annotation.get("schemas") or ():
+        path = [part.get("value") for part in entry.get("path") or ()]
+        schema = [part.get("value") for part in entry.get("schema") or ()]
+        if path == ["input", "object"] and schema[:1] == ["schema"] and schema[-1] in kinds:
+            return frozenset({kinds[schema[-1]]})
+    return frozenset()
+
+
+def _faults(package: Package, sources: tuple[Source, ...], annotation: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """Say what keeps a package from being a rule; each of these would otherwise be a rule that silently never fires."""
+    source = sources[0]
+    place = Place(file=source.place, line=1, column=1)
+    for other in sources[1:]:
+        yield refused("policy/package", f"package {'.'.join(package)} is also in {source.place}; a rule is one file", Place(file=other.place))
+    if not _REPORTS.search(source.content):
+        remedy = "write `deny contains result.at(rego.metadata.chain(), path, message) if { … }`"
+        yield refused("policy/deny", "it reports nothing: it has no `deny contains …`", place, remedy)
+    if annotation is None:
+        yield refused("policy/metadata", "it has no METADATA on its package", place, _REMEDY)
+        return
+    for message in _metadata_faults(annotation, source):
+        yield refused("policy/metadata", message, place, _REMEDY)
+
+
+def _metadata_faults(annotation: Mapping[str, Any], source: Source) -> Iterator[str]:
+    custom = annotation.get("custom") or {}
+    for name in sorted(custom.keys() - _KNOWN):
+        yield f"METADATA custom.{name} is not known; custom has {', '.join(sorted(_KNOWN))}"
+    if not _is_text(annotation.get("title")):
+        yield "METADATA title must say in one line what holds where the rule is kept"
+    yield from _choice("scope", custom.get("scope"), get_args(Scope))
+    yield from _choice("severity", custom.get("severity"), get_args(Level))
+    yield from _choice("standing", custom.get("standing", "show"), get_args(Standing))
+    if not _is_text(custom.get("code")) or not _CODE.fullmatch(custom["code"]):
+        yield "METADATA custom.code must be lower-case words joined by - and /, such as supply-chain/insecure-url"
+    if not isinstance(custom.get("remedy", ""), str):
+        yield "METADATA custom.remedy must be text"
+    if not isinstance(custom.get("sensitive", False), bool):
+        yield "METADATA custom.sensitive must be true or false"
+    if not isinstance(custom.get("parameters", {}), dict):
+        yield "METADATA custom.parameters must be parameters by name, with their default values"
+    if source.tenant and custom.get("scope") == "change":
+        yield "METADATA custom.scope change is not for a tenant's own rules: a change may be of other tenants too"
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> Iterator[str]:
+    if value not in choices:
+        yield f"METADATA custom.{name} must be one of {', '.join(choices)} (in quotes: YAML reads off as false)"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_LIMIT
