@@ -17,6 +17,15 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file that somebody else wrote survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_directory(directory: Path, *, mode: int = 0o755) -> None:
     """Create `directory` and its missing parents, each one's name fsynced in its parent."""
     if directory.is_dir():

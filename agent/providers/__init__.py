@@ -1,1 +1,5 @@
-"""One module per kind of resource: each observes, compares purely, then fixes."""
+"""What a host can be held to. Each provider observes, compares purely, then fixes.
+
+`files` and `artifacts` both end as items on a file system, so they share one shape, one comparison and one
+transaction; each only says what its part of a state means.
+"""

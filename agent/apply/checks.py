@@ -1,0 +1,91 @@
+"""Check commands: a program's own opinion of a staged file, asked before anything switches.
+
+No shell. `{staged}` is the file that the check belongs to, `{staged:PATH}` any path of this generation: its staged copy
+if it changes now, else the file itself.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+
+from agent.host import Host
+from agent.protocol.errors import RefusedError
+from agent.providers.item import Item
+
+SECONDS = 60.0
+"""Room for a validator that loads models or resolves names; a hung one may not hold up the fleet for longer."""
+OUTPUT_SHOWN = 2000
+"""Characters of output in the error: the end, where programs say what was wrong."""
+STAGED = re.compile(r"\{staged(?::([^{}]+))?\}")
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
+"""All that a check sees: it must not depend on how the agent was started, nor read what is in its environment."""
+
+
+class CheckError(RefusedError):
+    """A check said no, could not be run, or did not end."""
+
+
+def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Host) -> None:
+    """Run the check of every item that changes; `staged` is path → staged path.
+
+    Raises:
+        CheckError: with the end of the command's output.
+    """
+    for item in items.values():
+        if item.check and item.path in staged:
+            _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
+
+
+def _resolved(item: Item, argument: str, items: Mapping[str, Item], staged: Mapping[str, str], host: Host) -> str:
+    def one(match: re.Match[str]) -> str:
+        path = match[1] or item.path
+        if path not in items:
+            message = f"{item.path}: its check names {match[0]}, which is no path of this release"
+            raise CheckError(message)
+        return str(host.outside(staged.get(path, path)))
+
+    return STAGED.sub(one, argument)
+
+
+def _run(item: Item, command: list[str]) -> None:
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            message = f"{item.path}: its check {command[0]} can't be run: {error.strerror}"
+            raise CheckError(message) from error
+        try:
+            code = process.wait(SECONDS)
+        except subprocess.TimeoutExpired as error:
+            message = f"{item.path}: its check {command[0]} did not end within {SECONDS:.0f} s"
+            raise CheckError(message) from error
+        finally:
+            _end(process)
+        if code != 0:
+            message = f"{item.path}: its check {command[0]} ended with {code}: {_tail(output.fileno())}"
+            raise CheckError(message)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the check and all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _tail(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, OUTPUT_SHOWN * 4, max(0, size - OUTPUT_SHOWN * 4)).decode(errors="replace").strip()[-OUTPUT_SHOWN:]

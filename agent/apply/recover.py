@@ -1,0 +1,52 @@
+"""After a crash: all of the old generation or all of the new, whichever the commit says. May itself be interrupted."""
+
+from agent import journal as journal_of
+from agent.apply.saved import Originals, empty
+from agent.apply.switch import remove_staged, take_back
+from agent.disk import Disk
+from agent.generations import Generations
+from agent.host import Host
+from agent.journal import Journal
+from agent.protocol import durable
+
+
+def recover(host: Host, disk: Disk) -> str | None:
+    """Settle a transaction that did not end, and return what was done, None if there was none.
+
+    Raises:
+        OSError: the host can't be put right now (a full or read-only disk); nothing else may be applied until it is.
+    """
+    journal = journal_of.read(disk.journal)
+    if journal is None:
+        return None
+    pointer = Generations(disk.fleet(journal.fleet)).pointer()
+    if pointer is not None and pointer.transaction == journal.transaction:
+        finish(host, disk, journal)
+        return f"finished generation {journal.generation} of {journal.fleet}, which was complete"
+    abandon(host, disk, journal)
+    return f"put back what stood there before generation {journal.generation} of {journal.fleet}, which was not complete"
+
+
+def finish(host: Host, disk: Disk, journal: Journal) -> None:
+    """Clean up after a transaction that has happened."""
+    remove_staged(host, journal.steps)
+    Originals(disk.originals).drop(journal.released)
+    Generations(disk.fleet(journal.fleet)).prune()
+    _close(disk)
+
+
+def abandon(host: Host, disk: Disk, journal: Journal) -> None:
+    """Undo a transaction that has not happened."""
+    if journal.phase == "switching":
+        take_back(host, journal.steps, disk.preimages, transaction=journal.transaction)
+    else:
+        remove_staged(host, journal.steps)
+    Originals(disk.originals).drop(journal.adopted)
+    if journal.fresh:
+        Generations(disk.fleet(journal.fleet)).discard(journal.generation)
+    _close(disk)
+
+
+def _close(disk: Disk) -> None:
+    durable.remove(disk.journal)
+    empty(disk.preimages)

@@ -1,0 +1,90 @@
+"""The switch: from here on names change, one rename at a time, and each can be taken back.
+
+`take_back` works from the journal alone, may be repeated after a crash in its midst, and ends with what stood there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from agent.apply import saved as images
+from agent.apply.plan import Action, attributes
+from agent.apply.saved import Saved
+from agent.host import STAGED_PREFIX, Host
+from agent.journal import Step
+from agent.protocol import durable, faults
+
+
+def keep_images(host: Host, actions: Sequence[Action], directory: Path) -> list[Saved]:
+    """Keep what stands at each action's path, fsynced, and return the images in the actions' order."""
+    images.empty(directory)
+    durable.make_directory(directory, mode=0o700)
+    kept = [_keep(host, action, directory, str(number)) for number, action in enumerate(actions)]
+    durable.sync_directory(directory)
+    return kept
+
+
+def _keep(host: Host, action: Action, directory: Path, name: str) -> Saved:
+    if action.cleared:
+        return Saved(kind="absent")
+    seen = host.observe(action.path)
+    if seen.kind != "file" or action.kind == "attributes":
+        return images.describe(seen)
+    images.keep_content(host, action.path, directory / name)
+    return images.describe(seen, blob=name)
+
+
+def switch(host: Host, actions: Iterable[Action], staged: Mapping[int, str]) -> None:
+    """Carry the actions out in order, then fsync every directory that changed; raises `OSError` when one fails."""
+    touched = []
+    for number, action in enumerate(actions):
+        if number:
+            faults.reached("agent:mid-switch")
+        _carry_out(host, action, staged.get(number))
+        touched.append(action.path)
+    sync_directories(host, touched)
+
+
+def _carry_out(host: Host, action: Action, staged: str | None) -> None:
+    mode, owner = attributes(action)
+    if action.kind == "put" and staged is not None:
+        host.rename(staged, action.path)
+        host.remove(staged)  # renaming one name of a file over another of the same file does nothing
+    elif action.kind == "mkdir":
+        host.make_directory(action.path, mode=mode, owner=owner)
+    elif action.kind == "attributes":
+        host.set_attributes(action.path, mode=mode, owner=owner)
+    else:
+        _remove(host, action)
+
+
+def _remove(host: Host, action: Action) -> None:
+    if host.observe(action.path).kind != "directory":
+        host.remove(action.path)
+    elif not host.remove_directory(action.path) and action.item is not None:
+        message = "it must go, and others have put something into it"
+        raise OSError(message)
+
+
+def take_back(host: Host, steps: Sequence[Step], blobs: Path, *, transaction: str) -> None:
+    """Put back what stood there before, last change first."""
+    for number in reversed(range(len(steps))):
+        step = steps[number]
+        faults.reached("agent:mid-restore")
+        if step.before is not None:
+            beside = f"{step.path.rpartition('/')[0]}/{STAGED_PREFIX}{transaction}-{number}-back"
+            images.put_back(host, step.path, step.before, blobs, beside=beside)
+    remove_staged(host, steps)
+    sync_directories(host, [step.path for step in steps])
+
+
+def remove_staged(host: Host, steps: Iterable[Step]) -> None:
+    """Remove what was staged and is still there."""
+    for step in steps:
+        if step.staged is not None:
+            host.remove(step.staged)
+
+
+def sync_directories(host: Host, paths: Iterable[str]) -> None:
+    """Fsync each directory that holds one of the paths, once."""
+    for path in {path.rpartition("/")[0]: path for path in paths}.values():
+        host.sync(path)

@@ -1,0 +1,110 @@
+"""One apply, as a list of steps. Until the journal is written it may fail freely: the host is untouched."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from agent import journal as journal_of
+from agent.apply import recover
+from agent.apply.checks import run_checks
+from agent.apply.plan import Plan
+from agent.apply.saved import Originals
+from agent.apply.stage import stage, staged_path
+from agent.apply.switch import keep_images, switch
+from agent.disk import Disk
+from agent.generations import Generations, Meta
+from agent.host import Host
+from agent.journal import Journal, Step
+from agent.protocol import faults
+from agent.protocol.state import State
+from agent.providers.artifacts import Cache
+from agent.providers.item import Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What every transaction on this host works with."""
+
+    host: Host
+    disk: Disk
+    originals: Originals
+    cache: Cache
+    stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A fleet going to a generation. `state` is given where the generation is new, else it is one that is kept."""
+
+    fleet: str
+    meta: Meta
+    items: Mapping[str, Item]
+    plan: Plan
+    state: State | None = None
+
+
+def apply(work: Workspace, change: Change) -> None:
+    """Bring the host to a generation, and make that the current one of its fleet.
+
+    Raises:
+        RefusedError: a check said no. The host is as before.
+        RetryError, OSError: something could not be had or done now. The host is as before.
+    """
+    journal = _begin(work, change)
+    try:
+        staged = _stage(work, change, journal)
+        run_checks(change.items, {change.plan.actions[number].path: path for number, path in staged.items()}, host=work.host)
+        journal = _intend(work, change, journal)
+        switch(work.host, change.plan.actions, staged)
+        faults.reached("agent:before-commit")
+        Generations(work.disk.fleet(change.fleet)).commit(change.meta.generation, journal.transaction)
+    except BaseException:
+        recover.recover(work.host, work.disk)
+        raise
+    faults.reached("agent:after-commit")
+    recover.finish(work.host, work.disk, journal)
+
+
+def _begin(work: Workspace, change: Change) -> Journal:
+    """Write down what will be staged, so that a crash leaves nothing behind."""
+    transaction = secrets.token_hex(8)
+    journal = Journal(
+        format=journal_of.FORMAT,
+        transaction=transaction,
+        fleet=change.fleet,
+        generation=change.meta.generation,
+        fresh=change.state is not None,
+        phase="staging",
+        steps=[
+            Step(path=action.path, kind=action.kind, staged=staged_path(work.host, action, transaction=transaction, number=number))
+            for number, action in enumerate(change.plan.actions)
+        ],
+        adopted=list(change.plan.adopted),
+        released=list(change.plan.released),
+    )
+    journal_of.write(work.disk.journal, journal)
+    faults.reached("agent:after-plan")
+    return journal
+
+
+def _stage(work: Workspace, change: Change, journal: Journal) -> dict[int, str]:
+    """Stage all that is new, and return action number → staged path."""
+    staged = {number: step.staged for number, step in enumerate(journal.steps) if step.staged is not None}
+    for number, path in staged.items():
+        stage(work.host, change.plan.actions[number], path, originals=work.originals, cache=work.cache, stopping=work.stopping)
+    faults.reached("agent:after-stage")
+    return staged
+
+
+def _intend(work: Workspace, change: Change, journal: Journal) -> Journal:
+    """Keep what stands there, put the generation on disk, and write down that the switch begins."""
+    kept = keep_images(work.host, change.plan.actions, work.disk.preimages)
+    work.originals.add(work.host, {path: work.host.observe(path) for path in change.plan.adopted})
+    Generations(work.disk.fleet(change.fleet)).record(change.meta, change.state)
+    steps = [msgspec.structs.replace(step, before=before) for step, before in zip(journal.steps, kept, strict=True)]
+    journal = msgspec.structs.replace(journal, phase="switching", steps=steps)
+    journal_of.write(work.disk.journal, journal)
+    faults.reached("agent:after-journal")
+    return journal

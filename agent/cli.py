@@ -1,0 +1,289 @@
+"""The `ordain-agent` command. Data on stdout, messages on stderr.
+
+Exit codes: 0 done, 1 refused (not trusted, not allowed, or failed its check), 2 wrong usage, 3 could not be done now.
+The TUF client and all that comes with it are imported only by commands that fetch.
+"""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from agent.disk import Disk
+from agent.generations import Generations
+from agent.protocol.errors import InputError, OrdainError
+from agent.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_POLL_SECONDS,
+    DEFAULT_STATE,
+    Settings,
+    read_allow,
+    read_root_metadata,
+    require_identity,
+    require_server,
+)
+from agent.status import overview
+
+Form = Literal["text", "json"]
+POLL_RANGE = click.FloatRange(min=0.1, max=86_400)
+
+state_option = click.option(
+    "--state", type=click.Path(path_type=Path), default=DEFAULT_STATE, show_default=True, help="The agent's own directory."
+)
+format_option = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
+)
+ROLLBACK_WAIT = 60.0
+BUSY = "the agent is in the middle of a step; try again when it is done"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("ordain"), prog_name="ordain-agent")
+def cli() -> None:
+    """Hold this host to what signed releases say.
+
+    \b
+    Examples:
+      ordain-agent run --server https://ordain.example.com --root-metadata shop.root.json --tenant shop --name web-01
+      ordain-agent run … --once          one poll, then end
+      ordain-agent status --format json  what runs here, and why
+      ordain-agent rollback web          back to the generation before, until a newer release comes
+
+    \b
+    Exit codes: 0 done, 1 refused, 2 wrong usage, 3 could not be done now.
+    """
+
+
+@cli.command()
+@click.option("--server", required=True, help="Where repositories are served: https://… or http://…")
+@click.option("--root-metadata", type=click.Path(path_type=Path), required=True, help="The tenant's root metadata: the anchor of trust.")
+@click.option("--tenant", required=True)
+@click.option("--name", required=True, help="The agent's name, or <pool>/<id>.")
+@click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Work below this directory.")
+@click.option("--config", type=click.Path(path_type=Path), help=f"agent.toml  [default: <root>{DEFAULT_CONFIG}]")
+@click.option("--once", is_flag=True, help="Poll once, then end.")
+@click.option("--poll", type=POLL_RANGE, default=DEFAULT_POLL_SECONDS, show_default=True, help="Seconds between polls, with jitter.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to log, on stderr.")
+@state_option
+def run(
+    *,
+    server: str,
+    root_metadata: Path,
+    tenant: str,
+    name: str,
+    root: Path,
+    config: Path | None,
+    once: bool,
+    poll: float,
+    form: Form,
+    state: Path,
+) -> None:
+    """Fetch, verify and apply releases, again and again; SIGTERM ends it after the step it is at.
+
+    \b
+    Example, without privileges:
+      ordain-agent run --server http://127.0.0.1:8470 --root-metadata trust/shop.root.json \\
+        --tenant shop --name web-01 --root ./host --state ./agent-state --once
+    """
+    from agent.logs import Log  # noqa: PLC0415 - only commands that fetch pay for what they import
+    from agent.loop import Agent, Stop  # noqa: PLC0415
+
+    require_identity(tenant, name)
+    settings = Settings(
+        server=require_server(server),
+        bootstrap=read_root_metadata(root_metadata),
+        tenant=tenant,
+        name=name,
+        root=_directory(root),
+        state=state.absolute(),
+        config=(config or root / DEFAULT_CONFIG.lstrip("/")).absolute(),
+        poll=poll,
+    )
+    read_allow(settings.config)
+    sys.exit(Agent(settings, Log(form), Stop()).run(once=once))
+
+
+@cli.command()
+@state_option
+@format_option
+def status(state: Path, form: Form) -> None:
+    """Show what runs here for each fleet, what came of the newest release, and drift."""
+    shown = overview(Disk(root=state))
+    if form == "json":
+        _print(shown)
+        return
+    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['last_contact'] or 'never'}")
+    for fleet in _rows(shown["fleets"]):
+        click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + fleet['why'] if fleet['why'] else ''} (since {fleet['since']})")
+        runs = f"generation {fleet['generation']}, bundle {str(fleet['digest'])[:12]}, commit {str(fleet['commit'])[:12]}"
+        click.echo(
+            f"  runs: {runs}, group {fleet['group']}, mode {fleet['mode'] or 'base'}" if fleet["generation"] else "  runs: nothing yet"
+        )
+        for warning in fleet["warnings"]:
+            click.echo(f"  warning: {warning}")
+        for drift in fleet["drift"]:
+            click.echo(f"  drift: {drift['path']} ({', '.join(drift['differs'])}) since {drift['since']}")
+
+
+@cli.command()
+@state_option
+@format_option
+def plan(state: Path, form: Form) -> None:
+    """Show what the next apply would change, without changing anything.
+
+    Uses the server and root metadata that the agent was last run with. Exit code 1 if a release would be refused.
+    """
+    from agent.preview import preview  # noqa: PLC0415 - see run
+
+    settler, http = _wired(state)
+    fleets = preview(settler, http)
+    if form == "json":
+        _print({"fleets": fleets})
+    else:
+        for fleet in fleets:
+            click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + str(fleet['why']) if fleet['why'] else ''}")
+            for action in _rows(fleet["actions"]):
+                click.echo(f"  {action['action']:8} {action['path']} ({', '.join(action['why'])})")
+    if any(fleet["result"] == "refused" for fleet in fleets):
+        sys.exit(1)
+
+
+@cli.command()
+@state_option
+@format_option
+def generations(state: Path, form: Form) -> None:
+    """List what was applied here and is kept for rollback, by fleet."""
+    disk = Disk(root=state)
+    disk.read_identity()
+    rows = [row for fleet in disk.known_fleets() for row in _generations(disk, fleet)]
+    if form == "json":
+        _print({"generations": rows})
+        return
+    for row in rows:
+        mark = "*" if row["current"] else " "
+        click.echo(f"{mark} {row['fleet']} {row['generation']} {row['appliedAt']} bundle {row['digest'][:12]} commit {row['commit'][:12]}")
+
+
+@cli.command()
+@click.argument("fleet")
+@click.option("--to", type=click.IntRange(min=1), help="A generation's number.  [default: the one before]")
+@state_option
+@format_option
+def rollback(fleet: str, to: int | None, state: Path, form: Form) -> None:
+    """Go back to an older generation of FLEET and hold it there until a newer release than the present one comes.
+
+    \b
+    Example:
+      ordain-agent rollback web --to 3
+    """
+    from agent.rollback import roll_back  # noqa: PLC0415 - see run
+
+    settler, _ = _wired(state)
+    with settler.work.disk.lock("step", wait=ROLLBACK_WAIT, refused=BUSY):
+        meta = roll_back(settler, fleet, to)
+    if form == "json":
+        _print({"fleet": fleet, "generation": meta.generation, "digest": meta.digest, "commit": meta.commit})
+    else:
+        click.echo(f"{fleet} is at generation {meta.generation}, bundle {meta.digest[:12]}")
+
+
+@cli.command()
+@state_option
+@format_option
+def recover(state: Path, form: Form) -> None:
+    """Settle what a crash or power loss interrupted; run it at boot before anything that reads managed files."""
+    from agent.apply.recover import recover as settle  # noqa: PLC0415 - see run
+    from agent.host import Host  # noqa: PLC0415
+
+    disk = Disk(root=state)
+    if not disk.identity.exists():
+        done = None
+    else:
+        with disk.lock("step", wait=ROLLBACK_WAIT, refused=BUSY):
+            done = settle(Host(Path(disk.read_identity().root)), disk)
+    if form == "json":
+        _print({"recovered": done})
+    else:
+        click.echo(done or "nothing was interrupted")
+
+
+def _directory(root: Path) -> Path:
+    if not root.is_dir():
+        message = f"--root {root}: no such directory"
+        raise InputError(message)
+    return root.resolve()
+
+
+def _wired(state: Path) -> tuple[Any, Any]:
+    """Return a settler and its HTTP client, as the agent was last run with this state directory."""
+    from agent.fetcher import Http  # noqa: PLC0415 - see run
+    from agent.logs import Log  # noqa: PLC0415
+    from agent.loop import Stop, make_workspace  # noqa: PLC0415
+    from agent.settle import Settler  # noqa: PLC0415
+    from agent.status import StatusBook  # noqa: PLC0415
+
+    disk = Disk(root=state.absolute())
+    identity = disk.read_identity()
+    settings = Settings(
+        server=identity.server,
+        bootstrap=disk.bootstrap.read_bytes(),
+        tenant=identity.tenant,
+        name=identity.agent,
+        root=Path(identity.root),
+        state=disk.root,
+        config=Path(identity.config),
+    )
+    http = Http()
+    work = make_workspace(settings, http, Stop())
+    return Settler(settings=settings, work=work, book=StatusBook(disk), log=Log()), http
+
+
+def _generations(disk: Disk, fleet: str) -> list[dict[str, Any]]:
+    known = Generations(disk.fleet(fleet))
+    pointer = known.pointer()
+    return [
+        {
+            "fleet": fleet,
+            "generation": meta.generation,
+            "current": pointer is not None and pointer.generation == meta.generation,
+            "digest": meta.digest,
+            "members": meta.members,
+            "group": meta.group,
+            "mode": meta.mode,
+            "attempt": meta.attempt,
+            "commit": meta.commit,
+            "appliedAt": meta.applied_at,
+        }
+        for meta in map(known.meta, known.numbers())
+    ]
+
+
+def _rows(value: object) -> list[dict[str, Any]]:
+    return value if isinstance(value, list) else []
+
+
+def _print(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def main() -> None:
+    """Run the command line; errors of ordain's own families end it with a message and their exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except OrdainError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(3)

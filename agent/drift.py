@@ -1,0 +1,83 @@
+"""Drift: managed paths that are no longer as the current generation says. Enforced, or only reported.
+
+Looked for at each poll, at the cost of a stat for each path: content is read again only where inode, size or times
+changed. Fleets that let this host go are left alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.apply.plan import Action, Plan
+from agent.apply.transaction import Change, apply
+from agent.generations import Meta
+from agent.host import Host
+from agent.logs import timestamp
+from agent.protocol.errors import InputError, RefusedError, RetryError
+from agent.protocol.state import State
+from agent.providers.item import Item
+from agent.settle import Settler, Table
+from agent.status import Drift, FleetStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One fleet's drift: what would put it right, and what is known of the fleet."""
+
+    fleet: str
+    meta: Meta
+    items: Mapping[str, Item]
+    plan: Plan
+    state: State
+
+
+def watch(settler: Settler, table: Table) -> None:
+    """Compare every fleet's managed paths with its current generation; repair or report what differs."""
+    for fleet in sorted(set(table.current) - table.left):
+        meta = settler.generations(fleet).current()
+        if meta is None or settler.work.stopping() or settler.marks.is_waiting(f"drift of {fleet}"):
+            continue
+        state = table.current[fleet]
+        try:
+            items, plan = settler.prepare(fleet, state, table)
+            _attend(settler, _Seen(fleet=fleet, meta=meta, items=items, plan=plan, state=state))
+        except (RefusedError, InputError, RetryError, OSError) as error:
+            settler.marks.wait(f"drift of {fleet}")
+            settler.log.step("drift", fleet=fleet, why=f"can't be put right: {error}")
+
+
+def _attend(settler: Settler, seen: _Seen) -> None:
+    drifts = _note(settler, seen)
+    if seen.plan.empty or (drifts and seen.state.drift == "report"):
+        return
+    apply(settler.work, Change(fleet=seen.fleet, meta=seen.meta, items=seen.items, plan=seen.plan))
+    settler.marks.settle(f"drift of {seen.fleet}")
+    _write(settler, seen.fleet, [])
+    settler.log.step("repaired", fleet=seen.fleet, paths=len(seen.plan.actions))
+
+
+def _note(settler: Settler, seen: _Seen) -> list[Drift]:
+    """Write down what differs now, with the time since when it has, and return it."""
+    status = settler.book.read(seen.fleet)
+    known = {drift.path: drift for drift in status.drift} if status else {}
+    drifts = [_drift(settler.work.host, action, known.get(action.path)) for action in seen.plan.actions if action.item is not None]
+    for drift in drifts:
+        if drift.path not in known:
+            settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=",".join(drift.differs), policy=seen.state.drift)
+    _write(settler, seen.fleet, drifts)
+    return drifts
+
+
+def _write(settler: Settler, fleet: str, drifts: list[Drift]) -> None:
+    status = settler.book.read(fleet) or FleetStatus(result="applied", why="", since=timestamp())
+    settler.book.write(fleet, msgspec.structs.replace(status, drift=drifts))
+
+
+def _drift(host: Host, action: Action, known: Drift | None) -> Drift:
+    item = action.item
+    now = host.observe(action.path)
+    actual = host.digest(action.path) if now.kind == "file" and "content" in action.why else f"{now.kind} {now.mode:04o}"
+    expected = "" if item is None else (item.digest or "") if "content" in action.why else f"{item.kind} {item.mode:04o}"
+    since = known.since if known is not None else timestamp()
+    return Drift(path=action.path, differs=list(action.why), expected=expected, actual=actual, since=since)

@@ -1,0 +1,51 @@
+"""What one transaction is about to change, on disk before it does; one at a time on a host.
+
+`staging` names the files that are put beside targets, so that a crash leaves none behind. `switching` holds for each
+step what stood there before. Whether the transaction happened is not said here but by the fleet's `current.json`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from agent.apply.saved import Saved
+from agent.disk import read_optional
+from agent.protocol import codec, durable
+from agent.protocol.state import Struct
+
+FORMAT = 1
+
+
+class Step(Struct):
+    """One change: `put` renames `staged` over `path`; `before` is what stands there until then."""
+
+    path: str
+    kind: Literal["mkdir", "put", "attributes", "remove"]
+    staged: str | None = None
+    before: Saved | None = None
+
+
+class Journal(Struct):
+    """One transaction of `fleet` to `generation`; `fresh` if that generation exists only because of it.
+
+    `adopted` are paths taken over, `released` paths let go: their originals' entries fall with it, or on its success.
+    """
+
+    format: int
+    transaction: str
+    fleet: str
+    generation: int
+    fresh: bool
+    phase: Literal["staging", "switching"]
+    steps: list[Step]
+    adopted: list[str]
+    released: list[str]
+
+
+def read(path: Path) -> Journal | None:
+    """Return the transaction under way, None if there is none; raise `MalformedError` for a damaged journal."""
+    return read_optional(path, Journal)
+
+
+def write(path: Path, journal: Journal) -> None:
+    """Put the journal on disk for keeps."""
+    durable.replace(path, codec.canonical(journal), mode=0o600)

@@ -1,0 +1,38 @@
+"""One line a step, on stderr: as text for people, as JSON for machines."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+LogFormat = Literal["text", "json"]
+LINE_LIMIT = 4000
+"""Characters of one value: a check's output is cut before it floods a journal."""
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return a time as the wire formats write it: `2026-11-22T10:00:00Z`."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Log:
+    """Writes steps; `stream` is stderr unless told otherwise."""
+
+    def __init__(self, form: LogFormat = "text", stream: TextIO | None = None) -> None:
+        self._form = form
+        self._stream = stream or sys.stderr
+
+    def step(self, name: str, **values: str | int | None) -> None:
+        """Write one line: the step's name and what it was about; None values are left out."""
+        known = {key: value for key, value in values.items() if value is not None}
+        if self._form == "json":
+            line = json.dumps({"time": timestamp(), "step": name, **known})
+        else:
+            line = " ".join([timestamp(), name, *(f"{key}={_shown(value)}" for key, value in known.items())])
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def _shown(value: str | int) -> str:
+    text = str(value)[:LINE_LIMIT]
+    return json.dumps(text) if not text or any(character.isspace() or character in '"=' for character in text) else text

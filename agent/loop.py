@@ -1,0 +1,222 @@
+"""The agent's loop. One poll is a list of steps, and at its end the host is where it was or where a release says."""
+
+import contextlib
+import random
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from types import FrameType
+
+from agent.admission import NotListedError, WaitingError, Wanted
+from agent.apply.recover import recover
+from agent.apply.saved import Originals
+from agent.apply.transaction import Workspace
+from agent.disk import FORMAT as DISK_FORMAT
+from agent.disk import Disk, Identity
+from agent.drift import watch
+from agent.fetcher import Http
+from agent.follow import Follower, fleets_to_follow, hinted_fleets, left_behind
+from agent.generations import Generations
+from agent.host import Host
+from agent.logs import Log
+from agent.protocol.errors import OrdainError, RefusedError, RetryError
+from agent.providers.artifacts import Cache
+from agent.settings import Settings
+from agent.settle import Settler
+from agent.status import StatusBook
+
+STEP_WAIT = 60.0
+"""Seconds to wait for a rollback by hand to end."""
+JITTER = 0.2
+BUSY = "another ordain-agent runs with this state directory; stop it, or give --state"
+DONE, REFUSED, UNREACHABLE = 0, 1, 3
+
+
+class Stop:
+    """Whether the agent was asked to end; set by SIGTERM and SIGINT, looked at between steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __call__(self) -> bool:
+        """Return whether to stop."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait this long, or until asked to stop."""
+        self._event.wait(seconds)
+
+    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Ask the agent to end after the step it is at; a signal handler."""
+        del number, frame
+        self._event.set()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT ask for the end."""
+        old = {number: signal.signal(number, self.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
+    """Return what transactions work with, wired from settings."""
+    disk = Disk(root=settings.state)
+    cache = Cache(disk.artifacts, http, store=f"{settings.server}/v1/artifacts/{settings.tenant}")
+    return Workspace(host=Host(settings.root), disk=disk, originals=Originals(disk.originals), cache=cache, stopping=stop)
+
+
+class Agent:
+    """One agent, wired once."""
+
+    def __init__(self, settings: Settings, log: Log, stop: Stop) -> None:
+        self._settings = settings
+        self._log = log
+        self._stop = stop
+        self._http = Http()
+        self._work = make_workspace(settings, self._http, stop)
+        self._disk = self._work.disk
+        self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log)
+        self._warned = False
+
+    def run(self, *, once: bool) -> int:
+        """Poll until asked to stop, or once; return the exit code.
+
+        Raises:
+            RetryError: another agent runs with this state directory.
+            InputError: the state directory is another agent's.
+        """
+        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals():
+            self._claim()
+            self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
+            while not self._stop():
+                code = self._guarded_poll()
+                if once:
+                    return code
+                self._stop.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
+            self._log.step("stop")
+        return DONE
+
+    def _claim(self) -> None:
+        settings = self._settings
+        identity = Identity(
+            format=DISK_FORMAT,
+            tenant=settings.tenant,
+            agent=settings.name,
+            server=settings.server,
+            root=str(settings.root),
+            config=str(settings.config),
+        )
+        self._disk.claim(identity, settings.bootstrap)
+
+    def _guarded_poll(self) -> int:
+        """Poll; what goes wrong outside any one fleet (a full disk, a busy lock) is logged and tried again."""
+        try:
+            with self._disk.lock("step", wait=STEP_WAIT, refused="a rollback is under way"):
+                return self.poll()
+        except (OrdainError, OSError) as error:
+            self._log.step("error", why=str(error))
+            return error.exit_code if isinstance(error, OrdainError) else UNREACHABLE
+
+    def poll(self) -> int:
+        """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""
+        self._recover()
+        hinted = self._hear()
+        followers = self._followers(hinted)
+        wanted, errors = self._follow(followers)
+        left = left_behind(errors, hinted) | self._left_before(errors)
+        self._settler.settle(wanted, left)
+        watch(self._settler, self._settler.table(wanted, left))
+        self._tidy(followers, wanted)
+        return self._exit_code(hinted, errors, left)
+
+    # Steps
+
+    def _recover(self) -> None:
+        done = recover(self._work.host, self._disk)
+        if done is not None:
+            self._log.step("recover", done=done)
+
+    def _hear(self) -> list[str] | None:
+        """Return the fleets that the server names, None if it does not answer."""
+        try:
+            hinted = hinted_fleets(self._settings, self._http)
+        except RetryError as error:
+            self._log.step("unreachable", why=str(error))
+            return None
+        self._settler.book.contacted()
+        return hinted
+
+    def _followers(self, hinted: list[str] | None) -> list[Follower]:
+        return [
+            Follower(
+                fleet,
+                settings=self._settings,
+                http=self._http,
+                directory=self._disk.fleet(fleet),
+                cache=self._disk.fleet(fleet) / "cache",
+                generations=Generations(self._disk.fleet(fleet)),
+            )
+            for fleet in fleets_to_follow(hinted, self._disk)
+        ]
+
+    def _follow(self, followers: list[Follower]) -> tuple[dict[str, Wanted], dict[str, Exception | None]]:
+        """Return what each fleet asks of this host, and what following it ended with."""
+        wanted: dict[str, Wanted] = {}
+        errors: dict[str, Exception | None] = {}
+        for follower in followers:
+            if self._stop():
+                break
+            fleet = follower.fleet
+            errors[fleet] = None
+            try:
+                wanted[fleet] = follower.follow()
+            except OrdainError as error:
+                errors[fleet] = error
+                self._note(follower, error)
+            self._warn_of_development(follower)
+        return wanted, errors
+
+    def _note(self, follower: Follower, error: OrdainError) -> None:
+        """Keep why nothing came of a fleet's news. A server that is only away changes no fleet's status."""
+        serial = follower.document.serial if follower.document else None
+        listed = not isinstance(error, NotListedError)
+        if isinstance(error, RefusedError):
+            self._settler.trouble(follower.fleet, "refused", str(error), listed=listed, serial=serial)
+        elif isinstance(error, WaitingError):
+            self._settler.trouble(follower.fleet, "waiting", str(error), listed=listed, serial=serial)
+        else:
+            self._log.step("unreachable", fleet=follower.fleet, why=str(error))
+
+    def _left_before(self, errors: Mapping[str, Exception | None]) -> frozenset[str]:
+        """Return fleets that let this host go earlier and have not taken it back by a release that lists it."""
+        statuses = {fleet: self._settler.book.read(fleet) for fleet in self._disk.known_fleets()}
+        gone = {fleet for fleet, status in statuses.items() if status is not None and not status.listed}
+        return frozenset(fleet for fleet in gone if errors.get(fleet, RetryError()) is not None)
+
+    def _warn_of_development(self, follower: Follower) -> None:
+        if follower.repository.development and not self._warned:
+            self._warned = True
+            self._log.step("warning", why="the root metadata is one of development keys: trust it on no host that matters")
+
+    def _tidy(self, followers: list[Follower], wanted: Mapping[str, Wanted]) -> None:
+        """Drop cached artifacts and bundles that no kept generation and no release of now needs."""
+        states = [one.state for one in wanted.values()]
+        for fleet in self._disk.known_fleets():
+            generations = self._settler.generations(fleet)
+            states += [generations.state(number) for number in generations.numbers()]
+        sources = [source for state in states for artifact in state.artifacts for source in artifact.platforms.values()]
+        self._work.cache.prune({source.sha256 for source in sources})
+        for follower in followers:
+            follower.prune()
+        self._disk.forget_unverified({follower.fleet for follower in followers})
+
+    def _exit_code(self, hinted: list[str] | None, errors: Mapping[str, Exception | None], left: frozenset[str]) -> int:
+        statuses = [self._settler.book.read(fleet) for fleet in errors if fleet not in left or fleet in (hinted or [])]
+        if any(status is not None and status.result in ("refused", "failed") for status in statuses):
+            return REFUSED
+        away = hinted is None or any(isinstance(error, RetryError) and not isinstance(error, WaitingError) for error in errors.values())
+        return UNREACHABLE if away else DONE

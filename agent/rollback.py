@@ -1,0 +1,78 @@
+"""Going back to an older generation by hand. It holds the fleet until a newer release than the one gone back from comes."""
+
+import msgspec
+
+from agent import receipts
+from agent.admission import Wanted
+from agent.apply.recover import recover
+from agent.apply.transaction import Change, apply
+from agent.generations import Hold, Meta
+from agent.logs import timestamp
+from agent.protocol.errors import InputError
+from agent.protocol.rollout import Release
+from agent.settle import Settler
+from agent.status import FleetStatus
+
+
+def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
+    """Bring the host to an older generation of a fleet, by the same transaction as any release, and return what it came from.
+
+    Raises:
+        InputError: the fleet is not here, or has no such generation.
+        RefusedError: a check said no, or `agent.toml` does.
+        RetryError, OSError: it can't be done now. The host is as before.
+    """
+    recover(settler.work.host, settler.work.disk)
+    generations = settler.generations(fleet)
+    current = generations.current()
+    if current is None:
+        message = f"fleet {fleet} holds nothing here; `ordain-agent status` lists the fleets"
+        raise InputError(message)
+    target = generations.meta(_number(generations.numbers(), current.generation, to, fleet))
+    state = generations.state(target.generation)
+    left = frozenset[str]()
+    items, plan = settler.prepare(fleet, state, settler.table({}, left))
+    apply(settler.work, Change(fleet=fleet, meta=target, items=items, plan=plan))
+    _hold(settler, fleet, current)
+    _note(settler, fleet, target, current)
+    return target
+
+
+def _number(numbers: list[int], current: int, to: int | None, fleet: str) -> int:
+    if to is not None:
+        return to
+    older = [number for number in numbers if number < current]
+    if not older:
+        message = f"fleet {fleet} has no generation before {current} here"
+        raise InputError(message)
+    return older[-1]
+
+
+def _hold(settler: Settler, fleet: str, current: Meta) -> None:
+    """Keep the newest release that this host knows away; one that is newer still lets the fleet go on."""
+    generations = settler.generations(fleet)
+    if generations.hold() is None:
+        status = settler.book.read(fleet)
+        digest, attempt = (status.digest, status.attempt) if status and status.digest else (current.digest, current.attempt)
+        generations.set_hold(Hold(digest=digest, attempt=attempt, at=timestamp()))
+
+
+def _note(settler: Settler, fleet: str, target: Meta, current: Meta) -> None:
+    hold = settler.generations(fleet).hold()
+    why = f"rolled back by hand at {hold.at}; stays until a newer release than {hold.digest[:12]} comes" if hold else ""
+    known = settler.book.read(fleet) or FleetStatus(result="restored", why=why, since=timestamp(), digest=current.digest)
+    settler.book.write(fleet, msgspec.structs.replace(known, result="restored", why=why, since=timestamp(), drift=[]))
+    wanted = Wanted(
+        fleet=fleet,
+        release=Release(digest=target.digest, members=target.members),
+        group=target.group,
+        mode=target.mode,
+        attempt=target.attempt,
+        serial=target.serial,
+        state=settler.generations(fleet).state(target.generation),
+    )
+    settings = settler.settings
+    receipt = receipts.receipt_of(
+        wanted, tenant=settings.tenant, agent=settings.name, generation=target.generation, result="restored", why=why
+    )
+    receipts.record(settler.work.disk, receipt)

@@ -1,0 +1,145 @@
+"""What a host's owner decides: how the agent is run, and in `agent.toml` what a bundle may touch.
+
+`agent.toml` has the last word over anything signed. No file allows everything; a file that can't be read allows
+nothing, since an owner who wrote one meant to forbid something.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.protocol.errors import InputError, MalformedError
+from agent.protocol.identity import require_agent, require_label
+
+DEFAULT_STATE = Path("/var/lib/ordain-agent")
+DEFAULT_CONFIG = "/etc/ordain/agent.toml"
+"""Under `--root`."""
+DEFAULT_POLL_SECONDS = 30.0
+ROOT_METADATA_LIMIT = 512_000
+"""Bytes of root metadata: python-tuf's own bound."""
+CONFIG_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one agent runs."""
+
+    server: str
+    """Where repositories are served: `https://…` or `http://…`, without a trailing slash."""
+    bootstrap: bytes
+    """Root metadata, the anchor of all trust; bytes, so that a damaged copy on disk never locks the agent out."""
+    tenant: str
+    name: str
+    """The agent's name, or `<pool>/<id>`."""
+    root: Path
+    """The prefix under which all managed paths lie; `/` on a real host."""
+    state: Path
+    """The agent's own directory."""
+    config: Path
+    """`agent.toml`."""
+    poll: float = DEFAULT_POLL_SECONDS
+    """Seconds between polls; each wait is up to a fifth shorter or longer, so that a fleet doesn't poll in step."""
+
+
+def require_server(url: str) -> str:
+    """Return the server's address without a trailing slash; raise `InputError` if it is not http(s)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        message = f"--server {url!r}: give an address like https://ordain.example.com"
+        raise InputError(message)
+    return url.rstrip("/")
+
+
+def read_root_metadata(path: Path) -> bytes:
+    """Return the bytes of the root metadata file; raise `InputError` if there is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message = f"--root-metadata {path}: {error.strerror}; copy the tenant's root metadata here first"
+        raise InputError(message) from error
+    if len(data) > ROOT_METADATA_LIMIT:
+        message = f"--root-metadata {path}: {len(data)} bytes is no root metadata"
+        raise InputError(message)
+    return data
+
+
+def require_identity(tenant: str, name: str) -> None:
+    """Raise `InputError` unless tenant and name are ones that a fleet repository could hold."""
+    try:
+        require_label(tenant, "--tenant")
+        require_agent(name)
+    except MalformedError as error:
+        raise InputError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allow:
+    """What bundles may do on this host; None means: everything."""
+
+    source: str = "agent.toml"
+    providers: tuple[str, ...] | None = None
+    paths: tuple[str, ...] | None = None
+    """Absolute prefixes, whole components: `/etc/otelcol` admits `/etc/otelcol/x`, not `/etc/otelcol2`."""
+    commands: tuple[str, ...] | None = None
+    """Programs that checks may run, as absolute paths; one that the release brings along counts by its own path."""
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def _says(self, key: str) -> str:
+        return f"{self.source}:{self.lines.get(key, 1)}: `{key}` does not allow"
+
+    def refuse_path(self, provider: str, path: str) -> str | None:
+        """Return why this provider may not touch this path, None if it may."""
+        if self.providers is not None and provider not in self.providers:
+            return f"{self._says('providers')} {provider} (for {path})"
+        if self.paths is not None and not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.paths):
+            return f"{self._says('paths')} {path}"
+        return None
+
+    def refuse_command(self, program: str) -> str | None:
+        """Return why a check may not run this program, None if it may."""
+        if self.commands is None or program in self.commands:
+            return None
+        return f"{self._says('commands')} {program}"
+
+
+def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        message = f"{path}: allow.{key} must be a list of strings"
+        raise InputError(message)
+    if key != "providers" and not all(item.startswith("/") for item in value):
+        message = f"{path}: allow.{key} must be absolute paths"
+        raise InputError(message)
+    return tuple(value)
+
+
+def _lines(text: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = re.match(r"\s*(providers|paths|commands)\s*=", line)
+        if match:
+            found.setdefault(match[1], number)
+    return found
+
+
+def read_allow(path: Path) -> Allow:
+    """Read `agent.toml`; raise `InputError` if there is one that is not understood in full."""
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(CONFIG_LIMIT).decode()
+        document = tomllib.loads(text)
+    except FileNotFoundError:
+        return Allow(source=str(path))
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        message = f"{path}: {error}; nothing is applied until it can be read"
+        raise InputError(message) from error
+    allow = document.get("allow", {})
+    unknown = sorted({*document} - {"allow"}) + sorted({*allow} - {"providers", "paths", "commands"})
+    if unknown:
+        message = f"{path}: {unknown[0]} is not known; [allow] with providers, paths and commands is"
+        raise InputError(message)
+    values = {key: _strings(path, key, value) for key, value in allow.items()}
+    return Allow(source=str(path), lines=_lines(text), **values)

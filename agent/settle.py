@@ -1,0 +1,214 @@
+"""Bringing the host to what its fleets ask for: each fleet by itself, and none before the paths it needs are free.
+
+A path belongs to the fleet whose current generation declares it. A fleet that wants another's path waits, and is tried
+again as soon as that other one has moved on. What a fleet gives up and another wants stays in place in between.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from agent import generations as generations_of
+from agent import receipts
+from agent.admission import Wanted
+from agent.apply.checks import CheckError
+from agent.apply.plan import Plan, claims, declared
+from agent.apply.survey import Digests, desired_items, plan_for, require_allowed
+from agent.apply.transaction import Change, Workspace, apply
+from agent.generations import Generations, Meta
+from agent.logs import Log, timestamp
+from agent.marks import Marks
+from agent.protocol.errors import InputError, RefusedError, RetryError
+from agent.protocol.state import State
+from agent.providers.item import Item
+from agent.receipts import Result
+from agent.settings import Settings, read_allow
+from agent.status import FleetStatus, StatusBook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Who holds what: what each fleet holds now, what each one asks for, and which have let this host go."""
+
+    current: Mapping[str, State]
+    wanted: Mapping[str, Wanted]
+    left: frozenset[str]
+
+    def conflict(self, wanted: Wanted) -> tuple[str, str] | None:
+        """Return a path that this release needs and the fleet that still holds it, None if all are free."""
+        needed = declared(wanted.state)
+        for fleet, state in self.current.items():
+            taken = needed & declared(state) if fleet != wanted.fleet and fleet not in self.left else frozenset()
+            if taken:
+                return min(taken), fleet
+        return None
+
+    def claimed(self, fleet: str, state: State) -> list[frozenset[str]]:
+        """Return all claims there are once `fleet` holds `state`.
+
+        A fleet that let this host go keeps its claims, so that nothing of it is removed, but not on what another took over.
+        """
+        holding = {name: claims(held) for name, held in self.current.items() if name not in self.left}
+        taken_over = frozenset().union(*holding.values())
+        abandoned = [claims(held) - taken_over for name, held in self.current.items() if name in self.left and name != fleet]
+        asked = [claims(other.state) for name, other in self.wanted.items() if name != fleet]
+        others = [claim for name, claim in holding.items() if name != fleet]
+        return [claims(state), *others, *asked, *abandoned]
+
+
+@dataclass(slots=True, kw_only=True)
+class Settler:
+    """Settles what fleets ask for; lives as long as the agent, for its marks and digests."""
+
+    settings: Settings
+    work: Workspace
+    book: StatusBook
+    log: Log
+    marks: Marks = field(default_factory=Marks)
+    digests: Digests = field(default_factory=Digests)
+
+    def generations(self, fleet: str) -> Generations:
+        """Return the generations of a fleet."""
+        return Generations(self.work.disk.fleet(fleet))
+
+    def table(self, wanted: Mapping[str, Wanted], left: frozenset[str]) -> Table:
+        """Return who holds what now."""
+        current = {fleet: self.generations(fleet).current_state() for fleet in self.work.disk.known_fleets()}
+        return Table(current=current, wanted=wanted, left=left)
+
+    def settle(self, wanted: Mapping[str, Wanted], left: frozenset[str]) -> None:
+        """Bring every fleet to what it asks for, in as many passes as paths change hands."""
+        open_fleets = sorted(wanted)
+        progress = True
+        while open_fleets and progress and not self.work.stopping():
+            progress = False
+            for fleet in list(open_fleets):
+                table = self.table(wanted, left)
+                if table.conflict(wanted[fleet]) is None:
+                    open_fleets.remove(fleet)
+                    self._bring(wanted[fleet], table)
+                    progress = True
+        for fleet in open_fleets:
+            self._waits(wanted[fleet], self.table(wanted, left))
+
+    def prepare(self, fleet: str, state: State, table: Table) -> tuple[dict[str, Item], Plan]:
+        """Return what a state means here and what it would change.
+
+        Raises:
+            RefusedError: the host can't hold it, or its owner does not allow it.
+            InputError: `agent.toml` can't be read.
+        """
+        settings, host = self.settings, self.work.host
+        items = desired_items(state, host=host, tenant=settings.tenant, agent=settings.name)
+        own = (settings.config, self.work.disk.root)
+        require_allowed(items, host=host, allow=read_allow(settings.config), own=own)
+        claimed = table.claimed(fleet, state)
+        return items, plan_for(items, host=host, originals=self.work.originals, digests=self.digests, claimed=claimed)
+
+    # One fleet
+
+    def _bring(self, wanted: Wanted, table: Table) -> None:
+        """Bring one fleet to what it asks for, unless it is held, known to be bad, or there already."""
+        generations = self.generations(wanted.fleet)
+        if self._is_held(generations, wanted):
+            return
+        meta = generations.current()
+        if meta is not None and wanted.state == generations.state(meta.generation):
+            self._restamp(generations, meta, wanted)
+            return
+        bad = self.marks.bad(self.work.disk.fleet(wanted.fleet), wanted.key)
+        if bad is not None:
+            self._outcome(wanted, "failed", bad)
+        elif not self.marks.is_waiting(wanted.key):
+            self._try(wanted, table, generations)
+
+    def _is_held(self, generations: Generations, wanted: Wanted) -> bool:
+        hold = generations.hold()
+        if hold is None:
+            return False
+        if (wanted.release.digest, wanted.attempt) != (hold.digest, hold.attempt):
+            generations.set_hold(None)
+            return False
+        why = f"rolled back by hand at {hold.at}; stays until a newer release than {hold.digest[:12]} comes"
+        self._outcome(wanted, "restored", why)
+        return True
+
+    def _restamp(self, generations: Generations, meta: Meta, wanted: Wanted) -> None:
+        """Note that the current generation is what the newest release asks for."""
+        fresh = _meta(wanted, meta.generation, applied_at=meta.applied_at)
+        if fresh != meta:
+            generations.record(fresh)
+        self._outcome(wanted, "applied", "")
+
+    def _try(self, wanted: Wanted, table: Table, generations: Generations) -> None:
+        try:
+            items, plan = self.prepare(wanted.fleet, wanted.state, table)
+            meta = _meta(wanted, generations.next_number(), applied_at=timestamp())
+            self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
+            apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=items, plan=plan, state=wanted.state))
+        except CheckError as error:
+            self.marks.mark_bad(self.work.disk.fleet(wanted.fleet), wanted.key, str(error))
+            self._outcome(wanted, "failed", str(error))
+        except (RefusedError, InputError) as error:
+            self._outcome(wanted, "refused", str(error))
+        except (RetryError, OSError) as error:
+            seconds = self.marks.wait(wanted.key)
+            self.log.step("retry", fleet=wanted.fleet, seconds=round(seconds))
+            self._outcome(wanted, "failed", str(error))
+        else:
+            self.marks.settle(wanted.key)
+            self._outcome(wanted, "applied", "", items)
+
+    def _waits(self, wanted: Wanted, table: Table) -> None:
+        conflict = table.conflict(wanted)
+        if conflict is not None:
+            self._outcome(wanted, "waiting", f"{conflict[0]} still belongs to fleet {conflict[1]} here")
+
+    def _outcome(self, wanted: Wanted, result: Result, why: str, items: Mapping[str, Item] | None = None) -> None:
+        """Note what came of a release: status, receipt and log."""
+        meta = self.generations(wanted.fleet).current()
+        old = self.book.read(wanted.fleet)
+        warnings = sorted({*wanted.warnings, *(warning for item in (items or {}).values() for warning in item.warnings)})
+        if items is None and old is not None and old.digest == wanted.release.digest:
+            warnings = sorted({*warnings, *old.warnings})
+        status = FleetStatus(
+            result=result,
+            why=why,
+            since=timestamp(),
+            digest=wanted.release.digest,
+            attempt=wanted.attempt,
+            serial=wanted.serial,
+            warnings=warnings,
+            drift=old.drift if old else [],
+        )
+        if self.book.write(wanted.fleet, status):
+            self.log.step(result, fleet=wanted.fleet, digest=wanted.release.digest, serial=wanted.serial, why=why or None)
+        identity = self.settings
+        generation = meta.generation if meta else 0
+        receipt = receipts.receipt_of(wanted, tenant=identity.tenant, agent=identity.name, generation=generation, result=result, why=why)
+        receipts.record(self.work.disk, receipt)
+
+    def trouble(self, fleet: str, result: Result, why: str, *, listed: bool, serial: int | None) -> None:
+        """Note that nothing came of a fleet's news: what runs is kept."""
+        old = self.book.read(fleet) or FleetStatus(result=result, why=why, since=timestamp())
+        kept = old.serial if serial is None else serial
+        status = msgspec.structs.replace(old, result=result, why=why, since=timestamp(), listed=listed, serial=kept)
+        if self.book.write(fleet, status):
+            self.log.step(result, fleet=fleet, why=why)
+
+
+def _meta(wanted: Wanted, number: int, *, applied_at: str) -> Meta:
+    return Meta(
+        format=generations_of.FORMAT,
+        generation=number,
+        digest=wanted.release.digest,
+        members=wanted.release.members,
+        group=wanted.group,
+        mode=wanted.mode,
+        attempt=wanted.attempt,
+        serial=wanted.serial,
+        commit=wanted.commit,
+        decision=wanted.decision,
+        applied_at=applied_at,
+    )

@@ -1,0 +1,121 @@
+"""What is known of each fleet on this host: written when it changes, read by `ordain-agent status` without any lock."""
+
+from pathlib import Path
+
+import msgspec
+
+from agent.disk import Disk, read_optional, volatile_write
+from agent.generations import Generations
+from agent.logs import timestamp
+from agent.protocol import codec, durable
+from agent.protocol.report import Receipt
+from agent.protocol.state import Struct
+from agent.receipts import Result, read
+
+
+class Drift(Struct):
+    """A managed path that is not as its generation says: what differs, and since when it has been seen (RFC 3339)."""
+
+    path: str
+    differs: list[str]
+    expected: str
+    actual: str
+    since: str
+
+
+class FleetStatus(Struct):
+    """What came of the newest news of one fleet. `digest` is the release that it is about, "" where it got no so far.
+
+    `listed` is false once a release did not list this host: its paths are then free for another fleet.
+    """
+
+    result: Result
+    why: str
+    since: str
+    digest: str = ""
+    attempt: int = 0
+    serial: int = 0
+    listed: bool = True
+    warnings: list[str] = []
+    drift: list[Drift] = []
+
+
+class Contact(Struct):
+    """When the server last answered, RFC 3339."""
+
+    at: str
+
+
+class StatusBook:
+    """The fleets' statuses on disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def _path(self, fleet: str) -> Path:
+        return self._disk.fleet(fleet) / "status.json"
+
+    def read(self, fleet: str) -> FleetStatus | None:
+        """Return what is known of a fleet, None if nothing is."""
+        return read_optional(self._path(fleet), FleetStatus)
+
+    def write(self, fleet: str, status: FleetStatus) -> bool:
+        """Keep a fleet's status if it says anything new, `since` as long as the result stays; return whether it did."""
+        old = self.read(fleet)
+        if old is not None and (old.result, old.why, old.digest) == (status.result, status.why, status.digest):
+            status = msgspec.structs.replace(status, since=old.since)
+        if old == status:
+            return False
+        durable.replace(self._path(fleet), codec.canonical(status), mode=0o600)
+        return True
+
+    def contacted(self) -> None:
+        """Note that the server answered now."""
+        volatile_write(self._disk.contact, codec.canonical(Contact(at=timestamp())))
+
+
+def overview(disk: Disk) -> dict[str, object]:
+    """Return what `ordain-agent status` shows, as plain values.
+
+    Raises:
+        InputError: no agent has run here.
+    """
+    identity = disk.read_identity()
+    contact = read_optional(disk.contact, Contact)
+    receipts = read(disk)
+    return {
+        "agent": identity.agent,
+        "tenant": identity.tenant,
+        "server": identity.server,
+        "root": identity.root,
+        "last_contact": contact.at if contact else None,
+        "fleets": [_fleet(disk, fleet, f"{identity.tenant}/{fleet}", receipts) for fleet in disk.shown_fleets()],
+    }
+
+
+def _fleet(disk: Disk, fleet: str, full: str, receipts: list[Receipt]) -> dict[str, object]:
+    status = StatusBook(disk).read(fleet)
+    generations = Generations(disk.fleet(fleet))
+    meta = generations.current()
+    hold = generations.hold()
+    last = next((receipt for receipt in reversed(receipts) if receipt.fleet == full), None)
+    return {
+        "fleet": fleet,
+        "digest": meta.digest if meta else None,
+        "members": meta.members if meta else None,
+        "serial": status.serial if status else None,
+        "group": meta.group if meta else None,
+        "mode": meta.mode if meta else None,
+        "attempt": meta.attempt if meta else None,
+        "generation": meta.generation if meta else None,
+        "commit": meta.commit if meta else None,
+        "result": status.result if status else None,
+        "why": status.why if status else "",
+        "since": status.since if status else None,
+        "desired": status.digest if status else None,
+        "listed": status.listed if status else None,
+        "held": hold is not None,
+        "warnings": list(status.warnings) if status else [],
+        "drift": [msgspec.to_builtins(drift) for drift in status.drift] if status else [],
+        "receipt": msgspec.to_builtins(last) if last else None,
+    }
