@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.pipeline import loop as pipeline_loop
-from reconciler.pipeline.audit import NoteExporter
+from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror_path
