@@ -134,7 +134,7 @@ def _held_up(proposal: Proposal, settled: Structure) -> dict[FleetKey, str]:
     for path, reason in sorted(settled.refused.items()):
         if is_judge(path, proposal.layout):
             continue
-        wished = proposal.base.world.replace({path: proposal.documents(path)}) if path in proposal.read else proposal.base.world
+        wished = proposal.base.world.replace({path: proposal.documents(path)})
         for key in affected(proposal.base.world, wished, {path}):
             if settled.world.fleet(key):
                 held.setdefault(key, f"{path} is refused: {reason}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closure
-from reconciler.pipeline.compile.affected import affected
+from reconciler.pipeline.compile.affected import affected, depends_of
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.compile.world import FleetKey, World, build
@@ -48,7 +48,8 @@ def settle(
         hit = affected(proposal.base.world, world, accepted) | recompile
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format)
         found += more
-        first = tuple(found) if first is None else first
+        if first is None:
+            first = tuple(_without_consequences(proposal, world, tree, found))
         blamed = {path: one.message for one in found if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
@@ -59,6 +60,26 @@ def _to_blame(proposal: Proposal, finding: Finding) -> frozenset[str]:
     """Return the files that a finding names, and those that had what it misses: removing them is what brought it."""
     accepted = proposal.base.objects
     return finding.files | {accepted[name].path for name in finding.missing if name in accepted}
+
+
+def _without_consequences(proposal: Proposal, world: World, tree: Tree, found: list[Finding]) -> Iterable[Finding]:
+    """Leave out what would be well if the files that can't be read as they are were taken as they are: their own findings say it."""
+    unfit = {path: file.parsed.documents for path, file in proposal.read.items() if file.refused and file.parsed.documents}
+    if not unfit or proposal.layout != world.layout:
+        return found
+    causes = {(finding.rule, finding.place) for finding in check(world.replace(unfit), tree)}
+    return [finding for finding in found if finding.scope != "across" or (finding.rule, finding.place) in causes]
+
+
+def _blamed(finding: Finding, proposal: Proposal, world: World) -> frozenset[str]:
+    """Return the files to refuse for a finding: those it names or, where none of them changed, those its fleets depend on.
+
+    The latter is how a component that was taken away while it is in use keeps its file.
+    """
+    if finding.files & proposal.touched:
+        return finding.files
+    fleets = [(tenant, name) for tenant, _, name in (fleet.partition("/") for fleet in finding.fleets)]
+    return frozenset().union(*(depends_of(one, key) for key in fleets for one in (proposal.base.world, world) if one.fleet(key)))
 
 
 def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
