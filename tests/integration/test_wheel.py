@@ -96,8 +96,9 @@ def test_a_host_can_run_the_agent(host: Environment) -> None:
     assert re.search(r"\d+\.\d+\.\d+", answer.stdout)
 
 
-def test_a_host_that_asks_for_the_control_plane_is_told_what_to_install(host: Environment) -> None:
-    answer = host.run("ordain", "check", ".")
+@pytest.mark.parametrize("arguments", [("check", "."), ("--help",), ()], ids=["a command", "help", "nothing"])
+def test_a_host_that_asks_for_the_control_plane_is_told_what_to_install(host: Environment, arguments: tuple[str, ...]) -> None:
+    answer = host.run("ordain", *arguments)
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.startswith("error: ")
@@ -110,6 +111,12 @@ def test_the_extra_brings_the_control_plane_beside_the_agent(control_plane: Envi
     for program in ("ordain", "ordain-agent"):
         answer = control_plane.run(program, "--version")
         assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_every_command_of_an_installed_ordain_can_be_loaded(control_plane: Environment) -> None:
+    answer = control_plane.run("ordain", "--help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert {"check", "init", "reconcile", "serve", "up"} <= set(answer.stdout.split())
 
 
 def test_an_installed_ordain_reads_the_schemas_that_came_with_it(control_plane: Environment) -> None:
