@@ -14,7 +14,7 @@ from reconciler.pipeline.session import Parts
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror_path
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
-from reconciler.publication.keys import KeyRing
+from reconciler.publication.keys import KeyRing, make_keys
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
 from reconciler.settings import Settings
 
@@ -67,8 +67,12 @@ def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threa
 
 
 def development(settings: Settings) -> Callable[[Collection[str]], None]:
-    """Return what makes development keys for tenants, and leaves their root metadata where agents' owners find it."""
+    """Return what makes development keys for tenants, and leaves their root metadata where agents' owners find it.
+
+    The pipeline's own key is made at once: it signs the first decision, before any tenant is known.
+    """
     store = open_store(settings.store_url)
+    make_keys("pipeline", settings.keys_directory / "pipeline")
 
     def make(tenants: Collection[str]) -> None:
         for tenant in tenants:

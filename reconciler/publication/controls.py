@@ -30,19 +30,19 @@ class Agent(Struct):
 
 
 class Pool(Struct):
-    """An agent pool: `lease` is a duration (`2h`), `maximum` how many hosts it may have."""
+    """An agent pool: `lease` in seconds, `maximum` how many hosts it may have."""
 
     labels: dict[str, str] = {}
-    lease: str = ""
+    lease: int = 0
     maximum: int = 0
     fleets: list[str] = []
 
 
 class Mode(Struct):
-    """A mode that may be switched on, for `at_most` (a duration)."""
+    """A mode that may be switched on, for `at_most` seconds."""
 
     name: str
-    at_most: str
+    at_most: int
 
 
 class Fleet(Struct):
@@ -60,10 +60,10 @@ class Fleet(Struct):
 
 
 class Reporting(Struct):
-    """How often agents report, and when one counts as lost: durations."""
+    """How often agents report, and when one counts as lost, in seconds."""
 
-    every: str = "60s"
-    lost_after: str = "5m"
+    every: int = 60
+    lost_after: int = 300
 
 
 class Controls(Struct):
