@@ -159,12 +159,12 @@ def _read_tenant(loop: _Loop, name: str, now: datetime) -> Tenant | None:
     try:
         found = read_tenant(store, loop.settings.keys, name, floor=floor, now=now)
     except OrdainError as error:
-        _record_tenant(store, recorded, TenantStatus(tenant=name, state="error", why=str(error), controls=floor))
+        _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="error", why=str(error), controls=floor))
         return None
     if isinstance(found, str):
-        _record_tenant(store, recorded, TenantStatus(tenant=name, state="waiting", why=found, controls=floor))
+        _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="waiting", why=found, controls=floor))
         return None
-    _record_tenant(store, recorded, TenantStatus(tenant=name, state="ok", controls=found.controls.sequence))
+    _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="ok", controls=found.controls.sequence))
     return found
 
 
