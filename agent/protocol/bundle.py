@@ -21,6 +21,8 @@ COMPRESSED_LIMIT = 32 * 1024 * 1024
 """Bytes of one bundle as it travels."""
 DATA_LIMIT = 128 * 1024 * 1024
 """Bytes of `data.json`: 1,000 groups of 128 KiB each; stops decompression bombs."""
+UNPACKED_LIMIT = DATA_LIMIT + 64 * 1024
+"""Bytes of the archive: `data.json`, `.manifest`, headers and padding."""
 GROUPS_LIMIT = 1000
 MANIFEST_LIMIT = 4096
 
@@ -76,6 +78,11 @@ def decode(data: bytes, *, digest: str) -> Bundle:
     return bundle
 
 
+def fits(data: bytes) -> bool:
+    """Return whether hosts take a bundle of this `data.json`: what is written here must be readable there."""
+    return len(data) <= DATA_LIMIT and (len(data) + MANIFEST_LIMIT <= COMPRESSED_LIMIT // 2 or len(pack(data)) <= COMPRESSED_LIMIT)
+
+
 def target(fleet: str, digest: str) -> str:
     """Return the TUF target path of a bundle; `fleet` is the fleet's own name, without tenant."""
     return f"bundles/{fleet}-{digest}.tar.gz"
@@ -105,13 +112,15 @@ def unpack(packed: bytes, *, digest: str) -> Bundle:
         raise MalformedError(message)
     inflate = zlib.decompressobj(wbits=31)
     try:
-        raw = inflate.decompress(packed, DATA_LIMIT)
-        if not inflate.eof:
-            message = f"bundle {digest}: truncated, or more than {DATA_LIMIT} bytes when unpacked"
+        raw = inflate.decompress(packed, UNPACKED_LIMIT)
+        if not inflate.eof or inflate.unused_data:
+            message = f"bundle {digest}: truncated, followed by something else, or more than {UNPACKED_LIMIT} bytes when unpacked"
             raise MalformedError(message)
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
             entries = archive.getmembers()
-            if [(entry.name, entry.isreg()) for entry in entries] != [(".manifest", True), ("data.json", True)]:
+            # Sparse entries count as regular files to tarfile, and may claim any size.
+            plain = all(entry.type == tarfile.REGTYPE and not entry.issparse() for entry in entries)
+            if not plain or [entry.name for entry in entries] != [".manifest", "data.json"]:
                 message = f"bundle {digest}: must hold .manifest and data.json, in that order, and nothing else"
                 raise MalformedError(message)
             manifest, data = (archive.extractfile(entry).read() for entry in entries)  # type: ignore[union-attr]

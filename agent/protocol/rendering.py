@@ -6,7 +6,7 @@ The compiler fills in labels and parameters; the same functions on a host fill i
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from agent.protocol.errors import MalformedError
 
@@ -15,6 +15,7 @@ AGENT_FIELDS = ("name", "tenant", "pool", "id")
 """What `${agent.…}` knows: for a listed agent `id` is its name and `pool` is empty."""
 
 REFERENCE = re.compile(r"(?P<escape>\$?)\$\{(?P<space>agent|labels|parameters|secret)\.(?P<name>[A-Za-z0-9_./-]{1,253})\}")
+_CORE = re.compile(r"\$\{(?:agent|labels|parameters|secret)\.[A-Za-z0-9_./-]{1,253}\}")
 NEAR_MISS = re.compile(
     r"(?<!\$)\$\{\s*(?P<space>agents?|labels?|parameters?|params?|secrets?)\s*\.\s*(?P<name>[A-Za-z0-9_./-]{1,253})\s*\}",
     re.IGNORECASE,
@@ -36,36 +37,46 @@ def near_misses(text: str) -> Iterator[tuple[str, int]]:
             yield match[0], match.start()
 
 
-def _escaped(value: str) -> str:
-    return REFERENCE.sub(lambda match: match[0] if match["escape"] else "$" + match[0], value)
-
-
-def _substituted(text: str, fill: Callable[[str, str], str | None]) -> str:
-    def one(match: re.Match[str]) -> str:
-        if match["escape"]:
-            return match[0]
-        value = fill(match["space"], match["name"])
-        return match[0] if value is None else _escaped(value)
-
-    return REFERENCE.sub(one, text)
-
-
 def resolve(text: str, *, labels: Mapping[str, str], parameters: Mapping[str, str]) -> str:
     """Return `text` with labels and parameters filled in; literals and the agent's own references stay.
 
+    On a host, `finish` of it has each value exactly as it is here: what would read as a reference in a value, or across the
+    edge of one, becomes a literal.
+
     Raises:
         KeyError: a label or parameter without a value; its argument is `labels.x` or `parameters.x`.
+        MalformedError: a value that ends in `$` stands right before a reference that is left, which would make that a literal.
     """
+    values = {"labels": labels, "parameters": parameters}
+    resolved: list[str] = []
+    plain: list[str] = []
+    end = 0
+    for match in REFERENCE.finditer(text):
+        plain.append(text[end : match.start()])
+        end = match.end()
+        space, name = match["space"], match["name"]
+        if match["escape"]:
+            plain.append(match[0][1:])
+        elif space in values:
+            if name not in values[space]:
+                missing = f"{space}.{name}"
+                raise KeyError(missing)
+            plain.append(values[space][name])
+        else:
+            resolved += [_literal(plain, before=match[0]), match[0]]
+            plain.clear()
+    plain.append(text[end:])
+    resolved.append(_literal(plain))
+    return "".join(resolved)
 
-    def fill(space: str, name: str) -> str | None:
-        if space not in ("labels", "parameters"):
-            return None
-        values = labels if space == "labels" else parameters
-        if name not in values:
-            raise KeyError(f"{space}.{name}")
-        return values[name]
 
-    return _substituted(text, fill)
+def _literal(plain: list[str], *, before: str = "") -> str:
+    """Return the text of which `finish` makes what is given."""
+    joined = "".join(plain)
+    if before and joined.endswith("$"):
+        message = f"a value that ends in $ stands right before {before}, which makes that a literal: put a character between them"
+        raise MalformedError(message)
+    return _CORE.sub(lambda match: "$" + match[0], joined)
 
 
 def agent_fields(tenant: str, agent: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ def compile_fleet(world: World, tree: Tree, fleet: FleetKey, *, format: int = bu
     groups = _build(assembly, tree, name)
     made = bundle.Bundle(format=format, fleet=name, groups=groups)
     data = bundle.encode(made)
-    if len(data) > bundle.DATA_LIMIT:
+    if not bundle.fits(data):
         raise CompileRefused(name, [_too_large(assembly, len(data))])
     pools, agents = _members(assembly)
     return Compiled(
@@ -144,7 +144,9 @@ def _build(assembly: Assembly, tree: Tree, name: str) -> dict[str, bundle.Group]
             for group in assembly.membership.groups.values()
         }
     except Misshapen as error:
-        raise CompileRefused(name, [across("shape", error.part.document, error.part.pointer, str(error), remedy=error.remedy)]) from error
+        part = error.part
+        finding = across("shape", part.document, part.pointer, str(error), remedy=error.remedy, also=[assembly.fleet], fleets=[name])
+        raise CompileRefused(name, [finding]) from error
 
 
 def _members(assembly: Assembly) -> tuple[dict[str, Member], dict[str, Member]]:
@@ -171,7 +173,8 @@ def _maximum(pool: Document) -> int:
 
 
 def _too_large(assembly: Assembly, size: int) -> Finding:
-    message = f"the fleet's bundle has {size} bytes, more than {bundle.DATA_LIMIT}: {len(assembly.membership.groups)} groups"
+    limits = f"{bundle.DATA_LIMIT}, or more than {bundle.COMPRESSED_LIMIT} when compressed"
+    message = f"the fleet's bundle is too large: {size} bytes in {len(assembly.membership.groups)} groups, more than {limits}"
     remedy = "refer to fewer labels, deliver large files as artifacts, or divide the fleet"
     also = (*(instance.document for instance in assembly.instances.values()), *assembly.membership.documents.values())
-    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy, also=also)
+    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy, also=also, fleets=["/".join(assembly.key)])

@@ -125,7 +125,8 @@ class _Draft:
             if not after:
                 del self._space(space)[name]
         tables = {name: table.done() for name, table in self._tables.items()}
-        return Index(files=self._files, claims=self._claims, **tables)
+        claims = {space: names for space, names in self._claims.items() if names}
+        return Index(files=self._files, claims=claims, **tables)
 
     def _enter(self, document: Document | None, *, discard: bool) -> None:
         if document is None:

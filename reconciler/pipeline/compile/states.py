@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agent.protocol import rendering
-from agent.protocol.errors import RefusedError
+from agent.protocol.errors import MalformedError, RefusedError
 from agent.protocol.state import Artifact, File, Probe, State
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.assembly import Assembly
@@ -35,13 +35,12 @@ Fill = Callable[[str], str]
 
 
 class Misshapen(RefusedError):  # noqa: N818 - it is said of the part: misshapen
-    """A part that has another shape than a state's, which its schema should have refused."""
+    """A part that can't be brought into the shape of a state: what its schema should have refused, or can't see."""
 
-    remedy = "`ordain check` says what the schema demands; if it passes there, report this as a fault of ordain"
-
-    def __init__(self, part: Part, why: str) -> None:
+    def __init__(self, part: Part, why: str, *, remedy: str) -> None:
         super().__init__(f"{part.name or 'an item without a name'}: {why}")
         self.part = part
+        self.remedy = remedy
 
 
 class Builder:
@@ -77,17 +76,20 @@ class Builder:
         return built
 
     def _shaped(self, part: Part, fill: Fill) -> Artifact | File | Probe:
-        resolved = {name: _filled(value, fill) if name in TEXT_FIELDS[part.field] else value for name, value in part.item.items()}
-        if part.field == "files":
-            fields = self._file(part, resolved, fill)
-        elif part.field == "artifacts":
-            fields = _artifact(resolved)
-        else:
-            fields = _only(resolved, PROBE_FIELDS)
         try:
-            return msgspec.convert(fields, KINDS[part.field], strict=True)
+            return msgspec.convert(self._fields(part, fill), KINDS[part.field], strict=True)
         except msgspec.ValidationError as error:
-            raise Misshapen(part, str(error)) from error
+            remedy = "`ordain check` says what the schema demands; if it passes there, report this as a fault of ordain"
+            raise Misshapen(part, str(error), remedy=remedy) from error
+        except MalformedError as error:
+            raise Misshapen(part, str(error), remedy="change the value of the parameter or of the label, or the text") from error
+
+    def _fields(self, part: Part, fill: Fill) -> dict[str, Any]:
+        filled = TEXT_FIELDS[part.field]
+        resolved = {name: _filled(value, fill) if name in filled else value for name, value in part.item.items()}
+        if part.field == "files":
+            return self._file(part, resolved, fill)
+        return _artifact(resolved) if part.field == "artifacts" else _only(resolved, PROBE_FIELDS)
 
     def _file(self, part: Part, item: Mapping[str, Any], fill: Fill) -> dict[str, Any]:
         if item.get("absent") is True:

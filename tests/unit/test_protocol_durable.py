@@ -1,0 +1,80 @@
+"""Files that must survive a crash: whole or not at all, and nothing left behind."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.protocol import durable
+
+
+def left_behind(directory: Path) -> list[str]:
+    return [path.name for path in directory.rglob("*.tmp")]
+
+
+def test_a_file_is_put_with_its_directories_and_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    durable.replace(path, b"one", mode=0o600)
+    assert path.read_bytes() == b"one"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    durable.replace(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert left_behind(tmp_path) == []
+
+
+def test_create_never_replaces_and_says_whether_it_did(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert durable.create(path, b"one")
+    assert not durable.create(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert left_behind(tmp_path) == []
+
+
+def test_create_does_not_follow_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "file").symlink_to(tmp_path / "elsewhere")
+    assert not durable.create(tmp_path / "file", b"one")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        durable.replace(path, b"one")
+    assert path.is_dir()
+    assert left_behind(tmp_path) == []
+
+
+def test_removing_is_for_keeps_and_may_be_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    durable.create(path, b"one")
+    durable.remove(path)
+    durable.remove(path)
+    durable.remove(tmp_path / "no" / "such")
+    assert not path.exists()
+
+
+def test_a_name_at_the_file_systems_limit_can_be_written(tmp_path: Path) -> None:
+    durable.replace(tmp_path / ("x" * 255), b"one")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"one"
+
+
+def test_readers_never_see_half_a_file_while_it_is_replaced_and_killed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    script = (
+        "import sys, itertools; from pathlib import Path; from agent.protocol import durable\n"
+        "for number in itertools.count(): durable.replace(Path(sys.argv[1]), str(number % 10).encode() * 100_000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)]) as writer:
+        while not path.exists():
+            assert writer.poll() is None
+        seen = [path.read_bytes() for _ in range(200)]
+        os.kill(writer.pid, signal.SIGKILL)
+    for data in [*seen, path.read_bytes()]:
+        assert len(data) == 100_000
+        assert len(set(data)) == 1
