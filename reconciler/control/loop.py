@@ -193,10 +193,11 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
     try:
         due = _publish(loop, tenant, fleet, now)
         failures = 0
-    except OrdainError as error:
+    except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
         failures += 1
         due = now + min(RETRY_FIRST * 2 ** min(failures - 1, 10), RETRY_MOST)
-        _log.error("not published: %s", error, extra={"tenant": name, "fleet": fleet})
+        unexpected = None if isinstance(error, OrdainError) else error
+        _log.error("not published: %s", error, extra={"tenant": name, "fleet": fleet}, exc_info=unexpected)
         _record(store, records.stopped(records.read_status(store, name, fleet), name, fleet, "error", str(error)))
     loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, due=due, failures=failures)
 

@@ -37,7 +37,7 @@ class Status(Struct):
     In state `error` everything but `why` still says what stands published.
     """
 
-    format: int = FORMAT
+    format: int
     tenant: str
     fleet: str
     state: Literal["published", "waiting", "error"]
@@ -54,7 +54,7 @@ class Status(Struct):
 class TenantStatus(Struct):
     """`records/<tenant>/_status.json`: whether a tenant can be published, and the last controls that were taken."""
 
-    format: int = FORMAT
+    format: int
     tenant: str
     state: Literal["ok", "waiting", "error"]
     why: str = ""
@@ -73,6 +73,7 @@ def read_status(store: Store, tenant: str, fleet: str) -> Status | None:
 def published(tenant: str, fleet: str, releases: Releases, document: RolloutDocument, floors: Floors) -> Status:
     """Return the status of a fleet whose releases are published under this rollout document."""
     return Status(
+        format=FORMAT,
         tenant=tenant,
         fleet=fleet,
         state="published",
@@ -89,7 +90,7 @@ def published(tenant: str, fleet: str, releases: Releases, document: RolloutDocu
 def stopped(recorded: Status | None, tenant: str, fleet: str, state: Literal["waiting", "error"], why: str) -> Status:
     """Return the status of a fleet that could not be published; what is recorded about what stands is kept."""
     if recorded is None:
-        return Status(tenant=tenant, fleet=fleet, state=state, why=why)
+        return Status(format=FORMAT, tenant=tenant, fleet=fleet, state=state, why=why)
     return msgspec.structs.replace(recorded, state=state, why=why)
 
 

@@ -70,7 +70,7 @@ class Controls(Struct):
     """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it, `fleets` by their own names."""
 
     tenant: str
-    format: int = FORMAT
+    format: int | None = None  # `write_controls` sets it; without this default it would be left out of the file
     sequence: int = 0
     expires: str = ""
     head: str = ""

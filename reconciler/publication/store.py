@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from agent.protocol import codec, durable
@@ -82,15 +82,13 @@ class LocalStore:
     def get(self, key: str) -> bytes | None:
         """Return what stands at `key`, as `Store.get`."""
         path = self._path(key)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            message = f"{path}: {error.strerror}; a store holds plain files that its owner can read"
-            raise RetryError(message) from error
-        with os.fdopen(descriptor, "rb") as stream:
-            return self._read(path, stream.fileno())
+        with _trouble(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                with os.fdopen(descriptor, "rb") as stream:
+                    return self._read(path, stream)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
 
     def version(self, key: str) -> str | None:
         """Return the SHA-256 of what stands at `key`."""
@@ -138,16 +136,12 @@ class LocalStore:
         return path
 
     @staticmethod
-    def _read(path: Path, descriptor: int) -> bytes | None:
-        size = os.fstat(descriptor).st_size
+    def _read(path: Path, stream: BinaryIO) -> bytes:
+        size = os.fstat(stream.fileno()).st_size
         if size > OBJECT_LIMIT:
             message = f"{path}: {size} bytes, more than {OBJECT_LIMIT}"
             raise MalformedError(message)
-        try:
-            with os.fdopen(os.dup(descriptor), "rb") as stream:
-                return stream.read(OBJECT_LIMIT)
-        except IsADirectoryError:
-            return None
+        return stream.read()
 
     def _walk(self, directory: str, *, deep: bool) -> Iterator[str]:
         try:
