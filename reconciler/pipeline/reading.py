@@ -15,7 +15,8 @@ from typing import Any
 from reconciler.pipeline import nodes
 from reconciler.pipeline.nodes import ReadingRefused
 
-_FAST: ModuleType | None = importlib.import_module("yaml_rs") if importlib.util.find_spec("yaml_rs") else None
+FAST: ModuleType | None = importlib.import_module("yaml_rs") if importlib.util.find_spec("yaml_rs") else None
+"""yaml-rs, where it is installed."""
 
 SIZE_LIMIT = 1024 * 1024
 """Bytes of one file: manifests are written by people, and sources travel in bundles."""
@@ -24,22 +25,26 @@ BYTE_ORDER_MARK = "\ufeff"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What YAML does not allow, and the three line ends (U+0085, U+2028, U+2029) that only some readers see."""
 
+_BEGIN = r"(?:^|[\[{,:?-])[ ]*"
+"""Where a value may begin; in the middle of a text the same signs mean nothing."""
 _UNUSUAL = re.compile(
-    r"""\t | \r(?!\n)                          # white space that readers judge differently
+    rf"""\t | \r(?!\n)                          # white space that readers judge differently
     | ^(?:%|\.\.\.)                            # directives, document ends
-    | (?:^|[\s\[{,:"'])[&*!](?![\s&=])         # anchors, aliases, tags
-    | (?:^|[\s\[{,])!\s                        # the tag without a name
+    | ^---[ ]+[|>]                             # text blocks that are documents: yaml-rs overlooks `---` in them
+    | [|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))   # and those that begin with a blank line, or are empty
+    | (?:^|[\[{{,])[ ]*[|>?]                    # signs that begin a text block or a key, where none may begin
+    | {_BEGIN}[&*!]                            # anchors, aliases, tags
     | \\u[dD][89a-fA-F]                        # escaped surrogates
-    | (?:^|[\s\[{,])[-+]?0[bBXO]                # numbers in other schemas
-    | (?:^|[\s\[{,])[-+]0[xXoO]
-    | (?:^|[\s\[{,])[-+]?(?=[0-9._])[\w.+-]*_
+    | {_BEGIN}[-+]?0[bBXO]                     # numbers in other schemas
+    | {_BEGIN}[-+]0[xXoO]
+    | {_BEGIN}[-+]?(?=[0-9._])[\w.+-]*_
     """,
     re.MULTILINE | re.VERBOSE,
 )
 _EXPLICIT_START = re.compile(r"(?:[ ]*(?:#[^\n]*)?\r?\n)*---(?:\s|\Z)")
 
 
-def read(data: bytes) -> list[Any]:
+def read(data: bytes, *, fast: ModuleType | None = FAST) -> list[Any]:
     """Return the value of each document, None for empty ones, without empty ones at the end.
 
     Values are str, int, float, bool, None, list and dict with text keys; what an alias names is one shared object.
@@ -48,7 +53,7 @@ def read(data: bytes) -> list[Any]:
         ReadingRefused: not UTF-8, not YAML, or more than the limits allow.
     """
     text = decode(data)
-    values = None if _FAST is None or _UNUSUAL.search(text) else _quickly(text, _FAST)
+    values = None if fast is None or _UNUSUAL.search(text) else _quickly(text, fast)
     return _trimmed(slowly(text) if values is None else values)
 
 
