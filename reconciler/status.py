@@ -22,8 +22,8 @@ def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]
     state = _accepted(store, ring)
     tenants = [_tenant(store, name, state) for name in _tenants(store, state)]
     fleets = [fleet for tenant in tenants for fleet in tenant.pop("fleets")]
-    examined = state is not None and source in (None, state.head)
-    settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets)
+    examined = state is not None and source in (None, state.head) and state.released == state.decision
+    settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets) and all(tenant["controls"] for tenant in tenants)
     held = state.held if state else {}
     return {
         "ready": examined and settled and all(tenant["keys"] for tenant in tenants),
@@ -47,11 +47,12 @@ def _accepted(store: Store, ring: KeyRing) -> accepted.AcceptedState | None:
 
 def _tenants(store: Store, state: accepted.AcceptedState | None) -> list[str]:
     waiting = {name.partition("/")[0] for name in (state.fleets if state else {})}
-    return sorted({*layout.children(store, "approved/"), *layout.children(store, "trust/"), *waiting})
+    known = state.tenants if state else []
+    return sorted({*known, *layout.children(store, "approved/"), *layout.children(store, "trust/"), *waiting})
 
 
 def _tenant(store: Store, tenant: str, state: accepted.AcceptedState | None) -> dict[str, Any]:
-    standing: dict[str, Any] = {"name": tenant, "keys": False, "development": False, "why": "", "fleets": []}
+    standing: dict[str, Any] = {"name": tenant, "keys": False, "controls": False, "development": False, "why": "", "fleets": []}
     try:
         trust = read_trust(store, tenant)
         if trust is None:
@@ -66,7 +67,8 @@ def _tenant(store: Store, tenant: str, state: accepted.AcceptedState | None) -> 
         if owner == tenant:
             fleets[fleet] = (one.state, one.why, one.since)
     found = [_fleet(store, trust, name, standing=fleets[name]) for name in sorted(fleets)]
-    return standing | {"keys": True, "development": trust.development, "fleets": found}
+    why = "" if known else "waiting for its first controls from `ordain reconcile`"
+    return standing | {"keys": True, "controls": known is not None, "why": why, "development": trust.development, "fleets": found}
 
 
 def _fleet(store: Store, trust: Trust, name: str, *, standing: tuple[str, str, str]) -> dict[str, Any]:

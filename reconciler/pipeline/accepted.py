@@ -48,7 +48,10 @@ class Standing(Struct):
 
 
 class AcceptedState(Struct):
-    """`approved/accepted.json`; `judge` is the digest of the judge, `record` that of the decision's record."""
+    """`approved/accepted.json`; `judge` is the digest of the judge, `record` that of the decision's record.
+
+    `released` is the last decision whose releases and controls are all in the store: below `decision`, a crash came between.
+    """
 
     format: int
     sequence: int
@@ -62,7 +65,9 @@ class AcceptedState(Struct):
     objects: list[str] = []
     held: dict[str, Held] = {}
     fleets: dict[str, Standing] = {}
+    tenants: list[str] = []
     unjudged: bool = False
+    released: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

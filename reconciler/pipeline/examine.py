@@ -167,6 +167,8 @@ def _state(
         objects=objects,
         held=accepted.held(decision.refused, parts.mirror.repository, session.state, record.head),
         fleets=_standing(decision, session.state, record.at),
+        tenants=decision.corpus.world.names,
+        released=session.state.released if session.state else 0,
         unjudged=any(one.finding.action == "error" for one in decision.judged),
     )
 

@@ -16,7 +16,7 @@ from agent.protocol.faults import reached
 from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.examine import examine, summary
-from reconciler.pipeline.releasing import release, renew
+from reconciler.pipeline.releasing import mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
 from reconciler.publication import envelope, lease
@@ -93,7 +93,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
         while not stop.is_set():
             now = parts.now()
             held = lease.renew(parts.store, held, ttl=LEASE_LIFE, now=now)
-            if news.is_set() or now >= looked or (session.retry_at and now >= session.retry_at):
+            if news.is_set() or now >= looked or _is_due(parts, session, progress):
                 news.clear()
                 reconcile(parts, session, progress)
                 looked = now + timedelta(seconds=next_poll(settings.poll, JITTER, random))
@@ -105,6 +105,14 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
     finally:
         session.close()
         lease.release(parts.store, held, now=parts.now())
+
+
+def _is_due(parts: Parts, session: Session, progress: Progress) -> bool:
+    """Return whether there is work without news: a judgement to try again, or a head that was let through on this host."""
+    if session.retry_at is not None and parts.now() >= session.retry_at:
+        return True
+    exception = read_exception(parts.state) if session.problem else None
+    return exception is not None and exception.head == progress.source
 
 
 def reconcile(parts: Parts, session: Session, progress: Progress) -> None:
@@ -184,6 +192,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     tenants = {name for name in {*world.names, *now.names} if world.tenants.get(name) is not now.tenants.get(name)}
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
     changed = release(parts, session, decision.releases, tenants & set(now.names))
+    mark_released(parts, session)
     progress.decisions += 1
     progress.refused_files, progress.frozen_fleets = len(examined.record.refused), len(decision.frozen)
     _log.info("released", extra={"fleets": ",".join(changed) or "none"})
@@ -204,8 +213,9 @@ def _notes(parts: Parts, session: Session) -> None:
 
 
 def _release_everything(parts: Parts, session: Session) -> None:
-    """Catch up with the accepted state, whatever a crash left undone."""
+    """Catch up with the accepted state, whatever a crash or a restored backup left undone."""
     release(parts, session, set(session.released.compiled), set(session.corpus.world.names))
+    mark_released(parts, session)
 
 
 def _keys_that_came(parts: Parts, session: Session) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.protocol.faults import reached
 from reconciler.pipeline.accepted import AcceptedState
+from reconciler.pipeline.accepted import write as write_accepted
 from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
 from reconciler.pipeline.compile.controls import controls_of
 from reconciler.pipeline.compile.world import FleetKey
@@ -39,6 +40,15 @@ def release(parts: Parts, session: Session, fleets: Collection[FleetKey], tenant
         reached("pipeline:before-controls")
         _write_controls(parts, session, tenant, plan[tenant])
     return ["/".join(key) for key in changed]
+
+
+def mark_released(parts: Parts, session: Session) -> None:
+    """Note in the accepted state that all of its releases and controls are in the store."""
+    if session.stored is None or session.stored.state.released == session.stored.state.decision:
+        return
+    state = msgspec.structs.replace(session.stored.state, released=session.stored.state.decision)
+    session.stored = write_accepted(parts.store, parts.ring.signer("repository"), state, session.stored, now=parts.now())
+    reached("pipeline:after-released")
 
 
 def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
