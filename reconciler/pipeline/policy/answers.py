@@ -29,10 +29,10 @@ class MalformedAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What was judged: `value` is what paths lead into, `place_of` finds them in a file, `places_of` names further ones."""
+    """What was judged: `value` is what paths lead into, `place_of` finds them in a file, `also` names further ones."""
 
-    object: ObjectName | None
-    value: object
+    name: ObjectName | None
+    value: Any
     place_of: Callable[[Pointer], Place]
     fleets: frozenset[str] = frozenset()
     also: Callable[[Pointer], tuple[Place, ...]] = lambda _: ()
@@ -68,7 +68,7 @@ def _finding(raw: object, rule: Rule, setting: Setting, subject: Subject) -> Fin
         message=_message(raw["message"]),
         place=subject.place_of(pointer),
         remedy=rule.remedy,
-        object=subject.object,
+        object=subject.name,
         also=subject.also(pointer),
         fleets=subject.fleets,
         scope=rule.scope,
@@ -113,24 +113,23 @@ def _error(rule: Rule, subject: Subject, code: str, trouble: str) -> Finding:
         action="error",
         rule=rule.id,
         code=f"policy/{'failed' if code == 'gone' else code}",
-        message=f"rule {rule.id} could not judge {subject.object or 'the change'}: {trouble}",
+        message=f"rule {rule.id} could not judge {subject.name or 'the change'}: {trouble}",
         place=subject.place_of(()),
         remedy=f"mend the rule ({rule.file}), or set its level to off until it is",
-        object=subject.object,
+        object=subject.name,
         fleets=subject.fleets,
         scope=rule.scope,
     )
 
 
-def resolve(value: object, pointer: Pointer) -> object:
+def resolve(value: Any, pointer: Pointer) -> Any:
     """Return the value at a pointer, None where there is none."""
     for step in pointer:
-        if isinstance(value, Mapping) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+        keyed = isinstance(value, Mapping) and step in value
+        counted = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if not keyed and not counted:
             return None
+        value = value[step]
     return value
 
 

@@ -127,7 +127,9 @@ def _answer(raw: Mapping[str, Any], batch: Sequence[Question]) -> Answer:
     """Return one of the router's answers; the router is ours, so only what rules put into it is in doubt."""
     number, rule = batch[raw["item"]].number, raw["rule"]
     if "overflow" in raw:
-        return Answer(number=number, rule=rule, trouble=f"{raw['overflow']} findings on one object, more than can be told", code="malformed")
+        return Answer(
+            number=number, rule=rule, trouble=f"{raw['overflow']} findings on one object, more than can be told", code="malformed"
+        )
     return Answer(number=number, rule=rule, findings=raw["findings"])
 
 

@@ -40,7 +40,7 @@ class Checked:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the flat schemas by the name that METADATA uses: `input`, `component`, `fleet`, …"""
+    """Return the flat schemas by the name that METADATA uses: `input`, `component` and so on."""
     files = [*directory("schemas").glob("*.schema.json"), directory("policies") / "input.schema.json"]
     return {path.name.removesuffix(".schema.json"): flat(json.loads(path.read_bytes())) for path in sorted(files)}
 
@@ -118,8 +118,7 @@ def _inspected(root: Path, files: Mapping[str, Source], opa: Path, errors: list[
         package = tuple(plain or quoted for plain, quoted in _STEP.findall(name))
         packages[package] = tuple(files[path.partition("judge/")[2]] for path in paths)
     misplaced = [finding for package, sources in packages.items() for source in sources for finding in _misplaced(package, source)]
-    found = tuple([*misplaced, *errors])
-    return Checked(findings=found, packages=packages, annotations=_annotations(report))
+    return Checked(findings=(*misplaced, *errors), packages=packages, annotations=_annotations(report))
 
 
 def _annotations(report: Mapping[str, Any]) -> dict[Package, Mapping[str, Any]]:

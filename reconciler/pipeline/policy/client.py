@@ -75,8 +75,10 @@ class Connection:
         return answer["result"]
 
 
-def _reason(response: requests.Response) -> str:
+def _reason(response: requests.Response | None) -> str:
     """Return what OPA says went wrong: the first of its errors, else its message, else the status."""
+    if response is None:
+        return "no reason given"
     try:
         body = response.json()
         errors = body.get("errors") or [{}]

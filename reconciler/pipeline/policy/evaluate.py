@@ -90,9 +90,11 @@ class Policies:
                 case _:
                     return root
 
-        subject = Subject(object=object, value=compiled_input, place_of=place, fleets=frozenset({fleet}))
+        subject = Subject(name=object, value=compiled_input, place_of=place, fleets=frozenset({fleet}))
         seen = {name: compiled_input[name] for name in ("fleet", "release", "members")} | {"old": old}
-        return self._ask([_Asked(subject=subject, input=seen, settings=self._settings("release", root.file, object.tenant, "Fleet"))], change)
+        return self._ask(
+            [_Asked(subject=subject, input=seen, settings=self._settings("release", root.file, object.tenant, "Fleet"))], change
+        )
 
     def change(self, change: Mapping[str, Any], place: Place) -> list[Finding]:
         """Return what the change rules say of a change.
@@ -112,13 +114,13 @@ class Policies:
             file = _file_of(change, pointer)
             return (Place(file=file),) if file and pointer[1] == "removed" else ()
 
-        subject = Subject(object=None, value=change, place_of=where, also=also)
+        subject = Subject(name=None, value=change, place_of=where, also=also)
         return self._ask([_Asked(subject=subject, input={}, settings=self._settings("change", place.file, "", ""))], change)
 
     def _about(self, item: ObjectItem) -> "_Asked":
         document = item.document
         tenant = document.name.tenant if document.name else ""
-        subject = Subject(object=document.name, value=document.value, place_of=lambda pointer: document.place(*pointer))
+        subject = Subject(name=document.name, value=document.value, place_of=lambda pointer: document.place(*pointer))
         seen = {"object": document.value, "old": item.old, "sources": item.sources}
         return _Asked(subject=subject, input=seen, settings=self._settings("object", document.path, tenant, document.kind))
 

@@ -21,10 +21,11 @@ from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.policy import checking, library, metadata
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
 from reconciler.pipeline.policy.library import Source
-from reconciler.pipeline.policy.metadata import Level as Level
-from reconciler.pipeline.policy.metadata import Rule as Rule
+from reconciler.pipeline.policy.metadata import Level, Rule
 from reconciler.pipeline.tree import Tree
 from reconciler.resources import directory
+
+__all__ = ["Judge", "JudgeRefused", "Level", "Rule", "Setting", "load", "pack"]
 
 
 class JudgeRefused(RefusedError):  # noqa: N818 - it is no error of the program: a tree brings rules that can't judge

@@ -51,9 +51,7 @@ class Levels:
         matching = tuple(index for index, override in enumerate(self._overrides) if override.matches(path, tenant))
         key = (matching, tenant)
         if key not in self._kept:
-            self._kept[key] = {
-                name: self._setting(rule, matching) for name, rule in self._rules.items() if rule.tenant in ("", tenant)
-            }
+            self._kept[key] = {name: self._setting(rule, matching) for name, rule in self._rules.items() if rule.tenant in ("", tenant)}
         return self._kept[key]
 
     def _setting(self, rule: Rule, matching: tuple[int, ...]) -> Setting:

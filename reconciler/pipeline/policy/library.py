@@ -67,7 +67,9 @@ def collect(tree: Tree, policies: str) -> Sources:
             vendored += [source] if source is not None and source.origin == "library" else []
             files |= {source.path: source} if source is not None and source.origin != "library" else {}
     if vendored:
-        files = {path: source for path, source in files.items() if source.origin != "library"} | {source.path: source for source in vendored}
+        files = {path: source for path, source in files.items() if source.origin != "library"} | {
+            source.path: source for source in vendored
+        }
     if len(files) > FILES_LIMIT:
         findings.append(refused("policy/too-many", f"{len(files)} Rego files, more than {FILES_LIMIT}", Place(file=policies)))
     return Sources(files=dict(sorted(files.items())), findings=tuple(findings))

@@ -113,7 +113,9 @@ def _faults(package: Package, sources: tuple[Source, ...], annotation: Mapping[s
     source = sources[0]
     place = Place(file=source.place, line=1, column=1)
     for other in sources[1:]:
-        yield refused("policy/package", f"package {'.'.join(package)} is also in {source.place}; a rule is one file", Place(file=other.place))
+        yield refused(
+            "policy/package", f"package {'.'.join(package)} is also in {source.place}; a rule is one file", Place(file=other.place)
+        )
     if not _REPORTS.search(source.content):
         remedy = "write `deny contains result.at(rego.metadata.chain(), path, message) if { … }`"
         yield refused("policy/deny", "it reports nothing: it has no `deny contains …`", place, remedy)

@@ -5,7 +5,7 @@ else may take it, be asked for verdicts and be handed the token. On Linux the ke
 port is chosen and that moment remains.
 """
 
-import os
+import contextlib
 import socket
 import sys
 from pathlib import Path
@@ -44,12 +44,9 @@ def listening(process: int, chosen: int) -> int | None:
 def _sockets(process: int) -> set[str]:
     """Return the inodes of all sockets that a process holds."""
     found = set()
-    with os.scandir(f"/proc/{process}/fd") as entries:
-        for entry in entries:
-            try:
-                target = os.readlink(entry.path)
-            except OSError:  # closed meanwhile
-                continue
+    for entry in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            target = str(entry.readlink())
             if target.startswith("socket:["):
                 found.add(target.removeprefix("socket:[").removesuffix("]"))
     return found

@@ -54,25 +54,19 @@ deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], mes
 	some section in ["files", "artifacts"]
 	some i, entry in input.object.spec[section]
 	takes_the_place(section, entry)
-	some path in protected_below(entry.path)
-	message := sprintf("%s holds %s, which is protected", [entry.path, path])
+	below := concat("", [entry.path, "/"])
+	strings.any_prefix_match(everything, below)
+	held := {path | some path in everything; startswith(path, below)}
+	message := sprintf("%s holds %s, and would take its place", [entry.path, concat(", ", held)])
 }
 
-protected(path) if path in input.parameters.files
+everything := array.concat(input.parameters.files, input.parameters.directories)
+
+protected(path) if path in everything
 
 protected(path) if {
-	some directory in input.parameters.directories
-	path == directory
-}
-
-protected(path) if {
-	some directory in input.parameters.directories
-	startswith(path, concat("", [directory, "/"]))
-}
-
-protected_below(path) := {inside |
-	some inside in array.concat(input.parameters.files, input.parameters.directories)
-	startswith(inside, concat("", [path, "/"]))
+	some end in indexof_n(path, "/")
+	substring(path, 0, end) in input.parameters.directories
 }
 
 # A file's parents are only made where they are missing; these take the place of whatever is there.

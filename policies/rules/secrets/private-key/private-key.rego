@@ -15,20 +15,24 @@ package ordain.rules.secrets.private_key
 
 import data.ordain.result
 
+shape := `-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}|PuTTY-User-Key-File-[0-9]:`
+
+# One look at all of a manifest, since hardly any has one.
+suspicious if {
+	text := json.marshal(input.object)
+	some word in ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-"]
+	contains(text, word)
+}
+
 deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
+	suspicious
 	walk(input.object, [path, text])
 	is_string(text)
-	private_key(text)
+	regex.match(shape, text)
 }
 
 deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "source"], message) if {
 	some i, file in input.object.spec.files
-	private_key(input.sources[file.source])
+	regex.match(shape, input.sources[file.source])
 	message := sprintf("%s holds a private key", [file.source])
 }
-
-private_key(text) if regex.match(`-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----`, text)
-
-private_key(text) if regex.match(`AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}`, text)
-
-private_key(text) if regex.match(`(?m)^PuTTY-User-Key-File-[0-9]:`, text)
