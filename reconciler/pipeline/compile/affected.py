@@ -7,8 +7,7 @@ from reconciler.pipeline.compile.expansion import expand
 from reconciler.pipeline.compile.groups import members_of
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, MEMBER, TENANT, Index, claim_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
-from reconciler.pipeline.compile.ownership import neighbours, owned_by
-from reconciler.pipeline.compile.parts import clashes
+from reconciler.pipeline.compile.ownership import conflicts, owned_by
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, has_tenant_manifest, tenant_of
 from reconciler.pipeline.manifests import Document
 
@@ -17,18 +16,25 @@ def affected(old: World, new: World, touched: Collection[str]) -> set[FleetKey]:
     """Return the fleets whose result or findings a change of these paths can change, removed and added ones too."""
     if _read_differently(old, new):
         return {*old.fleets(), *new.fleets()}
-    reached = set[FleetKey]()
+    reached, reshaped = set[FleetKey](), set[FleetKey]()
     for path in touched:
-        before, after = old.at(path), new.at(path)
-        for world, documents, others in ((old, before, after), (new, after, before)):
-            for document in documents:
-                if not _stands_in(document, others):
-                    reached.update(fleets_of(world, document))
-            reached.update(_fleets_of_source(world, path))
+        for world, document in _changed(old, new, path):
+            fleets = fleets_of(world, document)
+            reached.update(fleets)
+            if claim_of(document)[0] in (FLEET, COMPONENT):
+                reshaped.update(fleets)
+        reached.update(key for world in (old, new) for key in _fleets_of_source(world, path))
     for tenant in {*old.tenants, *new.tenants}:
         if has_tenant_manifest(old, tenant) != has_tenant_manifest(new, tenant):
             reached.update((tenant, name) for world in (old, new) for name in world.tenant(tenant).of(FLEET))
-    return reached | {rival for world in (old, new) for key in reached for rival in _rivals(world, key)}
+    return reached | {rival for world in (old, new) for key in reshaped for rival in _rivals(world, key)}
+
+
+def _changed(old: World, new: World, path: str) -> Iterator[tuple[World, Document]]:
+    """Yield what a file no longer says, and what it says now, each with its world."""
+    before, after = old.at(path), new.at(path)
+    yield from ((old, document) for document in before if not _stands_in(document, after))
+    yield from ((new, document) for document in after if not _stands_in(document, before))
 
 
 def _read_differently(old: World, new: World) -> bool:
@@ -97,14 +103,15 @@ def _fleets_of_source(world: World, path: str) -> set[FleetKey]:
 
 
 def _rivals(world: World, key: FleetKey) -> Iterator[FleetKey]:
-    """Yield the fleets that own a path of this one on a host of this one: fixing one of them frees the other."""
+    """Yield the fleets that own a path of this one on a host of this one: fixing one of them frees the other.
+
+    Only another selector or other components make rivals or end them: a host that joins or leaves reaches all its fleets.
+    """
     tenant, _ = key
     fleet = world.fleet(key)
-    if fleet is None:
-        return
-    mine = owned_by(world, key)
-    for other, _shared in neighbours(world, key, members_of(world, tenant, fleet).keys()):
-        if any(clashes(mine, owned_by(world, (tenant, other)))):
+    if fleet is not None:
+        mine = owned_by(expand(world, tenant, fleet).instances)
+        for other, _shared, _found in conflicts(world, key, mine, members_of(world, tenant, fleet).keys()):
             yield tenant, other
 
 

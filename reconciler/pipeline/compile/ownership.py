@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from reconciler.pipeline.compile import manifest
-from reconciler.pipeline.compile.expansion import expand
+from reconciler.pipeline.compile.expansion import Instance, expand
 from reconciler.pipeline.compile.findings import across, named
 from reconciler.pipeline.compile.groups import selected
-from reconciler.pipeline.compile.index import FLEET
+from reconciler.pipeline.compile.index import FLEET, MEMBER, Index, Pair
 from reconciler.pipeline.compile.parts import Field, Part, clashes, owned, parts_of
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding, Place
@@ -18,11 +18,8 @@ def neighbours(world: World, key: FleetKey, members: AbstractSet[str]) -> Iterat
     """Yield (fleet, shared members) of the other fleets of a tenant that have a member in common with one."""
     tenant, name = key
     index = world.tenant(tenant)
-    for pair, fleets in index.selecting.items():
-        carrying = members if pair is None else index.labelled.get(pair, frozenset())
-        if members.isdisjoint(carrying):
-            continue
-        for other in fleets:
+    for pair in _pairs_in_common(index, members):
+        for other in index.selecting[pair]:
             document = index.get(FLEET, other)
             if other != name and document is not None:
                 shared = members & selected(index, manifest.selector(document))
@@ -30,12 +27,40 @@ def neighbours(world: World, key: FleetKey, members: AbstractSet[str]) -> Iterat
                     yield other, shared
 
 
-def owned_by(world: World, key: FleetKey) -> dict[str, Part]:
-    """Return the paths that a fleet owns on each of its hosts; groups and modes never differ in them."""
-    document = world.fleet(key)
-    if document is None:
-        return {}
-    instances = expand(world, key[0], document).instances
+def _pairs_in_common(index: Index, members: AbstractSet[str]) -> Iterator[Pair | None]:
+    """Yield the labels by which fleets are selected and which a member carries, from whichever side there is less to look at."""
+    if not members:
+        return
+    if len(members) < len(index.selecting):
+        carried = {pair for name in members for pair in manifest.labels(index.of(MEMBER)[name][0]).items()}
+        yield from ({None, *carried} & index.selecting.keys())
+        return
+    for pair in index.selecting:
+        if pair is None or not members.isdisjoint(index.labelled.get(pair, frozenset())):
+            yield pair
+
+
+def conflicts(
+    world: World, key: FleetKey, mine: Mapping[str, Part], members: AbstractSet[str]
+) -> Iterator[tuple[str, AbstractSet[str], list[tuple[Part, Part]]]]:
+    """Yield (other fleet, shared members, clashing parts) of each fleet that owns what a fleet's own parts do.
+
+    Paths don't depend on parameters, so fleets of the same components are compared once: a baseline meets thousands of them.
+    """
+    tenant, _ = key
+    known: dict[tuple[int, ...], list[tuple[Part, Part]]] = {}
+    for other, shared in neighbours(world, key, members):
+        fleet = world.fleet((tenant, other))
+        instances = expand(world, tenant, fleet).instances if fleet is not None else {}
+        components = tuple(id(instance.document) for instance in instances.values())
+        if components not in known:
+            known[components] = list(clashes(mine, owned_by(instances)))
+        if known[components]:
+            yield other, shared, known[components]
+
+
+def owned_by(instances: Mapping[str, Instance]) -> dict[str, Part]:
+    """Return the paths that components own on each host; groups and modes never differ in them."""
     return owned(parts_of((ref, instance.document) for ref, instance in instances.items()))
 
 
@@ -44,12 +69,9 @@ def check_ownership(
 ) -> Iterator[Finding]:
     """Yield the paths of a fleet that another fleet of one of its hosts owns too; both findings are one and the same."""
     tenant, name = key
-    mine = owned(parts)
-    for other, shared in sorted(neighbours(world, key, members.keys()), key=lambda found: found[0]):
-        theirs = owned_by(world, (tenant, other))
-        hosts: list[Document] | None = None
-        for part, rival in clashes(mine, theirs):
-            hosts = [members[member] for member in sorted(shared)] if hosts is None else hosts
+    for other, shared, found in conflicts(world, key, owned(parts), members.keys()):
+        hosts = [members[member] for member in sorted(shared)]
+        for part, rival in found:
             sides = sorted(((name, part), (other, rival)), key=lambda side: side[0])
             yield _conflict(world, tenant, sides, hosts)
 
