@@ -34,7 +34,7 @@ def test_a_commit_reaches_three_agents(installation: Installation) -> None:
     until("all hosts hold the change", lambda: all(installation.content(name, "/etc/motd") == f"for {name}" for name in HOSTS))
     assert installation.fleet("shop/web")["commit"] == head
     status = installation.agent_status("web-01")
-    assert [(one["fleet"], one["digest"]) for one in status["fleets"]] == [("shop/web", installation.fleet("shop/web")["digest"])]
+    assert [(one["fleet"], one["digest"]) for one in status["fleets"]] == [("web", installation.fleet("shop/web")["digest"])]
     assert installation.answers("/healthz")
     assert installation.answers("/readyz")
     assert installation.answers("/metrics")
@@ -59,7 +59,7 @@ def test_an_invalid_commit_changes_no_host_and_names_its_line(installation: Inst
     [denied] = [one for one in json.loads(done.stdout)["verdicts"] if one["action"] == "deny"]
     wanted = next(number for number, line in enumerate((installation.repo / MOTD).read_text().splitlines(), 1) if "0666" in line)
     assert (denied["file"], denied["line"], denied["rule"]) == (MOTD, wanted, "host-safety/world-writable")
-    assert "refused" in installation.git("notes", "--ref", "ordain/decisions", "show", bad)
+    assert "1 deny" in installation.git("notes", "--ref", "ordain/decisions", "show", bad)
 
 
 def test_a_component_that_is_removed_is_gone_from_the_host(installation: Installation) -> None:
@@ -111,7 +111,7 @@ def test_one_host_more_makes_no_other_fetch_a_bundle(installation: Installation)
         assert not [path for path in asked if "/bundles/" in path]
         asked.clear()
         assert installation.once("web-01", server=address).returncode == 0
-        assert not [path for path in asked if "/targets/" in path]
+        assert not [path for path in asked if "/bundles/" in path or "/members/" in path]
     assert installation.once("web-04").returncode == 0
     assert installation.content("web-04", "/etc/motd") == "hello"
 
