@@ -1,10 +1,12 @@
 """`make demo` is the first thing that a newcomer sees: it must hold what it claims, end by itself, and leave nothing behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,13 @@ SECONDS = 90
 
 def _left(directory: Path) -> list[str]:
     """Return what is left in the demo's temporary directory, and command lines of processes that name it."""
-    processes = [
-        path.read_bytes().replace(b"\0", b" ").decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
-    ]
-    return [*map(str, directory.iterdir()), *(line for line in processes if str(directory) in line)]
+    return [*map(str, directory.iterdir()), *(line for line in _processes() if str(directory) in line)]
+
+
+def _processes() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 @pytest.mark.needs("opa", "git")

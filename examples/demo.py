@@ -1,0 +1,336 @@
+"""The demo: commits to a fleet repository on their way to three hosts, and a bad one that gets to none.
+
+Everything is real (git, OPA, `ordain up`, three agents) and happens in a temporary directory, without privileges. It ends by itself,
+with exit code 0 if all that it claims held; `--keep` leaves everything running and says where.
+
+    make demo
+    make demo KEEP=1
+"""
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stage import BIN, FailedError, Stage, digest, stop_on_signals
+
+EXAMPLE = Path(__file__).resolve().parent / "fleet-repo"
+POLL = 0.5
+"""Seconds between an agent's polls here; 30 unless one says otherwise."""
+SSHD = "etc/ssh/sshd_config.d/10-acme.conf"
+COLLECTOR = "etc/otelcol/config.yaml"
+SHORT = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A host of the demo: an agent of the example, with a directory that stands for its file system."""
+
+    tenant: str
+    name: str
+    fleets: frozenset[str]
+
+    @property
+    def root(self) -> Path:
+        """What is `/` to the agent, below the demo's directory."""
+        return Path("hosts", self.name)
+
+    @property
+    def state(self) -> Path:
+        """The agent's own directory."""
+        return Path("agents", self.name)
+
+
+HOSTS = (
+    Host(tenant="shop", name="web-01", fleets=frozenset({"baseline", "web"})),
+    Host(tenant="shop", name="web-03", fleets=frozenset({"baseline", "web"})),
+    Host(tenant="edge", name="store-berlin", fleets=frozenset({"gateways"})),
+)
+
+
+# The story
+
+
+def begin(stage: Stage) -> None:
+    """Make a fleet repository of the example."""
+    stage.chapter("A fleet repository")
+    stage.say(f"Everything below happens in {stage.directory}.\n")
+    shutil.copytree(EXAMPLE, stage.directory / "fleets", ignore=shutil.ignore_patterns(".git"))
+    stage.run("git init --quiet --initial-branch main fleets", shown=False)
+    commit(stage, "Describe the hosts of Acme", shown=False)
+    stage.run("git -C fleets log --oneline --stat=90 -- tenants library policies ordain.yaml")
+    stage.run("ordain check fleets")
+    stage.say("Schemas and policies agree; nothing was needed for this but the files and OPA.")
+
+
+def bring_up(stage: Stage) -> None:
+    """Start the control plane and wait until the first commit is published."""
+    stage.chapter("The control plane, in one process")
+    stage.start("up", "ordain up --repo fleets --state state --listen 127.0.0.1:0")
+    stage.until("ordain up listens", lambda: "agents at http" in stage.log("up"), process="up")
+    seconds = examined(stage)
+    stage.say(f"\nThe first commit was examined, compiled, signed and published {seconds:.1f} s after it listened:\n")
+    stage.run("ordain status --state state")
+
+
+def start_agents(stage: Stage) -> None:
+    """Start three agents and wait until each has applied its fleets."""
+    stage.chapter("Three hosts")
+    server = address(stage)
+    for host in HOSTS:
+        (stage.directory / host.root).mkdir(parents=True)
+        stage.start(
+            host.name,
+            f"ordain-agent run --server {server} --root-metadata state/trust/{host.tenant}.root.json --tenant {host.tenant}"
+            f" --name {host.name} --root {host.root} --state {host.state} --poll {POLL}",
+        )
+    stage.say("")
+    for host in HOSTS:
+        stage.until(f"{host.name} applied {', '.join(sorted(host.fleets))}", lambda host=host: applied(stage, host), process=host.name)  # type: ignore[misc]
+    stage.run(f"ordain-agent status --state {HOSTS[0].state}")
+    stage.say("One template, two regions; each host got what its labels say, resolved before it was judged and signed:\n")
+    here, there = (host.root / COLLECTOR for host in HOSTS[:2])
+    stage.run(f"diff {here} {there}", ends=1)
+
+
+def good_change(stage: Stage) -> None:
+    """Commit a change that concerns all three hosts, and time it."""
+    stage.chapter("A good commit")
+    edit(stage, "library/sshd/sshd.yaml", "MaxAuthTries 3", "MaxAuthTries 2")
+    stage.run("git -C fleets diff --unified=0")
+    committed = commit(stage, "Give guesses at keys one try fewer")
+    arrive(stage, "MaxAuthTries 2", committed)
+    examined(stage)
+    stage.run("ordain status --state state")
+
+
+def bad_change(stage: Stage) -> None:
+    """Commit a change with three faults, and see that it is refused and no host is touched."""
+    stage.chapter("A bad commit")
+    stage.say("Meant well, done in a hurry: a world-writable sshd configuration, a misspelt field, and European traces sent to America.\n")
+    edit(stage, "library/sshd/sshd.yaml", "LoginGraceTime 30", "LoginGraceTime 20")
+    edit(stage, "library/sshd/sshd.yaml", 'mode: "0600"', 'mode: "0666"')
+    edit(stage, "tenants/shop/components/storefront.yaml", "keepalive 32;", "keepalive 64;")
+    edit(stage, "tenants/shop/components/storefront.yaml", "      content: |", "      contnet: |")
+    edit(stage, "tenants/shop/fleets/web.yaml", "otel.eu.example.com", "otel.us.example.com")
+    before = digests(stage)
+    commit(stage, "Tidy up")
+    stage.say("`ordain check` would have told, before the commit, with every fault at its line:\n")
+    stage.run("ordain check fleets", ends=1)
+    examined(stage)
+    stage.say("The reconciler came to the same conclusion, and holds the fleets that depend on these files at their last release:\n")
+    stage.run("ordain status --state state")
+    require_frozen(stage, {"shop/baseline", "shop/web", "edge/gateways"})
+    require_polls(stage)
+    stage.say("Each agent has polled since. The digest of all that is on each host, before and after:\n")
+    for host, (old, new) in zip(HOSTS, zip(before, digests(stage), strict=True), strict=True):
+        stage.say(f"    {host.name:13} {old[:32]}…  {new[:32]}…  {'unchanged' if old == new else 'CHANGED'}")
+        if old != new:
+            stage.fail(f"{host.name} changed, though the commit was refused", host.name)
+
+
+def trail(stage: Stage) -> None:
+    """Show what git remembers of it, and that the signed records form a chain."""
+    stage.chapter("The trail")
+    stage.say("The decision is a note on the commit, in the fleet repository itself; any clone can have it:\n")
+    stage.until("the note is written", lambda: "refused" in note(stage) or "held" in note(stage), process="up", pause=0.2)
+    stage.run("git -C fleets log --notes=ordain/* -1")
+    last, first = (
+        stage.read(f"ordain audit show {revision} --state state --format json") for revision in (head(stage), head(stage, "HEAD~1"))
+    )
+    previous = last["decisions"][-1]["previous"]
+    named = re.search(r"sha256:([0-9a-f]{64})$", note(stage, "HEAD~1").strip())
+    if named is None or named[1] != previous:
+        stage.fail("the record of this decision does not name the record of the one before it")
+    stage.say(
+        f"Behind it stands record {last['decisions'][-1]['sequence']}, signed, which names record {first['decisions'][-1]['sequence']}"
+        f" by its digest, {previous[:SHORT]}…: as the note of the commit before does."
+    )
+
+
+def mend(stage: Stage) -> None:
+    """Fix the faults, keep what was meant, and see the hosts converge."""
+    stage.chapter("The fix")
+    edit(stage, "library/sshd/sshd.yaml", 'mode: "0666"', 'mode: "0600"')
+    edit(stage, "tenants/shop/components/storefront.yaml", "      contnet: |", "      content: |")
+    edit(
+        stage,
+        "tenants/shop/fleets/web.yaml",
+        '{matchLabels: {region: eu}, parameters: {library/collector: {endpoint: "otel.us',
+        EU_TELEMETRY,
+    )
+    stage.say("What is left of it, beside the last commit that was accepted:\n")
+    stage.run("git -C fleets diff --unified=0 HEAD~1")
+    committed = commit(stage, "Keep what was meant, without the faults")
+    arrive(stage, "LoginGraceTime 20", committed)
+    examined(stage)
+    require_frozen(stage, set())
+    stage.run("ordain status --state state")
+    for host in HOSTS:
+        stage.until(f"{host.name} is where it should be", lambda host=host: applied(stage, host), process=host.name)  # type: ignore[misc]
+    stage.say("All fleets go on, and all hosts run what the newest commit says.")
+
+
+STORY = (begin, bring_up, start_agents, good_change, bad_change, trail, mend)
+EU_TELEMETRY = '{matchLabels: {region: eu}, parameters: {library/collector: {endpoint: "otel.eu'
+
+
+# What the story is made of
+
+
+def edit(stage: Stage, path: str, old: str, new: str) -> None:
+    """Replace the first `old` in a file of the fleet repository."""
+    place = stage.directory / "fleets" / path
+    text = place.read_text()
+    if old not in text:
+        stage.fail(f"{path} of the example no longer has {old!r}; bring the demo up to date with it")
+    place.write_text(text.replace(old, new, 1))
+
+
+def commit(stage: Stage, message: str, *, shown: bool = True) -> float:
+    """Commit all that was edited; return when."""
+    stage.run("git -C fleets add --all", shown=False)
+    stage.run(f"git -C fleets commit --quiet --message '{message}'", shown=shown)
+    return time.monotonic()
+
+
+def head(stage: Stage, revision: str = "HEAD") -> str:
+    """Return a commit's sha."""
+    return stage.run(f"git -C fleets rev-parse {revision}", shown=False).strip()
+
+
+def note(stage: Stage, revision: str = "HEAD") -> str:
+    """Return the note of a commit, or nothing."""
+    return stage.run(f"git -C fleets log -1 --notes=ordain/* --format=%N {revision}", shown=False)
+
+
+def address(stage: Stage) -> str:
+    """Return where `ordain up` listens, as it said itself."""
+    return stage.log("up").split("agents at ", 1)[1].split("\n", 1)[0].strip()
+
+
+def status(stage: Stage) -> Any:
+    """Return what `ordain status` says."""
+    return stage.read("ordain status --state state --format json")
+
+
+def examined(stage: Stage) -> float:
+    """Wait until the newest commit is examined and all that is not frozen is published; return the seconds that took."""
+    newest = head(stage)
+
+    def holds() -> bool:
+        found = status(stage)
+        return bool(found["ready"] and found["head"] == newest)
+
+    return stage.until(f"{newest[:SHORT]} is examined and published", holds, process="up")
+
+
+def applied(stage: Stage, host: Host) -> bool:
+    """Return whether a host has applied the newest release of each of its fleets."""
+    if " start " not in stage.log(host.name):
+        return False  # it has no status to show yet
+    wanted = {f"{fleet['tenant']}/{fleet['name']}": fleet["digest"] for fleet in status(stage)["fleets"]}
+    fleets = stage.read(f"ordain-agent status --state {host.state} --format json")["fleets"]
+    done = {
+        fleet["fleet"]
+        for fleet in fleets
+        if fleet["result"] == "applied" and fleet["digest"] == wanted.get(f"{host.tenant}/{fleet['fleet']}")
+    }
+    return done == host.fleets
+
+
+def arrive(stage: Stage, text: str, committed: float) -> None:
+    """Wait until a text stands in sshd's configuration on each host, and say how long after the commit that was."""
+    places = {host: stage.directory / host.root / SSHD for host in HOSTS}
+    seconds: dict[Host, float] = {}
+
+    def everywhere() -> bool:
+        for host in HOSTS:
+            if host not in seconds and text in places[host].read_text():
+                seconds[host] = time.monotonic() - committed
+        return len(seconds) == len(HOSTS)
+
+    stage.until(f"{text} on each host", everywhere, process="up", pause=0.005)
+    for host in HOSTS:
+        stage.say(f"    {host.name:13} has `{text}` {seconds[host]:.2f} s after the commit")
+    stage.say("")
+
+
+def digests(stage: Stage) -> list[str]:
+    """Return the digest of all that is on each host."""
+    return [digest(stage.directory / host.root) for host in HOSTS]
+
+
+def require_frozen(stage: Stage, wanted: set[str]) -> None:
+    """Fail unless exactly these fleets stand still, each with a reason."""
+    fleets = status(stage)["fleets"]
+    frozen = {f"{fleet['tenant']}/{fleet['name']}" for fleet in fleets if fleet["frozen"] and fleet["why"]}
+    if frozen != wanted:
+        stage.fail(f"frozen are {sorted(frozen)}, expected {sorted(wanted)}", "up")
+
+
+def require_polls(stage: Stage) -> None:
+    """Wait until each agent has asked the server again."""
+
+    def contact(host: Host) -> str:
+        return str(stage.read(f"ordain-agent status --state {host.state} --format json")["last_contact"])
+
+    earlier = {host: contact(host) for host in HOSTS}
+    for host in HOSTS:
+        stage.until(f"{host.name} polled", lambda host=host: contact(host) > earlier[host], process=host.name)  # type: ignore[misc]
+
+
+# Running it
+
+
+def tell(stage: Stage) -> None:
+    """Tell the story from its beginning to its end; raise `FailedError` where it does not hold."""
+    for part in STORY:
+        part(stage)
+
+
+def keep(stage: Stage) -> None:
+    """Say what is left running, and how to end it."""
+    pids = stage.running()
+    stage.say(f"\nEverything goes on running in {stage.directory}:\n")
+    stage.say(f"    agents, health, metrics   {address(stage)}  (/healthz, /readyz, /metrics)")
+    stage.say("    fleet repository          fleets/    commit there, and watch hosts/ follow")
+    stage.say("    hosts                     " + "  ".join(str(host.root) for host in HOSTS))
+    stage.say("    logs                      logs/")
+    stage.say(f"\n    cd {stage.directory}; {BIN}/ordain status --state state")
+    stage.say(f"\nEnd it with:  kill {' '.join(map(str, pids.values()))}; rm -r {stage.directory}")
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    options = argparse.ArgumentParser(description="Watch a commit reach three agents, and a bad one be refused.")
+    options.add_argument("--keep", action="store_true", help="leave everything running, and say where")
+    wanted = options.parse_args()
+    stop_on_signals()
+    stage = Stage()
+    kept = False
+    try:
+        tell(stage)
+        if wanted.keep:
+            keep(stage)
+            kept = True
+    except FailedError as failure:
+        print(f"\nThe demo failed: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    else:
+        stage.say("\nThat was it. To look around in it: make demo KEEP=1" if not kept else "")
+        return 0
+    finally:
+        if not kept:
+            stage.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
