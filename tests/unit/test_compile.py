@@ -9,6 +9,7 @@ import pytest
 
 from agent.protocol import bundle
 from agent.protocol.errors import InputError
+from reconciler.pipeline.compile import groups
 from reconciler.pipeline.compile.affected import depends_of
 from reconciler.pipeline.compile.compiler import CompileRefused, compile_fleet
 from reconciler.pipeline.compile.controls import controls_of
@@ -159,6 +160,12 @@ def test_reordering_and_adding_variants_that_do_not_concern_them_renames_no_grou
 def test_a_group_is_named_by_its_variants_and_labels() -> None:
     assert group_name((), {}) == "g-f4b1685627aa"
     assert group_name((), {"region": "eu"}) != group_name((), {"region": "us"})
+
+
+def test_two_groups_that_would_share_a_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "NAME_DIGITS", 0)
+    with pytest.raises(CompileRefused, match="two groups of the fleet would have the same name"):
+        shop().compile()
 
 
 def test_a_fleet_that_can_not_be_compiled_says_all_reasons_at_once() -> None:

@@ -13,14 +13,14 @@ from agent.protocol.bundle import GROUPS_LIMIT
 from agent.protocol.rollout import matches
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, named
-from reconciler.pipeline.compile.index import Index
+from reconciler.pipeline.compile.index import MEMBER, Index, Pair
 from reconciler.pipeline.compile.manifest import Layer
 from reconciler.pipeline.compile.world import World
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
 
 NAME_DIGITS = 12
-"""Hexadecimal digits of a group's name: two of 1,000 groups clash once in 5·10^8 fleets, and a clash is refused."""
+"""Hexadecimal digits of a group's name: two of 1,000 groups clash once in 5 * 10^8 fleets, and a clash is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """A fleet's agents and pools: by name their documents, and by name their group."""
+    """A fleet's agents and pools by name, and its groups by name. `clash`: two groups would have the same name."""
 
     documents: Mapping[str, Document]
     groups: Mapping[str, Group]
+    clash: bool = False
 
 
 def selected(index: Index, selector: Mapping[str, str]) -> AbstractSet[str]:
     """Return the names of a tenant's members that a selector matches; an empty one matches all."""
     if not selector:
-        return index.of("member").keys()
+        return index.of(MEMBER).keys()
     sets = sorted((index.labelled.get(pair, frozenset()) for pair in selector.items()), key=len)
     return set(sets[0]).intersection(*sets[1:]) if len(sets) > 1 else sets[0]
 
@@ -52,7 +53,7 @@ def selected(index: Index, selector: Mapping[str, str]) -> AbstractSet[str]:
 def members_of(world: World, tenant: str, fleet: Document) -> dict[str, Document]:
     """Return a fleet's members by name, in order of name."""
     index = world.tenant(tenant)
-    members = index.of("member")
+    members = index.of(MEMBER)
     return {name: members[name][0] for name in sorted(selected(index, manifest.selector(fleet)))}
 
 
@@ -62,19 +63,20 @@ def group(members: Mapping[str, Document], variants: Sequence[Layer], used_label
     keys = tuple(sorted({*used, *(key for variant in variants for key in variant.selector)}))
     by_values: dict[tuple[str | None, ...], list[str]] = {}
     for name, document in members.items():
-        labels = document.labels
-        by_values.setdefault(tuple(labels.get(key) for key in keys), []).append(name)
-    parts: dict[str, tuple[tuple[Layer, ...], dict[str, str], list[str]]] = {}
+        carried = manifest.labels(document)
+        by_values.setdefault(tuple(carried.get(key) for key in keys), []).append(name)
+    parts: dict[tuple[tuple[int, ...], tuple[Pair, ...]], list[str]] = {}
     for values, names in by_values.items():
-        labels = {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, str)}
-        matching = tuple(variant for variant in variants if matches(labels, variant.selector))
-        seen = {key: labels[key] for key in used if key in labels}
-        parts.setdefault(group_name(matching, seen), (matching, seen, []))[2].extend(names)
-    groups = {
-        name: Group(name=name, variants=matching, labels=seen, members=tuple(sorted(names)))
-        for name, (matching, seen, names) in sorted(parts.items())
-    }
-    return Membership(documents=members, groups=groups)
+        labels = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        matching = tuple(index for index, variant in enumerate(variants) if matches(labels, variant.selector))
+        parts.setdefault((matching, tuple((key, labels[key]) for key in used if key in labels)), []).extend(names)
+    made = [_group([variants[index] for index in matching], dict(seen), names) for (matching, seen), names in parts.items()]
+    groups = {one.name: one for one in sorted(made, key=lambda one: one.name)}
+    return Membership(documents=members, groups=groups, clash=len(groups) < len(made))
+
+
+def _group(variants: Sequence[Layer], labels: Mapping[str, str], names: Iterable[str]) -> Group:
+    return Group(name=group_name(variants, labels), variants=tuple(variants), labels=labels, members=tuple(sorted(names)))
 
 
 def group_name(variants: Sequence[Layer], labels: Mapping[str, str]) -> str:
@@ -84,12 +86,16 @@ def group_name(variants: Sequence[Layer], labels: Mapping[str, str]) -> str:
 
 
 def check_size(fleet: Document, membership: Membership, used_labels: Iterable[str], components: Iterable[Document]) -> Iterable[Finding]:
-    """Yield a finding where a fleet has more groups than a bundle may hold: any of its files may have brought the last one."""
+    """Yield a finding where a bundle can't hold the groups of a fleet: any of its files may have brought the last one."""
+    also = (*components, *membership.documents.values())
+    if membership.clash:
+        message = "two groups of the fleet would have the same name, which happens by chance once in 500 million fleets"
+        remedy = "change the value of a label that the components refer to, or the selector of a variant"
+        yield across("group-clash", fleet, ("spec", "variants"), message, remedy=remedy, also=also)
     if len(membership.groups) > GROUPS_LIMIT:
         message = (
             f"the fleet falls into {len(membership.groups)} groups, more than {GROUPS_LIMIT}: "
             f"its components refer to the labels {named(sorted(set(used_labels)), limit=10)}"
         )
         remedy = "refer to fewer labels, to those with fewer values, or to ${agent.name}, which makes no groups"
-        also = (*components, *membership.documents.values())
         yield across("too-many-groups", fleet, ("spec", "components"), message, remedy=remedy, also=also)
