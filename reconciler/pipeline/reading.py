@@ -32,7 +32,7 @@ _UNUSUAL = re.compile(
     | ^(?:%|\.\.\.)                            # directives, document ends
     | ^---[ ]+[|>]                             # text blocks that are documents: yaml-rs overlooks `---` in them
     | [|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))   # and those that begin with a blank line, or are empty
-    | (?:^|[\[{{,])[ ]*[|>?]                    # signs that begin a text block or a key, where none may begin
+    | (?:^|[\[{{,])[ ]*[|>?:]                   # signs that begin a text block, a key or a value, where none may begin
     | {_BEGIN}[&*!]                            # anchors, aliases, tags
     | \\u[dD][89a-fA-F]                        # escaped surrogates
     | {_BEGIN}[-+]?0[bBXO]                     # numbers in other schemas

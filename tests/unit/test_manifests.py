@@ -35,7 +35,7 @@ def test_yaml_rs_is_here_to_be_compared_with() -> None:
     assert reading.FAST is not None
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 @example("|\n---\nx\n---\n- y")
 @example("a:\n  - [|b, 1]\n")
@@ -47,10 +47,10 @@ def test_both_parsers_read_a_text_to_the_same_value_or_refuse_it_alike(text: str
 
 
 @pytest.mark.parametrize("scalar", ODD_SCALARS)
-@pytest.mark.parametrize("around", ["a: {}\n", "a: [{}]\n", "a:\n- {}\n", "{}", "{}: a\n", "a: |\n  {}\n"])
-def test_both_parsers_agree_on_odd_scalars(scalar: str, around: str) -> None:
-    text = around.replace("{}", scalar)
-    assert outcome(text, reading.FAST) == outcome(text, None)
+def test_both_parsers_agree_on_odd_scalars(scalar: str) -> None:
+    for around in ("a: %s\n", "a: [%s]\n", "a:\n- %s\n", "%s", "%s: a\n", "a: |\n  %s\n"):
+        text = around.replace("%s", scalar)
+        assert outcome(text, reading.FAST) == outcome(text, None), text
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 The schema has been asked already, and its findings stand beside these: a value of the wrong shape is passed over here.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from cronsim import CronSim, CronSimError
 
@@ -31,6 +32,9 @@ _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
 }
 """Lists in the spec whose items are told apart by a field."""
+CRON_FIELDS = 5
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(_DAY.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _CRON_ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -159,7 +163,7 @@ def _seconds(text: object) -> int | None:
 
 
 def _cron(document: Document, pointer: Pointer, expression: object) -> Iterator[Finding]:
-    if not isinstance(expression, str):
+    if not isinstance(expression, str) or len(expression.split(" ")) != CRON_FIELDS:
         return
     try:
         next(CronSim(expression, _CRON_ORIGIN))
@@ -182,7 +186,7 @@ def _tenant(document: Document) -> Iterator[Finding]:
 def _freeze(document: Document) -> Iterator[Finding]:
     start, end = (_instant(document.spec.get(name)) for name in ("from", "until"))
     for name, found in (("from", start), ("until", end)):
-        if found is None and isinstance(document.spec.get(name), str):
+        if found is None and _has_form(document.spec.get(name), _INSTANT):
             yield _no_such_day(document, ("spec", name), document.spec[name])
     if start is not None and end is not None and end <= start:
         yield schema_refused(document, "limit", ("spec", "until"), "spec.until: a freeze ends after it begins", remedy="write a later time")
@@ -198,10 +202,15 @@ def _instant(text: object) -> datetime | None:
 def _waiver(document: Document) -> Iterator[Finding]:
     expires = document.spec.get("expires")
     try:
-        if isinstance(expires, str):
+        if _has_form(expires, _DAY):
             date.fromisoformat(expires) + timedelta(days=1)
     except (ValueError, OverflowError):
         yield _no_such_day(document, ("spec", "expires"), expires)
+
+
+def _has_form(value: object, form: re.Pattern[str]) -> TypeGuard[str]:
+    """Return whether a text looks like a day or an instant; others are the schema's to refuse."""
+    return isinstance(value, str) and form.fullmatch(value) is not None
 
 
 def _no_such_day(document: Document, pointer: Pointer, value: object) -> Finding:

@@ -35,7 +35,7 @@ def spelled(pointer: Pointer) -> str:
     for part in pointer:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
+        elif _PLAIN_KEY.fullmatch(part) and len(part) <= SHOWN:
             text += f".{part}" if text else part
         else:
             text += f"[{shown(part)}]"
