@@ -34,10 +34,11 @@ def controls_of(world: World, tenant: str) -> dict[str, Any]:
     say: whether a fleet is frozen or waiting is for acceptance to add.
     """
     index = world.tenant(tenant)
+    fleets = _Fleets(index)
     members = sorted(index.documents(MEMBER), key=lambda document: document.name.name if document.name else "")
     return {
-        "agents": {_name(one): _agent(index, one) for one in members if one.kind == "Agent"},
-        "pools": {_name(one): _pool(index, one) for one in members if one.kind == "AgentPool"},
+        "agents": {_name(one): _agent(fleets, one) for one in members if one.kind == "Agent"},
+        "pools": {_name(one): _pool(fleets, one) for one in members if one.kind == "AgentPool"},
         "fleets": {name: _fleet(found[0]) for name, found in sorted(index.of(FLEET).items())},
         "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of("freeze").items())],
         "quotas": {},
@@ -50,15 +51,31 @@ def _name(document: Document) -> str:
     return document.name.name if document.name is not None else ""
 
 
-def _agent(index: Index, document: Document) -> dict[str, Any]:
+class _Fleets:
+    """Which fleets select a member, looked up once for each distinct set of values that selectors look at."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._keys = sorted({key for fleet in index.documents(FLEET) for key in manifest.selector(fleet)})
+        self._known: dict[tuple[str | None, ...], list[str]] = {}
+
+    def of(self, labels: Mapping[str, str]) -> list[str]:
+        values = tuple(labels.get(key) for key in self._keys)
+        if values not in self._known:
+            seen = {key: value for key, value in zip(self._keys, values, strict=True) if value is not None}
+            self._known[values] = sorted(fleets_selecting(self._index, seen))
+        return list(self._known[values])
+
+
+def _agent(fleets: _Fleets, document: Document) -> dict[str, Any]:
     labels = manifest.labels(document)
-    return {"labels": labels, "fleets": sorted(fleets_selecting(index, labels))}
+    return {"labels": labels, "fleets": fleets.of(labels)}
 
 
-def _pool(index: Index, document: Document) -> dict[str, Any]:
+def _pool(fleets: _Fleets, document: Document) -> dict[str, Any]:
     maximum = document.spec.get("maximum")
     lease = _seconds(document.spec.get("lease"), POOL_LEASE)
-    return {**_agent(index, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
+    return {**_agent(fleets, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
 
 
 def _fleet(document: Document) -> dict[str, Any]:
