@@ -94,8 +94,10 @@ class Host:
     # Finding
 
     @contextlib.contextmanager
-    def locate(self, path: str) -> Iterator[Located]:
+    def locate(self, path: str, *, replacing: frozenset[str] = frozenset()) -> Iterator[Located]:
         """Open the directory that holds `path`, or the nearest one above it; a file in the way counts as missing.
+
+        So does a link whose place is in `replacing`: a directory is about to take it.
 
         Raises:
             EscapeError: a link among the parents leads out of the root or can't be trusted.
@@ -103,13 +105,13 @@ class Host:
         """
         *above, name = require_path(path)
         with contextlib.ExitStack() as opened:
-            walk = _Walk(self, path, opened)
+            walk = _Walk(self, path, opened, replacing)
             missing = walk.descend(above)
             yield Located(descriptor=walk.descriptor, parents=tuple(walk.names), missing=missing, name=name)
 
-    def resolve(self, path: str) -> str:
+    def resolve(self, path: str, *, replacing: frozenset[str] = frozenset()) -> str:
         """Return `path` with the links among its parents resolved."""
-        with self.locate(path) as place:
+        with self.locate(path, replacing=replacing) as place:
             return place.resolved
 
     def outside(self, path: str) -> Path:
@@ -118,9 +120,9 @@ class Host:
 
     # Looking
 
-    def observe(self, path: str) -> Observed:
+    def observe(self, path: str, *, replacing: frozenset[str] = frozenset()) -> Observed:
         """Return what stands at `path`, without reading a file's content."""
-        with self.locate(path) as place:
+        with self.locate(path, replacing=replacing) as place:
             if place.missing:
                 return Observed(kind="absent", parent_missing=True)
             try:
@@ -270,8 +272,9 @@ class Host:
 class _Walk:
     """One descent through directories, following links by hand."""
 
-    def __init__(self, host: Host, path: str, opened: contextlib.ExitStack) -> None:
+    def __init__(self, host: Host, path: str, opened: contextlib.ExitStack, replacing: frozenset[str]) -> None:
         self._host = host
+        self._replacing = replacing
         self._path = path
         self._opened = opened
         self._stack: list[tuple[str, int]] = []
@@ -324,10 +327,10 @@ class _Walk:
         return tuple(kept)
 
     def _follow(self, name: str) -> list[str] | None:
-        """Return where the link `name` leads, None if it is no link."""
+        """Return where the link `name` leads, None if it is no link, or none that will stay."""
         info = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         here = "/" + "/".join([*self.names, name])
-        if not stat.S_ISLNK(info.st_mode):
+        if not stat.S_ISLNK(info.st_mode) or here in self._replacing:
             return None
         if info.st_uid not in self._host._trusted:  # noqa: SLF001 - one mechanism in two classes
             raise EscapeError(self._message(f"the link {here} belongs to user {info.st_uid}, who could point it anywhere"))

@@ -5,8 +5,12 @@ newest root still have, then the time (never before the latest signed one), and 
 https://theupdateframework.github.io/specification/latest/#detailed-client-workflow
 """
 
+import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +22,13 @@ from tuf.ngclient import Updater
 from agent import floors as floors_of
 from agent.fetcher import CheckedFetcher, Http
 from agent.floors import Floors, Mark, floor, raised
-from agent.protocol import bundle, durable, faults, membership, rollout
+from agent.protocol import bundle, codec, durable, faults, membership, rollout
 from agent.protocol.bundle import Bundle
 from agent.protocol.errors import MalformedError, RefusedError, RetryError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
 DEVELOPMENT_FIELD = "x-development"
 SIGNED_AT_FIELD = "x-signed-at"
 
@@ -93,20 +98,8 @@ class Repository:
             RefusedError: something is not signed, not this fleet's, older than seen, or expired.
             RetryError: something could not be fetched.
         """
-        try:
+        with _in_our_words(self._full):
             return self._refresh(clock)
-        except exceptions.DownloadHTTPError as error:
-            message = f"{self._full}: the server has no repository for it ({error})" if error.status_code in (403, 404) else str(error)
-            raise RetryError(message) from error
-        except exceptions.DownloadError as error:
-            message = f"{self._full}: {error}"
-            raise RetryError(message) from error
-        except exceptions.ExpiredMetadataError as error:
-            message = f"{self._full}: {error}: nothing new is started until fresh metadata arrives; what runs is kept"
-            raise RefusedError(message) from error
-        except (exceptions.RepositoryError, KeyError, ValueError) as error:
-            message = f"{self._full}: {type(error).__name__}: {error}; nothing of it is used"
-            raise RefusedError(message) from error
 
     def _refresh(self, clock: datetime) -> RolloutDocument:
         self._fetcher.check(self._bootstrap, role="root", what="root metadata")
@@ -142,7 +135,7 @@ class Repository:
         self._raise("snapshot", root.roles[Snapshot.type].keyids, self._client.trusted(Snapshot.type).version)
 
     def _document(self) -> RolloutDocument:
-        data = self._read(rollout.target(self.fleet), what="rollout document")
+        data = self._cached(rollout.target(self.fleet), limit=codec.DOCUMENT_LIMIT)
         document = rollout.decode(data, fleet=self._full)
         keys = self._raise_role("rollouts")
         self._raise("serial", keys, document.serial)
@@ -178,19 +171,20 @@ class Repository:
 
     def member(self, sequence: int, agent: str) -> Member | None:
         """Return what members `sequence` says of `agent`, None if they don't list it; only its own shard is read."""
-        document = membership.decode(self._cached(membership.target(sequence), "members"), fleet=self._full, sequence=sequence)
+        data = self._release_part(membership.target(sequence), limit=codec.DOCUMENT_LIMIT)
+        document = membership.decode(data, fleet=self._full, sequence=sequence)
         digest = membership.needed_shard(document, agent)
         if document.shards is not None and "/" not in agent and digest is None:
             return None
         shard = None
         if digest is not None:
-            data = self._cached(membership.shard_target(digest), "shard of members")
+            data = self._release_part(membership.shard_target(digest), limit=codec.DOCUMENT_LIMIT)
             shard = membership.decode_shard(data, fleet=self._full, digest=digest)
         return membership.find(document, shard, agent)
 
     def bundle(self, digest: str) -> Bundle:
         """Return the bundle with this digest, which the releases role must list for this fleet."""
-        packed = self._cached(bundle.target(self.fleet, digest), "bundle")
+        packed = self._release_part(bundle.target(self.fleet, digest), limit=bundle.COMPRESSED_LIMIT)
         unpacked = bundle.unpack(packed, digest=digest)
         if unpacked.fleet != self._full:
             message = f"bundle {digest}: it is of {unpacked.fleet}, not of {self._full}"
@@ -220,67 +214,62 @@ class Repository:
                     place.unlink(missing_ok=True)
 
     def _custom(self, target: str) -> dict[str, Any]:
-        return self._target(target, what="release").custom or {}
+        return self._listed(target).custom or {}
 
-    def _target(self, target: str, *, what: str) -> TargetFile:
-        """Return what signed metadata says of a target, with the floor of its role raised and kept."""
+    def _release_part(self, target: str, *, limit: int) -> bytes:
+        """Return a target of the releases role, whose floor is raised and kept before it is used."""
+        with _in_our_words(self._full):
+            before = self._floors
+            self._listed(target)
+            self._raise_role("releases")
+            if self._floors != before:
+                self._keep()
+            return self._cached(target, limit=limit)
+
+    def _listed(self, target: str) -> TargetFile:
         info = self._client.get_targetinfo(target)
         if info is None:
-            message = f"{self._full}: {what} {target} is listed by nobody who may; nothing of it is used"
+            message = f"{self._full}: {target} is listed by nobody who may; nothing of it is used"
             raise RefusedError(message)
         return info
 
-    def _releases_target(self, target: str, *, what: str) -> TargetFile:
-        before = self._floors
-        info = self._target(target, what=what)
-        self._raise_role("releases")
-        if self._floors != before:
-            self._keep()
-        return info
-
-    def _read(self, target: str, *, what: str) -> bytes:
-        return self._download(self._target(target, what=what))
-
-    def _cached(self, target: str, what: str) -> bytes:
-        """Return a target of the releases role, from the cache if it is what the metadata says, else fetched into it."""
-        try:
-            info = self._releases_target(target, what=what)
-        except exceptions.RepositoryError as error:
-            message = f"{self._full}: {what}: {type(error).__name__}: {error}; nothing of it is used"
-            raise RefusedError(message) from error
-        except exceptions.DownloadError as error:
-            message = f"{self._full}: {what}: {error}"
-            raise RetryError(message) from error
-        place = self._cache / f"{_sha256(info)}.{Path(target).name}"
+    def _cached(self, target: str, *, limit: int) -> bytes:
+        """Return a target from the cache if it is what the metadata says, else fetched into it."""
+        info = self._listed(target)
+        digest = info.hashes.get("sha256", "")
+        if not DIGEST.fullmatch(digest) or info.length > limit:
+            message = f"{self._full}: {target}: signed metadata gives no SHA-256, or {info.length} bytes where {limit} is most"
+            raise RefusedError(message)
+        directory, _, name = target.rpartition("/")
+        place = self._cache / f"{digest}.{name}"
         self._used.add(place.name)
         known = _verified(place, info)
-        if known is not None:
-            return known
-        data = self._download(info)
-        durable.replace(place, data, mode=0o600)
-        return data
-
-    def _download(self, info: TargetFile) -> bytes:
-        directory, _, name = info.path.rpartition("/")
-        url = f"{self._base}/targets/{directory}/{_sha256(info)}.{name}"
-        try:
-            data = self._http.read(url, limit=info.length)
-            info.verify_length_and_hashes(data)
-        except exceptions.DownloadError as error:
-            message = f"{self._full}: {error}"
-            raise RetryError(message) from error
-        except exceptions.LengthOrHashMismatchError as error:
-            message = f"{url}: not what the signed metadata says ({error}); nothing of it is used"
-            raise RefusedError(message) from error
-        return data
+        if known is None:
+            url = f"{self._base}/targets/{directory}/{digest}.{name}"
+            known = self._http.read(url, limit=info.length)
+            info.verify_length_and_hashes(known)
+            durable.replace(place, known, mode=0o600)
+        return known
 
 
-def _sha256(info: TargetFile) -> str:
-    digest = info.hashes.get("sha256")
-    if digest is None:
-        message = f"{info.path}: signed metadata gives no SHA-256 for it"
-        raise RefusedError(message)
-    return digest
+@contextlib.contextmanager
+def _in_our_words(fleet: str) -> Iterator[None]:
+    """Turn the TUF client's errors into ours: what can't be trusted is refused, what can't be had is tried again."""
+    try:
+        yield
+    except exceptions.DownloadHTTPError as error:
+        absent = "; the server has no repository for it" if error.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) else ""
+        message = f"{fleet}: {error}{absent}"
+        raise RetryError(message) from error
+    except exceptions.DownloadError as error:
+        message = f"{fleet}: {error}"
+        raise RetryError(message) from error
+    except exceptions.ExpiredMetadataError as error:
+        message = f"{fleet}: {error}: nothing new is started until fresh metadata arrives; what runs is kept"
+        raise RefusedError(message) from error
+    except (exceptions.RepositoryError, KeyError, ValueError) as error:
+        message = f"{fleet}: {type(error).__name__}: {error}; nothing of it is used"
+        raise RefusedError(message) from error
 
 
 def _verified(place: Path, info: TargetFile) -> bytes | None:

@@ -14,7 +14,7 @@ from agent import receipts
 from agent.admission import Wanted
 from agent.apply.checks import CheckError
 from agent.apply.plan import Plan, claims, declared
-from agent.apply.survey import Digests, desired_items, plan_for, require_allowed
+from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed
 from agent.apply.transaction import Change, Workspace, apply
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
@@ -43,6 +43,10 @@ class Table:
             if taken:
                 return min(taken), fleet
         return None
+
+    def elsewhere(self, fleet: str) -> frozenset[str]:
+        """Return the paths that other fleets declare."""
+        return frozenset().union(*(declared(state) for name, state in self.current.items() if name != fleet))
 
     def claimed(self, fleet: str, state: State) -> list[frozenset[str]]:
         """Return all claims there are once `fleet` holds `state`.
@@ -102,9 +106,16 @@ class Settler:
         settings, host = self.settings, self.work.host
         items = desired_items(state, host=host, tenant=settings.tenant, agent=settings.name)
         own = (settings.config, self.work.disk.root)
-        require_allowed(items, host=host, allow=read_allow(settings.config), own=own)
-        claimed = table.claimed(fleet, state)
-        return items, plan_for(items, host=host, originals=self.work.originals, digests=self.digests, claimed=claimed)
+        replacing = replaced(items, host=host, known=self.work.originals.read(), elsewhere=table.elsewhere(fleet))
+        require_allowed(items, host=host, allow=read_allow(settings.config), own=own, replacing=replacing)
+        return items, plan_for(
+            items,
+            host=host,
+            originals=self.work.originals,
+            digests=self.digests,
+            claimed=table.claimed(fleet, state),
+            replacing=replacing,
+        )
 
     # One fleet
 

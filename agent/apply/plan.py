@@ -34,11 +34,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Actions in the order in which they switch; `adopted` are paths taken over, `released` paths let go."""
+    """Actions in the order in which they switch; `adopted` are paths taken over, `released` paths let go.
+
+    `replacing` are the places that directories hold, or take from links.
+    """
 
     actions: tuple[Action, ...]
     adopted: tuple[str, ...]
     released: tuple[str, ...]
+    replacing: frozenset[str]
 
     @property
     def empty(self) -> bool:
@@ -87,7 +91,14 @@ def implied(items: Iterable[Item]) -> list[str]:
     return sorted(needed - names)
 
 
-def make_plan(items: Mapping[str, Item], seen: Mapping[str, Observed], originals: Mapping[str, Saved], gone: Iterable[str]) -> Plan:
+def make_plan(
+    items: Mapping[str, Item],
+    seen: Mapping[str, Observed],
+    originals: Mapping[str, Saved],
+    gone: Iterable[str],
+    *,
+    replacing: frozenset[str] = frozenset(),
+) -> Plan:
     """Return what to do. `seen` has every item, every implied directory and every path that goes.
 
     Raises:
@@ -98,7 +109,8 @@ def make_plan(items: Mapping[str, Item], seen: Mapping[str, Observed], originals
     changes = [action for item in items.values() for action in _change(item, seen[item.path])]
     made = [Action(path=path, kind="mkdir", why=("needed",)) for path in implied(items.values()) if seen[path].kind == "absent"]
     adopted = [path for path in [*items, *(action.path for action in made)] if path not in originals]
-    return Plan(actions=tuple(_ordered([*removals, *changes, *made])), adopted=tuple(sorted(adopted)), released=tuple(going))
+    ordered = tuple(_ordered([*removals, *changes, *made]))
+    return Plan(actions=ordered, adopted=tuple(sorted(adopted)), released=tuple(going), replacing=replacing)
 
 
 def _let_go(path: str, seen: Observed, original: Saved) -> list[Action]:

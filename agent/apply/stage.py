@@ -21,16 +21,25 @@ NAME_LIMIT = 200
 """Bytes of a target's name that its staged name repeats; names have 255."""
 
 
-def staged_path(host: Host, action: Action, *, transaction: str, number: int) -> str | None:
+def staged_path(host: Host, action: Action, *, transaction: str, number: int, replacing: frozenset[str]) -> str | None:
     """Return where an action's new content is staged, None if it brings none."""
     if action.kind != "put":
         return None
-    with host.locate(action.path) as place:
+    with host.locate(action.path, replacing=replacing) as place:
         ending = place.name.encode()[-NAME_LIMIT:].decode(errors="ignore")
         return f"{place.nearest.rstrip('/')}/{STAGED_PREFIX}{transaction}-{number}-{ending}"
 
 
-def stage(host: Host, action: Action, path: str, *, originals: Originals, cache: Cache, stopping: Callable[[], bool]) -> None:
+def stage(
+    host: Host,
+    action: Action,
+    path: str,
+    *,
+    replacing: frozenset[str],
+    originals: Originals,
+    cache: Cache,
+    stopping: Callable[[], bool],
+) -> None:
     """Put an action's new content at `path`, complete and fsynced.
 
     Raises:
@@ -47,7 +56,7 @@ def stage(host: Host, action: Action, path: str, *, originals: Originals, cache:
         host.symlink(path, item.target, owner=item.owner)
         return
     chunks = iter([item.content or b""]) if item.source is None else _artifact(item, cache, stopping)
-    context = host.observe(action.path).context
+    context = host.observe(action.path, replacing=replacing).context
     host.stage(path, chunks, mode=item.mode, owner=item.owner, context=context)
 
 

@@ -1,7 +1,7 @@
 """Looking at the host for a plan: what a release means here, what stands at its paths, and what the owner allows."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from agent.host import Host, Observed
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
 from agent.providers import artifacts, files
+from agent.providers.files import DIRECTORY_MODE
 from agent.providers.item import Item
 from agent.settings import Allow
 
@@ -46,16 +47,34 @@ def desired_items(state: State, *, host: Host, tenant: str, agent: str) -> dict[
     return items
 
 
-def observe(host: Host, paths: Iterable[str], digests: Digests, *, content: frozenset[str]) -> dict[str, Observed]:
+def replaced(items: Mapping[str, Item], *, host: Host, known: Container[str], elsewhere: frozenset[str]) -> frozenset[str]:
+    """Return the paths at which a directory must stand, also in the place of a link.
+
+    These are directories that items declare, and those that they need where an earlier release put something else. Any
+    other link above an item is the host's own, or another fleet's (`elsewhere`), and is followed.
+    """
+    declared = {item.path for item in items.values() if item.kind == "directory"}
+    found = set(declared)
+    for path in implied(items.values()):
+        if path in known and path not in elsewhere and host.observe(path, replacing=frozenset(found)).kind in ("file", "symlink"):
+            found.add(path)
+    return frozenset(found)
+
+
+def observe(
+    host: Host, paths: Iterable[str], digests: Digests, *, content: frozenset[str], replacing: frozenset[str] = frozenset()
+) -> dict[str, Observed]:
     """Return what stands at each path, with the digest of those files whose path is in `content`."""
     seen = {}
     for path in paths:
-        found = host.observe(path)
+        found = host.observe(path, replacing=replacing)
         seen[path] = digests.fill(host, path, found) if found.kind == "file" and path in content else found
     return seen
 
 
-def require_allowed(items: Mapping[str, Item], *, host: Host, allow: Allow, own: Iterable[Path]) -> None:
+def require_allowed(
+    items: Mapping[str, Item], *, host: Host, allow: Allow, own: Iterable[Path], replacing: frozenset[str] = frozenset()
+) -> None:
     """Check every path, as written and with links resolved, and every check's program, against the host's owner.
 
     `own` are the agent's files on the machine: no bundle may touch them, else it could give itself leave.
@@ -65,7 +84,7 @@ def require_allowed(items: Mapping[str, Item], *, host: Host, allow: Allow, own:
     """
     places: dict[str, str] = {}
     for item in items.values():
-        resolved = host.resolve(item.path)
+        resolved = host.resolve(item.path, replacing=replacing)
         why = allow.refuse_path(item.provider, item.path) or allow.refuse_path(item.provider, resolved) or _own(host, resolved, own)
         if item.check:
             why = why or allow.refuse_command(item.check[0].removeprefix("{staged:").removesuffix("}"))
@@ -92,6 +111,7 @@ def plan_for(
     originals: Originals,
     digests: Digests,
     claimed: Iterable[frozenset[str]],
+    replacing: frozenset[str],
 ) -> Plan:
     """Return what it takes to bring the host to `items`; `claimed` are the claims of all fleets, this one's new ones included.
 
@@ -100,16 +120,17 @@ def plan_for(
     """
     known = originals.read()
     gone = leaving(known, claimed)
-    seen = observe(host, [*items, *implied(items.values()), *gone], digests, content=frozenset(items))
-    seen |= {path: Observed(kind="absent") for path in items if _hidden(path, items, seen)}
-    plan = make_plan(items, seen, known, gone)
+    planned = {**items, **{path: _directory(path) for path in replacing - items.keys()}}
+    paths = {*planned, *implied(planned.values())}
+    seen = observe(host, paths, digests, content=frozenset(items), replacing=replacing) | observe(host, gone, digests, content=frozenset())
+    plan = make_plan(planned, seen, known, gone, replacing=replacing)
     _require_clear(host, plan, seen)
     return plan
 
 
-def _hidden(path: str, items: Mapping[str, Item], seen: Mapping[str, Observed]) -> bool:
-    """Return whether a link above `path` becomes a directory, so that what it leads to now does not count."""
-    return any(items[above].kind == "directory" and seen[above].kind == "symlink" for above in parents(path) if above in items)
+def _directory(path: str) -> Item:
+    """Return the directory that must take the place of what an earlier release put there."""
+    return Item(path=path, provider="files", kind="directory", mode=DIRECTORY_MODE)
 
 
 def _require_clear(host: Host, plan: Plan, seen: Mapping[str, Observed]) -> None:

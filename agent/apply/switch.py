@@ -3,34 +3,36 @@
 `take_back` works from the journal alone, may be repeated after a crash in its midst, and ends with what stood there.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agent.apply import saved as images
 from agent.apply.plan import Action, attributes
 from agent.apply.saved import Saved
-from agent.host import STAGED_PREFIX, Host
+from agent.host import STAGED_PREFIX, EscapeError, Host
 from agent.journal import Step
 from agent.protocol import durable, faults
 
 
-def keep_images(host: Host, actions: Sequence[Action], directory: Path) -> list[Saved]:
+def keep_images(host: Host, actions: Sequence[Action], directory: Path, *, replacing: frozenset[str]) -> list[Saved]:
     """Keep what stands at each action's path, fsynced, and return the images in the actions' order."""
     images.empty(directory)
     durable.make_directory(directory, mode=0o700)
-    kept = [_keep(host, action, directory, str(number)) for number, action in enumerate(actions)]
+    kept = [_keep(host, action, directory / str(number), replacing) for number, action in enumerate(actions)]
     durable.sync_directory(directory)
     return kept
 
 
-def _keep(host: Host, action: Action, directory: Path, name: str) -> Saved:
+def _keep(host: Host, action: Action, blob: Path, replacing: frozenset[str]) -> Saved:
     if action.cleared:
         return Saved(kind="absent")
-    seen = host.observe(action.path)
+    # what goes lies where the links of now lead, what comes lies below the directories to be
+    seen = host.observe(action.path, replacing=frozenset() if action.item is None else replacing)
     if seen.kind != "file" or action.kind == "attributes":
         return images.describe(seen)
-    images.keep_content(host, action.path, directory / name)
-    return images.describe(seen, blob=name)
+    images.keep_content(host, action.path, blob)
+    return images.describe(seen, blob=blob.name)
 
 
 def switch(host: Host, actions: Iterable[Action], staged: Mapping[int, str]) -> None:
@@ -85,6 +87,7 @@ def remove_staged(host: Host, steps: Iterable[Step]) -> None:
 
 
 def sync_directories(host: Host, paths: Iterable[str]) -> None:
-    """Fsync each directory that holds one of the paths, once."""
+    """Fsync each directory that holds one of the paths, once; one that became a link that leads away is no more."""
     for path in {path.rpartition("/")[0]: path for path in paths}.values():
-        host.sync(path)
+        with contextlib.suppress(EscapeError):
+            host.sync(path)

@@ -78,7 +78,11 @@ def _begin(work: Workspace, change: Change) -> Journal:
         fresh=change.state is not None,
         phase="staging",
         steps=[
-            Step(path=action.path, kind=action.kind, staged=staged_path(work.host, action, transaction=transaction, number=number))
+            Step(
+                path=action.path,
+                kind=action.kind,
+                staged=staged_path(work.host, action, transaction=transaction, number=number, replacing=change.plan.replacing),
+            )
             for number, action in enumerate(change.plan.actions)
         ],
         adopted=list(change.plan.adopted),
@@ -93,15 +97,24 @@ def _stage(work: Workspace, change: Change, journal: Journal) -> dict[int, str]:
     """Stage all that is new, and return action number → staged path."""
     staged = {number: step.staged for number, step in enumerate(journal.steps) if step.staged is not None}
     for number, path in staged.items():
-        stage(work.host, change.plan.actions[number], path, originals=work.originals, cache=work.cache, stopping=work.stopping)
+        stage(
+            work.host,
+            change.plan.actions[number],
+            path,
+            replacing=change.plan.replacing,
+            originals=work.originals,
+            cache=work.cache,
+            stopping=work.stopping,
+        )
     faults.reached("agent:after-stage")
     return staged
 
 
 def _intend(work: Workspace, change: Change, journal: Journal) -> Journal:
     """Keep what stands there, put the generation on disk, and write down that the switch begins."""
-    kept = keep_images(work.host, change.plan.actions, work.disk.preimages)
-    work.originals.add(work.host, {path: work.host.observe(path) for path in change.plan.adopted})
+    replacing = change.plan.replacing
+    kept = keep_images(work.host, change.plan.actions, work.disk.preimages, replacing=replacing)
+    work.originals.add(work.host, {path: work.host.observe(path, replacing=replacing) for path in change.plan.adopted})
     Generations(work.disk.fleet(change.fleet)).record(change.meta, change.state)
     steps = [msgspec.structs.replace(step, before=before) for step, before in zip(journal.steps, kept, strict=True)]
     journal = msgspec.structs.replace(journal, phase="switching", steps=steps)

@@ -1,0 +1,5 @@
+"""`python -m agent` is `ordain-agent`."""
+
+from agent.cli import main
+
+main()
