@@ -46,15 +46,18 @@ def _name(page: Path) -> str:
 
 
 def commands(text: str) -> Iterator[Command]:
-    """Yield the commands of a page that are to be run."""
+    """Yield the commands of a page that are to be run, on a port that is free."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        text = text.replace(PORT, str(free.getsockname()[1]))
     for block in BLOCK.finditer(text):
         first = text.count("\n", 0, block.start()) + 2
         lines = [line.removeprefix(block[1]) for line in block[2].splitlines()]
         starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
         for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
             last = next(number for number in range(start, end) if not lines[number].endswith("\\"))
-            text = "\n".join(lines[start : last + 1]).removeprefix("$ ")
-            yield Command(line=first + start, text=text, expected="\n".join(lines[last + 1 : end]))
+            typed = "\n".join(lines[start : last + 1]).removeprefix("$ ")
+            yield Command(line=first + start, text=typed, expected="\n".join(lines[last + 1 : end]))
 
 
 def prints(expected: str, printed: str) -> bool:
@@ -69,10 +72,7 @@ def _shape(line: str) -> str:
 
 def _run(page: list[Command], directory: Path) -> tuple[list[tuple[str, int]], str]:
     """Run a page's commands in one shell; return what each printed and its exit code, and all of stderr."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + "".join(one.text.replace(PORT, port) + AFTER for one in page)
+    script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + "".join(one.text + AFTER for one in page)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "140"}
     done = subprocess.run(
         ["bash"], input=script, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
