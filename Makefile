@@ -52,7 +52,7 @@ test: setup ## Run all tests and print the coverage figure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
 
 lint: setup ## Check style, types, imports and policies; changes nothing
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check --diff .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
