@@ -41,7 +41,7 @@ BESIDE = """
 | where | what it is for |
 |---|---|
 | `--state DIR` | Directory of everything that this process keeps; every command that needs it asks for it. |
-| `ORDAIN_OPA` | OPA binary for `ordain check` and `ordain policy`, as `--opa`. |
+| `ORDAIN_OPA` | OPA binary to use where neither `--opa` nor `[policy] opa` names one. |
 | `ORDAIN_CACHE` | Directory in which an OPA that ordain built is kept; without it `ordain` in the user's cache directory. |
 """
 
