@@ -6,7 +6,7 @@ state and are made again at the next start if a crash came between.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Literal
 
@@ -28,7 +28,7 @@ from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.manifests import verdict
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.opa import PINNED
-from reconciler.pipeline.session import Parts, Session, start, with_tree
+from reconciler.pipeline.session import Parts, Session, start
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
 from reconciler.publication import envelope
 from reconciler.publication.times import stamp
@@ -56,7 +56,8 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
         RetryError: OPA can't be run, or another reconciler wrote in between.
     """
     repository = parts.mirror.repository
-    tree = CommitTree(repository, head)
+    near = session.corpus.tree if isinstance(session.corpus.tree, CommitTree) else None
+    tree = CommitTree(repository, head, near=near)
     before = session.state
     difference = diff_trees(repository, before.tree if before else None, tree.oid)
     commits = commits_between(repository, before.head if before else None, head)
@@ -78,7 +79,7 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
     except BaseException:
         _stop(judges.own)
         raise
-    _move_on(parts, session, examined, judges, appointment)
+    _move_on(session, examined, tree, judges=judges, appointment=appointment)
     return examined
 
 
@@ -191,14 +192,16 @@ def _standing(decision: Decision, before: accepted.AcceptedState | None, now: st
     return standing
 
 
-def _move_on(parts: Parts, session: Session, examined: Examined, judges: Judges, appointment: Appointment | None) -> None:
+def _move_on(session: Session, examined: Examined, head: CommitTree, *, judges: Judges, appointment: Appointment | None) -> None:
     decision = examined.decision
     if decision.new_judge and appointment is not None:
         session.close()
         session.policies, session.bundle_format = judges.own, appointment.bundle_format
     else:
         _stop(judges.own)
-    session.corpus = with_tree(decision.corpus, parts, examined.record.tree)
+    accepted_tree = examined.record.tree
+    tree = head if head.oid == accepted_tree else CommitTree(head.repository, accepted_tree, near=head)
+    session.corpus = replace(decision.corpus, tree=tree)
     session.released = Released(compiled=decision.compiled, frozen=decision.frozen)
 
 

@@ -28,7 +28,8 @@ LEASE_LIFE = timedelta(seconds=15)
 RENEW_EVERY = timedelta(minutes=10)
 """Between looks at what is about to expire; lives are counted in days."""
 RETRY_AFTER = timedelta(seconds=30)
-"""Before files that could not be judged are judged again."""
+"""Before files that could not be judged are judged again; twice as long each time."""
+RETRY_AT_LEAST_EVERY = timedelta(minutes=10)
 PATIENCE = 5.0
 """Seconds before a round that failed is begun again."""
 JITTER = 0.1
@@ -144,7 +145,8 @@ def _fetch(parts: Parts, session: Session, progress: Progress) -> str | None:
         return None
     reached("pipeline:after-fetch")
     progress.source = head or ""
-    session.problem = "" if head else "the fleet repository has no commit yet"
+    if head is None:
+        session.problem = "the fleet repository has no commit yet"
     return head
 
 
@@ -182,7 +184,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     world, frozen, known = session.corpus.world, session.released.frozen, session.state
     examined = examine(parts, session, head)
     clear_exception(parts.state)
-    session.retry_at = parts.now() + RETRY_AFTER if session.state and session.state.unjudged else None
+    _retry_later(parts, session)
     _log.info("examined", extra=summary(examined))
     for path, reason in examined.record.refused.items():
         if known is None or path not in known.held:
@@ -196,6 +198,15 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     progress.decisions += 1
     progress.refused_files, progress.frozen_fleets = len(examined.record.refused), len(decision.frozen)
     _log.info("released", extra={"fleets": ",".join(changed) or "none"})
+
+
+def _retry_later(parts: Parts, session: Session) -> None:
+    """Plan to judge the same head again where something could not be judged, later each time."""
+    if session.state is None or not session.state.unjudged:
+        session.retry_at, session.retries = None, 0
+        return
+    session.retry_at = parts.now() + min(RETRY_AFTER * 2**session.retries, RETRY_AT_LEAST_EVERY)
+    session.retries += 1
 
 
 def _notes(parts: Parts, session: Session) -> None:

@@ -5,7 +5,7 @@ Everything in it can be had again from the store and from git: `resume` does so 
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Session:
     bundle_format: int = 1
     problem: str = ""
     retry_at: datetime | None = None
+    """When the same head is judged again: something could not be judged, or ordain was upgraded and judges otherwise."""
+    retries: int = 0
     waiting: set[str] = field(default_factory=set)
     """Tenants that have no keys here."""
 
@@ -96,7 +98,7 @@ def resume(parts: Parts) -> Session:
     policies = start(Policies(appointment.judge, opa=parts.opa, seconds=parts.batch_seconds))
     session = Session(stored=stored, corpus=corpus, policies=policies, bundle_format=appointment.bundle_format)
     session.released = _released(session)
-    if stored.state.unjudged:
+    if stored.state.unjudged or stored.state.judge != appointment.judge.digest:
         session.retry_at = parts.now()
     _log.info(
         "resumed", extra={"head": stored.state.head[:12], "decision": stored.state.decision, "fleets": len(session.released.compiled)}
@@ -122,11 +124,6 @@ def _compile(session: Session, key: FleetKey) -> Iterable[tuple[FleetKey, Compil
         yield key, compile_fleet(session.corpus.world, session.corpus.tree, key, format=session.bundle_format)
     except CompileRefused as refusal:
         _log.warning("%s", explain(refusal))
-
-
-def with_tree(corpus: Corpus, parts: Parts, tree: str) -> Corpus:
-    """Return the corpus over the accepted tree itself, so that snapshots don't pile up on one another."""
-    return replace(corpus, tree=CommitTree(parts.mirror.repository, tree))
 
 
 def has_keys(parts: Parts, tenant: str) -> bool:

@@ -123,19 +123,20 @@ def inspect_tree(
 ) -> list[Finding]:
     """Return what is refused of a snapshot by name or kind of file, whatever its manifests say; rules are `manifest/<what>`.
 
-    Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, contents are
-    looked at for these paths alone (those that changed since a snapshot that passed).
+    Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, these paths
+    alone are looked at (those that changed since a snapshot that passed).
     """
     entries = tree.entries
     if len(entries) > FILES_LIMIT:
         message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}"
         return [_refused("too-many-files", message, "split the repository", "ordain.yaml")]
-    findings = [*_clashes(entries)]
-    for path, entry in entries.items():
-        if kind := _kind_refused(path, entry):
+    findings = [*_clashes(entries, only)]
+    read_roots = {directory.split("/", 1)[0] for directory in read_from}
+    for path in entries if only is None else sorted(entries.keys() & set(only)):
+        if kind := _kind_refused(path, entries[path]):
             findings.append(kind)
-        elif path == "ordain.yaml" or path.split("/", 1)[0] in {directory.split("/", 1)[0] for directory in read_from}:
-            findings.extend(_content_refused(tree, path, entry, look=only is None or path in only))
+        elif path == "ordain.yaml" or path.split("/", 1)[0] in read_roots:
+            findings.extend(_content_refused(tree, path, entries[path]))
     return findings
 
 
@@ -151,24 +152,37 @@ def _kind_refused(path: str, entry: Entry) -> Finding | None:
     return None
 
 
-def _content_refused(tree: Tree, path: str, entry: Entry, *, look: bool) -> Iterator[Finding]:
+def _content_refused(tree: Tree, path: str, entry: Entry) -> Iterator[Finding]:
     if entry.size > SIZE_LIMIT:
         message = f"{entry.size} bytes, more than the {SIZE_LIMIT} that a file may have"
         yield _refused("size", message, "split the file, or make large content an artifact", path)
-    elif look and entry.size <= LFS_POINTER_LIMIT and tree.read(path).startswith(_LFS_START):
+    elif entry.size <= LFS_POINTER_LIMIT and tree.read(path).startswith(_LFS_START):
         message = "a Git LFS pointer; what it stands for is not in git"
         yield _refused("lfs-pointer", message, "commit the file itself, or make it an artifact", path)
 
 
-def _clashes(entries: Mapping[str, Entry]) -> Iterator[Finding]:
-    """Yield a finding for each name, of file or directory, that another one differs from only in case."""
+def _clashes(entries: Mapping[str, Entry], only: Collection[str] | None) -> Iterator[Finding]:
+    """Yield a finding for each name, of file or directory, that another one differs from only in case; with `only`, for theirs."""
+    wanted = None if only is None else {_folded(name) for path in only for name in (path, *_parents(path))}
     seen: dict[str, tuple[str, str]] = {}
+    directory = ""
     for path in entries:
-        for name in (path, *_parents(path)):
-            first, where = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), (name, path))
+        names = [path]
+        if (here := path.rpartition("/")[0]) != directory:
+            directory = here
+            names += _parents(path)
+        for name in names:
+            folded = _folded(name)
+            if wanted is not None and folded not in wanted:
+                continue
+            first, where = seen.setdefault(folded, (name, path))
             if first != name:
                 message = f"{name!r} and {first!r} differ only in case, and are one file on some machines"
                 yield _refused("case-clash", message, "rename one of them", path, also=where)
+
+
+def _folded(name: str) -> str:
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _refused(what: str, message: str, remedy: str, path: str, *, also: str | None = None) -> Finding:

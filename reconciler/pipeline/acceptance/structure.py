@@ -43,7 +43,7 @@ def settle(
         accepted = proposal.touched - refused.keys()
         world = _world(proposal, accepted)
         tree = PartialTree(proposal.head, proposal.base.tree, frozenset(refused))
-        found = list(check(world, tree))
+        found = check(world, tree, since=proposal.base.world, touched=accepted)
         stopped = _stopped(found)
         hit = affected(proposal.base.world, world, accepted) | recompile
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format)
@@ -67,7 +67,9 @@ def _without_consequences(proposal: Proposal, world: World, tree: Tree, found: l
     unfit = {path: file.parsed.documents for path, file in proposal.read.items() if file.refused and file.parsed.documents}
     if not unfit or proposal.layout != world.layout:
         return found
-    causes = {(finding.rule, finding.place) for finding in check(world.replace(unfit), tree)}
+    causes = {
+        (finding.rule, finding.place) for finding in check(world.replace(unfit), tree, since=proposal.base.world, touched=proposal.touched)
+    }
     return [finding for finding in found if finding.scope != "across" or (finding.rule, finding.place) in causes]
 
 
