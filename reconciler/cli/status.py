@@ -44,6 +44,8 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     examined = f"examined {_short(found['head'])} by decision {found['decision']}" if found["head"] else "nothing examined yet"
     console.print(f"{'ready' if found['ready'] else 'not ready'}: {examined}")
+    if found["source"] not in (None, found["head"]):
+        console.print(f"fetched {_short(found['source'])}, not examined yet; if that lasts, the log says why")
     for one in found["refused"]:
         console.print(f"refused: {one['file']} (since {_short(one['commit'])}): {one['why']}")
     for tenant in found["tenants"]:
