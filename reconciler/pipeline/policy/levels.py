@@ -62,6 +62,12 @@ class Levels:
         return Setting(level=merged["level"], standing=merged["standing"], parameters=parameters)
 
 
+def alone(rules: Mapping[str, Rule], rule: str, parameters: Mapping[str, Any]) -> Levels:
+    """Return levels at which only `rule` is on, at deny."""
+    off = {name: {"level": "off"} for name in rules}
+    return Levels(rules, {"rules": {**off, rule: {"level": "deny", "parameters": dict(parameters)}}})
+
+
 def faults(rules: Mapping[str, Rule], stated: Mapping[str, Any]) -> Iterator[Finding]:
     """Return what `ordain.yaml` says of rules, or of parameters, that there are not."""
     for pointer, named in _mentions(stated):

@@ -16,11 +16,19 @@ package ordain.rules.host_safety.sudoers
 
 import data.ordain.result
 
-deny contains result.at(rego.metadata.chain(), ["spec", "files", i, text.field], message) if {
+grants_everything := `^[^#]*NOPASSWD:(?:[A-Z_]+:)*\s*(?:[^,#]*,\s*)*ALL\s*(?:,|$)`
+
+deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "content"], message) if {
 	some i, file in drop_ins
-	some text in texts(file)
-	some line in split(text.value, "\n")
-	regex.match(`^[^#]*NOPASSWD:(?:[A-Z_]+:)*\s*(?:[^,#]*,\s*)*ALL\s*(?:,|$)`, line)
+	some line in split(file.content, "\n")
+	regex.match(grants_everything, line)
+	message := sprintf("%s grants every command without a password", [file.path])
+}
+
+deny contains result.at(rego.metadata.chain(), ["sources", file.source, n], message) if {
+	some file in drop_ins
+	some n, line in split(input.sources[file.source], "\n")
+	regex.match(grants_everything, line)
 	message := sprintf("%s grants every command without a password", [file.path])
 }
 
@@ -41,9 +49,5 @@ drop_ins[i] := file if {
 	startswith(file.path, "/etc/sudoers.d/")
 	not file.absent
 }
-
-texts(file) := {text | some text in [{"field": "content", "value": file.content}]} | sourced(file)
-
-sourced(file) := {text | some text in [{"field": "source", "value": input.sources[file.source]}]}
 
 checked(file) if regex.match(`(^|/)visudo$`, file.check[0])

@@ -41,9 +41,10 @@ deny contains result.at(rego.metadata.chain(), path, message) if {
 	message := sprintf("this text holds %s", [what])
 }
 
-deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "source"], message) if {
-	some i, file in input.object.spec.files
+deny contains result.at(rego.metadata.chain(), ["sources", source, n], message) if {
+	some source, text in input.sources
+	some n, line in split(text, "\n")
 	some what, shape in shapes
-	regex.match(shape, input.sources[file.source])
-	message := sprintf("%s holds %s", [file.source, what])
+	regex.match(shape, line)
+	message := sprintf("%s holds %s", [source, what])
 }

@@ -39,5 +39,5 @@ test_source_files_are_read_too if {
 		"object": {"kind": "Component", "spec": {"files": [{"path": "/a", "source": "files/env"}]}},
 		"sources": {"files/env": made_up("AKIA", 16)},
 	}
-	paths == {["spec", "files", 0, "source"]}
+	paths == {["sources", "files/env", 0]}
 }

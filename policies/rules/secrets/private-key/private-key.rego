@@ -31,8 +31,9 @@ deny contains result.at(rego.metadata.chain(), path, "this text holds a private 
 	regex.match(shape, text)
 }
 
-deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "source"], message) if {
-	some i, file in input.object.spec.files
-	regex.match(shape, input.sources[file.source])
-	message := sprintf("%s holds a private key", [file.source])
+deny contains result.at(rego.metadata.chain(), ["sources", source, n], message) if {
+	some source, text in input.sources
+	some n, line in split(text, "\n")
+	regex.match(shape, line)
+	message := sprintf("%s holds a private key", [source])
 }

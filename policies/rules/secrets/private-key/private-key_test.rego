@@ -33,7 +33,7 @@ test_they_are_found_wherever_text_stands if {
 
 test_source_files_are_read_too if {
 	with_source := {"kind": "Component", "spec": {"files": [{"path": "/a", "source": "files/key.pem"}]}}
-	found(with_source, {"files/key.pem": pem("EC PRIVATE KEY")}) == {["spec", "files", 0, "source"]}
+	found(with_source, {"files/key.pem": concat("", ["# a comment\n", pem("EC PRIVATE KEY")])}) == {["sources", "files/key.pem", 1]}
 	found(with_source, {"files/key.pem": "nothing"}) == set()
 }
 

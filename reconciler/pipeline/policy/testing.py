@@ -1,0 +1,144 @@
+"""What `ordain policy test` does: check rules as a judge does, run their Rego tests, then their YAML examples."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from agent.protocol.errors import RetryError
+from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.manifests import DirectoryTree, Layout
+from reconciler.pipeline.policy import examples, library
+from reconciler.pipeline.policy.evaluate import Policies
+from reconciler.pipeline.policy.examples import ExampleResult
+from reconciler.pipeline.policy.judge import JudgeRefused, load
+from reconciler.pipeline.policy.library import BUILT_IN
+from reconciler.pipeline.tree import MemoryTree, Tree
+from reconciler.resources import directory
+
+TEST_SECONDS = 300
+ONE_TEST = "30s"
+"""The longest that one Rego test may take."""
+EXAMPLE_SECONDS = 30.0
+"""Examples are few and small; a rule that takes this long will never judge in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """One Rego test."""
+
+    package: str
+    name: str
+    file: str
+    line: int
+    passed: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was tested; with findings nothing else ran, since the rules don't compile."""
+
+    rules: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    examples: tuple[ExampleResult, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is well."""
+        return not self.findings and all(test.passed for test in self.tests) and all(example.passed for example in self.examples)
+
+
+def run_library(opa: Path) -> Report:
+    """Test the rules that ordain brings.
+
+    Raises:
+        RetryError: OPA can't be run.
+    """
+    return _run(MemoryTree({}), DirectoryTree(directory("policies")), BUILT_IN, Layout(), opa)
+
+
+def run_repository(tree: Tree, layout: Layout, opa: Path) -> Report:
+    """Test a fleet repository's own rules, and its vendored copy of the library.
+
+    Raises:
+        RetryError: OPA can't be run.
+    """
+    return _run(tree, tree, "", layout, opa)
+
+
+def _run(judged: Tree, tested: Tree, prefix: str, layout: Layout, opa: Path) -> Report:
+    """Test the rules whose place begins with `prefix` and else is a path in `tested`."""
+    try:
+        judge = load(judged, None, layout, opa=opa)
+    except JudgeRefused as refusal:
+        return Report(findings=refusal.findings)
+    files = {name: rule.file.removeprefix(prefix) for name, rule in judge.rules.items() if rule.file.startswith(prefix)}
+    files = {name: file for name, file in files.items() if not file.startswith(BUILT_IN)}
+    loaded = library.collect(judged, layout.policies).files.values()
+    contents = {source.place.removeprefix(prefix): source.content for source in loaded}
+    contents |= {path: tested.read(path) for path in tested.entries if path.endswith("_test.rego") and _is_tested(path, prefix, layout)}
+    with Policies(judge, opa=opa, seconds=EXAMPLE_SECONDS) as policies:
+        shown = tuple(examples.run(tested, files, policies))
+    return Report(rules=tuple(files), tests=tuple(_tests(contents, opa)), examples=shown)
+
+
+def _is_tested(path: str, prefix: str, layout: Layout) -> bool:
+    return bool(prefix) or path.startswith(layout.policies + "/")
+
+
+def _tests(contents: Mapping[str, bytes], opa: Path) -> Iterator[TestResult]:
+    """Run all Rego tests among files by path."""
+    with tempfile.TemporaryDirectory(prefix="ordain-test-") as name:
+        root = Path(name)
+        for path, content in contents.items():
+            target = root / path.replace(BUILT_IN, "ordain/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        capabilities = directory("policies") / "capabilities.json"
+        command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", "."]
+        try:
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            message = f"opa test can't be run: {error}; try again, or name another OPA in ORDAIN_OPA"
+            raise RetryError(message) from error
+    yield from _results(done.stdout, done.stderr)
+
+
+def _results(output: str, errors: str) -> Iterator[TestResult]:
+    try:
+        results = json.loads(output) if output.strip() else None
+    except ValueError:
+        results = None
+    if isinstance(results, dict):
+        yield from (_broken(error) for error in results.get("errors", ()))
+    elif isinstance(results, list):
+        yield from (_result(raw) for raw in results)
+    elif errors.strip():
+        yield TestResult(package="", name="", file="", line=0, passed=False, message=errors.strip())
+
+
+def _result(raw: Mapping[str, Any]) -> TestResult:
+    location = raw.get("location") or {}
+    error = (raw.get("error") or {}).get("message", "")
+    return TestResult(
+        package=str(raw.get("package", "")).removeprefix("data."),
+        name=str(raw.get("name", "")),
+        file=str(PurePosixPath(str(location.get("file", "")))),
+        line=int(location.get("row", 0)),
+        passed=not raw.get("fail") and not error,
+        message=error or ("it is not true" if raw.get("fail") else ""),
+    )
+
+
+def _broken(error: Mapping[str, Any]) -> TestResult:
+    """Return what keeps tests from running at all: they don't compile."""
+    location = error.get("location") or {}
+    line = int(location.get("row", 0))
+    return TestResult(
+        package="", name="", file=str(location.get("file", "")), line=line, passed=False, message=str(error.get("message", ""))
+    )
