@@ -137,7 +137,7 @@ def trail(stage: Stage) -> None:
     """Show what git remembers of it, and that the signed records form a chain."""
     stage.chapter("The trail")
     stage.say("The decision is a note on the commit, in the fleet repository itself; any clone can have it:\n")
-    stage.until("the note is written", lambda: "refused" in note(stage) or "held" in note(stage), process="up", pause=0.2)
+    stage.until("the note is written", lambda: "refused" in note(stage), process="up", pause=0.2)
     stage.run("git -C fleets log --notes=ordain/* -1")
     last, first = (
         stage.read(f"ordain audit show {revision} --state state --format json") for revision in (head(stage), head(stage, "HEAD~1"))
