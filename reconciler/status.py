@@ -18,15 +18,19 @@ def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]
     """Return the status; `source` is the head that was last fetched, None where that isn't known here.
 
     `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
+    Where the repository key is elsewhere (beside `serve`, say) the accepted state can't be verified, so `pipeline` is false and
+    `ready` speaks of publication alone.
     """
-    state = _accepted(store, ring)
+    here = ring.has("repository")
+    state = _accepted(store, ring) if here else None
     tenants = [_tenant(store, name, state) for name in _tenants(store, state)]
     fleets = [fleet for tenant in tenants for fleet in tenant.pop("fleets")]
-    examined = state is not None and source in (None, state.head) and state.released == state.decision
+    examined = not here or (state is not None and source in (None, state.head) and state.released == state.decision)
     settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets) and all(tenant["controls"] for tenant in tenants)
     held = state.held if state else {}
     return {
         "ready": examined and settled and all(tenant["keys"] for tenant in tenants),
+        "pipeline": here,
         "head": state.head if state else None,
         "source": source,
         "decision": state.decision if state else None,
@@ -39,8 +43,6 @@ def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]
 
 
 def _accepted(store: Store, ring: KeyRing) -> accepted.AcceptedState | None:
-    if not ring.has("repository"):
-        return None
     stored = accepted.read(store, ring.public("repository"))
     return stored.state if stored else None
 

@@ -42,8 +42,7 @@ def status(state: Path, file: Path | None, form: str) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    examined = f"examined {_short(found['head'])} by decision {found['decision']}" if found["head"] else "nothing examined yet"
-    console.print(f"{'ready' if found['ready'] else 'not ready'}: {examined}")
+    console.print(f"{'ready' if found['ready'] else 'not ready'}: {_examined(found)}")
     if found["source"] not in (None, found["head"]):
         console.print(f"fetched {_short(found['source'])}, not examined yet; if that lasts, the log says why")
     for one in found["refused"]:
@@ -60,6 +59,12 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(*_row(fleet))
     if found["fleets"]:
         console.print(table)
+
+
+def _examined(found: dict[str, Any]) -> str:
+    if not found["pipeline"]:
+        return "what is examined is not known here, since the pipeline's key is elsewhere"
+    return f"examined {_short(found['head'])} by decision {found['decision']}" if found["head"] else "nothing examined yet"
 
 
 def _row(fleet: dict[str, Any]) -> tuple[str, ...]:
