@@ -107,7 +107,8 @@ class Disk:
 
     def forget_unverified(self, followed: set[str]) -> None:
         """Forget fleets that were never verified and are no longer heard of: a lying server must not fill the disk."""
-        for fleet in set(self.shown_fleets()) - set(self.known_fleets()) - followed:
+        made = {entry.name for entry in self.fleets.iterdir()} if self.fleets.is_dir() else set()
+        for fleet in made - set(self.known_fleets()) - followed:
             shutil.rmtree(self.fleet(fleet), ignore_errors=True)
 
     def read_identity(self) -> Identity:

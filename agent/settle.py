@@ -56,7 +56,7 @@ class Table:
         holding = {name: claims(held) for name, held in self.current.items() if name not in self.left}
         taken_over = frozenset().union(*holding.values())
         abandoned = [claims(held) - taken_over for name, held in self.current.items() if name in self.left and name != fleet]
-        asked = [claims(other.state) for name, other in self.wanted.items() if name != fleet]
+        asked = [claims(wanted.state) for wanted in self.wanted.values()]  # this fleet's too: it may be about to take over a path
         others = [claim for name, claim in holding.items() if name != fleet]
         return [claims(state), *others, *asked, *abandoned]
 

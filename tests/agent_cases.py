@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root, Signed
 
@@ -350,3 +351,8 @@ def rig(directory: Path, name: str = "web-01") -> Iterator[Rig]:
 def hours_from_now(hours: int) -> str:
     """Return an instant as wire formats write it."""
     return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def checked(file: File, check: list[str]) -> File:
+    """Return a file with a check."""
+    return msgspec.structs.replace(file, check=check)
