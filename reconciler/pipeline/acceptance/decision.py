@@ -112,7 +112,7 @@ def _refused_by_reading(proposal: Proposal, judges: Judges) -> dict[str, str]:
 
 
 def _files_of(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:
-    return {one.finding.place.file: _sentence(one.finding) for one in judged if one.blocking and one.finding.place.file in touched}
+    return {path: _sentence(one.finding) for one in judged if one.blocking for path in one.finding.files & touched}
 
 
 def _everything(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.pipeline.acceptance.corpus import Corpus
-from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects
+from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects, source_texts, with_touched_sources
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
-from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
+from reconciler.pipeline.tree import Tree
 
 Key = tuple[str, str, str, str]
 """What makes two verdicts the same: rule, object, place by name, value."""
@@ -55,8 +56,8 @@ class Judged:
 def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
     """Return what the object rules say of each object that changed and, of a new judge, of all others too."""
     objects = changed_objects(proposal)
-    changed = dict((*objects["added"], *objects["changed"]))
-    items = [ObjectItem(document=document, old=_accepted(proposal.base, name)) for name, document in changed.items()]
+    changed = {**with_touched_sources(proposal), **dict((*objects["added"], *objects["changed"]))}
+    items = [_item(document, proposal.head, old=_accepted(proposal.base, name)) for name, document in changed.items()]
     found: list[Judged] = []
     for policies in judges.all:
         verdicts = policies.objects(items, change)
@@ -66,7 +67,8 @@ def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any])
         ]
     if judges.own is not None:
         gone = changed.keys() | dict(objects["removed"]).keys()
-        rest = [ObjectItem(document=document, old=document.value) for name, document in proposal.base.objects.items() if name not in gone]
+        base = proposal.base
+        rest = [_item(document, base.tree, old=document.value) for name, document in base.objects.items() if name not in gone]
         found += [_judged(judges.own, one, standing=one.action != "error") for one in judges.own.objects(rest, change)]
     return once(found)
 
@@ -77,7 +79,7 @@ def _accepted_keys(policies: Policies, verdicts: Iterable[Finding], base: Corpus
     before = [base.objects[name] for name in denied if name is not None]
     if not before:
         return set()
-    found = policies.objects([ObjectItem(document=document, old=document.value) for document in before], change)
+    found = policies.objects([_item(document, base.tree, old=document.value) for document in before], change)
     return {_key(one, base.objects[one.object].value) for one in found if one.object is not None}
 
 
@@ -116,6 +118,10 @@ def _origin(compiled: Compiled, pointer: Pointer) -> Place:
     if root == ("release",):
         return compiled.origin(rest)
     return replace(compiled.place, pointer=rest) if root == ("fleet",) else compiled.place
+
+
+def _item(document: Document, tree: Tree, *, old: Mapping[str, Any] | None) -> ObjectItem:
+    return ObjectItem(document=document, old=old, sources=source_texts(document, tree))
 
 
 def _accepted(base: Corpus, name: ObjectName | None) -> Mapping[str, Any] | None:

@@ -1,11 +1,12 @@
 """A change as it was proposed: the accepted state, the head, and all that differs, read once."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, read_file
 from reconciler.pipeline.finding import Finding, ObjectName, Place
-from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, inspect_tree, is_manifest
+from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, inspect_tree, is_manifest
 from reconciler.pipeline.tree import Difference, Entry, Tree
 
 
@@ -136,6 +137,30 @@ def _sources(document: Document) -> Iterable[str]:
 
 def _source_path(manifest: str, source: str) -> str:
     return f"{manifest.rpartition('/')[0]}/{source}"
+
+
+def source_texts(document: Document, tree: Tree) -> dict[str, str]:
+    """Return the text of a component's source files by their `source`; those that are missing or no text are left out."""
+    texts = {}
+    for source in _sources(document):
+        path = _source_path(document.path, source)
+        if path in tree.entries:
+            with contextlib.suppress(UnicodeDecodeError):
+                texts[source] = tree.read(path).decode()
+    return texts
+
+
+def with_touched_sources(proposal: Proposal) -> dict[ObjectName, Document]:
+    """Return the head's components of which a source file differs, whether or not the manifest does."""
+    if not any(f"/{SOURCES_DIRECTORY}/" in path for path in proposal.touched):
+        return {}
+    read = {document.name: document for file in proposal.read.values() for document in file.documents if document.name}
+    kept = {name: document for name, document in proposal.base.objects.items() if document.path not in proposal.touched}
+    return {
+        name: document
+        for name, document in (kept | read).items()
+        if any(_source_path(document.path, source) in proposal.touched for source in _sources(document))
+    }
 
 
 def closure(refused: Mapping[str, str], groups: Iterable[frozenset[str]]) -> dict[str, str]:

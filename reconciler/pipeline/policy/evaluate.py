@@ -69,7 +69,8 @@ class Policies:
     def objects(self, items: Sequence[ObjectItem], change: Mapping[str, Any]) -> list[Finding]:
         """Return what the object rules say of `items`, in order of items; `Finding.scope` is "object".
 
-        A finding about a source file is placed in that, at the line that its path ends with: ["sources", <source>, 3].
+        A finding about a source file is placed in that, at the line that its path ends with (["sources", <source>, 3]),
+        and names the manifest in `also`.
 
         Raises:
             RetryError: OPA does not come up any more.
@@ -89,27 +90,14 @@ class Policies:
         """Return what the release rules say of one fleet's release; `fleets` of each finding is `{fleet}`.
 
         `compiled_input` is `Compiled.release_input()`, `old` that of the accepted release. `place_of` maps a pointer
-        into its "release" to the manifest that it came from, and the empty one to the Fleet manifest.
+        into it (from "fleet", "release" or "members") to the manifest that it came from, and the empty one to the fleet's.
 
         Raises:
             RetryError: OPA does not come up any more.
         """
-        root = place_of(())
-
-        def place(pointer: Pointer) -> Place:
-            match pointer:
-                case ("release", *rest):
-                    return place_of(tuple(rest))
-                case ("fleet", *rest):
-                    return replace(root, pointer=(*root.pointer, *rest))
-                case ("members", *_):
-                    return replace(root, pointer=(*root.pointer, "spec", "selector"))
-                case _:
-                    return root
-
-        subject = Subject(name=object, value=compiled_input, place_of=place, fleets=frozenset({fleet}))
+        subject = Subject(name=object, value=compiled_input, place_of=place_of, fleets=frozenset({fleet}))
         seen = {name: compiled_input[name] for name in ("fleet", "release", "members")} | {"old": old}
-        return self.about("release", subject, seen, change, path=root.file)
+        return self.about("release", subject, seen, change, path=place_of(()).file)
 
     def change(self, change: Mapping[str, Any], place: Place) -> list[Finding]:
         """Return what the change rules say of a change.
@@ -146,7 +134,12 @@ class Policies:
         tenant = document.name.tenant if document.name else ""
         seen = {"object": document.value, "old": item.old, "sources": item.sources}
         value = {**document.value, "sources": {name: text.split("\n") for name, text in item.sources.items()}}
-        subject = Subject(name=document.name, value=value, place_of=lambda pointer: _place(document, pointer))
+        subject = Subject(
+            name=document.name,
+            value=value,
+            place_of=lambda pointer: _place(document, pointer),
+            also=lambda pointer: (document.place(),) if pointer[:1] == ("sources",) else (),
+        )
         return _Asked(subject=subject, input=seen, settings=self._settings("object", document.path, tenant, document.kind))
 
     def _settings(self, scope: Scope, path: str, tenant: str, kind: str) -> dict[str, tuple[Rule, Setting]]:
