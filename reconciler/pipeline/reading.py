@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import math
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -25,22 +26,33 @@ BYTE_ORDER_MARK = "\ufeff"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What YAML does not allow, and the three line ends (U+0085, U+2028, U+2029) that only some readers see."""
 
-_BEGIN = r"(?:^|[\[{,:?-])[ ]*"
+_BEGIN = r"[\n\[{,:?-][ ]*"
 """Where a value may begin; in the middle of a text the same signs mean nothing."""
-_UNUSUAL = re.compile(
-    rf"""\t | \r(?!\n)                          # white space that readers judge differently
-    | ^(?:%|\.\.\.)                            # directives, document ends
-    | ^---[ ]+[|>]                             # text blocks that are documents: yaml-rs overlooks `---` in them
-    | [|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))   # and those that begin with a blank line, or are empty
-    | (?:^|[\[{{,])[ ]*[|>?:]                   # signs that begin a text block, a key or a value, where none may begin
-    | {_BEGIN}[&*!]                            # anchors, aliases, tags
-    | \\u[dD][89a-fA-F]                        # escaped surrogates
-    | {_BEGIN}[-+]?0[bBXO]                     # numbers in other schemas
-    | {_BEGIN}[-+]0[xXoO]
-    | {_BEGIN}[-+]?(?=[0-9._])[\w.+-]*_
-    """,
-    re.MULTILINE | re.VERBOSE,
+_DEEP = 200
+"""Columns of indentation past which yaml-rs is not asked: it recurses without a limit, and ends the process by overflow."""
+_SUSPICIOUS: tuple[tuple[str, str], ...] = (
+    ("\t", "\t"),  # readers disagree where tabs may stand
+    ("\r", r"\r(?!\n)"),
+    ("%", "\n%"),  # directives
+    (".", r"\n\.\.\."),  # document ends
+    (" ", rf"\n[ ]{{{_DEEP}}}"),
+    ("-", r"-[ ]+-[ ]+-[ ]+-"),  # lists begun on one line: each is a level
+    ("-", r"-[ ]+[?:](?:[ \r\n]|\Z)"),  # keys and values in lists, on lines of their own: levels too
+    ("|>", r"\n---[ ]+[|>]"),  # text blocks that are documents: yaml-rs overlooks `---` in them
+    ("|>", r"[|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))"),  # and those that begin with a blank line, or are empty
+    ("|>?:", r"[\n\[{,][ ]*[|>?:]"),  # signs that begin a text block, a key or a value, where none may begin
+    (":", r":[,\]}]"),  # colons that may end a key or belong to a text
+    (":", r":(?<![\"']:)[\[{]"),
+    ("&*!", _BEGIN + "[&*!]"),  # anchors, aliases, tags
+    ("\\", r"\\u[dD][89a-fA-F]"),  # escaped surrogates
+    ("bBXO", r"0(?<![\w.]0)[bBXO]"),  # numbers in other schemas
+    ("xo", "0(?<=[-+]0)[xo]"),
+    ("_", _BEGIN + r"[-+]?(?=[0-9._])[\w.+-]*_"),
 )
+"""What yaml-rs was seen to read otherwise than YAML or ruamel.yaml has it: signs without which a text is free of it, and its form."""
+_NEVER_PLAIN = frozenset("|>@`%")
+"""Signs with which no text begins unless it is quoted: within brackets yaml-rs takes them for text."""
+_SEARCHES = tuple((signs, re.compile(form)) for signs, form in _SUSPICIOUS)
 _EXPLICIT_START = re.compile(r"(?:[ ]*(?:#[^\n]*)?\r?\n)*---(?:\s|\Z)")
 
 
@@ -53,8 +65,13 @@ def read(data: bytes, *, fast: ModuleType | None = FAST) -> list[Any]:
         ReadingRefused: not UTF-8, not YAML, or more than the limits allow.
     """
     text = decode(data)
-    values = None if fast is None or _UNUSUAL.search(text) else _quickly(text, fast)
+    values = None if fast is None or _unusual(text) else _quickly(text, fast)
     return _trimmed(slowly(text) if values is None else values)
+
+
+def _unusual(text: str) -> bool:
+    text = "\n" + text
+    return any(any(sign in text for sign in signs) and form.search(text) for signs, form in _SEARCHES)
 
 
 def decode(data: bytes) -> str:
@@ -92,45 +109,46 @@ def _quickly(text: str, parser: ModuleType) -> list[Any] | None:
         values: Any = parser.loads(first + text, parse_datetime=False)
     except ValueError:
         return None
-    return values[1:] if isinstance(values, list) and _acceptable(values[1:]) else None
+    return values[1:] if isinstance(values, list) and _acceptable(values[1:], _certain) else None
 
 
-def _acceptable(values: list[Any]) -> bool:
+def _acceptable(values: list[Any], fits: Callable[[Any], bool]) -> bool:
+    """Return whether documents keep to the limits, and each of their scalars `fits`; what an alias repeats counts each time."""
     if len(values) > nodes.DOCUMENTS_LIMIT:
         return False
     count = 0
-    pending: list[tuple[Any, int]] = [(value, 0) for value in values]
-    while pending:
-        value, depth = pending.pop()
-        count += 1
-        if isinstance(value, dict):
-            if depth >= nodes.DEPTH_LIMIT or nodes.MERGE_KEY in value or not all(type(key) is str for key in value):
+    pending: list[tuple[Any, int]] = [(values, -1)]
+    while pending and count <= nodes.NODES_LIMIT:
+        container, depth = pending.pop()
+        if isinstance(container, dict):
+            if nodes.MERGE_KEY in container or not all(type(key) is str for key in container):
                 return False
-            count += len(value)
-            pending.extend((item, depth + 1) for item in value.values())
-        elif isinstance(value, list):
-            if depth >= nodes.DEPTH_LIMIT:
+            count += len(container)
+            container = container.values()
+        count += len(container)
+        for item in container:
+            if isinstance(item, (dict, list)):
+                if depth + 1 >= nodes.DEPTH_LIMIT:
+                    return False
+                pending.append((item, depth + 1))
+            elif not fits(item):
                 return False
-            pending.extend((item, depth + 1) for item in value)
-        elif not _plain(value):
-            return False
-        if count > nodes.NODES_LIMIT:
-            return False
-    return True
+    return count <= nodes.NODES_LIMIT
 
 
-def _plain(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return -nodes.INTEGER_LIMIT <= value < nodes.INTEGER_LIMIT
-    return value is None or isinstance(value, str)
+def _certain(scalar: Any) -> bool:
+    """Return whether a scalar that yaml-rs read is what it seems, and may stand in a manifest."""
+    if isinstance(scalar, str):
+        return scalar[:1] not in _NEVER_PLAIN
+    if isinstance(scalar, float):
+        return math.isfinite(scalar)
+    return scalar is None or -nodes.INTEGER_LIMIT <= scalar < nodes.INTEGER_LIMIT
 
 
 def slowly(text: str) -> list[Any]:
     """Return the values as `nodes` reads them; raise `ReadingRefused` where they are refused."""
     roots = nodes.compose(text)
-    if not _acceptable([root.value for root in roots]):
+    if not _acceptable([root.value for root in roots], lambda _: True):
         message = f"more than {nodes.NODES_LIMIT} values, or {nodes.DEPTH_LIMIT} levels, once aliases are followed"
         raise ReadingRefused("yaml/nodes", message, remedy="split the file, and write out what aliases repeat")
     return [root.value for root in roots]

@@ -35,13 +35,18 @@ def test_yaml_rs_is_here_to_be_compared_with() -> None:
     assert reading.FAST is not None
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 @example("|\n---\nx\n---\n- y")
 @example("a:\n  - [|b, 1]\n")
 @example("--- 0\n--- 1")
 @example("- a\n- b\n")
 @example("# c\n---\n!=\n")
+@example("{a: {b: >-\n  x\n  }}")
+@example("{=: >}")
+@example("{:0}")
+@example("{true:$:,'#':[]}")
+@example('"|x"')
 def test_both_parsers_read_a_text_to_the_same_value_or_refuse_it_alike(text: str) -> None:
     assert outcome(text, reading.FAST) == outcome(text, None)
 
@@ -142,6 +147,18 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
     with pytest.raises(ReadingRefused) as refusal:
         read("\n".join(rows).encode())
     assert refusal.value.code == "yaml/nodes"
+
+
+@pytest.mark.parametrize("piece", ["- ", "? ", "- ? ", ": ", "[", "{a: ", "[? ", "--- - ", "- - - a: "])
+def test_nesting_without_end_is_refused_and_does_not_end_the_process(piece: str) -> None:
+    with pytest.raises(ReadingRefused):
+        read(piece.encode() * (500_000 // len(piece)))
+
+
+def test_indentation_without_end_is_refused() -> None:
+    with pytest.raises(ReadingRefused) as refusal:
+        read("".join(" " * level + "- a:\n" for level in range(0, 1300, 2)).encode())
+    assert refusal.value.code == "yaml/depth"
 
 
 def test_more_values_than_a_file_may_have_are_refused() -> None:

@@ -38,7 +38,7 @@ def violations(document: Document) -> Iterator[Finding]:
     """Yield each error of a manifest against its schema, one a place."""
     name = document.kind.lower()
     accepted = _judge(name).is_valid(document.value)
-    if accepted and not _holds_float(document.value):
+    if accepted and not _holds_float(document.value, _integer_fields(name)):
         return
     errors = _telling(_worded(name).iter_errors(document.value))
     for error in errors:
@@ -75,12 +75,25 @@ def _anchored(pattern: str) -> str:
     return re.sub(r"\$$", r"\\Z", pattern)
 
 
-def _holds_float(value: Any) -> bool:
+@cache
+def _integer_fields(name: str) -> frozenset[str]:
+    """Return the names of all fields, wherever they stand, whose values are integers."""
+    found: set[str] = set()
+    pending = [schema(name)]
+    while pending:
+        node = pending.pop()
+        fields = node.get("properties", {})
+        found.update(field for field, rules in fields.items() if rules.get("type") == "integer")
+        inner = (node.get(key) for key in ("items", "additionalProperties"))
+        pending.extend([*fields.values(), *node.get("$defs", {}).values(), *(rules for rules in inner if isinstance(rules, dict))])
+    return frozenset(found)
+
+
+def _holds_float(value: Any, fields: frozenset[str]) -> bool:
+    """Return whether a field of one of these names is a float, anywhere in a value."""
     if isinstance(value, dict):
-        return any(map(_holds_float, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_float, value))
-    return isinstance(value, float)
+        return any((isinstance(item, float) and key in fields) or _holds_float(item, fields) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_float(item, fields) for item in value)
 
 
 def _telling(errors: Iterator[ValidationError]) -> list[ValidationError]:
