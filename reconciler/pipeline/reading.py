@@ -40,6 +40,7 @@ _SUSPICIOUS: tuple[tuple[str, str], ...] = (
     ("-", r"-[ ]+[?:](?:[ \r\n]|\Z)"),  # keys and values in lists, on lines of their own: levels too
     ("|>", r"\n---[ ]+[|>]"),  # text blocks that are documents: yaml-rs overlooks `---` in them
     ("|>", r"[|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))"),  # and those that begin with a blank line, or are empty
+    ("|>", r"[^\n]\Z"),  # and those that may end without a line end
     ("|>?:", r"[\n\[{,][ ]*[|>?:]"),  # signs that begin a text block, a key or a value, where none may begin
     (":", r":[,\]}]"),  # colons that may end a key or belong to a text
     (":", r":(?<![\"']:)[\[{]"),

@@ -47,6 +47,7 @@ def test_yaml_rs_is_here_to_be_compared_with() -> None:
 @example("{:0}")
 @example("{true:$:,'#':[]}")
 @example('"|x"')
+@example("# c\n---\n# c\n---\na b: |\n 0E")
 def test_both_parsers_read_a_text_to_the_same_value_or_refuse_it_alike(text: str) -> None:
     assert outcome(text, reading.FAST) == outcome(text, None)
 

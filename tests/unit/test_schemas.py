@@ -1,6 +1,8 @@
 """The schemas as a contract: nothing undescribed, nothing open, nothing without a bound, and the same fields as the code."""
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +11,11 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.protocol import bundle, membership, report, rollout
+from agent.protocol import bundle, codec, membership, report, rollout
+from agent.protocol.state import Artifact, ArtifactSource, File, Probe, State
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.audit import DecisionRecord
+from reconciler.pipeline.policy.judge import pack
 from reconciler.pipeline.validation import KINDS, names, schema
 from reconciler.publication import controls, lease
 
@@ -54,7 +58,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_there_is_a_schema_for_every_kind_and_every_wire_document() -> None:
-    assert {kind.lower() for kind in KINDS} | set(STRUCTS) <= set(names())
+    assert {kind.lower() for kind in KINDS} | set(STRUCTS) | {"wire/judge"} == set(names())
 
 
 def test_a_schema_is_valid_2020_12_and_names_itself(name: str) -> None:
@@ -118,6 +122,45 @@ def test_every_definition_is_used(name: str) -> None:
 def test_a_wire_schema_has_the_fields_that_the_code_reads_and_writes(document: str) -> None:
     generated = msgspec.json.schema(STRUCTS[document])
     compare(document, generated, generated.get("$defs", {}), schema(document), schema(document).get("$defs", {}))
+
+
+def test_what_the_code_writes_is_valid() -> None:
+    digest = "ab" * 32
+    state = State(
+        artifacts=[Artifact(name="tool", path="/opt/tool", platforms={"any": ArtifactSource(url="store:tool", sha256=digest)})],
+        files=[File(path="/etc/a", content="x", mode="0644"), File(path="/etc/b", type="symlink", target="a")],
+        probes=[Probe(name="up", tcp="127.0.0.1:80")],
+    )
+    group = bundle.Group(base=state, modes=[bundle.Mode(name="incident", at_most="4h", state=state)])
+    made = bundle.Bundle(format=1, fleet="shop/web", groups={"g-0": group})
+    agents = {f"web-{number}": membership.Member(group="g-0", labels={"role": "web"}) for number in range(300)}
+    few, _ = membership.split("shop/web", 1, {"runners": membership.Member(group="g-0")}, dict(list(agents.items())[:5]))
+    many, shards = membership.split("shop/web", 2, {}, agents)
+    document = rollout.RolloutDocument(
+        format=1,
+        fleet="shop/web",
+        serial=3,
+        epoch=1,
+        attempt=1,
+        stable=rollout.Release(digest=digest, members=2),
+        candidate=None,
+        not_before="2026-11-26T00:00:00Z",
+        modes=[rollout.ModeSwitch(name="incident", start="2026-11-26T00:00:00Z", until="2026-11-26T04:00:00Z")],
+        held=rollout.Held(names=["web-1", "runners/7f3a"]),
+    )
+    written = [("wire/bundle", bundle.encode(made)), ("wire/rollout", codec.canonical(document))]
+    written += [("wire/members", codec.canonical(members)) for members in (few, many)]
+    written += [("wire/shard", shard) for shard in shards.values()]
+    written += [("wire/judge", judge_manifest(pack({}, digest)))]
+    for name, data in written:
+        assert [error.message for error in jsonschema_rs.Draft202012Validator(schema(name)).iter_errors(json.loads(data))] == []
+
+
+def judge_manifest(packed: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        member = archive.extractfile(".manifest")
+        assert member is not None
+        return member.read()
 
 
 def compare(where: str, code: Any, code_defs: Any, ours: Any, our_defs: Any) -> None:
