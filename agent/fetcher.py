@@ -5,6 +5,7 @@ signed by keys that all of a tenant's fleets share, would otherwise be taken by 
 The parser is the one that python-tuf uses, so both read the same value from the same bytes.
 """
 
+import contextlib
 import json
 import ssl
 import time
@@ -58,16 +59,13 @@ class Http:
         received = 0
         try:
             response = self._open(url, redirects)
-            try:
+            with _connection_kept_if_read(response):
                 for chunk in response.stream(CHUNK, decode_content=False):
                     received += len(chunk)
                     if received > limit or time.monotonic() > deadline:
-                        response.close()
                         message = f"{url}: more than {limit} bytes, or too slow; broken off"
                         raise RetryError(message)
                     yield chunk
-            finally:
-                response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             message = f"{url}: {_reason(error)}"
             raise RetryError(message) from error
@@ -90,6 +88,17 @@ class Http:
             url = _next(url, location)
         message = f"{url}: more than {REDIRECTS_LIMIT} redirects"
         raise RetryError(message)
+
+
+@contextlib.contextmanager
+def _connection_kept_if_read(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+    """Return the connection to the pool if the body was read to its end, else close it: its rest would answer the next request."""
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
 
 
 def _next(url: str, location: str) -> str:

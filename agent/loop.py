@@ -193,9 +193,7 @@ class Agent:
 
     def _left_before(self, errors: Mapping[str, Exception | None]) -> frozenset[str]:
         """Return fleets that let this host go earlier and have not taken it back by a release that lists it."""
-        statuses = {fleet: self._settler.book.read(fleet) for fleet in self._disk.known_fleets()}
-        gone = {fleet for fleet, status in statuses.items() if status is not None and not status.listed}
-        return frozenset(fleet for fleet in gone if errors.get(fleet, RetryError()) is not None)
+        return frozenset(fleet for fleet in self._settler.book.unlisted() if errors.get(fleet, RetryError()) is not None)
 
     def _warn_of_development(self, follower: Follower) -> None:
         if follower.repository.development and not self._warned:

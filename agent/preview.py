@@ -58,9 +58,9 @@ def _fleet(settler: Settler, fleet: str, wanted: Wanted | None, error: Exception
         return {"fleet": fleet, "digest": None, "result": "nothing", "why": str(error), "actions": []}
     shown = {"fleet": fleet, "digest": wanted.release.digest, "members": wanted.release.members, "group": wanted.group}
     shown |= {"mode": wanted.mode, "attempt": wanted.attempt, "commit": wanted.commit}
-    conflict = table.conflict(wanted)
+    conflict = table.conflict(fleet, wanted.state)
     if conflict is not None:
-        return {**shown, "result": "waiting", "why": f"{conflict[0]} still belongs to fleet {conflict[1]} here", "actions": []}
+        return {**shown, "result": "waiting", "why": conflict, "actions": []}
     try:
         _, plan = settler.prepare(fleet, wanted.state, table)
     except (OrdainError, OSError) as problem:

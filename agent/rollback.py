@@ -8,7 +8,7 @@ from agent.apply.recover import recover
 from agent.apply.transaction import Change, apply
 from agent.generations import Hold, Meta
 from agent.logs import timestamp
-from agent.protocol.errors import InputError
+from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.rollout import Release
 from agent.settle import Settler
 from agent.status import FleetStatus
@@ -19,7 +19,7 @@ def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
 
     Raises:
         InputError: the fleet is not here, or has no such generation.
-        RefusedError: a check said no, or `agent.toml` does.
+        RefusedError: a check or `agent.toml` says no, or another fleet holds a path of that generation now.
         RetryError, OSError: it can't be done now. The host is as before.
     """
     recover(settler.work.host, settler.work.disk)
@@ -30,8 +30,12 @@ def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
         raise InputError(message)
     target = generations.meta(_number(generations.numbers(), current.generation, to, fleet))
     state = generations.state(target.generation)
-    left = frozenset[str]()
-    items, plan = settler.prepare(fleet, state, settler.table({}, left))
+    table = settler.table({}, settler.book.unlisted())
+    conflict = table.conflict(fleet, state)
+    if conflict is not None:
+        message = f"generation {target.generation} of {fleet}: {conflict}"
+        raise RefusedError(message)
+    items, plan = settler.prepare(fleet, state, table)
     apply(settler.work, Change(fleet=fleet, meta=target, items=items, plan=plan))
     _hold(settler, fleet, current)
     _note(settler, fleet, target, current)

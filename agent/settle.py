@@ -35,13 +35,13 @@ class Table:
     wanted: Mapping[str, Wanted]
     left: frozenset[str]
 
-    def conflict(self, wanted: Wanted) -> tuple[str, str] | None:
-        """Return a path that this release needs and the fleet that still holds it, None if all are free."""
-        needed = declared(wanted.state)
-        for fleet, state in self.current.items():
-            taken = needed & declared(state) if fleet != wanted.fleet and fleet not in self.left else frozenset()
+    def conflict(self, fleet: str, state: State) -> str | None:
+        """Return which path of `state` another fleet still holds, None if all are free for `fleet`."""
+        needed = declared(state)
+        for other, held in self.current.items():
+            taken = needed & declared(held) if other != fleet and other not in self.left else frozenset()
             if taken:
-                return min(taken), fleet
+                return f"{min(taken)} still belongs to fleet {other} here"
         return None
 
     def elsewhere(self, fleet: str) -> frozenset[str]:
@@ -89,7 +89,7 @@ class Settler:
             progress = False
             for fleet in list(open_fleets):
                 table = self.table(wanted, left)
-                if table.conflict(wanted[fleet]) is None:
+                if table.conflict(fleet, wanted[fleet].state) is None:
                     open_fleets.remove(fleet)
                     self._bring(wanted[fleet], table)
                     progress = True
@@ -172,9 +172,9 @@ class Settler:
             self._outcome(wanted, "applied", "", items)
 
     def _waits(self, wanted: Wanted, table: Table) -> None:
-        conflict = table.conflict(wanted)
+        conflict = table.conflict(wanted.fleet, wanted.state)
         if conflict is not None:
-            self._outcome(wanted, "waiting", f"{conflict[0]} still belongs to fleet {conflict[1]} here")
+            self._outcome(wanted, "waiting", conflict)
 
     def _outcome(self, wanted: Wanted, result: Result, why: str, items: Mapping[str, Item] | None = None) -> None:
         """Note what came of a release: status, receipt and log."""

@@ -69,6 +69,11 @@ class StatusBook:
         durable.replace(self._path(fleet), codec.canonical(status), mode=0o600)
         return True
 
+    def unlisted(self) -> frozenset[str]:
+        """Return the fleets whose newest release did not list this host."""
+        statuses = {fleet: self.read(fleet) for fleet in self._disk.known_fleets()}
+        return frozenset(fleet for fleet, status in statuses.items() if status is not None and not status.listed)
+
     def contacted(self) -> None:
         """Note that the server answered now."""
         volatile_write(self._disk.contact, codec.canonical(Contact(at=timestamp())))

@@ -29,13 +29,14 @@ class CheckError(RefusedError):
 
 
 def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Host) -> None:
-    """Run the check of every item that changes; `staged` is path → staged path.
+    """Run the check of every item that changes or whose check names a path that does; `staged` is path → staged path.
 
     Raises:
         CheckError: with the end of the command's output.
     """
     for item in items.values():
-        if item.check and item.path in staged:
+        named = {match[1] or item.path for argument in item.check for match in STAGED.finditer(argument)}
+        if item.check and not staged.keys().isdisjoint({item.path, *named}):
             _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
 
 

@@ -60,21 +60,27 @@ def describe(seen: Observed, *, blob: str | None = None) -> Saved:
     )
 
 
-def keep_content(host: Host, path: str, destination: Path) -> None:
-    """Keep the content of the file at `path`; fsynced with its directory by the caller."""
+def keep_content(host: Host, path: str, destination: Path, *, stays: bool = False) -> None:
+    """Keep the content of the file at `path`, fsynced but for its name.
+
+    A file that `stays` where it is is copied: a second name would follow whatever is written into it later.
+    """
     destination.unlink(missing_ok=True)
+    if stays or not _named_twice(host, path, destination):
+        with os.fdopen(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
+            for chunk in host.read(path):
+                stream.write(chunk)
+    durable.sync_file(destination)
+
+
+def _named_twice(host: Host, path: str, destination: Path) -> bool:
     try:
         host.keep(path, destination)
     except OSError as error:
         if error.errno not in CROSS_DEVICE:
             raise
-        with os.fdopen(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
-            for chunk in host.read(path):
-                stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-    else:
-        durable.sync_file(destination)
+        return False
+    return True
 
 
 def put_back(host: Host, path: str, saved: Saved, blobs: Path, *, beside: str) -> None:
@@ -96,7 +102,7 @@ def put_back(host: Host, path: str, saved: Saved, blobs: Path, *, beside: str) -
 
 
 def _directory(host: Host, path: str, saved: Saved, seen: Observed) -> None:
-    owner = (saved.uid, saved.gid)
+    owner = _owner(saved)
     if seen.kind not in ("absent", "directory"):
         host.remove(path)
     if seen.kind == "directory":
@@ -106,7 +112,7 @@ def _directory(host: Host, path: str, saved: Saved, seen: Observed) -> None:
 
 
 def _leaf(host: Host, path: str, saved: Saved, blobs: Path, beside: str) -> None:
-    owner = (saved.uid, saved.gid)
+    owner = _owner(saved)
     if saved.kind == "file" and saved.blob is None:
         with contextlib.suppress(FileNotFoundError):
             host.set_attributes(path, mode=saved.mode, owner=owner)
@@ -118,7 +124,7 @@ def _leaf(host: Host, path: str, saved: Saved, blobs: Path, beside: str) -> None
 
 def stage(host: Host, saved: Saved, blobs: Path, beside: str) -> None:
     """Put the file or link that the image holds at `beside`."""
-    owner = (saved.uid, saved.gid)
+    owner = _owner(saved)
     host.remove(beside)
     if saved.kind == "symlink":
         host.symlink(beside, saved.target, owner=owner)
@@ -134,6 +140,13 @@ def stage(host: Host, saved: Saved, blobs: Path, beside: str) -> None:
         context = bytes.fromhex(saved.context) if saved.context else None
         host.stage(beside, _chunks(blob), mode=saved.mode, owner=owner, context=context)
         host.set_modified(beside, saved.modified)
+
+
+def _owner(saved: Saved) -> tuple[int | None, int | None]:
+    """Return the owner to give back; one that this user can't give is left, since the content matters more."""
+    if os.geteuid() == 0:
+        return saved.uid, saved.gid
+    return None, saved.gid if saved.gid in os.getgroups() else None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -153,8 +166,11 @@ class Originals:
         """Return path → image."""
         return (read_optional(self._index, Index) or Index()).paths
 
-    def add(self, host: Host, taken: dict[str, Observed]) -> None:
-        """Keep what stands at paths that are about to be managed; those known already keep their entry."""
+    def add(self, host: Host, taken: dict[str, Observed], *, moving: frozenset[str]) -> None:
+        """Keep what stands at paths that are about to be managed; those known already keep their entry.
+
+        `moving` are the paths at which something else will stand; what is at the others stays in use.
+        """
         known = self.read()
         added = {path: seen for path, seen in taken.items() if path not in known}
         if not added:
@@ -163,7 +179,7 @@ class Originals:
         for path, seen in added.items():
             blob = codec.sha256(path.encode()) if seen.kind == "file" else None
             if blob is not None:
-                keep_content(host, path, self.directory / blob)
+                keep_content(host, path, self.directory / blob, stays=path not in moving)
             known[path] = describe(seen, blob=blob)
         durable.sync_directory(self.directory)
         self._write(known)

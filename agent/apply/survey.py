@@ -1,6 +1,7 @@
 """Looking at the host for a plan: what a release means here, what stands at its paths, and what the owner allows."""
 
 import os
+import time
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from agent.providers.files import DIRECTORY_MODE
 from agent.providers.item import Item
 from agent.settings import Allow
 
+SETTLED_NANOSECONDS = 100_000_000
+"""A file changed more recently may change again within the same tick of its clock, and would look the same."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Digests:
@@ -26,8 +30,10 @@ class Digests:
         """Return `seen` with the digest of the file's content."""
         fingerprint, digest = self.known.get(path, ((), ""))
         if fingerprint != seen.fingerprint:
+            settled = time.time_ns() - max(seen.fingerprint[-2:]) > SETTLED_NANOSECONDS
             digest = host.digest(path)
-            self.known[path] = (seen.fingerprint, digest)
+            if settled:
+                self.known[path] = (seen.fingerprint, digest)
         return replace(seen, digest=digest)
 
 

@@ -114,7 +114,9 @@ def _intend(work: Workspace, change: Change, journal: Journal) -> Journal:
     """Keep what stands there, put the generation on disk, and write down that the switch begins."""
     replacing = change.plan.replacing
     kept = keep_images(work.host, change.plan.actions, work.disk.preimages, replacing=replacing)
-    work.originals.add(work.host, {path: work.host.observe(path, replacing=replacing) for path in change.plan.adopted})
+    taken = {path: work.host.observe(path, replacing=replacing) for path in change.plan.adopted}
+    moving = frozenset(action.path for action in change.plan.actions if action.kind in ("put", "remove"))
+    work.originals.add(work.host, taken, moving=moving)
     Generations(work.disk.fleet(change.fleet)).record(change.meta, change.state)
     steps = [msgspec.structs.replace(step, before=before) for step, before in zip(journal.steps, kept, strict=True)]
     journal = msgspec.structs.replace(journal, phase="switching", steps=steps)

@@ -7,6 +7,7 @@ result depends on the release and never on what was there before.
 import grp
 import os
 import pwd
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,8 @@ from typing import Literal
 from agent.host import Host, Observed
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import ArtifactSource
+
+OCTAL = re.compile(r"0?[0-7]{3,4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ def resolve_mode(path: str, mode: str | None, default: int) -> int:
     """Return a mode such as "0640" as a number; raise `RefusedError` for anything else."""
     if mode is None:
         return default
-    if not mode.isascii() or len(mode) > 5 or any(digit not in "01234567" for digit in mode):  # noqa: PLR2004 - "04755"
+    if not OCTAL.fullmatch(mode):
         message = f"{path}: mode {mode!r} is not octal"
         raise RefusedError(message)
     return int(mode, 8)

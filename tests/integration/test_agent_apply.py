@@ -76,6 +76,27 @@ def test_what_stood_there_before_ordain_comes_back_when_its_path_is_let_go(rig: 
     assert stat.S_IMODE(before.stat().st_mode) == 0o604
 
 
+def test_an_original_that_a_release_left_in_use_comes_back_as_it_was_then(rig: Rig) -> None:
+    (rig.root / "etc/app").mkdir(parents=True)
+    (rig.root / "etc/app/a").write_text("the same")
+    rig.fleet().publish(file_state(a="the same"), ["web-01"])
+    rig.poll()
+    with (rig.root / "etc/app/a").open("w") as stream:
+        stream.write("written in place")
+    rig.fleet().publish(State(), ["web-01"])
+    rig.poll()
+    assert rig.files() == {"/etc/app/a": "the same"}
+
+
+def test_a_check_is_asked_again_when_another_path_that_it_reads_changes(rig: Rig) -> None:
+    check = ["/bin/grep", "-q", "good", "{staged:/etc/app/b}"]
+    for content, code in (("good", 0), ("bad", 1)):
+        files = [File(path="/etc/app/a", content="a", check=check), File(path="/etc/app/b", content=content)]
+        rig.fleet().publish(State(files=files), ["web-01"])
+        assert rig.poll() == code
+    assert rig.text("/etc/app/b") == "good"
+
+
 def test_a_directory_that_others_use_stays_when_it_leaves_the_release(rig: Rig) -> None:
     rig.fleet().publish(State(files=[File(path="/srv/data", type="directory"), File(path="/srv/data/x", content="x")]), ["web-01"])
     assert rig.poll() == 0

@@ -95,3 +95,13 @@ def test_one_fleets_trouble_does_not_hold_up_another(rig: Rig) -> None:
     assert rig.poll() == 1
     assert rig.text("/etc/app/own") == "b2"
     assert rig.status("alpha")["result"] == "refused"
+
+
+def test_a_rollback_does_not_take_a_path_back_from_its_new_owner(rig: Rig) -> None:
+    rig.fleet("alpha").publish(file_state(stays="a"), ["web-01"])
+    rig.fleet("beta").publish(file_state(own="b", moving="beta's"), ["web-01"])
+    assert rig.poll() == 0
+    done = rig.ask("rollback", "alpha")
+    assert done.returncode == 1
+    assert "/etc/app/moving still belongs to fleet beta" in done.stderr
+    assert rig.text("/etc/app/moving") == "beta's"
