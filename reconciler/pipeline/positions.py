@@ -104,7 +104,10 @@ def _position_of(text: str, index: int) -> tuple[int, int]:
 
 
 def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = False) -> Verdict:
-    """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`, and then there is no line."""
+    """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`, and then there is no line.
+
+    The line's text is left out where it may hold a secret.
+    """
     try:
         line, column, text = locate(read(finding.place.file), finding.place)
     except KeyError:

@@ -136,6 +136,12 @@ def test_a_verdict_says_what_its_finding_says_and_where() -> None:
     assert (found.action, found.rule, found.code, found.message, found.remedy, found.standing) == ("warn", "a/b", "c", "m", "r", True)
 
 
+def test_a_line_that_may_hold_a_secret_is_not_repeated() -> None:
+    finding = Finding(action="deny", rule="secrets/key", code="c", message="m", place=at("spec", "files", 0, "path"), sensitive=True)
+    found = verdict(finding, {"a.yaml": MANIFEST.encode()}.__getitem__)
+    assert (found.line, found.source_line) == (5, "")
+
+
 def test_a_verdict_on_a_file_that_is_gone_has_no_line() -> None:
     finding = Finding(action="deny", rule="a/b", code="c", message="m", place=at("spec"))
     found = verdict(finding, dict[str, bytes]().__getitem__)
