@@ -1,33 +1,29 @@
 """Having OPA check Rego before it judges: strictly, with our capabilities, typed input, and each package in its place.
 
 `opa run` takes no capabilities, so this is the gate: only what passed here is ever loaded. OPA itself would accept
-a file that adds to the library's packages or replaces `system.authz`, so packages are compared with where files lie.
+a file that adds to the library's packages or replaces `system.authz`, so packages are compared with where files lie
+(see `placement`).
 """
 
 import json
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.protocol.errors import RetryError
 from reconciler.pipeline.finding import Finding, Place
+from reconciler.pipeline.policy import placement
 from reconciler.pipeline.policy.flat import flat
-from reconciler.pipeline.policy.library import BUILT_IN, RESERVED_TENANT, Source, refused
+from reconciler.pipeline.policy.library import BUILT_IN, Source, refused
+from reconciler.pipeline.policy.placement import Package
 from reconciler.resources import directory
 
 CHECK_SECONDS = 60
 """The library takes 60 ms."""
 ERRORS_SHOWN = 100
-_STEP = re.compile(r'\.([A-Za-z_]\w*)|\["((?:[^"\\]|\\.)*)"\]')
-_PACKAGE = re.compile(rb"^package\s+(\S+)", re.MULTILINE)
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-
-Package = tuple[str, ...]
-"""A package without `data`: ("ordain", "rules", "supply_chain", "https_only")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +43,12 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def check(files: Mapping[str, Source], opa: Path) -> Checked:
     """Check Rego files by their path in the judge; raise `RetryError` if OPA can't be run."""
+    wrong = placement.faults(files)
+    checked = _checked({path: source for path, source in files.items() if path not in wrong}, opa)
+    return replace(checked, findings=(*wrong.values(), *checked.findings))
+
+
+def _checked(files: Mapping[str, Source], opa: Path) -> Checked:
     with tempfile.TemporaryDirectory(prefix="ordain-check-") as name:
         root = Path(name)
         for path, source in files.items():
@@ -98,8 +100,8 @@ def _suspect(message: str, files: Mapping[str, Source]) -> str:
     """Return the own file whose package an error elsewhere names, else the first own file."""
     own = [source for source in files.values() if not source.place.startswith(BUILT_IN)]
     for source in own:
-        match = _PACKAGE.search(source.content)
-        if match and match[1].decode(errors="replace") in message:
+        package = placement.declared(source)
+        if package and ".".join(package) in message:
             return source.place
     return own[0].place if own else BUILT_IN + "rules"
 
@@ -115,9 +117,9 @@ def _inspected(root: Path, files: Mapping[str, Source], opa: Path, errors: list[
         raise RetryError(message) from error
     packages: dict[Package, tuple[Source, ...]] = {}
     for name, paths in report.get("namespaces", {}).items():
-        package = tuple(plain or quoted for plain, quoted in _STEP.findall(name))
+        package = placement.package_of(name)[1:]
         packages[package] = tuple(files[path.partition("judge/")[2]] for path in paths)
-    misplaced = [finding for package, sources in packages.items() for source in sources for finding in _misplaced(package, source)]
+    misplaced = [finding for package, sources in packages.items() for source in sources for finding in placement.misplaced(package, source)]
     return Checked(findings=(*misplaced, *errors), packages=packages, annotations=_annotations(report))
 
 
@@ -129,26 +131,6 @@ def _annotations(report: Mapping[str, Any]) -> dict[Package, Mapping[str, Any]]:
         if annotation.get("scope") == "package":
             found[tuple(str(part.get("value")) for part in entry.get("path", ())[1:])] = annotation
     return found
-
-
-def _misplaced(package: Package, source: Source) -> Iterator[Finding]:
-    """Refuse a package that its file may not add to, so that no file can change what another one decides."""
-    wanted = _wanted(source)
-    matches = len(package) == len(wanted) and all(
-        _NAME.fullmatch(part) if want.startswith("<") else part == want for part, want in zip(package, wanted, strict=True)
-    )
-    if not matches or source.tenant == RESERVED_TENANT:
-        message = f"package {'.'.join(package)} is not this file's to define"
-        line = source.content[: match.start()].count(b"\n") + 1 if (match := _PACKAGE.search(source.content)) else 1
-        yield refused("policy/package", message, Place(file=source.place, line=line, column=1), f"name it {'.'.join(wanted)}, with _ for -")
-
-
-def _wanted(source: Source) -> Package:
-    if source.origin == "core":
-        return ("ordain", Path(source.path).stem)
-    if source.origin == "tenant":
-        return ("ordain", "tenants", source.tenant.replace("-", "_"), "<category>", "<rule>")
-    return ("ordain", "rules" if source.origin == "library" else "custom", "<category>", "<rule>")
 
 
 def _run(opa: Path, arguments: list[str], root: Path) -> tuple[int, str]:

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from reconciler.pipeline.finding import Finding, Place
-from reconciler.pipeline.policy.checking import Checked, Package
+from reconciler.pipeline.policy.checking import Checked
 from reconciler.pipeline.policy.library import Source, refused
+from reconciler.pipeline.policy.placement import LIBRARY_CATEGORY, Package
 
 Level = Literal["off", "audit", "warn", "deny"]
 Scope = Literal["object", "release", "change"]
 Standing = Literal["show", "block"]
 
-LIBRARY_CATEGORY = "lib"
-"""Packages of this category help other rules (`ordain.custom.lib.<name>`) and are never asked themselves."""
 TEXT_LIMIT = 4000
 _KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
@@ -58,7 +57,7 @@ def rules(checked: Checked, kinds: Mapping[str, str]) -> tuple[dict[str, Rule], 
     for package, sources in sorted(checked.packages.items()):
         if sources[0].origin == "core" or package[-2] == LIBRARY_CATEGORY:
             continue
-        faults = [*_faults(package, sources, checked.annotations.get(package))]
+        faults = [*_faults(sources[0], checked.annotations.get(package))]
         if faults:
             findings += faults
         else:
@@ -108,14 +107,9 @@ def _kinds(annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> frozenset
     return frozenset()
 
 
-def _faults(package: Package, sources: tuple[Source, ...], annotation: Mapping[str, Any] | None) -> Iterator[Finding]:
+def _faults(source: Source, annotation: Mapping[str, Any] | None) -> Iterator[Finding]:
     """Say what keeps a package from being a rule; each of these would otherwise be a rule that silently never fires."""
-    source = sources[0]
     place = Place(file=source.place, line=1, column=1)
-    for other in sources[1:]:
-        yield refused(
-            "policy/package", f"package {'.'.join(package)} is also in {source.place}; a rule is one file", Place(file=other.place)
-        )
     if not _REPORTS.search(source.content):
         remedy = "write `deny contains result.at(rego.metadata.chain(), path, message) if { … }`"
         yield refused("policy/deny", "it reports nothing: it has no `deny contains …`", place, remedy)
@@ -149,7 +143,7 @@ def _metadata_faults(annotation: Mapping[str, Any], source: Source) -> Iterator[
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> Iterator[str]:
     if value not in choices:
-        yield f"METADATA custom.{name} must be one of {', '.join(choices)} (in quotes: YAML reads off as false)"
+        yield f"METADATA custom.{name} must be one of {', '.join(choices)}"
 
 
 def _is_text(value: object) -> bool:

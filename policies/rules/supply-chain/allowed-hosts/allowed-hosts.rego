@@ -8,7 +8,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
-#   severity: "off"
+#   severity: off
 #   code: supply-chain/unknown-host
 #   remedy: fetch it from an allowed host, or have the owners of ordain.yaml add this one to parameters.hosts
 #   parameters:
