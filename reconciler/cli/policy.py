@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sized
 from pathlib import Path
 
 import click
@@ -121,10 +122,14 @@ def _as_text(report: Report) -> str:
     lines += [f"{each.file}:{each.line}: {each.package}.{each.name}: {each.message}" for each in report.tests if not each.passed]
     lines += [f"{each.file}:{wrong.line}: {wrong.message}" for each in report.examples for wrong in each.mismatches]
     failed = len(lines)
-    counted = f"{len(report.rules)} rules, {len(report.tests)} Rego tests, {len(report.examples)} examples"
+    counted = ", ".join([_counted(report.rules, "rule"), _counted(report.tests, "Rego test"), _counted(report.examples, "example")])
     if report.findings:
-        return "\n".join([*lines, f"rules that don't compile: {failed} faults"])
-    return "\n".join([*lines, f"{counted}: {f'{failed} faults' if failed else 'all pass'}"])
+        return "\n".join([*lines, f"nothing was tested, since these rules don't compile"])
+    return "\n".join([*lines, f"{counted}: {f'{failed} failed' if failed else 'all pass'}"])
+
+
+def _counted(found: Sized, what: str) -> str:
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
 
 
 def _as_json(report: Report) -> dict[str, object]:
