@@ -124,7 +124,7 @@ def _as_text(report: Report) -> str:
     failed = len(lines)
     counted = ", ".join([_counted(report.rules, "rule"), _counted(report.tests, "Rego test"), _counted(report.examples, "example")])
     if report.findings:
-        return "\n".join([*lines, f"nothing was tested, since these rules don't compile"])
+        return "\n".join([*lines, "nothing was tested, since these rules don't compile"])
     return "\n".join([*lines, f"{counted}: {f'{failed} failed' if failed else 'all pass'}"])
 
 
