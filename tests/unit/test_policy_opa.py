@@ -1,5 +1,6 @@
 """Where OPA is looked for, with programs that say of themselves which version they are."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_it_is_built_once_into_the_cache_and_found_there_afterwards(tmp_path: Pa
     printed = capfd.readouterr()
     assert "building OPA" in printed.err
     assert printed.out == ""
+
+
+def test_two_that_need_it_at_once_build_it_once(tmp_path: Path) -> None:
+    script = (
+        f'echo built >> {tmp_path}/log; sleep 0.3; printf "#!/bin/sh\\necho Version: {PINNED}\\n" > "$GOBIN/opa"; chmod +x "$GOBIN/opa"'
+    )
+    go = program(tmp_path / "go", f"export PATH=/usr/bin:/bin; {script}", name="go")
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: find_opa(environment=around(tmp_path, go.parent)), range(4)))
+    assert len(found) == 1
+    assert (tmp_path / "log").read_text() == "built\n"
 
 
 def test_a_failed_build_says_why_and_leaves_nothing(tmp_path: Path) -> None:

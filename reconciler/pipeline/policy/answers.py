@@ -115,7 +115,7 @@ def _error(rule: Rule, subject: Subject, code: str, trouble: str) -> Finding:
         code=f"policy/{'failed' if code == 'gone' else code}",
         message=f"rule {rule.id} could not judge {subject.name or 'the change'}: {trouble}",
         place=subject.place_of(()),
-        remedy=f"mend the rule ({rule.file}), or set its level to off until it is",
+        remedy=f"mend {rule.file}, or set the rule's level to off until it is mended",
         object=subject.name,
         fleets=subject.fleets,
         scope=rule.scope,
