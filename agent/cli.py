@@ -85,7 +85,7 @@ def run(
 
     \b
     Example, without privileges:
-      ordain-agent run --server http://127.0.0.1:8470 --root-metadata trust/shop.root.json \\
+      ordain-agent run --server http://127.0.0.1:8420 --root-metadata trust/shop.root.json \\
         --tenant shop --name web-01 --root ./host --state ./agent-state --once
     """
     from agent.logs import Log  # noqa: PLC0415 - only commands that fetch pay for what they import

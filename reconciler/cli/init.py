@@ -115,6 +115,6 @@ def _next_steps(target: Path, commit: str | None) -> str:
   cd {target}
   ordain check                  judge it, without any server
   ordain schema fleet           see what a fleet can say
-  ordain up --repo . --state ../ordain-state --listen 127.0.0.1:8080
+  ordain up --repo . --state ../ordain-state --listen 127.0.0.1:8420
                                 run everything on this machine
 """

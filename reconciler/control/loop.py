@@ -172,7 +172,7 @@ def _record_tenant(store: Store, recorded: TenantStatus | None, status: TenantSt
     if status == recorded:
         return
     level = logging.ERROR if status.state == "error" else logging.INFO
-    _log.log(level, "tenant is %s: %s", status.state, status.why or "its fleets are published", extra={"tenant": status.tenant})
+    _log.log(level, "tenant: %s", status.why or "its fleets are published", extra={"tenant": status.tenant})
     try:
         records.write_tenant_status(store, status)
     except OrdainError as error:

@@ -33,7 +33,7 @@ def require_loopback(host: str) -> str:
 
 @contextmanager
 def listening(application: web.Application, host: str, port: int) -> Iterator[str]:
-    """Serve an application from a thread of its own while the context lasts; yield its address (`http://127.0.0.1:8080`).
+    """Serve an application from a thread of its own while the context lasts; yield its address (`http://127.0.0.1:8420`).
 
     `port` 0 takes a free one.
 
