@@ -25,7 +25,10 @@ _SHARD = re.compile(r"members/([0-9a-f]{64})\.json")
 
 
 class Approval(Struct):
-    """A target's `custom`: a bundle has a `digest`, a members document has `members`, a shard has neither."""
+    """A target's `custom`: a bundle has a `digest`, a members document its number as `members`, a shard neither.
+
+    `sequence` counts the approvals of a fleet: those of a bundle and of members that were approved together have the same.
+    """
 
     sequence: int
     commit: str
