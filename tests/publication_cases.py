@@ -4,11 +4,16 @@ Run as a program it approves and publishes one release, so that a test can have 
 `python -m tests.publication_cases DIRECTORY CONTENT`.
 """
 
+import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from aiohttp import web
 
 from agent.protocol import bundle, codec
 from agent.protocol.bundle import Bundle, Group
@@ -127,6 +132,25 @@ def make_zone(directory: Path, tenant: str = "shop") -> Zone:
     """Return both zones over a store below `directory`; what is there already is used."""
     store = LocalStore(directory / "store")
     return Zone(store=store, rings=development_keys(directory / "keys", store, tenant), tenant=tenant)
+
+
+@contextmanager
+def serving(application: web.Application) -> Iterator[str]:
+    """Serve an application on a free port of 127.0.0.1 from a thread; yield its address."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(application, access_log=None)
+    loop.run_until_complete(runner.setup())
+    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
 
 def main(directory: str, content: str) -> None:

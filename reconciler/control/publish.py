@@ -39,7 +39,7 @@ PLACES = (
 
 TRIES = 100
 """Version numbers to step over that crashes left taken; each crash at the worst place leaves one."""
-ALL_DUE = frozenset({"copies", "rollouts", "snapshot", "timestamp"})
+ALL_DUE = frozenset({"rollouts", "snapshot", "timestamp"})
 
 
 class LostRaceError(RetryError):
@@ -138,9 +138,8 @@ def publish_fleet(
     due = _due(work, releases, document, standing, floors)
     if standing is not None and not due:
         return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
-    if "copies" in due:
-        _copy_trust(work)
-        _copy_releases(work, releases)
+    _copy_trust(work)
+    _copy_releases(work, releases)
     rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
     if standing is None or "snapshot" in due:
         snapshot = _write_snapshot(work, releases, rollouts, floors)
@@ -180,7 +179,7 @@ def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Pu
     life = metadata.ONLINE_FACTOR * work.freshness
     due: set[str] = set()
     if (standing.file("releases").version, standing.file("targets").version) != (releases.version, work.trust.targets.version):
-        due |= {"copies", "snapshot", "timestamp"}
+        due |= {"snapshot", "timestamp"}
     if document != standing.document or metadata.half_over(standing.rollouts, life, work.now):
         due |= {"rollouts", "snapshot", "timestamp"}
     if metadata.half_over(standing.snapshot, life, work.now):
@@ -198,7 +197,7 @@ def _copy_trust(work: Work) -> None:
 
 
 def _copy_releases(work: Work, releases: Releases) -> None:
-    """Copy verified releases, after all that they list; bytes that are not what was signed are never copied."""
+    """Copy verified releases, after all that they list; copies that were damaged are mended, bytes that nobody signed never copied."""
     faults.reached("publish:before-targets")
     present = set(work.store.list(layout.targets(work.trust.tenant, work.fleet)))
     for path, file in releases.signed.targets.items():

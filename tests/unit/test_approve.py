@@ -75,7 +75,9 @@ def test_a_digest_that_comes_back_is_desired_again_with_the_bytes_that_are_store
     ids=["one more", "one less and one more", "another group", "another label, same group"],
 )
 def test_members_are_additive_unless_a_present_one_moves_to_another_group(
-    zone: Zone, agents: Mapping[str, Member], additive: bool  # noqa: FBT001 - a parameter of the table above
+    zone: Zone,
+    agents: Mapping[str, Member],
+    additive: bool,  # noqa: FBT001 - a parameter of the table above
 ) -> None:
     zone.approve("one")
     zone.approve("one", agents=agents)
@@ -165,9 +167,7 @@ def test_releases_are_renewed_at_half_of_their_life_and_not_before(zone: Zone) -
     signer = zone.rings.pipeline.signer("shop/releases")
 
     def renew(days: int) -> bool:
-        return renew_releases(
-            zone.store, signer, tenant="shop", fleet="web", freshness_seconds=86400, now=now() + timedelta(days=days)
-        )
+        return renew_releases(zone.store, signer, tenant="shop", fleet="web", freshness_seconds=86400, now=now() + timedelta(days=days))
 
     desired = newest(zone).desired
     assert not renew(29)

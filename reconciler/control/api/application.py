@@ -20,6 +20,7 @@ from aiohttp import web
 from agent.protocol import codec
 from agent.protocol.errors import OrdainError, RefusedError
 from agent.protocol.identity import LABEL
+from reconciler import health
 from reconciler.control.tenants import read_controls
 from reconciler.publication import layout
 from reconciler.publication.controls import Controls
@@ -40,10 +41,8 @@ _log = logging.getLogger(__name__)
 class _Routes:
     """Handlers over one store; `_known` keeps each tenant's verified controls with the version of the file that they came from."""
 
-    def __init__(self, store: Store, ready: Callable[[], bool], metrics: Callable[[], bytes]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._ready = ready
-        self._metrics = metrics
         self._reads = asyncio.Semaphore(READS_LIMIT)
         self._known: dict[str, tuple[str, Controls]] = {}
 
@@ -83,22 +82,6 @@ class _Routes:
             message = f"{tenant} has no such agent; it is known once its manifest is accepted"
             return _json({"error": message}, status=404)
         return _json({"fleets": sorted(known[agent].fleets)})
-
-    async def health(self, request: web.Request) -> web.Response:
-        """Answer that the process lives."""
-        del request
-        return _json({"alive": True})
-
-    async def readiness(self, request: web.Request) -> web.Response:
-        """Answer 200 once the first whole pass is done, 503 before."""
-        del request
-        ready = self._ready()
-        return _json({"ready": ready}, status=200 if ready else 503)
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        """Answer with metrics in Prometheus' text format."""
-        del request
-        return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _file(self, request: web.Request, key: str, cache: str, content_type: str) -> web.Response:
         async with self._reads:
@@ -149,14 +132,11 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Awaitab
 
 def application(store: Store, *, ready: Callable[[], bool] = lambda: True, metrics: Callable[[], bytes] = lambda: b"") -> web.Application:
     """Return the application that serves a store; `ready` and `metrics` answer `/readyz` and `/metrics`."""
-    routes = _Routes(store, ready, metrics)
+    routes = _Routes(store)
     app = web.Application(middlewares=[_errors], client_max_size=1024)
     app.router.add_get("/v1/repositories/{tenant}/{fleet}/metadata/{file}", routes.metadata)
     app.router.add_get("/v1/repositories/{tenant}/{fleet}/targets/{path:.+}", routes.target)
     app.router.add_get("/v1/agents/{tenant}/{agent}/fleets", routes.fleets)
     app.router.add_get("/v1/agents/{tenant}/{agent}/{id}/fleets", routes.fleets)
     app.router.add_get("/v1/artifacts/{tenant}/{sha256}", routes.artifact)
-    app.router.add_get("/healthz", routes.health)
-    app.router.add_get("/readyz", routes.readiness)
-    app.router.add_get("/metrics", routes.metrics)
-    return app
+    return health.add_routes(app, ready=lambda: "" if ready() else "the first pass over all fleets is not done", metrics=metrics)
