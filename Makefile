@@ -11,10 +11,10 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo test lint format bench lock
+.PHONY: help setup demo test test-conformance lint format bench lock
 
 help: ## Say what there is to run
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMPS)/project $(STAMPS)/opa ## Make .venv from the lock file and put OPA in place
 
@@ -50,6 +50,9 @@ demo: setup ## Watch a commit reach three agents, and a bad one be refused; KEEP
 
 test: setup ## Run all tests and print the coverage figure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
+
+test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
+	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)
 
 lint: setup ## Check style, types, imports and policies; changes nothing
 	@$(BIN)/ruff check --quiet --output-format concise .
