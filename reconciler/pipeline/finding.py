@@ -91,6 +91,20 @@ class Verdict:
     standing: bool = False
     source_line: str = ""
     """The text of that line, for people; not part of records."""
+    fingerprint: str = ""
+    """A digest of rule, object, place by name and value: the same wherever the lines around it move."""
+    blocks_standing: bool = False
+    """Whether its rule refuses what stood before, too."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it refuses something: an error always, a deny unless it is merely standing."""
+        return blocks(self.action, standing=self.standing, blocks_standing=self.blocks_standing)
+
+
+def blocks(action: Action, *, standing: bool, blocks_standing: bool) -> bool:
+    """Return whether something found refuses what it was found on."""
+    return action == "error" or (action == "deny" and (not standing or blocks_standing))
 
 
 def as_json(one: Verdict) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Lines and columns of findings, looked up only for those that are shown: positions cost twenty times what values do."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -55,6 +57,33 @@ def _composed(data: bytes) -> tuple[str, list[Node]] | None:
         return None
 
 
+def _named(data: bytes, place: Place) -> str:
+    """Return a place with list items by name: `spec.artifacts[otelcol].url`, the same wherever the item stands in its list."""
+    composed = _composed(data) if place.pointer else None
+    node = composed[1][place.document] if composed is not None and place.document < len(composed[1]) else None
+    named = ""
+    for part in place.pointer:
+        node = _below(node, part)
+        named += f"[{_name_of(node) or part}]" if isinstance(part, int) else f".{part}"
+    return named
+
+
+def _below(node: Node | None, part: str | int) -> Node | None:
+    if node is None:
+        return None
+    if isinstance(part, int):
+        return node.parts[part] if part < len(node.parts) else None
+    return node.items[part][1] if part in node.items else None
+
+
+def _name_of(node: Node | None) -> str:
+    for key in ("name", "path") if node is not None else ():
+        value = node.items[key][1].value if node is not None and key in node.items else None
+        if isinstance(value, str):
+            return value
+    return ""
+
+
 def _descend(root: Node, pointer: Pointer) -> tuple[Node | None, Node, bool]:
     """Return the last key and the node that exist along a pointer, and whether that is all of it."""
     key, node = None, root
@@ -103,15 +132,16 @@ def _position_of(text: str, index: int) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = False) -> Verdict:
+def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = False, blocks_standing: bool = False) -> Verdict:
     """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`, and then there is no line.
 
     The line's text is left out where it may hold a secret.
     """
     try:
-        line, column, text = locate(read(finding.place.file), finding.place)
+        data = read(finding.place.file)
+        line, column, text = locate(data, finding.place)
     except KeyError:
-        line, column, text = 0, 0, ""
+        data, line, column, text = b"", 0, 0, ""
     return Verdict(
         action=finding.action,
         rule=finding.rule,
@@ -125,4 +155,12 @@ def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = 
         object=finding.object,
         standing=standing,
         source_line="" if finding.sensitive else text,
+        fingerprint=_fingerprint(finding, _named(data, finding.place)),
+        blocks_standing=blocks_standing,
     )
+
+
+def _fingerprint(finding: Finding, place: str) -> str:
+    """Return what a finding is known by from one commit to the next; lines and list indexes have no part in it."""
+    known_by = (finding.rule, finding.code, str(finding.object or finding.place.file), place, finding.value or finding.message)
+    return hashlib.sha256(json.dumps(known_by).encode()).hexdigest()

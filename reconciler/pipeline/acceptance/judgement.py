@@ -11,7 +11,7 @@ from typing import Any
 from reconciler.pipeline.acceptance.corpus import Corpus
 from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects, source_texts, with_touched_sources
 from reconciler.pipeline.compile.compiler import Compiled
-from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
+from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer, blocks
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.tree import Tree
@@ -49,8 +49,7 @@ class Judged:
     @property
     def blocking(self) -> bool:
         """Whether it refuses something: an error always, a deny unless it is merely standing."""
-        action = self.finding.action
-        return action == "error" or (action == "deny" and (not self.standing or self.blocks_standing))
+        return blocks(self.finding.action, standing=self.standing, blocks_standing=self.blocks_standing)
 
 
 def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any]) -> list[Judged]:

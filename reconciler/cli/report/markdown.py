@@ -1,0 +1,59 @@
+"""For a comment on a pull request: counts first, each verdict folded, never longer than a forge takes.
+
+What manifests say stands in fenced blocks and escaped HTML only, so that no message can bring a link, an image or a mention.
+"""
+
+import html
+import re
+
+from reconciler.cli.report.outcome import Outcome
+from reconciler.pipeline.finding import Verdict
+
+LIMIT = 60_000
+"""Characters: GitHub takes 65,536 in a comment, and some are left for what a workflow puts around it."""
+OPEN = 5
+"""Verdicts that are shown unfolded: as many as fit on a screen."""
+_BACKTICKS = re.compile("`+")
+
+
+def render(outcome: Outcome) -> str:
+    """Return the report, cut after the last verdict that fits, with a note of how many were left out."""
+    ordered = sorted(outcome.verdicts, key=lambda one: not one.blocking)
+    head = _head(outcome)
+    blocks: list[str] = []
+    left = LIMIT - len(head) - len(_left_out(len(ordered)))
+    for number, one in enumerate(ordered):
+        block = _block(one, opened=one.blocking and number < OPEN)
+        left -= len(block) + 1
+        if left < 0:
+            break
+        blocks.append(block)
+    missing = len(ordered) - len(blocks)
+    return "\n".join([head, *blocks, *([_left_out(missing)] if missing else [])])
+
+
+def _head(outcome: Outcome) -> str:
+    mark = "✅" if outcome.accepted else "⚠️" if outcome.unjudged else "❌"
+    judged = f"`{outcome.revision[:12]}`" if outcome.revision else "the files as they are"
+    against = f" against `{outcome.base[:12]}`" if outcome.base else ""
+    notes = "".join(f"> {html.escape(note[:300], quote=False)}\n" for note in list(outcome.judge_notes())[:20])
+    return f"### {mark} ordain check: {outcome.word}\n\n{outcome.total} · {judged}{against}\n{'' if not notes else chr(10)}{notes}"
+
+
+def _block(one: Verdict, *, opened: bool) -> str:
+    standing = " (standing)" if one.standing else ""
+    title = (
+        f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{html.escape(one.file)}:{one.line}:{one.column}</code>"
+    )
+    body = [one.message]
+    if one.source_line:
+        body += [f"{one.line} | {one.source_line}"]
+    if one.remedy:
+        body += [f"remedy: {one.remedy}"]
+    shown = "\n".join(body)
+    fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
+    return f"<details{' open' if opened else ''}><summary>{title}</summary>\n\n{fence}text\n{shown}\n{fence}\n</details>\n"
+
+
+def _left_out(count: int) -> str:
+    return f"\n**{count} more left out, since a comment holds no more: `ordain check` shows all of them.**"

@@ -1,0 +1,30 @@
+"""For people at a terminal: file, line and column, the line itself with a caret, and what to do."""
+
+from collections.abc import Iterator
+
+from click import style
+
+from reconciler.cli.report.outcome import Outcome
+from reconciler.pipeline.finding import Action, Verdict
+
+COLOURS: dict[Action, str] = {"deny": "red", "error": "magenta", "warn": "yellow", "audit": "cyan"}
+
+
+def render(outcome: Outcome) -> str:
+    """Return the report with ANSI colours, which `click.echo` takes out where they would not be seen."""
+    blocks = ["\n".join(_lines(one)) + "\n" for one in outcome.verdicts]
+    notes = [style(note, fg="yellow") for note in outcome.judge_notes()]
+    word = style(outcome.word, fg="green" if outcome.accepted else "red", bold=True)
+    return "\n".join([*blocks, *notes, f"{word}: {outcome.total}"])
+
+
+def _lines(one: Verdict) -> Iterator[str]:
+    where = style(f"{one.file}:{one.line}:{one.column}", bold=True)
+    yield f"{where} {style(one.action, fg=COLOURS[one.action], bold=True)} {one.rule}{' (standing)' if one.standing else ''}"
+    yield f"  {one.message}"
+    if one.source_line:
+        number = str(one.line)
+        yield style(f"  {number} | {one.source_line}", dim=True)
+        yield " " * (len(number) + 4 + one.column) + style("^", fg=COLOURS[one.action])
+    if one.remedy:
+        yield f"  remedy: {one.remedy}"

@@ -1,0 +1,265 @@
+"""What each rule that is no policy says, for people: those of manifests and of schemas, which nobody can turn off.
+
+Policy rules describe themselves in METADATA. A test holds this table to the rules that the code raises.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.policy.judge import Judge
+from reconciler.pipeline.validation.schemas import names, schema
+
+MANIFEST, SCHEMA = "manifest/", "schema/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a rule says of itself. `level` is what it does here, `scope` what it is asked about."""
+
+    id: str
+    title: str
+    description: str
+    remedy: str
+    level: Literal["off", "audit", "warn", "deny"] = "deny"
+    scope: str = "file"
+    code: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+
+
+_FILES = {
+    "case-clash": (
+        "Paths differ in more than case",
+        "Some file systems take two such names for one file, so a checkout there would lose one of them.",
+        "rename one of the two files",
+    ),
+    "lfs-pointer": (
+        "Files are in git themselves",
+        "A Git LFS pointer names content that is not part of the commit, so it could change without one.",
+        "commit the file itself, or make it an artifact",
+    ),
+    "path": (
+        "Paths are plain UTF-8",
+        "A path with control characters or broken UTF-8 looks different wherever it is shown.",
+        "rename the file",
+    ),
+    "size": (
+        "A file has at most 1 MiB",
+        "Manifests are written by people, and source files travel in every bundle that holds them.",
+        "split the file, or make large content an artifact",
+    ),
+    "submodule": (
+        "There are no submodules",
+        "The files of a submodule or of a nested repository are not part of the commit, so nobody could judge them.",
+        "put the files themselves into this repository",
+    ),
+    "symlink": (
+        "There are no symlinks",
+        "A symlink could lead out of the repository, or to a file of another tenant.",
+        "put the file itself here, or use a component of the library",
+    ),
+    "too-many-files": ("A repository has at most 100,000 files", "It is ten times the largest that was measured.", "split the repository"),
+    "syntax": (
+        "Manifests are YAML in one reading",
+        "Refused is what is no YAML 1.2, what readers disagree about (tags, tabs, keys that stand twice), and what costs too much to read.",
+        "change the line that the finding names; the code after yaml/ says what is wrong with it",
+    ),
+    "repository": (
+        "ordain.yaml holds the Repository",
+        "It stands at the root and says how all else is read, so there is no judging without it.",
+        "add an ordain.yaml, as `ordain init` does, or name the root of a fleet repository",
+    ),
+    "policy": (
+        "Own rules compile, and stay in their own packages",
+        "OPA checks all Rego strictly before any of it judges; a rule that could not fire, or that speaks for another one, is refused.",
+        "`ordain policy test` checks rules in the same way",
+    ),
+    "unknown-rule": (
+        "ordain.yaml names rules that exist",
+        "A setting for a rule that does not exist changes nothing, and whoever wrote it thinks it does.",
+        "`ordain policy list` names all rules",
+    ),
+    "rule-parameter": (
+        "Parameters of rules have the type of their default",
+        "A rule that gets text where it expects a list finds nothing.",
+        "`ordain explain RULE` shows each parameter with its default",
+    ),
+    "unsupported": (
+        "What this version can't do is refused",
+        "Kinds and fields that a later version brings are known by name, so that nobody counts on what is not there yet.",
+        "leave it out until a version of ordain brings it",
+    ),
+    "near-miss": (
+        "What looks like a reference is one",
+        "${labels.role} is filled in, ${label.role} is plain text and reaches the host as it is; often it is a slip.",
+        "correct the reference, or write $${…} for the literal text",
+        "warn",
+    ),
+}
+_ACROSS = {
+    "bundle-size": (
+        "A bundle stays within what an agent takes",
+        "Each group and each mode of a fleet is a finished state of its own, so labels in contents multiply their size.",
+        "refer to fewer labels, deliver large files as artifacts, or divide the fleet",
+    ),
+    "duplicate": (
+        "A name is claimed once",
+        "Of two manifests, or two items of a list, with one name nobody could say which one counts.",
+        "rename or remove one of them",
+    ),
+    "group-clash": (
+        "Groups of a fleet have different names",
+        "Their names are digests; that two of them agree happens by chance once in 500 million fleets.",
+        "change the value of a label that components refer to, or the selector of a variant",
+    ),
+    "include-cycle": (
+        "Components don't include each other in a circle",
+        "What includes itself has no first part to begin with.",
+        "move what both need into a component of its own that both include",
+    ),
+    "include-depth": (
+        "Includes are not nested without end",
+        "A chain of includes must stay one that people can follow.",
+        "include more directly",
+    ),
+    "missing-component": (
+        "Components that are used exist",
+        "A fleet or a component names one that neither its tenant nor the library has.",
+        "name one that exists; library/<name> means one of the library, any other name one of this tenant",
+    ),
+    "missing-parameter": (
+        "Every parameter has a value for every member",
+        "A host would otherwise get a text with a hole in it.",
+        "give it a default, a value in the fleet, or one in a variant that matches the members that are named",
+    ),
+    "missing-source": (
+        "Source files exist, under files/ beside their manifest",
+        "A source elsewhere could be another component's, or out of the tenant.",
+        "add the file under files/ beside the manifest, or name one that exists",
+    ),
+    "missing-tenant": (
+        "Every tenant has a Tenant manifest",
+        "It is what says that the directory is a tenant, and how its agents report.",
+        "add tenant.yaml with kind: Tenant to the tenant's directory",
+    ),
+    "name-conflict": (
+        "Artifacts and probes of a fleet have different names",
+        "Agents report by these names, so two parts can't share one.",
+        "leave the name to one of the components, or use another name",
+    ),
+    "no-members": (
+        "A fleet has members",
+        "A selector that matches no agent and no pool is often a typing error.",
+        "correct the selector, or label the agents that should be in the fleet",
+        "warn",
+    ),
+    "parameter-conflict": (
+        "A component gets its parameters in one place",
+        "It is in a fleet once, however often it is included, so it can't have two sets of values.",
+        "give its parameters in one place; an include without parameters only says that it must be there",
+    ),
+    "parameter-type": (
+        "Parameters have values of their declared type",
+        "A type, a pattern or a list of values that is declared holds for the default too.",
+        "make the value and the declaration agree",
+    ),
+    "path-conflict": (
+        "A path of a host has one owner",
+        "Two components of a fleet, or two fleets of one agent, would write over each other for ever.",
+        "leave the path to one of them, or keep the hosts out of one of the fleets",
+    ),
+    "reference-place": (
+        "References stand where they are filled in",
+        "Paths, owners, addresses and digests hold none, so what policy judged is what a host gets.",
+        "put what differs between hosts into a component of its own, or into contents and commands",
+    ),
+    "shape": (
+        "What is filled in still has the shape of its field",
+        "A value of a parameter can make a command or an environment something that no host can run.",
+        "change the value, or the field that takes it up",
+    ),
+    "tenant": (
+        "A manifest lies where its tenant is",
+        "The directory decides who may change it, so a manifest can't name another tenant than the one whose directory it is in.",
+        "move the file to the directory of its tenant, or name the tenant of the directory",
+    ),
+    "too-many-groups": (
+        "A fleet has at most 1,000 groups",
+        "Members with the same variants and the same values of the labels that components refer to are one group.",
+        "refer to fewer labels, to those with fewer values, or to ${agent.name}, which makes no groups",
+    ),
+    "unknown-fleet": (
+        "A freeze names fleets that exist",
+        "One that names none freezes nothing; perhaps it has outlived its fleet.",
+        "correct the name, or remove it",
+        "warn",
+    ),
+    "unknown-object": (
+        "A waiver names an object that exists",
+        "One that names none excuses nothing; perhaps it has outlived its object.",
+        "correct the object, or remove the waiver",
+        "warn",
+    ),
+    "unknown-parameter": (
+        "Parameters that are given are declared",
+        "A misspelt parameter would leave the one that was meant at its default.",
+        "correct the name, or declare the parameter",
+    ),
+    "unresolved-reference": (
+        "References lead to a value",
+        "A parameter, a label or a field of an agent that is referred to must exist for every member that gets the text.",
+        "declare the parameter, label the members, or write $${…} for the literal text",
+    ),
+}
+
+
+def structural() -> Iterator[Description]:
+    """Yield the description of every rule that is no policy, by id."""
+    rows: dict[str, tuple[str, ...]] = {**_FILES, **_ACROSS}
+    for what, (title, description, remedy, *level) in sorted(rows.items()):
+        scope = "across" if what in _ACROSS else "file"
+        name = MANIFEST + what
+        yield Description(
+            id=name, title=title, description=description, remedy=remedy, level="warn" if level else "deny", scope=scope, code=name
+        )
+    yield Description(
+        id=SCHEMA + "manifest",
+        title="A manifest says which kind it is",
+        description="apiVersion and kind decide which schema it is held to.",
+        remedy="write apiVersion: ordain.dev/v1 and one of the known kinds at the top",
+        code=SCHEMA + "kind",
+    )
+    for name in names():
+        if "/" not in name:
+            yield _of_schema(name)
+
+
+def _of_schema(name: str) -> Description:
+    stated = schema(name)
+    kind = stated["properties"]["kind"]["const"]
+    return Description(
+        id=SCHEMA + name,
+        title=f"{'An' if kind[0] in 'AEIOU' else 'A'} {kind} manifest is what its schema says",
+        description=f"{stated['description']} Unknown fields, missing ones and values of another form are refused; the code says which.",
+        remedy=f"`ordain schema {name}` shows every field, what it is for and what it may be",
+        code=SCHEMA + "…",
+    )
+
+
+def of_judge(judge: Judge) -> Iterator[Description]:
+    """Yield the description of every policy rule of a judge, with its level and parameters as `ordain.yaml` has them."""
+    for rule in judge.rules.values():
+        setting = judge.setting(rule.id, REPOSITORY_FILE, rule.tenant)
+        yield Description(
+            id=rule.id,
+            title=rule.title,
+            description=rule.description,
+            remedy=rule.remedy,
+            level=setting.level,
+            scope=rule.scope,
+            code=rule.code,
+            parameters=setting.parameters,
+            file=rule.file,
+        )
