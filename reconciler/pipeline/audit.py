@@ -160,7 +160,7 @@ def note_text(record: DecisionRecord) -> str:
     """
     before, after = _opening(record), _closing(record)
     findings = [
-        *(f"held {path}: {reason}" for path, reason in sorted(record.refused.items())),
+        *(f"refused {path}: {reason}" for path, reason in sorted(record.refused.items())),
         *(_verdict_line(verdict) for verdict in record.verdicts),
     ]
     room = NOTE_LINES - len(before) - len(after)
@@ -172,11 +172,12 @@ def note_text(record: DecisionRecord) -> str:
 def _opening(record: DecisionRecord) -> list[str]:
     counts = {action: sum(verdict.action == action for verdict in record.verdicts) for action in ("deny", "warn", "audit", "error")}
     said = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "no findings"
-    outcome = f"{len(record.refused)} files held at their accepted version" if record.refused else "accepted"
+    refused = len(record.refused)
+    outcome = f"{refused} file{'' if refused == 1 else 's'} refused, the accepted version stays" if refused else "accepted"
     return [
         f"ordain decision {record.sequence}: {outcome}; {said}",
         f"at {record.at} by ordain {record.ordain}, OPA {record.opa}, judge {record.judge}",
-        f"from {record.from_ or 'nothing'}, {len(record.commits)} commits",
+        f"from {record.from_ or 'nothing'}, {len(record.commits)} commit{'' if len(record.commits) == 1 else 's'}",
     ]
 
 
