@@ -99,16 +99,16 @@ def pool_classes(bounds: Bounds) -> dict[str, type[urllib3.HTTPConnectionPool]]:
             super().__init__(sock, *arguments, **options)
             self.fp = io.BufferedReader(_Counted(self.fp.detach(), sock, bounds))
 
-    class Plain(HTTPConnection):
+    class Connection(HTTPConnection):
         response_class = Response
 
-    class Secure(HTTPSConnection):
+    class TlsConnection(HTTPSConnection):
         response_class = Response
 
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Plain
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
 
-    class SecurePool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Secure
+    class TlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
 
-    return {"http": PlainPool, "https": SecurePool}
+    return {"http": Pool, "https": TlsPool}

@@ -122,6 +122,9 @@ def status(state: Path, form: Form) -> None:
         click.echo(
             f"  runs: {runs}, group {fleet['group']}, mode {fleet['mode'] or 'base'}" if fleet["generation"] else "  runs: nothing yet"
         )
+        if fleet["unheard"]:
+            ends = f"; new things are started until {fleet['fresh_until']}" if fleet["fresh_until"] else ""
+            click.echo(f"  no news since {fleet['unheard_since']}: {fleet['unheard']}{ends}")
         for warning in fleet["warnings"]:
             click.echo(f"  warning: {warning}")
         for drift in fleet["drift"]:

@@ -4,6 +4,7 @@ import contextlib
 import random
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
@@ -27,6 +28,8 @@ from agent.status import StatusBook
 
 STEP_WAIT = 60.0
 """Seconds to wait for a rollback by hand to end."""
+FOLLOW_SECONDS = 600.0
+"""For all fleets' news of one poll: with a server that drips, the host must still be held to what it has."""
 JITTER = 0.2
 BUSY = "another ordain-agent runs with this state directory; stop it, or give --state"
 DONE, REFUSED, UNREACHABLE = 0, 1, 3
@@ -129,6 +132,7 @@ class Agent:
         wanted, errors = self._follow(followers)
         left = left_behind(errors, hinted) | self._left_before(errors)
         self._settler.settle(wanted, left)
+        self._keep_heard(followers, errors)
         watch(self._settler, self._settler.table(wanted, left))
         self._tidy(followers, wanted)
         return self._exit_code(hinted, errors, left)
@@ -167,12 +171,14 @@ class Agent:
         """Return what each fleet asks of this host, and what following it ended with."""
         wanted: dict[str, Wanted] = {}
         errors: dict[str, Exception | None] = {}
+        until = time.monotonic() + FOLLOW_SECONDS
         for follower in followers:
             if self._stop():
                 break
             fleet = follower.fleet
             errors[fleet] = None
             try:
+                _require_time(until)
                 wanted[fleet] = follower.follow()
             except OrdainError as error:
                 errors[fleet] = error
@@ -180,8 +186,15 @@ class Agent:
             self._warn_of_development(follower)
         return wanted, errors
 
+    def _keep_heard(self, followers: list[Follower], errors: Mapping[str, Exception | None]) -> None:
+        """Keep of which fleets there was news at all: refusing a release is news, a server that is away is none."""
+        for follower in followers:
+            error = errors.get(follower.fleet)
+            why = str(error) if _is_away(error) else ""
+            self._settler.book.hear(follower.fleet, unheard=why, fresh_until=follower.repository.fresh_until)
+
     def _note(self, follower: Follower, error: OrdainError) -> None:
-        """Keep why nothing came of a fleet's news. A server that is only away changes no fleet's status."""
+        """Keep why nothing came of a fleet's news. A server that is only away changes no fleet's result."""
         serial = follower.document.serial if follower.document else None
         listed = not isinstance(error, NotListedError)
         if isinstance(error, RefusedError):
@@ -216,5 +229,15 @@ class Agent:
         statuses = [self._settler.book.read(fleet) for fleet in errors if fleet not in left or fleet in (hinted or [])]
         if any(status is not None and status.result in ("refused", "failed") for status in statuses):
             return REFUSED
-        away = hinted is None or any(isinstance(error, RetryError) and not isinstance(error, WaitingError) for error in errors.values())
+        away = hinted is None or any(map(_is_away, errors.values()))
         return UNREACHABLE if away else DONE
+
+
+def _is_away(error: Exception | None) -> bool:
+    return isinstance(error, RetryError) and not isinstance(error, WaitingError)
+
+
+def _require_time(until: float) -> None:
+    if time.monotonic() > until:
+        message = f"not asked for at this poll: the server took more than {FOLLOW_SECONDS:.0f} seconds over other fleets"
+        raise RetryError(message)

@@ -192,6 +192,7 @@ class Settler:
             serial=wanted.serial,
             warnings=warnings,
             drift=old.drift if old else [],
+            fresh_until=old.fresh_until if old else "",
         )
         if self.book.write(wanted.fleet, status):
             self.log.step(result, fleet=wanted.fleet, digest=wanted.release.digest, serial=wanted.serial, why=why or None)

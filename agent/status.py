@@ -27,6 +27,8 @@ class FleetStatus(Struct):
     """What came of the newest news of one fleet. `digest` is the release that it is about, "" where it got no so far.
 
     `listed` is false once a release did not list this host: its paths are then free for another fleet.
+    `unheard` is why there is no newer news, "" if there is: a server that is away, or that won't let this host hear, changes no
+    result. What was heard last starts new things until `fresh_until` (RFC 3339).
     """
 
     result: Result
@@ -38,6 +40,9 @@ class FleetStatus(Struct):
     listed: bool = True
     warnings: list[str] = []
     drift: list[Drift] = []
+    unheard: str = ""
+    unheard_since: str = ""
+    fresh_until: str = ""
 
 
 class Contact(Struct):
@@ -68,6 +73,16 @@ class StatusBook:
             return False
         durable.replace(self._path(fleet), codec.canonical(status), mode=0o600)
         return True
+
+    def hear(self, fleet: str, *, unheard: str, fresh_until: str) -> bool:
+        """Keep whether there was news of a fleet, and why not; `fresh_until` is "" if that is not known. Return whether it is new."""
+        old = self.read(fleet)
+        if old is None and not unheard:
+            return False  # what the news is about comes with its outcome
+        old = old or FleetStatus(result="waiting", why="nothing of it was ever verified here", since=timestamp())
+        since = (old.unheard_since or timestamp()) if unheard else ""
+        fresh = fresh_until or old.fresh_until
+        return self.write(fleet, msgspec.structs.replace(old, unheard=unheard, unheard_since=since, fresh_until=fresh))
 
     def unlisted(self) -> frozenset[str]:
         """Return the fleets whose newest release did not list this host."""
@@ -119,6 +134,9 @@ def _fleet(disk: Disk, fleet: str, full: str, receipts: list[Receipt]) -> dict[s
         "since": status.since if status else None,
         "desired": status.digest if status else None,
         "listed": status.listed if status else None,
+        "unheard": status.unheard if status else "",
+        "unheard_since": (status.unheard_since or None) if status else None,
+        "fresh_until": (status.fresh_until or None) if status else None,
         "held": hold is not None,
         "warnings": list(status.warnings) if status else [],
         "drift": [msgspec.to_builtins(drift) for drift in status.drift] if status else [],

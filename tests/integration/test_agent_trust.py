@@ -287,7 +287,11 @@ def test_a_server_that_is_away_changes_nothing_and_is_said_to_be(rig: Rig) -> No
     assert rig.poll() == 3
     assert "unreachable" in rig.log
     assert rig.tree() == before
-    assert rig.status() == status
+    after = rig.status()
+    assert "Connection refused" in after["unheard"]
+    assert after["unheard_since"] is not None
+    assert after["fresh_until"] == status["fresh_until"] is not None
+    assert {**after, "unheard": "", "unheard_since": None} == status
 
 
 def test_a_server_that_stops_naming_a_fleet_changes_nothing(rig: Rig) -> None:
