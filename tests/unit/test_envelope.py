@@ -47,8 +47,10 @@ def test_a_changed_payload_is_refused() -> None:
     st.binary(max_size=200)
     | st.recursive(
         st.none() | st.integers() | st.text(max_size=5) | st.just("payload"),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["payload", "payloadType", "signatures", "keyid", "sig"]), inner, max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["payload", "payloadType", "signatures", "keyid", "sig"]), inner, max_size=5)
+        ),
         max_leaves=12,
     ).map(lambda value: json.dumps(value).encode())
 )

@@ -135,7 +135,7 @@ def test_a_newer_root_must_be_signed_by_the_one_before(tmp_path: Path) -> None:
     strangers = make_zone(tmp_path / "strangers")
     data = strangers.store.get(layout.trust("shop", "1.root.json")) or b""
     (tmp_path / "store/trust/shop/2.root.json").write_bytes(data)
-    with pytest.raises(RefusedError, match="2.root.json"):
+    with pytest.raises(RefusedError, match=r"2\.root\.json"):
         trust(tmp_path)
 
 

@@ -1,0 +1,265 @@
+"""A `serve` that was taken over: it holds every online key and the store, and still makes up no state for a host.
+
+What it hands out is read by python-tuf's own client where that alone refuses it, and by the agent's reading of a repository, which
+also knows whose files it wants and what it has seen. The attacker here writes to the store directly; nothing of ours checks it first.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import MetaFile, Signed
+from tuf.ngclient import Updater
+
+from agent.fetcher import Http
+from agent.protocol import bundle, codec, membership, rollout
+from agent.protocol.errors import OrdainError, RefusedError
+from agent.protocol.rollout import Release, RolloutDocument
+from agent.repository import Repository
+from reconciler.control.api.application import application
+from reconciler.publication import layout, metadata
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.published import read_published
+from reconciler.publication.releases import read_newest
+from tests.publication_cases import ONE_AGENT, Zone, bundle_of, make_zone, now, serving
+
+LIFE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thief:
+    """Whoever holds the control ring and may write anything under `public/`; it has no other key."""
+
+    zone: Zone
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write whatever wherever."""
+        self.zone.store.replace(key, data, self.zone.store.version(key))
+
+    def put_target(self, path: str, data: bytes) -> None:
+        """Put a target where clients look for it."""
+        self.put(layout.target("shop", "web", path, codec.sha256(data)), data)
+
+    def publish(
+        self,
+        document: RolloutDocument,
+        *,
+        number: int,
+        releases: MetaFile | None = None,
+        also: Mapping[str, bytes] | None = None,
+        fleet: str = "shop/web",
+    ) -> None:
+        """Sign all that online keys can sign, under the version `number`, and put it under fleet web."""
+        files = {rollout.target("web"): codec.canonical(document), **(also or {})}
+        for path, data in files.items():
+            self.put_target(path, data)
+        listed = {path: metadata.target_file(path, data) for path, data in files.items()}
+        rollouts = self.sign(metadata.role(fleet, listed, version=number, expires=now() + LIFE), "rollouts")
+        self.put(layout.metadata("shop", "web", f"{number}.rollouts.json"), rollouts)
+        standing = read_published(self.zone.store, "shop", "web")
+        assert standing is not None
+        roles = {"releases": releases or standing.file("releases"), "rollouts": metadata.meta_file(number, rollouts)}
+        snapshot = self.sign(metadata.snapshot(fleet, targets_version=1, roles=roles, version=number, expires=now() + LIFE), "snapshot")
+        self.put(layout.metadata("shop", "web", f"{number}.snapshot.json"), snapshot)
+        file = metadata.meta_file(number, snapshot)
+        timestamp = metadata.timestamp(fleet, snapshot_file=file, version=number, expires=now() + LIFE, now=now())
+        self.put(layout.metadata("shop", "web", "timestamp.json"), self.sign(timestamp, "timestamp"))
+
+    def sign(self, signed: Signed, role: str) -> bytes:
+        """Sign with one of the online keys."""
+        return metadata.sign(signed, [self.zone.rings.control.signer(f"shop/{role}")])
+
+    def document(self, **changes: object) -> RolloutDocument:
+        """Return the rollout document that stands published, with changes."""
+        standing = read_published(self.zone.store, "shop", "web")
+        assert standing is not None
+        return msgspec.structs.replace(standing.document, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A host that has only ever been given root metadata, and what it keeps between polls."""
+
+    zone: Zone
+    directory: Path
+    url: str
+
+    def poll(self) -> tuple[RolloutDocument, Repository]:
+        """Read the repository as the agent does."""
+        repository = Repository(
+            fleet="web",
+            tenant="shop",
+            server=self.url,
+            directory=self.directory / "agent",
+            cache=self.directory / "cache",
+            http=Http(),
+            bootstrap=self.zone.trust.roots[0],
+        )
+        return repository.refresh(now()), repository
+
+    def takes(self) -> str:
+        """Return the content that this host would apply."""
+        document, repository = self.poll()
+        assert document.stable is not None
+        assert repository.member(document.stable.members, "web-01") is not None
+        return repository.bundle(document.stable.digest).groups["all"].base.files[0].content or ""
+
+    def tuf(self) -> Updater:
+        """Return python-tuf's own client for this host."""
+        directory = self.directory / "tuf"
+        directory.mkdir(exist_ok=True, parents=True)
+        base = f"{self.url}/v1/repositories/shop/web"
+        return Updater(str(directory), f"{base}/metadata/", str(directory), f"{base}/targets/", bootstrap=self.zone.trust.roots[0])
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Zone:
+    made = make_zone(tmp_path)
+    for fleet in ("web", "db"):
+        made.approve("first", fleet=fleet)
+        made.publish(fleet=fleet)
+    return made
+
+
+@pytest.fixture
+def host(zone: Zone, tmp_path: Path) -> Iterator[Host]:
+    with serving(application(zone.store)) as url:
+        made = Host(zone=zone, directory=tmp_path / "host", url=url)
+        assert made.takes() == "first"
+        made.tuf().refresh()
+        yield made
+
+
+@pytest.fixture
+def thief(zone: Zone) -> Thief:
+    return Thief(zone=zone)
+
+
+def test_it_may_point_at_another_release_that_was_approved_and_that_is_all(zone: Zone, host: Host, thief: Thief) -> None:
+    zone.approve("second")
+    zone.publish()
+    assert host.takes() == "second"
+    first = Release(digest=bundle_of("first")[1], members=1)
+    thief.publish(thief.document(stable=first, serial=90), number=90)
+    assert host.takes() == "first"
+
+
+def test_a_bundle_of_its_own_gets_nowhere(host: Host, thief: Thief) -> None:
+    data, digest = bundle_of("evil")
+    packed, path = bundle.pack(data), bundle.target("web", digest)
+    evil = Release(digest=digest, members=1)
+    thief.publish(thief.document(stable=evil, serial=90), number=90, also={path: packed})
+    assert host.tuf().get_targetinfo(path) is None, "the rollouts role says nothing about bundles, whatever it lists"
+    with pytest.raises(RefusedError, match="listed by nobody who may"):
+        host.takes()
+
+
+def test_members_of_its_own_get_nowhere(host: Host, thief: Thief) -> None:
+    document, _ = membership.split("shop/web", 9, {}, dict(ONE_AGENT))
+    stable = Release(digest=bundle_of("first")[1], members=9)
+    thief.publish(thief.document(stable=stable, serial=90), number=90, also={membership.target(9): codec.canonical(document)})
+    assert host.tuf().get_targetinfo(membership.target(9)) is None
+    with pytest.raises(RefusedError, match="listed by nobody who may"):
+        host.takes()
+
+
+def test_releases_that_it_signed_itself_get_nowhere(host: Host, thief: Thief) -> None:
+    data, digest = bundle_of("evil")
+    packed, path = bundle.pack(data), bundle.target("web", digest)
+    thief.put_target(path, packed)
+    listed = {path: metadata.target_file(path, packed)}
+    for role in ("rollouts", "snapshot", "timestamp"):
+        releases = thief.sign(metadata.role("shop/web", listed, version=90, expires=now() + LIFE), role)
+        thief.put(layout.metadata("shop", "web", "90.releases.json"), releases)
+        stable = Release(digest=digest, members=1)
+        thief.publish(thief.document(stable=stable, serial=90), number=90, releases=metadata.meta_file(90, releases))
+        with pytest.raises(RepositoryError):
+            host.tuf().get_targetinfo(path)
+        with pytest.raises(RefusedError):
+            host.takes()
+
+
+def test_other_bytes_under_an_approved_name_get_nowhere(host: Host, thief: Thief, tmp_path: Path) -> None:
+    evil = bundle.pack(bundle_of("evil")[0])
+    for key in list(thief.zone.store.list("public/shop/web/targets/bundles/")):
+        thief.put(key, evil)
+    path = bundle.target("web", bundle_of("first")[1])
+    client = host.tuf()
+    listed = client.get_targetinfo(path)
+    assert listed is not None
+    with pytest.raises(RepositoryError):
+        client.download_target(listed)
+    fresh = Host(zone=host.zone, directory=tmp_path / "fresh", url=host.url)
+    with pytest.raises(OrdainError):
+        fresh.takes()
+
+
+def test_another_fleets_release_gets_nowhere(zone: Zone, host: Host, thief: Thief) -> None:
+    """Both fleets' releases are signed by one key, so what keeps them apart is the signed `x-fleet`."""
+    zone.approve("for db alone", fleet="db")
+    theirs = read_newest(zone.store, zone.trust, "db")
+    assert theirs is not None
+    assert theirs.desired is not None
+    name = f"{theirs.version}.releases.json"
+    thief.put(layout.metadata("shop", "web", name), theirs.data)
+    for path, file in theirs.signed.targets.items():
+        data = zone.store.get(layout.approved("shop", "db", path)) or b""
+        thief.put(layout.target("shop", "web", path, file.hashes["sha256"]), data)
+    releases = metadata.meta_file(theirs.version, theirs.data)
+    thief.publish(thief.document(stable=theirs.desired, serial=90), number=90, releases=releases)
+    with pytest.raises(RefusedError, match="shop/db"):
+        host.takes()
+
+
+def test_another_fleets_whole_repository_gets_nowhere_and_blocks_nothing_afterwards(zone: Zone, host: Host, thief: Thief) -> None:
+    own = {key: zone.store.get(key) or b"" for key in zone.store.list("public/shop/web/")}
+    for key in list(zone.store.list("public/shop/db/")):
+        thief.put(key.replace("public/shop/db/", "public/shop/web/", 1), zone.store.get(key) or b"")
+    with pytest.raises(RefusedError, match="shop/db"):
+        host.poll()
+    for key, data in own.items():
+        thief.put(key, data)
+    assert host.takes() == "first"
+
+
+def test_an_older_rollout_document_gets_nowhere_though_it_is_signed_anew(zone: Zone, host: Host, thief: Thief) -> None:
+    old = thief.document()
+    zone.approve("second")
+    zone.publish()
+    assert host.takes() == "second"
+    thief.publish(old, number=90)
+    with pytest.raises(RefusedError, match="serial"):
+        host.takes()
+
+
+def test_a_repository_as_it_was_yesterday_gets_nowhere(zone: Zone, host: Host, thief: Thief) -> None:
+    yesterday = {key: zone.store.get(key) or b"" for key in zone.store.list("public/shop/web/metadata/")}
+    zone.approve("second")
+    zone.publish()
+    assert host.takes() == "second"
+    host.tuf().refresh()
+    for key, data in yesterday.items():
+        thief.put(key, data)
+    with pytest.raises(RepositoryError):
+        host.tuf().refresh()
+    with pytest.raises(RefusedError):
+        host.takes()
+
+
+def test_another_tenants_root_gets_nowhere_though_the_same_people_signed_it(host: Host, thief: Thief, tmp_path: Path) -> None:
+    """Tenants may share offline keys, so a rotated root of one is a valid successor of another's but for its signed `x-tenant`."""
+    lab = make_zone(tmp_path, "lab")
+    keys = {name: [lab.trust.root.keys[keyid] for keyid in role.keyids] for name, role in lab.trust.root.roles.items()}
+    offline = KeyRing(zone="offline", directory=tmp_path / "keys" / "offline")
+    rotated = metadata.root("lab", keys, now=now(), version=2)
+    thief.put(
+        layout.metadata("shop", "web", "2.root.json"), metadata.sign(rotated, [offline.signer(f"root-{number}") for number in (1, 2)])
+    )
+    with pytest.raises(RepositoryError, match="timestamp was signed by 0/1 keys"):
+        host.tuf().refresh()
+    with pytest.raises(RefusedError, match="lab"):
+        host.takes()
