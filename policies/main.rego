@@ -1,8 +1,9 @@
 # METADATA
 # title: Router
 # description: |
-#   Asks the rules that the caller lists about each item, and says who answered what. The caller gives, for each
-#   profile, rule id → {path, parameters}; an item names its profile and brings the input that its rules see.
+#   Asks the rules that the caller lists about each item, and says who answered what. The caller gives profiles, each
+#   a list of {parameters, rules: {id: path}}; an item names its profile and brings the input that its rules see. Rules
+#   with the same parameters are asked under one `with`: a new input for each rule cost four times the rules themselves.
 #   `asked` counts the questions that had an answer: a rule that stays undefined makes it fall short, and the
 #   caller treats that as an error. Rules never see their own id, so none can speak for another.
 package ordain.main
@@ -12,35 +13,42 @@ most_findings := 1000
 
 ready := true
 
-answer := {"asked": count(answers), "answers": [reported | some reported in answers; not silent(reported)]}
+answer := {
+	"asked": sum([count(found) | some [_, found] in answered]),
+	"answers": [report(index, id, denials) |
+		some [index, found] in answered
+		some [id, denials] in found
+		count(denials) > 0
+	],
+}
 
-answers := array.concat(library_answers, array.concat(custom_answers, tenant_answers))
-
-library_answers := [answered(index, id, denials) |
+answered := [[index, found] |
 	some index, item in input.items
-	some id, rule in input.profiles[item.profile]
-	["rules", category, name] = rule.path
-	denials := data.ordain.rules[category][name].deny with input as question(item, rule)
+	some group in input.profiles[item.profile]
+	seen := object.union(item.input, {"change": input.change, "parameters": group.parameters})
+	found := denials_of(group.rules) with input as seen
 ]
 
-custom_answers := [answered(index, id, denials) |
-	some index, item in input.items
-	some id, rule in input.profiles[item.profile]
-	["custom", category, name] = rule.path
-	denials := data.ordain.custom[category][name].deny with input as question(item, rule)
+denials_of(rules) := array.concat(of_library(rules), array.concat(of_repository(rules), of_tenants(rules)))
+
+of_library(rules) := [[id, denials] |
+	some id, path in rules
+	["rules", category, name] = path
+	denials := data.ordain.rules[category][name].deny
 ]
 
-tenant_answers := [answered(index, id, denials) |
-	some index, item in input.items
-	some id, rule in input.profiles[item.profile]
-	["tenants", tenant, category, name] = rule.path
-	denials := data.ordain.tenants[tenant][category][name].deny with input as question(item, rule)
+of_repository(rules) := [[id, denials] |
+	some id, path in rules
+	["custom", category, name] = path
+	denials := data.ordain.custom[category][name].deny
 ]
 
-question(item, rule) := object.union(item.input, {"change": input.change, "parameters": rule.parameters})
+of_tenants(rules) := [[id, denials] |
+	some id, path in rules
+	["tenants", tenant, category, name] = path
+	denials := data.ordain.tenants[tenant][category][name].deny
+]
 
-answered(index, id, denials) := {"item": index, "rule": id, "findings": denials} if count(denials) <= most_findings
+report(index, id, denials) := {"item": index, "rule": id, "findings": denials} if count(denials) <= most_findings
 
-answered(index, id, denials) := {"item": index, "rule": id, "overflow": count(denials)} if count(denials) > most_findings
-
-silent(reported) if count(reported.findings) == 0
+report(index, id, denials) := {"item": index, "rule": id, "overflow": count(denials)} if count(denials) > most_findings

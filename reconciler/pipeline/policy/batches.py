@@ -5,6 +5,7 @@ does not say for which object: so the batch is asked again rule by rule, and the
 fewer objects, until what is left is one rule and one object. Every other question still gets its answer.
 """
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,13 +100,13 @@ class Batches:
 
     def _put(self, batch: Sequence[Question]) -> list[Answer]:
         """Ask a batch as one request; any answer that is not complete is trouble, never "nothing found"."""
-        profiles: list[Mapping[str, Any]] = []
+        profiles: list[list[dict[str, Any]]] = []
         known: dict[int, int] = {}
         items = []
         for question in batch:
             if id(question.profile) not in known:
                 known[id(question.profile)] = len(profiles)
-                profiles.append(question.profile)
+                profiles.append(_grouped(question.profile))
             items.append({"input": question.input, "profile": known[id(question.profile)]})
         wanted = {"items": items, "profiles": profiles, "change": self._change}
         answer = self._server.query("ordain.main", "answer", wanted, seconds=self._seconds)
@@ -121,6 +122,16 @@ class Batches:
     def _lose(self, rule: str, seconds: float) -> None:
         with self._lock:
             self._lost[rule] = self._lost.get(rule, 0.0) + seconds
+
+
+def _grouped(profile: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rules of a profile by their parameters: [{parameters, rules: {id: path}}]. The same ones see one input."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, asked in profile.items():
+        parameters = asked["parameters"]
+        group = groups.setdefault(json.dumps(parameters, sort_keys=True), {"parameters": parameters, "rules": {}})
+        group["rules"][name] = asked["path"]
+    return list(groups.values())
 
 
 def _answer(raw: Mapping[str, Any], batch: Sequence[Question]) -> Answer:
