@@ -1,16 +1,17 @@
 """Asking OPA about objects, releases and changes; whatever goes wrong is an error that names the rule and the object."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.policy.answers import Subject, findings, resolve
-from reconciler.pipeline.policy.batches import Batches, Question
+from reconciler.pipeline.policy.batches import BATCH_BYTES, Batches, Question
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import Scope
@@ -36,7 +37,11 @@ class ObjectItem:
 class _Asked:
     subject: Subject
     input: Mapping[str, Any]
-    settings: Mapping[str, tuple[Rule, Setting]]
+    settings: "_Settings"
+
+
+_Settings = Mapping[str, tuple[Rule, Setting]]
+"""The rules to ask about something, by id."""
 
 
 class Policies:
@@ -51,6 +56,7 @@ class Policies:
         self._opa = opa
         self._server = server or OpaServer(opa, judge.bundle)
         self._seconds = seconds
+        self._kept: dict[tuple[int, Scope, str], tuple[object, _Settings]] = {}
 
     def __enter__(self) -> Self:
         """Start OPA; raise `RetryError` if it does not come up."""
@@ -142,19 +148,28 @@ class Policies:
         )
         return _Asked(subject=subject, input=seen, settings=self._settings("object", document.path, tenant, document.kind))
 
-    def _settings(self, scope: Scope, path: str, tenant: str, kind: str) -> dict[str, tuple[Rule, Setting]]:
-        """Return the rules to ask about something, with what `ordain.yaml` says of them there."""
-        found = {}
-        for name, setting in self.judge.settings(path, tenant).items():
-            rule = self.judge.rules[name]
-            if rule.scope == scope and setting.level != "off" and (scope != "object" or not rule.kinds or kind in rule.kinds):
-                found[name] = (rule, setting)
-        return found
+    def _settings(self, scope: Scope, path: str, tenant: str, kind: str) -> "_Settings":
+        """Return the rules to ask about something, with what `ordain.yaml` says of them there.
+
+        Most manifests of a kind get the very same mapping: equal places have one, and the judge keeps those.
+        """
+        here = self.judge.settings(path, tenant)
+        found = self._kept.get((id(here), scope, kind))
+        if found is None or found[0] is not here:
+            rules = ((self.judge.rules[name], setting) for name, setting in here.items() if setting.level != "off")
+            settings = {
+                rule.id: (rule, setting)
+                for rule, setting in rules
+                if rule.scope == scope and (scope != "object" or not rule.kinds or kind in rule.kinds)
+            }
+            found = self._kept[id(here), scope, kind] = (here, settings)
+        return found[1]
 
     def _ask(self, asked: Sequence[_Asked], change: Mapping[str, Any]) -> list[Finding]:
-        profiles: dict[tuple[int, ...], dict[str, dict[str, Any]]] = {}
+        profiles: dict[int, dict[str, dict[str, Any]]] = {}
         questions = [_question(number, each, profiles) for number, each in enumerate(asked)]
-        reads_change = any(rule.reads_change for each in asked for rule, _ in each.settings.values())
+        distinct = {id(each.settings): each.settings for each in asked}
+        reads_change = any(rule.reads_change for settings in distinct.values() for rule, _ in settings.values())
         batches = Batches(self._server, change if reads_change else {}, seconds=self._seconds)
         found: list[Finding] = []
         for answer in batches.ask(questions):
@@ -163,12 +178,20 @@ class Policies:
         return found
 
 
-def _question(number: int, asked: _Asked, profiles: dict[tuple[int, ...], dict[str, dict[str, Any]]]) -> Question:
+def _question(number: int, asked: _Asked, profiles: dict[int, dict[str, dict[str, Any]]]) -> Question:
     """Return a question; those with the same rules and parameters share a profile, which is sent once."""
-    key = tuple(id(setting) for _, setting in asked.settings.values())
+    key = id(asked.settings)
     if key not in profiles:
         profiles[key] = {name: {"path": rule.path, "parameters": setting.parameters} for name, (rule, setting) in asked.settings.items()}
-    return Question(number=number, input=asked.input, profile=profiles[key], size=len(json.dumps(asked.input, ensure_ascii=False)))
+    return Question(number=number, input=asked.input, profile=profiles[key], size=_size(asked.input))
+
+
+def _size(seen: Mapping[str, Any]) -> int:
+    """Return the bytes of an input as JSON, about."""
+    try:
+        return len(msgspec.json.encode(seen))
+    except (ValueError, RecursionError):  # an odd value that only Python's own encoder takes; it goes alone
+        return BATCH_BYTES
 
 
 def _place(document: Document, pointer: Pointer) -> Place:
