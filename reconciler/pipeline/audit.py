@@ -50,13 +50,11 @@ class RecordedCommit(Struct, kw_only=True):
 
 
 class RecordedRelease(Struct, kw_only=True):
-    """A release that this decision approved; the members' and the target's sequence are 0 where they are given only when it is approved."""
+    """A release that this decision approved; the releases role names the decision in turn, with the sequences that it got."""
 
     tenant: str
     fleet: str
     digest: str
-    members: int = 0
-    sequence: int = 0
 
 
 class RecordedWaiver(Struct, kw_only=True):
