@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import math
 import re
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -30,27 +29,29 @@ _BEGIN = r"[\n\[{,:?-][ ]*"
 """Where a value may begin; in the middle of a text the same signs mean nothing."""
 _DEEP = 200
 """Columns of indentation past which yaml-rs is not asked: it recurses without a limit, and ends the process by overflow."""
-_SUSPICIOUS: tuple[tuple[str, str], ...] = (
-    ("\t", "\t"),  # readers disagree where tabs may stand
-    ("\r", r"\r(?!\n)"),
-    ("%", "\n%"),  # directives
-    (".", r"\n\.\.\."),  # document ends
-    (" ", rf"\n[ ]{{{_DEEP}}}"),
-    ("-", r"-[ ]+-[ ]+-[ ]+-"),  # lists begun on one line: each is a level
-    ("-", r"-[ ]+[?:](?:[ \r\n]|\Z)"),  # keys and values in lists, on lines of their own: levels too
-    ("|>", r"\n---[ ]+[|>]"),  # text blocks that are documents: yaml-rs overlooks `---` in them
-    ("|>", r"[|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))"),  # and those that begin with a blank line, or are empty
-    ("|>", r"[^\n]\Z"),  # and those that may end without a line end
-    ("|>?:", r"[\n\[{,][ ]*[|>?:]"),  # signs that begin a text block, a key or a value, where none may begin
-    (":", r":[,\]}]"),  # colons that may end a key or belong to a text
-    (":", r":(?<![\"']:)[\[{]"),
-    ("&*!", _BEGIN + "[&*!]"),  # anchors, aliases, tags
-    ("\\", r"\\u[dD][89a-fA-F]"),  # escaped surrogates
-    ("bBXO", r"0(?<![\w.]0)[bBXO]"),  # numbers in other schemas
-    ("xo", "0(?<=[-+]0)[xo]"),
-    ("_", _BEGIN + r"[-+]?(?=[0-9._])[\w.+-]*_"),
+_SUSPICIOUS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("\t",), "\t"),  # readers disagree where tabs may stand
+    (("\r",), r"\r(?!\n)"),
+    (("\n%",), "\n%"),  # directives
+    (("\n...",), r"\n\.\.\."),  # document ends
+    ((" " * _DEEP,), rf"\n[ ]{{{_DEEP}}}"),
+    (("- -", "-  "), r"-[ ]+-[ ]+-[ ]+-"),  # lists begun on one line: each is a level
+    (("- ?", "- :", "-  "), r"-[ ]+[?:](?:[ \r\n]|\Z)"),  # keys and values in lists, on lines of their own: levels too
+    (("\n---",), r"\n---[ ]+[|>]"),  # text blocks that are documents: yaml-rs overlooks `---` in them
+    (("|", ">"), r"[|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))"),  # and those that begin with a blank line, or are empty
+    ((":", "|", ">", "?"), r"[\n\[{,][ ]*[|>?:]"),  # signs that begin a text block, a key or a value, where none may begin
+    ((":,", ":]", ":}"), r":[,\]}]"),  # colons that may end a key or belong to a text
+    ((":[", ":{"), r":(?<![\"']:)[\[{]"),
+    (("&", "*", "!"), _BEGIN + "[&*!]"),  # anchors, aliases, tags
+    (("\\u",), r"\\u[dD][89a-fA-F]"),  # escaped surrogates
+    (("0b", "0B", "0X", "0O"), r"0(?<![\w.]0)[bBXO]"),  # numbers in other schemas
+    (("0x", "0o"), "0(?<=[-+]0)[xo]"),
+    (("_",), _BEGIN + r"[-+]?(?=[0-9._])[\w.+-]*_"),
 )
-"""What yaml-rs was seen to read otherwise than YAML or ruamel.yaml has it: signs without which a text is free of it, and its form."""
+"""What yaml-rs was seen to read otherwise than YAML or ruamel.yaml has it: parts without which a text is free of it, and its form.
+
+Looking for a part costs a fiftieth of looking for a form, and most texts have few of them.
+"""
 _NEVER_PLAIN = frozenset("|>@`%")
 """Signs with which no text begins unless it is quoted: within brackets yaml-rs takes them for text."""
 _SEARCHES = tuple((signs, re.compile(form)) for signs, form in _SUSPICIOUS)
@@ -72,7 +73,15 @@ def read(data: bytes, *, fast: ModuleType | None = FAST) -> list[Any]:
 
 def _unusual(text: str) -> bool:
     text = "\n" + text
-    return any(any(sign in text for sign in signs) and form.search(text) for signs, form in _SEARCHES)
+    if not text.endswith("\n") and ("|" in text or ">" in text):  # a text block that may end without a line end
+        return True
+    for parts, form in _SEARCHES:
+        for part in parts:
+            if part in text:
+                if form.search(text):
+                    return True
+                break
+    return False
 
 
 def decode(data: bytes) -> str:
@@ -110,46 +119,50 @@ def _quickly(text: str, parser: ModuleType) -> list[Any] | None:
         values: Any = parser.loads(first + text, parse_datetime=False)
     except ValueError:
         return None
-    return values[1:] if isinstance(values, list) and _acceptable(values[1:], _certain) else None
+    return values[1:] if isinstance(values, list) and _acceptable(values[1:], certain=True) else None
 
 
-def _acceptable(values: list[Any], fits: Callable[[Any], bool]) -> bool:
-    """Return whether documents keep to the limits, and each of their scalars `fits`; what an alias repeats counts each time."""
+def _acceptable(values: list[Any], *, certain: bool) -> bool:
+    """Return whether documents keep to the limits; what an alias repeats counts each time.
+
+    With `certain`, whether each scalar that yaml-rs read is also what it seems, and may stand in a manifest. This loop
+    sees every value of a repository, so it calls nothing that it needn't.
+    """
     if len(values) > nodes.DOCUMENTS_LIMIT:
         return False
     count = 0
-    pending: list[tuple[Any, int]] = [(values, -1)]
+    pending: list[tuple[Any, int]] = [(values, 0)]
     while pending and count <= nodes.NODES_LIMIT:
         container, depth = pending.pop()
-        if isinstance(container, dict):
-            if nodes.MERGE_KEY in container or not all(type(key) is str for key in container):
-                return False
+        if type(container) is dict:
+            for key in container:
+                if type(key) is not str or key == nodes.MERGE_KEY:
+                    return False
             count += len(container)
             container = container.values()
         count += len(container)
         for item in container:
-            if isinstance(item, (dict, list)):
-                if depth + 1 >= nodes.DEPTH_LIMIT:
+            kind = type(item)
+            if kind is dict or kind is list:
+                if depth >= nodes.DEPTH_LIMIT:
                     return False
                 pending.append((item, depth + 1))
-            elif not fits(item):
+            elif certain and (item[:1] in _NEVER_PLAIN if kind is str else not _certain(item)):
                 return False
     return count <= nodes.NODES_LIMIT
 
 
-def _certain(scalar: Any) -> bool:
-    """Return whether a scalar that yaml-rs read is what it seems, and may stand in a manifest."""
-    if isinstance(scalar, str):
-        return scalar[:1] not in _NEVER_PLAIN
-    if isinstance(scalar, float):
-        return math.isfinite(scalar)
-    return scalar is None or -nodes.INTEGER_LIMIT <= scalar < nodes.INTEGER_LIMIT
+def _certain(number: Any) -> bool:
+    """Return whether a scalar other than a text may stand in a manifest."""
+    if isinstance(number, float):
+        return math.isfinite(number)
+    return number is None or -nodes.INTEGER_LIMIT <= number < nodes.INTEGER_LIMIT
 
 
 def slowly(text: str) -> list[Any]:
     """Return the values as `nodes` reads them; raise `ReadingRefused` where they are refused."""
     roots = nodes.compose(text)
-    if not _acceptable([root.value for root in roots], lambda _: True):
+    if not _acceptable([root.value for root in roots], certain=False):
         message = f"more than {nodes.NODES_LIMIT} values, or {nodes.DEPTH_LIMIT} levels, once aliases are followed"
         raise ReadingRefused("yaml/nodes", message, remedy="split the file, and write out what aliases repeat")
     return [root.value for root in roots]
