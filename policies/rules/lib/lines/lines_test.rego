@@ -1,0 +1,26 @@
+package ordain.rules.lib.lines_test
+
+import data.ordain.rules.lib.lines
+
+test_lines_of_content if {
+	lines.of(2, {"path": "/a", "content": "x\ny"}) == [
+		{"at": ["spec", "files", 2, "content"], "text": "x"},
+		{"at": ["spec", "files", 2, "content"], "text": "y"},
+	]
+}
+
+test_lines_of_a_source if {
+	found := lines.of(2, {"path": "/a", "source": "files/a"}) with input as {"sources": {"files/a": "x\ny"}}
+	found == [
+		{"at": ["sources", "files/a", 0], "text": "x"},
+		{"at": ["sources", "files/a", 1], "text": "y"},
+	]
+}
+
+test_a_directory_has_none if lines.of(0, {"path": "/a", "type": "directory"}) == []
+
+test_a_path_below_a_directory if {
+	lines.below("/etc/cron.d/a", ["/x", "/etc/cron.d"])
+	not lines.below("/etc/cron.d", ["/etc/cron.d"])
+	not lines.below("/etc/cron.daily/a", ["/etc/cron.d"])
+}

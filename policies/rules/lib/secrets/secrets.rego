@@ -1,0 +1,30 @@
+# METADATA
+# title: Looking for secrets in texts
+# description: |
+#   Every text of a manifest, and every line of a component's source files, in which a shape is found. `words` are pieces
+#   of text of which a match has at least one: most manifests have none, so one look at the whole of it is enough.
+package ordain.rules.lib.secrets
+
+places(words, shape) := {path | some path, _ in matches(words, shape)}
+
+# Path → the first match there, with its groups.
+matches(words, shape) := object.union(in_manifest(words, shape), in_sources(shape))
+
+in_manifest(words, shape) := {path: found |
+	suspicious(words)
+	walk(input.object, [path, text])
+	is_string(text)
+	found := regex.find_all_string_submatch_n(shape, text, 1)[0]
+}
+
+in_sources(shape) := {["sources", source, n]: found |
+	some source, text in input.sources
+	some n, line in split(text, "\n")
+	found := regex.find_all_string_submatch_n(shape, line, 1)[0]
+}
+
+suspicious(words) if {
+	text := json.marshal(input.object)
+	some word in words
+	contains(text, word)
+}

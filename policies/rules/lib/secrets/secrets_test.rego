@@ -1,0 +1,20 @@
+package ordain.rules.lib.secrets_test
+
+import data.ordain.rules.lib.secrets
+
+object(text) := {"object": {"spec": {"texts": [1, text]}}}
+
+test_texts_of_a_manifest if {
+	secrets.matches(["key"], `key-(\d)`) == {["spec", "texts", 1]: ["key-1", "1"]} with input as object("a key-1 and key-2")
+	secrets.places(["key"], `key-(\d)`) == {["spec", "texts", 1]} with input as object("a key-1 and key-2")
+}
+
+test_a_manifest_without_any_of_the_words_is_not_searched if {
+	secrets.places(["other", "words"], `key-(\d)`) == set() with input as object("key-1")
+	secrets.places(["other", "key"], `key-(\d)`) == {["spec", "texts", 1]} with input as object("key-1")
+}
+
+test_lines_of_sources if {
+	found := secrets.places(["key"], `key-(\d)`) with input as {"object": {}, "sources": {"files/a": "x\nkey-1\n"}}
+	found == {["sources", "files/a", 1]}
+}
