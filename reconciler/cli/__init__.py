@@ -6,6 +6,7 @@ of commands, imported only when its command is asked for.
 
 import importlib
 import sys
+import traceback
 from types import ModuleType
 
 import click
@@ -16,6 +17,7 @@ COMMANDS = {
     "accept-history": "reconciler.cli.history:accept_history",
     "audit": "reconciler.cli.audit:audit",
     "check": "reconciler.cli.check:check",
+    "explain": "reconciler.cli.explain:explain",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
     "policy": "reconciler.cli.policy:policy",
@@ -63,9 +65,9 @@ def cli() -> None:
 
     \b
     Example:
-      ordain init my-fleets        make a fleet repository that passes
-      ordain check my-fleets       judge it, without any server
-      ordain up --repo my-fleets   run everything on this machine
+      ordain init my-fleets                             make a fleet repository that passes
+      ordain check my-fleets                            judge it, without any server
+      ordain up --repo my-fleets --state ordain-state   run everything on this machine
     """
 
 
@@ -83,3 +85,7 @@ def main() -> None:
     except OrdainError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001 - Python's own exit code for this is 1, which here would say "refused"
+        traceback.print_exc()
+        click.echo("error: this is a fault of ordain; please report it with the lines above", err=True)
+        sys.exit(3)

@@ -32,6 +32,8 @@ RETRY_AFTER = timedelta(seconds=30)
 RETRY_AT_LEAST_EVERY = timedelta(minutes=10)
 PATIENCE = 5.0
 """Seconds before a round that failed is begun again."""
+PATIENCE_WITH_FAULTS = 30.0
+"""Seconds before a round that failed by our own fault is begun again: it will likely fail the same way."""
 JITTER = 0.1
 """Share by which polls are spread, so that many reconcilers don't ask at once."""
 STOP_LATENCY = 0.1
@@ -79,6 +81,10 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
                     _log.warning("round given up: %s", explain(error))
                 progress.problem = explain(error)
                 _sleep(PATIENCE, stop, threading.Event())
+            except Exception as error:  # noqa: BLE001 - one bad head must not take down what serves agents beside this loop
+                _log.exception("round given up by a fault of ordain; please report it")
+                progress.problem = f"a fault of ordain ({type(error).__name__}: {error}); the log has more"
+                _sleep(PATIENCE_WITH_FAULTS, stop, threading.Event())
     finally:
         watcher.stop() if watched else None
 
