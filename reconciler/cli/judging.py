@@ -76,7 +76,7 @@ def _judge(base: Corpus, head: Tree, changed: Difference, before: Appointment | 
             layout=counted.layout,
             judges=Judges(before=asked, own=asked_own, refused=after.findings, loosened=said),
             facts=facts,
-            released=_released(base, head, changed, counted.layout),
+            released=_released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1),
             bundle_format=counted.bundle_format,
         )
     return Judgement(decision=decision, before=first, own=own, loosened=said)
@@ -89,12 +89,14 @@ def _asked(first: Judge | None, own: Judge | None, opa: Path) -> Iterator[tuple[
         yield running[0], running[1]
 
 
-def _released(base: Corpus, head: Tree, changed: Difference, layout: Layout) -> Released:
+def _released(base: Corpus, head: Tree, changed: Difference, *, layout: Layout, bundle_format: int) -> Released:
     """Return what the base's fleets that the change concerns were compiled to; those that did not compile had no release."""
     compiled: dict[FleetKey, Compiled] = {}
+    if not base.objects:
+        return Released()
     for fleet in _concerned(base, head, changed, layout):
         try:
-            compiled[fleet] = compile_fleet(base.world, base.tree, fleet)
+            compiled[fleet] = compile_fleet(base.world, base.tree, fleet, format=bundle_format)
         except CompileRefused:
             continue
     return Released(compiled=compiled)
