@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.judge import Judge
+from reconciler.pipeline.policy.metadata import Rule
 from reconciler.pipeline.validation.schemas import names, schema
 
 MANIFEST, SCHEMA = "manifest/", "schema/"
@@ -249,17 +250,21 @@ def _of_schema(name: str) -> Description:
 
 
 def of_judge(judge: Judge) -> Iterator[Description]:
-    """Yield the description of every policy rule of a judge, with its level and parameters as `ordain.yaml` has them."""
-    for rule in judge.rules.values():
-        setting = judge.setting(rule.id, REPOSITORY_FILE, rule.tenant)
-        yield Description(
-            id=rule.id,
-            title=rule.title,
-            description=rule.description,
-            remedy=rule.remedy,
-            level=setting.level,
-            scope=rule.scope,
-            code=rule.code,
-            parameters=setting.parameters,
-            file=rule.file,
-        )
+    """Yield the description of every policy rule of a judge."""
+    yield from (of_rule(judge, rule) for rule in judge.rules.values())
+
+
+def of_rule(judge: Judge, rule: Rule) -> Description:
+    """Return the description of a policy rule, with its level and parameters as `ordain.yaml` has them."""
+    setting = judge.setting(rule.id, REPOSITORY_FILE, rule.tenant)
+    return Description(
+        id=rule.id,
+        title=rule.title,
+        description=rule.description,
+        remedy=rule.remedy,
+        level=setting.level,
+        scope=rule.scope,
+        code=rule.code,
+        parameters=setting.parameters,
+        file=rule.file,
+    )
