@@ -110,19 +110,32 @@ def _wait(wakeup: Wakeup, stop: threading.Event, rest_until: float, poll: float)
 
 def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) -> bool:
     """Look at the fleets that `changed` keys are about, at all of them if it is None; return whether that could be done."""
-    store, now = loop.settings.store, datetime.now(UTC)
-    if not _hold_lease(loop, now):
+    if not _hold_lease(loop, datetime.now(UTC)):
         return False
-    names = discover(store) if changed is None else sorted({key.split("/")[1] for key in changed})
+    try:
+        names = discover(loop.settings.store) if changed is None else sorted({key.split("/")[1] for key in changed})
+    except OrdainError as error:
+        _log.error("the store can't be read: %s", error)
+        return False
     for name in names:
-        tenant = _read_tenant(loop, name, now)
-        if tenant is None:
-            continue
-        for fleet in _fleets(tenant, name, changed):
-            if stop.is_set():
-                return False
-            _fleet_step(loop, tenant, fleet)
+        if stop.is_set() or not _hold_lease(loop, datetime.now(UTC)):
+            return False
+        try:
+            _tenant_step(loop, name, changed, stop)
+        except OrdainError as error:
+            _log.error("left for the next pass: %s", error, extra={"tenant": name})
     return True
+
+
+def _tenant_step(loop: _Loop, name: str, changed: frozenset[str] | None, stop: threading.Event) -> None:
+    """Look at a tenant's fleets; stops early where the tenant waits for something, or its files can't be believed."""
+    tenant = _read_tenant(loop, name, datetime.now(UTC))
+    if tenant is None:
+        return
+    for fleet in _fleets(tenant, name, changed):
+        if stop.is_set():
+            return
+        _fleet_step(loop, tenant, fleet)
 
 
 def _fleets(tenant: Tenant, name: str, changed: frozenset[str] | None) -> Iterable[str]:

@@ -120,7 +120,9 @@ class LocalStore:
         directory, _, _ = prefix.rpartition("/")
         if directory:
             require_key(directory)
-        yield from sorted(key for key in self._walk(directory, deep=deep) if key.startswith(prefix))
+        with _trouble(self.root / directory):
+            keys = sorted(key for key in self._walk(directory, deep=deep) if key.startswith(prefix))
+        yield from keys
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`, for keeps."""

@@ -130,6 +130,15 @@ def test_a_tenant_that_waits_for_keys_holds_up_nobody(zone: Zone) -> None:
     assert (waiting.state, "waiting for keys" in waiting.why) == ("waiting", True)
 
 
+def test_a_name_that_is_no_tenants_holds_up_nobody(zone: Zone) -> None:
+    (zone.store.root / "approved" / "Not A Tenant").mkdir()  # type: ignore[attr-defined]
+    zone.store.create("approved/NotATenant/controls.json", b"whatever")
+    zone.approve("one")
+    with looping(zone) as passed:
+        assert passed.wait(PATIENCE)
+    assert digest(zone) == bundle_of("one")[1]
+
+
 def test_controls_older_than_those_taken_are_refused(zone: Zone) -> None:
     key = layout.controls("shop")
     old = zone.store.get(key) or b""
