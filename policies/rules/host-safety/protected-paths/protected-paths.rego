@@ -23,7 +23,6 @@
 #       - /etc/machine-id
 #       - /etc/ld.so.preload
 #       - /etc/nsswitch.conf
-#       - /root/.ssh/authorized_keys
 #     directories:
 #       - /boot
 #       - /dev
