@@ -66,8 +66,11 @@ def _write_local(mirror: Mirror, head: str, text: str) -> None:
 
 
 def _write_remote(mirror: Mirror, head: str, text: str) -> None:
+    """Start from the remote's notes each time: what an earlier try wrote here never got there."""
     if DECISIONS in mirror.transfer.list_heads(mirror.repository):
         mirror.transfer.fetch(mirror.repository, [f"+{DECISIONS}:{DECISIONS}"])
+    elif DECISIONS in mirror.repository.references:
+        mirror.repository.references.delete(DECISIONS)
     if _append(mirror.repository, head, text):
         mirror.transfer.push(mirror.repository, f"{DECISIONS}:{DECISIONS}")
 

@@ -1,7 +1,7 @@
 """A bare mirror of the one branch that is watched, in the state directory.
 
-It can be deleted at any time: the next fetch makes it again. The URL is never written into it, nor are
-settings of the watched repository read from it: it holds objects and our refs, and nothing decides by them.
+It can be deleted at any time: the next fetch makes it again. Its configuration names no remote and no token, and none of
+the watched repository's settings reach it: it holds objects and our refs, and nothing decides by them.
 """
 
 import logging

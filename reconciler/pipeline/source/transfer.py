@@ -1,9 +1,10 @@
 """Moving git objects between the mirror and the watched repository, within limits of time, size and silence."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import pygit2
@@ -11,10 +12,12 @@ from pygit2.callbacks import RemoteCallbacks
 from pygit2.enums import CredentialType
 from pygit2.remotes import TransferProgress
 
-from agent.protocol.errors import OrdainError, RefusedError, RetryError
+from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.source.location import Credentials, Location, refuse_alternates
 
 T = TypeVar("T")
+GRACE = 1.0
+"""Seconds past its deadline in which a transfer may end by itself, and say more of why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,12 @@ class _Callbacks(RemoteCallbacks):
     def check_time(self) -> None:
         """Raise `RetryError` past the deadline."""
         if time.monotonic() > self._deadline:
-            message = f"{self._location}: not done after {self._limits.seconds:g} s; look at its load, or raise the limit of time"
-            raise RetryError(message)
+            raise RetryError(self.too_late)
+
+    @property
+    def too_late(self) -> str:
+        """What to say of a transfer that took too long."""
+        return f"{self._location}: not done after {self._limits.seconds:g} s; look at its load, or raise the limit of time"
 
     def sideband_progress(self, string: str) -> None:
         """Look at the clock while the remote counts and packs."""
@@ -88,50 +95,76 @@ class _Callbacks(RemoteCallbacks):
 
 
 class Transfer:
-    """Fetches and pushes between a mirror and one location; the URL stays out of the mirror's configuration."""
+    """Fetches and pushes between a mirror and one location; the URL stays out of the mirror's configuration.
+
+    libgit2 calls back only now and then, and a remote that sends one byte at a time can keep it from doing so at all.
+    So each transfer runs in a thread of its own, which is left behind at its deadline: it ends at its next call back,
+    without having moved a ref. Until then no other one is started.
+    """
 
     def __init__(self, *, location: Location, limits: SourceLimits, credentials: Credentials | None) -> None:
         self._location, self._limits, self._credentials = location, limits, credentials
+        self._running: threading.Thread | None = None
         self.head_branch = ""
         """The ref that the remote's HEAD named when last asked; empty if none."""
 
     def list_heads(self, repository: pygit2.Repository) -> dict[str, str]:
         """Return ref → sha of the location, and see which branch its HEAD names; raise `RetryError`."""
 
-        def ask(callbacks: _Callbacks) -> dict[str, str]:
-            heads = [head for head in self._remote(repository).list_heads(callbacks=callbacks, proxy=True) if head.name]
-            self.head_branch = next((head.symref_target or "" for head in heads if head.name == "HEAD"), "")
-            return {str(head.name): str(head.oid) for head in heads}
+        def ask(remote: pygit2.Remote, callbacks: _Callbacks) -> list[tuple[str, str, str]]:
+            heads = remote.list_heads(callbacks=callbacks, proxy=True)
+            return [(head.name, str(head.oid), head.symref_target or "") for head in heads if head.name]
 
-        return self._attempt(ask)
+        heads = self._attempt(repository, ask)
+        self.head_branch = next((target for name, _, target in heads if name == "HEAD"), "")
+        return {name: sha for name, sha, _ in heads}
 
     def fetch(self, repository: pygit2.Repository, refspecs: Sequence[str]) -> None:
         """Bring refs here; raise `RetryError`."""
-        self._attempt(lambda callbacks: self._remote(repository).fetch(list(refspecs), callbacks=callbacks, proxy=True))
+        self._attempt(repository, lambda remote, callbacks: remote.fetch(list(refspecs), callbacks=callbacks, proxy=True))
 
     def push(self, repository: pygit2.Repository, refspec: str) -> None:
         """Send one ref there, only forward; raise `RefusedError` if the remote doesn't take it, else `RetryError`."""
 
-        def send(callbacks: _Callbacks) -> None:
-            self._remote(repository).push([refspec], callbacks=callbacks, proxy=True)
+        def send(remote: pygit2.Remote, callbacks: _Callbacks) -> None:
+            remote.push([refspec], callbacks=callbacks, proxy=True)
             if callbacks.rejected:
                 raise RefusedError(callbacks.rejected)
 
-        self._attempt(send)
+        self._attempt(repository, send)
 
-    def _remote(self, repository: pygit2.Repository) -> pygit2.Remote:
-        return repository.remotes.create_anonymous(self._location.url)
-
-    def _attempt(self, action: Callable[[_Callbacks], T]) -> T:
+    def _attempt(self, repository: pygit2.Repository, action: Callable[[pygit2.Remote, _Callbacks], T]) -> T:
+        """Run a transfer in its thread, on a repository handle of its own; return or raise what it does."""
+        if self._running is not None and self._running.is_alive():
+            message = f"{self._location}: an earlier transfer still hangs; it is asked again when that one ends"
+            raise RetryError(message)
         pygit2.settings.server_timeout = pygit2.settings.server_connect_timeout = int(self._limits.silence * 1000)
-        try:
-            refuse_alternates(self._location)
-            return action(_Callbacks(self._location, self._limits, self._credentials))
-        except OrdainError:
-            raise
-        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+        done: list[T] = []
+        failed: list[Exception] = []
+        callbacks = _Callbacks(self._location, self._limits, self._credentials)
+
+        def run() -> None:
+            try:
+                refuse_alternates(self._location)
+                remote = pygit2.Repository(repository.path).remotes.create_anonymous(self._location.url)
+                done.append(action(remote, callbacks))
+            except Exception as error:  # noqa: BLE001 - raised again by the caller's thread
+                failed.append(error)
+
+        self._running = threading.Thread(target=run, name="git transfer", daemon=True)
+        self._running.start()
+        self._running.join(self._limits.seconds + GRACE)
+        if failed:
+            self._raise(failed[0])
+        if not done:
+            raise RetryError(callbacks.too_late)
+        return done[0]
+
+    def _raise(self, error: Exception) -> NoReturn:
+        if isinstance(error, (pygit2.GitError, KeyError, ValueError, OSError)):
             message = f"{self._location}: {_explain(error)}"
             raise RetryError(message) from error
+        raise error
 
 
 def _explain(error: Exception) -> str:
@@ -149,6 +182,7 @@ _REMEDIES = {
     "could not find repository": "give the path of a git repository",
     "permission denied": "let the reconciler's user read it",
     "certificate": "add the authority that signed it to the file that SSL_CERT_FILE names",
+    "temporarily unavailable": "the remote fell silent; it is asked again at the next poll",
     "timed out": "the remote fell silent; it is asked again at the next poll",
     "401": "the token was not taken; renew it where the credentials point to",
     "403": "the token may not do that; give it the right to read (and to write notes)",
