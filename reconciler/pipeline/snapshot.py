@@ -24,18 +24,23 @@ LFS_POINTER_LIMIT = 1024
 """Bytes that a Git LFS pointer may have: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 _LFS_START = b"version https://git-lfs.github.com/spec/"
 _CHUNK = 1024 * 1024
+KEPT_FILE, KEPT_TOTAL = 64 * 1024, 256 * 1024 * 1024
+"""Bytes of one file, and of all, that a directory's listing keeps: it has read them for their id, and manifests are small."""
 SYMLINK, SUBMODULE, REGULAR, EXECUTABLE = 0o120000, 0o160000, 0o100644, 0o100755
 
 
 class DirectoryTree:
     """A working directory as a `Tree`: without `.git` and what git ignores; symlinks are listed, not followed.
 
-    It is listed once, when first asked; a nested repository is listed as a submodule and not entered.
+    It is listed once, when first asked; a nested repository is listed as a submodule and not entered. What is listed is
+    also what is read later, so that an editor that saves meanwhile changes nothing (but for large files).
     """
 
     def __init__(self, root: Path) -> None:
         """Look at `root`; nothing is read before it is asked for."""
         self.root = root
+        self._kept: dict[str, bytes] = {}
+        self._room = KEPT_TOTAL
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
@@ -49,16 +54,40 @@ class DirectoryTree:
             with os.scandir(self.root / current) as found:
                 for item in found:
                     path = f"{current}/{item.name}" if current else item.name
-                    if item.name == ".git" or ignored(path, directory=item.is_dir(follow_symlinks=False)):
+                    below = item.is_dir(follow_symlinks=False)
+                    if item.name == ".git" or ignored(path, directory=below):
                         continue
-                    if item.is_dir(follow_symlinks=False) and not Path(item.path, ".git").exists():
+                    if below and not Path(item.path, ".git").exists():
                         pending.append(path)
-                    elif (entry := _entry(Path(item.path))) is not None:
+                    elif (entry := self._entry(path, item)) is not None:
                         yield path, entry
+
+    def _entry(self, path: str, item: "os.DirEntry[str]") -> Entry | None:
+        """Return the entry of one file; None for what git has no word for (sockets, devices)."""
+        status = item.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            return Entry(oid=blob_id(os.fsencode(os.readlink(item.path))), mode=SYMLINK, size=status.st_size)  # noqa: PTH115 - a path costs more than the call
+        if stat.S_ISDIR(status.st_mode):
+            return Entry(oid="0" * 40, mode=SUBMODULE, size=0)
+        if stat.S_ISREG(status.st_mode):
+            mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
+            return Entry(oid=self._file_id(path, item.path, status.st_size), mode=mode, size=status.st_size)
+        return None
+
+    def _file_id(self, path: str, name: str, size: int) -> str:
+        if size > min(KEPT_FILE, self._room):
+            return _large_file_id(Path(name), size)
+        with open(name, "rb", buffering=0) as stream:  # noqa: PTH123 - a path costs more than the call
+            data = stream.readall()
+        self._kept[path] = data
+        self._room -= len(data)
+        return blob_id(data)
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes, as `Tree.read`; of a symlink, where it leads."""
         entry = self.entries[path]
+        if path in self._kept:
+            return self._kept[path]
         if entry.mode == SUBMODULE:
             raise KeyError(path)
         where = self.root / path
@@ -91,20 +120,7 @@ class _Ignored:
         return path not in self._tracked and self._repository.path_is_ignored(path + "/" if directory else path)
 
 
-def _entry(path: Path) -> Entry | None:
-    """Return the entry of one file; None for what git has no word for (sockets, devices)."""
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        return Entry(oid=blob_id(os.fsencode(path.readlink())), mode=SYMLINK, size=status.st_size)
-    if stat.S_ISDIR(status.st_mode):
-        return Entry(oid="0" * 40, mode=SUBMODULE, size=0)
-    if stat.S_ISREG(status.st_mode):
-        mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
-        return Entry(oid=_file_id(path, status.st_size), mode=mode, size=status.st_size)
-    return None
-
-
-def _file_id(path: Path, size: int) -> str:
+def _large_file_id(path: Path, size: int) -> str:
     digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -141,7 +157,7 @@ def inspect_tree(
 
 
 def _kind_refused(path: str, entry: Entry) -> Finding | None:
-    if any(ord(letter) < ord(" ") or "\ud800" <= letter <= "\udfff" for letter in path):
+    if not path.isprintable() and any(ord(letter) < ord(" ") or "\ud800" <= letter <= "\udfff" for letter in path):
         return _refused("path", f"the path {path!r} is not plain UTF-8", "rename the file", path)
     if entry.mode == SYMLINK:
         message = "a symlink; it could lead out of the repository"
