@@ -73,7 +73,10 @@ class Report:
         """Return the table."""
         head = ["", "unit", "min", "median", "max", "runs", ""]
         body = [[one.what, one.unit, f"{one.least:g}", f"{one.median:g}", f"{one.most:g}", str(one.runs), one.note] for one in self.rows]
-        lines = [f"{self.name}. {self.title}{' (quick: sizes of a test, no figures to quote)' if self.quick else ''}", *_columns([head, *body])]
+        lines = [
+            f"{self.name}. {self.title}{' (quick: sizes of a test, no figures to quote)' if self.quick else ''}",
+            *_columns([head, *body]),
+        ]
         words = {True: "reached", False: "MISSED", None: "not yet"}
         lines += [f"  {words[one.reached]}: {one.what} {one.wanted}: {one.found}" for one in self.goals]
         return "\n".join([*lines, *(f"  limit: {limit}" for limit in self.limits)])
