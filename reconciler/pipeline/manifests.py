@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.pipeline.finding import Finding, ObjectName, Place
-from reconciler.pipeline.nodes import ReadingRefused
+from reconciler.pipeline.nodes import SHOWN, ReadingRefused
 from reconciler.pipeline.positions import locate, pointer_text, verdict
 from reconciler.pipeline.reading import read
 from reconciler.pipeline.snapshot import DirectoryTree, inspect_tree
+from reconciler.printable import clipped
 
 __all__ = [
     "REPOSITORY_FILE",
@@ -162,7 +163,7 @@ def _not_a_mapping(path: str, values: Iterable[object]) -> Iterable[Finding]:
 
 
 def _described(value: object) -> str:
-    return "a list" if isinstance(value, list) else f"the single value {value!r:.80}"
+    return "a list" if isinstance(value, list) else f"the single value {clipped(repr(value), SHOWN)}"
 
 
 def _refused(code: str, message: str, remedy: str, place: Place) -> Finding:

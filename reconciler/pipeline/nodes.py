@@ -22,6 +22,9 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from reconciler.pipeline.syntax import explained
+from reconciler.printable import clipped
+
 DOCUMENTS_LIMIT = 100
 """Documents of one file: more is generated, and one file is one unit of acceptance."""
 DEPTH_LIMIT = 64
@@ -31,6 +34,8 @@ NODES_LIMIT = 100_000
 INTEGER_LIMIT = 2**63
 """Integers are signed 64-bit: what JSON readers on both sides can hold."""
 MERGE_KEY = "<<"
+SHOWN = 80
+"""Characters of what stands there that a message repeats."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -85,10 +90,8 @@ def compose(text: str) -> list[Node]:
 
 
 def _syntax(error: MarkedYAMLError, document: int) -> ReadingRefused:
-    mark = error.problem_mark or error.context_mark
-    message = ", ".join(part for part in (error.context, error.problem) if part)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return ReadingRefused("yaml/syntax", f"not YAML: {message}", document=max(document, 0), line=line, column=column)
+    said = explained(error)
+    return ReadingRefused("yaml/syntax", said.message, remedy=said.remedy, document=max(document, 0), line=said.line, column=said.column)
 
 
 class _Composer:
@@ -150,13 +153,13 @@ class _Composer:
         if value is None and len(text.lstrip("+-0")) <= digits_of_64_bits and not text.startswith(("0o", "0x")):
             value = int(text)
         if value is None or not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
-            raise self._refused("number", f"{text:.40} does not fit into 64 bits", event, "put it in quotes if it is text")
+            raise self._refused("number", f"{clipped(text, SHOWN)} does not fit into 64 bits", event, "put it in quotes if it is text")
         return value
 
     def _float(self, event: ScalarEvent, text: str) -> float:
         value = math.inf if _NOT_FINITE.fullmatch(text) else float(text)
         if not math.isfinite(value):
-            raise self._refused("number", f"{text:.40} is no finite number", event, "put it in quotes if it is text")
+            raise self._refused("number", f"{clipped(text, SHOWN)} is no finite number", event, "put it in quotes if it is text")
         return value
 
     def _enter(self, event: Any, value: Any) -> None:
@@ -176,7 +179,8 @@ class _Composer:
     def _alias(self, event: AliasEvent) -> Node:
         target = self._anchors.get(event.anchor)
         if target is None or event.anchor in self._unfinished:
-            raise self._refused("alias", f"*{event.anchor} names nothing that is finished before it", event, "write the value out")
+            remedy = f'put it in quotes if it is text ("*{event.anchor}"), else write the value out'
+            raise self._refused("alias", f"*{event.anchor} names nothing that is finished before it", event, remedy)
         mark = event.start_mark
         start = {"line": mark.line + 1, "column": mark.column + 1, "start": mark.index, "end": event.end_mark.index}
         return Node(value=target.value, style=target.style, items=target.items, parts=target.parts, **start)
@@ -196,25 +200,29 @@ class _Composer:
             self._keys[-1] = self._checked_key(node)
         else:
             key, self._keys[-1] = self._keys[-1], None
+            if node.start == node.end and not node.style:  # an empty value ends where the next line begins: its key is what people see
+                node.line, node.column = key.line, key.column
             self._open[-1].value[key.value] = node.value
             self._open[-1].items[key.value] = (key, node)
 
     def _checked_key(self, node: Node) -> Node:
         key = node.value
         if not isinstance(key, str):
-            shown = "a list or mapping" if isinstance(key, (list, dict)) else f"{key!r:.40}"
+            shown = "a list or mapping" if isinstance(key, (list, dict)) else clipped(repr(key), SHOWN)
             raise self._refused_at("key", f"a key is text, and this is {shown}", node, "put the key in quotes")
         if key == MERGE_KEY:
             message = "merge keys (<<) are not read: other readers see them differently"
             raise self._refused_at("merge-key", message, node, "write the fields out")
         if key in self._open[-1].items:
             first = self._open[-1].items[key][0].line
-            raise self._refused_at("duplicate-key", f"{key!r:.80} stands here and in line {first}", node, "leave one of them out")
+            raise self._refused_at(
+                "duplicate-key", f"{clipped(repr(key), SHOWN)} stands here and in line {first}", node, "leave one of them out"
+            )
         return node
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
-            message = f"the tag {event.tag!s:.80} is not read: values have no types of their own"
+            message = f"the tag {clipped(str(event.tag), SHOWN)} is not read: values have no types of their own"
             raise self._refused("tag", message, event, "leave the tag out")
 
     def _refused(self, code: str, message: str, event: Any, remedy: str) -> ReadingRefused:

@@ -112,7 +112,7 @@ def test_values_follow_the_core_schema_of_yaml_1_2(text: str, value: object) -> 
         (b"a: *x\n", "yaml/alias", 1, 4),
         (b"a: &x [*x]\n", "yaml/alias", 1, 8),
         (b"a: b: c\n", "yaml/syntax", 1, 5),
-        (b"a: {b\n", "yaml/syntax", 2, 1),
+        (b"a: {b\n", "yaml/syntax", 1, 4),
         (b"a: 1\n---\nb: ]\n", "yaml/syntax", 3, 4),
         (b"\xef\xbb\xbfa: 1\n", "yaml/byte-order-mark", 1, 1),
         (b"a: 1\nb: x\x00y\n", "yaml/character", 2, 5),
@@ -336,3 +336,31 @@ def test_a_directory_inside_a_repository_counts_from_itself(tmp_path: Path) -> N
     (tmp_path / "examples/.gitignore").write_text("*.tmp\n")
     (tmp_path / "examples/fleets/a.tmp").write_text("x")
     assert set(DirectoryTree(tmp_path / "examples/fleets").entries) == {"ordain.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "remedy"),
+    [
+        ("a:\n\tb: 1\n", 2, 1, "no tabs"),
+        ("a: [1, 2\n\nb: 3\n", 3, 2, "close the bracket of line 1"),
+        ("a: 1\nb: {c: [1, 2]\n", 2, 4, "close the bracket that opens here"),
+        ("a: 1\nb: 'x\nc: 2\n", 2, 4, "close the quote that opens here"),
+        ("a:\n  b: 1\n c: 2\n", 3, 2, "indent the line"),
+        ("a: b: c\n", 1, 5, "quote the text"),
+        ("a: 1\nbare\nc: 2\n", 2, 1, "a colon and a space"),
+        ("path: *.conf\n", 1, 7, '("*.conf")'),
+        ("path: *\n", 1, 8, "quote the text"),
+        ("owner: @ops\n", 1, 8, "quote the text"),
+        ("%nonsense\n", 2, 1, "quotes are closed"),
+    ],
+)
+def test_what_is_no_yaml_says_where_and_what_to_write(text: str, line: int, column: int, remedy: str) -> None:
+    [finding] = parse_file("tenants/shop/a.yaml", text.encode()).findings
+    assert (finding.place.line, finding.place.column) == (line, column)
+    assert remedy in finding.remedy
+
+
+def test_a_value_that_a_message_repeats_is_cut_with_a_sign_of_it() -> None:
+    [finding] = parse_file("tenants/shop/a.yaml", b"x" * 500 + b"\n").findings
+    assert "…" in finding.message
+    assert len(finding.message) < 200

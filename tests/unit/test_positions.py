@@ -146,3 +146,8 @@ def test_a_verdict_on_a_file_that_is_gone_has_no_line() -> None:
     finding = Finding(action="deny", rule="a/b", code="c", message="m", place=at("spec"))
     found = verdict(finding, dict[str, bytes]().__getitem__)
     assert (found.line, found.column, found.source_line) == (0, 0, "")
+
+
+@pytest.mark.parametrize("text", [b"kind: Agent\nspec:\n", b"kind: Agent\nspec:\n\n\n", b"kind: Agent\nspec:   # nothing yet\n"])
+def test_an_empty_value_is_where_its_key_stands(text: bytes) -> None:
+    assert locate(text, Place(file="a.yaml", pointer=("spec",))) == (2, 1, text.splitlines()[1].decode())

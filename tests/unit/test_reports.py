@@ -212,3 +212,21 @@ def test_text_puts_a_caret_below_the_column() -> None:
     assert lines[0] == "tenants/shop/components/a b.yaml:8:12 deny supply-chain/https-only"
     assert lines[3].index("^") == lines[2].index("http://x")
     assert lines[-1] == "refused: 1 deny"
+
+
+def test_a_long_line_is_shown_around_its_column_with_the_caret_below_it() -> None:
+    one = replace(DENIED, source_line="x" * 300 + "HERE" + "y" * 300, column=301)
+    _, _, shown, caret, *_ = render(outcome(one), "text").splitlines()
+    plain = re.sub("\x1b[^m]*m", "", shown), re.sub("\x1b[^m]*m", "", caret)
+    assert len(plain[0]) < 140
+    assert plain[0].endswith("…")
+    assert plain[0][plain[1].index("^") :].startswith("HERE")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "github"])
+def test_a_file_name_can_not_forge_a_line_of_a_report(form: str) -> None:
+    one = replace(DENIED, file="tenants/x\x1b[2K\naccepted: nothing found\u202e.yaml", message="the path has \x1b[2K in it")
+    shown = re.sub("\x1b\\[[0-9;]*m", "", render(outcome(one), form))
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert not any(line.startswith("accepted") for line in shown.splitlines())

@@ -6,6 +6,7 @@ and ten notices of a step, so what refuses comes first; the rest stands in the l
 
 from reconciler.cli.report.outcome import Outcome
 from reconciler.pipeline.finding import Verdict
+from reconciler.printable import printable
 
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
@@ -33,4 +34,4 @@ def _level(one: Verdict) -> str:
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:
-    return "".join(signs.get(sign, sign) for sign in text)
+    return "".join(signs.get(sign, sign) if sign in signs or sign.isprintable() else printable(sign) for sign in text)

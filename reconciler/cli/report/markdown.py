@@ -8,6 +8,7 @@ import re
 
 from reconciler.cli.report.outcome import Outcome
 from reconciler.pipeline.finding import Verdict
+from reconciler.printable import clipped, excerpt, printable
 
 LIMIT = 60_000
 """Characters: GitHub takes 65,536 in a comment, and some are left for what a workflow puts around it."""
@@ -36,21 +37,19 @@ def _head(outcome: Outcome) -> str:
     mark = "✅" if outcome.accepted else "⚠️" if outcome.unjudged else "❌"
     judged = f"`{outcome.revision[:12]}`" if outcome.revision else "the files as they are"
     against = f" against `{outcome.base[:12]}`" if outcome.base else ""
-    notes = "".join(f"> {html.escape(note[:300], quote=False)}\n" for note in list(outcome.judge_notes())[:20])
+    notes = "".join(f"> {html.escape(clipped(printable(note), 300), quote=False)}\n" for note in list(outcome.judge_notes())[:20])
     return f"### {mark} ordain check: {outcome.word}\n\n{outcome.total} · {judged}{against}\n{'' if not notes else chr(10)}{notes}"
 
 
 def _block(one: Verdict, *, opened: bool) -> str:
     standing = " (standing)" if one.standing else ""
-    title = (
-        f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{html.escape(one.file)}:{one.line}:{one.column}</code>"
-    )
+    title = f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{html.escape(printable(one.file))}:{one.line}:{one.column}</code>"
     body = [one.message]
     if one.source_line:
-        body += [f"{one.line} | {one.source_line}"]
+        body += [f"{one.line} | {excerpt(one.source_line, one.column)[0]}"]
     if one.remedy:
         body += [f"remedy: {one.remedy}"]
-    shown = "\n".join(body)
+    shown = "\n".join(printable(line) for part in body for line in part.split("\n"))
     fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
     return f"<details{' open' if opened else ''}><summary>{title}</summary>\n\n{fence}text\n{shown}\n{fence}\n</details>\n"
 

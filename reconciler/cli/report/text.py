@@ -6,6 +6,7 @@ from click import style
 
 from reconciler.cli.report.outcome import Outcome
 from reconciler.pipeline.finding import Action, Verdict
+from reconciler.printable import excerpt, printable
 
 COLOURS: dict[Action, str] = {"deny": "red", "error": "magenta", "warn": "yellow", "audit": "cyan"}
 
@@ -13,18 +14,18 @@ COLOURS: dict[Action, str] = {"deny": "red", "error": "magenta", "warn": "yellow
 def render(outcome: Outcome) -> str:
     """Return the report with ANSI colours, which `click.echo` takes out where they would not be seen."""
     blocks = ["\n".join(_lines(one)) + "\n" for one in outcome.verdicts]
-    notes = [style(note, fg="yellow") for note in outcome.judge_notes()]
+    notes = [style(printable(note), fg="yellow") for note in outcome.judge_notes()]
     word = style(outcome.word, fg="green" if outcome.accepted else "red", bold=True)
     return "\n".join([*blocks, *notes, f"{word}: {outcome.total}"])
 
 
 def _lines(one: Verdict) -> Iterator[str]:
-    where = style(f"{one.file}:{one.line}:{one.column}", bold=True)
+    where = style(f"{printable(one.file)}:{one.line}:{one.column}", bold=True)
     yield f"{where} {style(one.action, fg=COLOURS[one.action], bold=True)} {one.rule}{' (standing)' if one.standing else ''}"
-    yield f"  {one.message}"
+    yield f"  {printable(one.message)}"
     if one.source_line:
-        number = str(one.line)
-        yield style(f"  {number} | {one.source_line}", dim=True)
-        yield " " * (len(number) + 4 + one.column) + style("^", fg=COLOURS[one.action])
+        shown, before = excerpt(one.source_line, one.column)
+        yield style(f"  {one.line} | {shown}", dim=True)
+        yield " " * (len(f"  {one.line} | ") + before) + style("^", fg=COLOURS[one.action])
     if one.remedy:
-        yield f"  remedy: {one.remedy}"
+        yield f"  remedy: {printable(one.remedy)}"

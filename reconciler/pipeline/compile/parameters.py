@@ -16,6 +16,7 @@ from reconciler.pipeline.compile.findings import across, did_you_mean
 from reconciler.pipeline.compile.manifest import Layer
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
+from reconciler.printable import clipped
 
 LINEAR = jsonschema_rs.RegexOptions(size_limit=1_000_000)
 """Patterns come from tenants: this engine takes time linear in the text, whatever the pattern."""
@@ -50,10 +51,10 @@ def problem(declaration: Mapping[str, Any], value: object) -> str:
         schema = {key: declaration[key] for key in CONSTRAINTS if key in declaration}
         for constraint, limit in schema.items():
             if not jsonschema_rs.is_valid({constraint: limit}, value):
-                return f"{_demand(constraint, limit)}, and is {json.dumps(value, ensure_ascii=False)[:SHOWN]}"
+                return f"{_demand(constraint, limit)}, and is {_shown(value)}"
         pattern = declaration.get("pattern")
         if isinstance(pattern, str) and isinstance(value, str) and not _matches(pattern, value):
-            return f"must match {pattern}, and is {json.dumps(value, ensure_ascii=False)[:SHOWN]}"
+            return f"must match {pattern}, and is {_shown(value)}"
     except ValueError as error:
         return f"can't be checked, since its declaration is no good: {str(error).splitlines()[0]}"
     return ""
@@ -67,12 +68,16 @@ def _matches(pattern: str, value: str) -> bool:
 def _demand(constraint: str, limit: object) -> str:
     demands = {
         "type": f"must be of type {limit}",
-        "enum": f"must be one of {json.dumps(limit, ensure_ascii=False)[:SHOWN]}",
+        "enum": f"must be one of {_shown(limit)}",
         "minimum": f"must be at least {limit}",
         "maximum": f"must be at most {limit}",
         "maxLength": f"may have {limit} characters",
     }
     return demands[constraint]
+
+
+def _shown(value: object) -> str:
+    return clipped(json.dumps(value, ensure_ascii=False), SHOWN)
 
 
 def check_declarations(component: Document) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document, Layout
 from reconciler.pipeline.validation.checks import check
-from reconciler.pipeline.validation.findings import in_order, refused, schema_refused
+from reconciler.pipeline.validation.findings import in_order, refused, schema_refused, shown
 from reconciler.pipeline.validation.schemas import names, schema
 from reconciler.pipeline.validation.structure import violations
 
@@ -36,7 +36,7 @@ def _unknown_kind(document: Document) -> Iterator[Finding]:
         message = f"kind {document.kind} is not yet supported"
         yield refused(document, "unsupported", ("kind",), message, remedy="leave the manifest out until a version of ordain brings it")
     else:
-        shown = f"{document.value['kind']!r:.80}"
+        stated = shown(document.value["kind"])
         close = difflib.get_close_matches(document.kind, KINDS, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}"
-        yield schema_refused(document, "kind", ("kind",), f"kind: {shown} is not known; {hint}", remedy="write one of the known kinds")
+        yield schema_refused(document, "kind", ("kind",), f"kind: {stated} is not known; {hint}", remedy="write one of the known kinds")

@@ -7,6 +7,7 @@ from typing import Any
 
 from reconciler.pipeline.finding import Action, Finding, Place, Pointer
 from reconciler.pipeline.manifests import Document
+from reconciler.printable import clipped
 
 SHOWN = 80
 """Characters of a value that a message repeats: enough to find it by, and no more of what may be a secret or a megabyte."""
@@ -47,7 +48,7 @@ def shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     text = json.dumps(value[: SHOWN * 2] if isinstance(value, str) else value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return clipped(text, SHOWN)
 
 
 def in_order(document: Document, findings: Iterable[Finding]) -> list[Finding]:

@@ -17,6 +17,7 @@ from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.validation.findings import schema_refused, shown, spelled
 from reconciler.pipeline.validation.schemas import schema
+from reconciler.printable import clipped
 
 _TYPES = {
     "string": "text",
@@ -175,7 +176,7 @@ def _worded_error(error: ValidationError) -> str:
         "maxProperties": lambda: f"it has {size} fields, more than {limit}",
     }
     worded = wordings.get(str(error.validator))
-    return worded() if worded else error.message[:200]
+    return worded() if worded else clipped(error.message, 200)
 
 
 def _types(stated: str | list[str]) -> str:
@@ -200,5 +201,5 @@ def _unworded(document: Document, name: str) -> Iterator[Finding]:
     """Yield the errors of jsonschema-rs in its own words, where jsonschema finds none."""
     for error in _judge(name).iter_errors(document.value):
         pointer: Pointer = tuple(error.instance_path)
-        message = f"{spelled(pointer)}: {error.message[:200]}"
+        message = f"{spelled(pointer)}: {clipped(error.message, 200)}"
         yield schema_refused(document, "invalid", pointer, message, remedy=f"`ordain schema {name}` shows what is allowed here")
