@@ -1,0 +1,51 @@
+# METADATA
+# title: What is named like a secret holds none
+# description: |
+#   A parameter or variable called dbPassword, API_TOKEN or clientSecret that has a value right here has it in git, in the
+#   bundle and on every host. It looks at environments, defaults of parameters, and values that fleets and other components
+#   give. References, paths and empty values pass. The finding never repeats what it found.
+# schemas:
+#   - input: schema.input
+# custom:
+#   scope: object
+#   severity: deny
+#   code: secrets/named-value
+#   sensitive: true
+#   remedy: take the value out, change it where it is used (git remembers it), and let hosts get it by ${secret.…}
+package ordain.rules.secrets.named_values
+
+import data.ordain.result
+
+named := `(?i)(password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?)$`
+
+deny contains result.at(rego.metadata.chain(), value.path, message) if {
+	some value in values
+	is_string(value.text)
+	regex.match(named, value.name)
+	not harmless(value.text)
+	message := sprintf("%s is named like a secret and has its value here", [value.name])
+}
+
+harmless(text) if regex.match(`^\s*$|^\$|^/|^\{\{|^file:`, text)
+
+values contains {"name": name, "text": text, "path": ["spec", "processes", i, "environment", name]} if {
+	some i, process in input.object.spec.processes
+	some name, text in process.environment
+}
+
+values contains {"name": name, "text": parameter["default"], "path": ["spec", "parameters", name, "default"]} if {
+	some name, parameter in input.object.spec.parameters
+}
+
+values contains {"name": name, "text": text, "path": ["spec", section, i, "parameters", name]} if {
+	some section in ["includes", "components"]
+	some i, use in input.object.spec[section]
+	some name, text in use.parameters
+}
+
+values contains {"name": name, "text": text, "path": ["spec", section, i, "parameters", component, name]} if {
+	some section in ["variants", "modes"]
+	some i, variant in input.object.spec[section]
+	some component, parameters in variant.parameters
+	some name, text in parameters
+}

@@ -1,0 +1,28 @@
+# METADATA
+# title: No passwords in addresses
+# description: |
+#   An address stands in logs, in process lists, in error messages and in proxies; a password in it stands there too.
+#   It looks at every text of a manifest and at the source files of a component. A reference in the password's place
+#   passes. The finding never repeats what it found.
+# schemas:
+#   - input: schema.input
+# custom:
+#   scope: object
+#   severity: deny
+#   code: secrets/password-in-address
+#   sensitive: true
+#   remedy: take it out, change it where it is used (git remembers it), and give the password apart from the address, by ${secret.…}
+package ordain.rules.secrets.password_in_address
+
+import data.ordain.result
+import data.ordain.rules.lib.secrets
+
+shape := "[A-Za-z][A-Za-z0-9+.-]*://[^\\s/?#@:\"'`<>]*:([^\\s/?#@\"'`<>]+)@"
+
+deny contains result.at(rego.metadata.chain(), path, "an address in this text holds a password") if {
+	some path, found in secrets.matches(["://"], shape)
+	not stands_for_one(found[1])
+}
+
+# A reference, a variable of a shell or template, or a row of stars.
+stands_for_one(word) if regex.match(`^(\$.*|\{\{.*|%[A-Za-z_(].*|[*xX.…]+)$`, word)

@@ -1,0 +1,27 @@
+# METADATA
+# title: Files with secrets are not for every account
+# description: |
+#   A secret that a host fills in is kept out of git and of bundles, so that it reaches one service; a file that every
+#   account of the host may read hands it to all of them. A file that states no mode is readable by all.
+# schemas:
+#   - input: schema.input
+#   - input.object: schema.component
+# custom:
+#   scope: object
+#   severity: deny
+#   code: secrets/readable
+#   remedy: 'set mode: "0600" and the owner that needs it, or "0640" and its group'
+package ordain.rules.secrets.readable
+
+import data.ordain.result
+import data.ordain.rules.lib.lines
+
+deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "mode"], message) if {
+	some i, file in input.object.spec.files
+	readable_by_all(object.get(file, "mode", "0644"))
+	some line in lines.of(i, file)
+	regex.match(`(^|[^$])(\$\$)*\$\{secret\.`, line.text)
+	message := sprintf("%s holds a secret, and every account of the host may read it", [file.path])
+}
+
+readable_by_all(mode) if regex.match(`[4-7]$`, mode)

@@ -1,0 +1,39 @@
+# METADATA
+# title: No tokens in manifests
+# description: |
+#   A token is a password that nobody has to type: who reads the repository has it until somebody revokes it. It knows
+#   tokens that are signed (JWT), that stand in a header, or that have a service's own shape. It looks at every text of a
+#   manifest and at the source files of a component, and never repeats what it found.
+# schemas:
+#   - input: schema.input
+# custom:
+#   scope: object
+#   severity: deny
+#   code: secrets/token
+#   sensitive: true
+#   remedy: remove it, revoke it where it was made (git remembers it), and let hosts get a new one by ${secret.…}
+package ordain.rules.secrets.token
+
+import data.ordain.result
+import data.ordain.rules.lib.secrets
+
+# What it is → pieces of text of which each has one, and its shape.
+kinds := {
+	"a signed token (JWT)": {"words": ["eyJ"], "shape": `\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`},
+	"a token in a header": {
+		"words": ["uthorization", "UTHORIZATION"],
+		"shape": `(?i)\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+[A-Za-z0-9+/._~=-]{12,}`,
+	},
+	"a Vault token": {"words": ["hvs."], "shape": `\bhvs\.[A-Za-z0-9_-]{20}`},
+	"an Azure storage key": {"words": ["AccountKey="], "shape": `\bAccountKey=[A-Za-z0-9+/]{40}`},
+	"a PyPI token": {"words": ["pypi-"], "shape": `\bpypi-[A-Za-z0-9_-]{40}`},
+	"a DigitalOcean token": {"words": ["dop_v1_"], "shape": `\bdop_v1_[a-f0-9]{64}`},
+	"a SendGrid key": {"words": ["SG."], "shape": `\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{40}`},
+	"the address of a Slack webhook": {"words": ["hooks.slack.com"], "shape": `hooks\.slack\.com/services/T[A-Z0-9]+/B[A-Z0-9]+/[A-Za-z0-9]{20}`},
+}
+
+deny contains result.at(rego.metadata.chain(), path, message) if {
+	some what, kind in kinds
+	some path in secrets.places(kind.words, kind.shape)
+	message := sprintf("this text holds %s", [what])
+}
