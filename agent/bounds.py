@@ -39,6 +39,8 @@ class Bounds:
         self._seconds = 0.0
         self._deadline = math.inf
         self._gap = 0.0
+        self.reading: io.BufferedReader | None = None
+        """What the answer is read from."""
 
     def begin(self, url: str, *, limit: int, seconds: float, gap: float) -> None:
         """Start to count: `limit` bytes of body, `seconds` in all, at most `gap` seconds without a byte."""
@@ -59,6 +61,11 @@ class Bounds:
         self._bytes -= size
         if self._bytes < 0:
             raise self.too_much()
+
+    def end(self) -> None:
+        """Close what the answer was read from."""
+        if self.reading is not None:
+            self.reading.close()
 
     def too_much(self) -> TooMuchError:
         """Return the error of an answer that is too large."""
@@ -97,13 +104,20 @@ def pool_classes(bounds: Bounds) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
             super().__init__(sock, *arguments, **options)
-            self.fp = io.BufferedReader(_Counted(self.fp.detach(), sock, bounds))
+            self.fp = bounds.reading = io.BufferedReader(_Counted(self.fp.detach(), sock, bounds))
 
     class Connection(HTTPConnection):
         response_class = Response
 
-    class TlsConnection(HTTPSConnection):
-        response_class = Response
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3's own
+            try:
+                return super().getresponse()
+            except BaseException:
+                bounds.end()  # nobody else knows of it: odd headers may be refused before there is a response to close
+                raise
+
+    class TlsConnection(Connection, HTTPSConnection):
+        pass
 
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection
