@@ -6,7 +6,8 @@ be written is warned about once, and holds up nothing: the signed records in the
 """
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pygit2
@@ -15,12 +16,17 @@ from pygit2.enums import RepositoryOpenFlag
 from agent.protocol import durable
 from agent.protocol.errors import OrdainError, RetryError
 from reconciler.pipeline.audit import DecisionRecord, chained, note_text
-from reconciler.pipeline.source import Mirror
+from reconciler.pipeline.source import CommitTree, Mirror, write_tree
+from reconciler.pipeline.source.directories import EMPTY_TREE, TREE, read_directory, tree_of
 from reconciler.pipeline.source.location import refuse_alternates
 
 DECISIONS = "refs/notes/ordain/decisions"
 TRIES = 5
 """Attempts against writers that were quicker; each needs a whole fetch and push of theirs in between."""
+PAUSE = 0.05
+"""Seconds before the second attempt, twice as many before the third: a writer holds its lock for milliseconds."""
+PATIENCE = 300.0
+"""Seconds for which a repository that can't be written is left alone: a remote that hangs costs a whole time limit."""
 NOTE_LIMIT = 64 * 1024
 """Bytes of all notes of one commit: of a head that is judged again for years, the oldest and the newest are kept."""
 CATCH_UP_LIMIT = 1000
@@ -39,51 +45,87 @@ def read_note(repository: pygit2.Repository, head: str) -> str | None:
         return None
 
 
-def write_note(mirror: Mirror, head: str, text: str) -> None:
-    """Append `text` to the head's note in the watched repository, unless its first line is there already.
+def write_notes(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
+    """Append each (head, text) to its head's note in the watched repository, unless its first line is there already.
 
     Raises:
         RetryError: the repository can't be written, or others were quicker at each try.
     """
     attempt = _write_remote if mirror.location.path is None else _write_local
-    last: Exception | None = None
-    for _ in range(TRIES):
+    problem = ""
+    for number in range(TRIES):
         try:
-            attempt(mirror, head, text)
+            return attempt(mirror, notes)
+        except RetryError as error:
+            problem = str(error)
+            break
         except (OrdainError, pygit2.GitError, KeyError, ValueError, OSError) as error:
-            last = error
-        else:
-            return
-    message = f"the note of {head} can't be written to {mirror.location}: {last}; let the reconciler write {DECISIONS} there"
-    raise RetryError(message) from last
+            problem = str(error)
+            time.sleep(PAUSE * (number + 1))
+    message = f"notes can't be written to {mirror.location}: {problem}; let the reconciler write {DECISIONS} there"
+    raise RetryError(message)
 
 
-def _write_local(mirror: Mirror, head: str, text: str) -> None:
+def _write_local(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
     """Write straight into the repository's own notes: libgit2 can't push to one with a working tree."""
     refuse_alternates(mirror.location)
-    target = pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH)
-    _append(target, head, text)
+    _append(pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH), notes)
 
 
-def _write_remote(mirror: Mirror, head: str, text: str) -> None:
+def _write_remote(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
     """Start from the remote's notes each time: what an earlier try wrote here never got there."""
     if DECISIONS in mirror.transfer.list_heads(mirror.repository):
         mirror.transfer.fetch(mirror.repository, [f"+{DECISIONS}:{DECISIONS}"])
     elif DECISIONS in mirror.repository.references:
         mirror.repository.references.delete(DECISIONS)
-    if _append(mirror.repository, head, text):
+    if _append(mirror.repository, notes):
         mirror.transfer.push(mirror.repository, f"{DECISIONS}:{DECISIONS}")
 
 
-def _append(repository: pygit2.Repository, head: str, text: str) -> bool:
-    """Add to the note; the commit on the notes ref fails if the ref has moved since. Return whether there was anything to add."""
-    before = read_note(repository, head) or ""
-    title = text.partition("\n")[0]
-    if title in before.splitlines():
-        return False
-    who = pygit2.Signature("ordain", "ordain@localhost")
-    repository.create_note(_joined(before, text), who, who, head, DECISIONS, True)  # noqa: FBT003 - pygit2's own: replace the note of this commit
+def _append(repository: pygit2.Repository, notes: Sequence[tuple[str, str]]) -> bool:
+    """Add to the notes in one commit, under the lock that git itself takes on a ref; return whether there was anything to add."""
+    with repository.transaction() as transaction:
+        transaction.lock_ref(DECISIONS)
+        known = repository.references.get(DECISIONS)
+        parents = [known.target] if known is not None else []
+        before = tree_of(repository, str(parents[0])) if parents else EMPTY_TREE
+        tree = before
+        for head, text in notes:
+            path = _place(repository, tree, head)
+            tree = write_tree(repository, tree, _note(repository, tree, path, text))
+        if tree == before:
+            return False
+        who = pygit2.Signature("ordain", "ordain@localhost")
+        commit = repository.create_commit(None, who, who, "Notes added by ordain\n", pygit2.Oid(hex=tree), parents)
+        transaction.set_target(DECISIONS, commit, message="ordain: decisions")
     return True
+
+
+def _note(repository: pygit2.Repository, tree: str, path: str, text: str) -> dict[str, str | None]:
+    """Return what to replace in the tree of notes so that the note at `path` has `text` too: nothing if it has it."""
+    try:
+        before = CommitTree(repository, tree).read(path).decode(errors="replace")
+    except KeyError:
+        before = ""
+    if text.partition("\n")[0] in before.splitlines():
+        return {}
+    return {path: str(repository.create_blob(_joined(before, text).encode()))}
+
+
+def _place(repository: pygit2.Repository, tree: str, head: str) -> str:
+    """Return where the note of a commit stands in the tree of notes, or belongs.
+
+    Git spreads notes over directories by the first digits of the commit, more of them the more notes there are, and
+    reads any such layout. New ones go at least one directory down, so that a commit on the notes stays small.
+    """
+    above, rest, directory = "", head, read_directory(repository, tree)
+    while rest.encode() not in directory:
+        mode, below = directory.get(rest[:2].encode(), (0, ""))
+        if mode != TREE:
+            break
+        above, rest, directory = f"{above}{rest[:2]}/", rest[2:], read_directory(repository, below)
+    found = rest.encode() in directory
+    return above + rest if found or above else f"{rest[:2]}/{rest[2:]}"
 
 
 def _joined(before: str, text: str) -> str:
@@ -101,7 +143,7 @@ class NoteExporter:
 
     def __init__(self, mirror: Mirror, state: Path) -> None:
         self._mirror, self._file = mirror, state / POSITION
-        self._warned = False
+        self._warned, self._closed_until = False, 0.0
 
     def catch_up(self, latest: int, read: Callable[[int], DecisionRecord | None]) -> bool:
         """Write the notes of all decisions up to `latest` that have none yet; return whether all are written.
@@ -109,22 +151,22 @@ class NoteExporter:
         `read` gives the record of a sequence, or None where the store has none. A repository that can't be written raises nothing: it is
         warned about once, until it can be written again.
         """
+        if self._closed_until > time.monotonic():
+            return False
         first = max(self._position() + 1, latest - CATCH_UP_LIMIT + 1)
         found = (read(sequence) for sequence in range(first, latest + 1))
-        for record in chained([record for record in found if record is not None]):
-            if not self._write(record):
-                return False
-            durable.replace(self._file, b"%d\n" % record.sequence)
-        return True
+        records = chained([record for record in found if record is not None])
+        return not records or self._write(records)
 
-    def _write(self, record: DecisionRecord) -> bool:
+    def _write(self, records: Sequence[DecisionRecord]) -> bool:
         try:
-            write_note(self._mirror, record.head, note_text(record))
+            write_notes(self._mirror, [(record.head, note_text(record)) for record in records])
         except RetryError as error:
             if not self._warned:
                 _log.warning("%s; decisions are kept in the store, and their notes are tried again", error)
-            self._warned = True
+            self._warned, self._closed_until = True, time.monotonic() + PATIENCE
             return False
+        durable.replace(self._file, b"%d\n" % records[-1].sequence)
         self._warned = False
         return True
 

@@ -8,7 +8,7 @@ import pygit2
 import pytest
 
 from agent.protocol.errors import RetryError
-from reconciler.pipeline.notes import DECISIONS, read_note, write_note
+from reconciler.pipeline.notes import DECISIONS, read_note, write_notes
 from reconciler.pipeline.source import CommitTree, Credentials, Mirror, SourceLimits
 from tests.https_cases import TOKEN, GitServer, certificate, serving
 from tests.source_cases import WorkingCopy
@@ -134,7 +134,7 @@ def test_a_note_is_pushed_and_nothing_else(tmp_path: Path, copy: WorkingCopy, se
     head = mirror.fetch()
     assert head is not None
     mirror.keep_accepted(head)
-    write_note(mirror, head, "ordain decision 1: accepted\n")
+    write_notes(mirror, [(head, "ordain decision 1: accepted\n")])
     served = pygit2.Repository(str(server.root / "fleets.git"))
     assert sorted(served.references) == ["refs/heads/main", DECISIONS]
     assert copy.git("-C", served.path, "log", "-1", "--notes=ordain/*", "--format=%N", "main") == "ordain decision 1: accepted"
@@ -144,10 +144,10 @@ def test_a_note_survives_a_writer_that_was_quicker(tmp_path: Path, server: GitSe
     mirror = Mirror(tmp_path / "mirror.git", server.url("fleets.git"))
     head = mirror.fetch()
     assert head is not None
-    write_note(mirror, head, "ordain decision 1: accepted\n")
+    write_notes(mirror, [(head, "ordain decision 1: accepted\n")])
     quick = "git -C fleets.git -c user.name=Bo -c user.email=bo@example.com notes --ref ordain/decisions append -m 'by Bo' main"
     server.before_push.append(quick)
-    write_note(mirror, head, "ordain decision 2: accepted\n")
+    write_notes(mirror, [(head, "ordain decision 2: accepted\n")])
     note = read_note(pygit2.Repository(str(server.root / "fleets.git")), head)
     assert note is not None
     assert note.split("\n\n") == ["ordain decision 1: accepted", "by Bo", "ordain decision 2: accepted\n"]
@@ -159,4 +159,4 @@ def test_a_remote_that_takes_no_notes_says_why(tmp_path: Path, copy: WorkingCopy
     head = mirror.fetch()
     assert head is not None
     with pytest.raises(RetryError, match="let the reconciler write refs/notes/ordain/decisions there"):
-        write_note(mirror, head, "ordain decision 1: accepted\n")
+        write_notes(mirror, [(head, "ordain decision 1: accepted\n")])

@@ -16,6 +16,8 @@ from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.source.location import Credentials, Location, refuse_alternates
 
 T = TypeVar("T")
+NOT_FORWARD = "contains commits that are not present locally"
+"""How libgit2 says that a push lost a race; pygit2 gives it no class of its own."""
 GRACE = 1.0
 """Seconds past its deadline in which a transfer may end by itself, and say more of why."""
 
@@ -124,7 +126,7 @@ class Transfer:
         self._attempt(repository, lambda remote, callbacks: remote.fetch(list(refspecs), callbacks=callbacks, proxy=True))
 
     def push(self, repository: pygit2.Repository, refspec: str) -> None:
-        """Send one ref there, only forward; raise `RefusedError` if the remote doesn't take it, else `RetryError`."""
+        """Send one ref there, only forward; raise `RefusedError` if the remote doesn't take it or has moved on, else `RetryError`."""
 
         def send(remote: pygit2.Remote, callbacks: _Callbacks) -> None:
             remote.push([refspec], callbacks=callbacks, proxy=True)
@@ -161,6 +163,9 @@ class Transfer:
         return done[0]
 
     def _raise(self, error: Exception) -> NoReturn:
+        if NOT_FORWARD in str(error):
+            message = f"{self._location}: somebody else wrote there in between"
+            raise RefusedError(message) from error
         if isinstance(error, (pygit2.GitError, KeyError, ValueError, OSError)):
             message = f"{self._location}: {_explain(error)}"
             raise RetryError(message) from error
