@@ -1,6 +1,6 @@
 """A snapshot with its manifests read: what one decision starts from and the next one begins with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline.compile.world import World, build
@@ -50,9 +50,13 @@ def repository_of(file: ManifestFile | None) -> Document | None:
     return next((document for document in documents if document.kind == "Repository"), None)
 
 
-def read_file(tree: Tree, path: str, layout: Layout) -> ManifestFile:
-    """Read and validate one manifest file."""
-    parsed = parse_file(path, tree.read(path))
+Reader = Callable[[Tree, str, Layout], ManifestFile]
+"""What reads and validates one manifest file of a snapshot: `read_file`, or what remembers its results."""
+
+
+def read_file(tree: Tree, path: str, layout: Layout, *, oid: str = "") -> ManifestFile:
+    """Read and validate one manifest file; `oid` is the id of its content, where that is known."""
+    parsed = parse_file(path, tree.read(path), oid)
     found = [finding for document in parsed.documents for finding in validate(document, layout)]
     return ManifestFile(parsed=parsed, findings=(*parsed.findings, *found))
 
@@ -64,10 +68,10 @@ def read_layout(tree: Tree) -> Layout:
     return layout_of(repository_of(read_file(tree, REPOSITORY_FILE, Layout())))
 
 
-def load(tree: Tree) -> Corpus:
+def load(tree: Tree, *, read: Reader = read_file) -> Corpus:
     """Read a whole snapshot that was accepted before: refused files in it are passed over."""
     layout = read_layout(tree)
-    files = {path: read_file(tree, path, layout) for path in tree.entries if is_manifest(path, layout)}
+    files = {path: read(tree, path, layout) for path in tree.entries if is_manifest(path, layout)}
     return assemble(tree, layout, files)
 
 

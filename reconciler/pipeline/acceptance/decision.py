@@ -6,9 +6,10 @@ it names; of a change, all of them; of a release, only that fleet's new release.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.pipeline.acceptance.change import Facts, change_input
-from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, by_name
+from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, by_name, read_file
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release, once
 from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_judge, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
@@ -33,7 +34,8 @@ class Decision:
     """What came of a change.
 
     `corpus` is the accepted state after it, `refused` the files that keep their accepted version, `releases` the fleets
-    whose release is new, `frozen` those that stand still, each with its reason. `judged` is everything that was found.
+    whose release is new, `frozen` those that stand still, each with its reason. `judged` is everything that was found,
+    `change` what rules saw of the change.
     """
 
     corpus: Corpus
@@ -43,6 +45,7 @@ class Decision:
     releases: tuple[FleetKey, ...]
     frozen: Mapping[FleetKey, str]
     new_judge: bool
+    change: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
@@ -60,10 +63,14 @@ def decide(
     facts: Facts,
     released: Released | None = None,
     bundle_format: int = 1,
+    read: Reader = read_file,
 ) -> Decision:
-    """Decide on the change from `base` to `head`; `difference` says where they differ, `layout` how the head is read."""
+    """Decide on the change from `base` to `head`; `difference` says where they differ, `layout` how the head is read.
+
+    `read` reads its manifest files.
+    """
     released = released or Released()
-    proposal = propose(base, head, difference, layout)
+    proposal = propose(base, head, difference, layout, read=read)
     groups = companions(proposal)
     refused = _refused_by_reading(proposal, judges)
     again = frozenset(released.frozen)
@@ -98,6 +105,7 @@ def decide(
         releases=tuple(key for key in candidates if key not in denied),
         frozen=frozen,
         new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
+        change=change,
     )
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, read_file
+from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, read_file
 from reconciler.pipeline.finding import Finding, ObjectName, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, inspect_tree, is_manifest
 from reconciler.pipeline.tree import Difference, Entry, Tree
@@ -61,7 +61,7 @@ def is_judge(path: str, layout: Layout) -> bool:
     return path == REPOSITORY_FILE or path.startswith(layout.policies + "/")
 
 
-def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout) -> Proposal:
+def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *, read: Reader = read_file) -> Proposal:
     """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning."""
     touched, removed = difference.touched, difference.removed
     if layout != base.layout:
@@ -71,10 +71,10 @@ def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout) ->
     directories = (layout.tenants, layout.library, layout.policies)
     barred = [finding for finding in inspect_tree(head, read_from=directories, only=touched) if not finding.files.isdisjoint(touched)]
     unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
-    read = {path: read_file(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
-    found = [finding for file in read.values() for finding in file.findings]
+    files = {path: read(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
+    found = [finding for file in files.values() for finding in file.findings]
     return Proposal(
-        base=base, head=head, layout=layout, touched=touched, removed=removed, read=read, findings=(*barred, *found, *_missing(removed))
+        base=base, head=head, layout=layout, touched=touched, removed=removed, read=files, findings=(*barred, *found, *_missing(removed))
     )
 
 

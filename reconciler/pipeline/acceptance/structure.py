@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closure
 from reconciler.pipeline.compile.affected import affected, depends_of
+from reconciler.pipeline.compile.assembly import Assembly
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.compile.world import FleetKey, World, build
@@ -43,10 +44,11 @@ def settle(
         accepted = proposal.touched - refused.keys()
         world = _world(proposal, accepted)
         tree = PartialTree(proposal.head, proposal.base.tree, frozenset(refused))
-        found = check(world, tree, since=proposal.base.world, touched=accepted)
+        assembled: dict[FleetKey, Assembly] = {}
+        found = check(world, tree, since=proposal.base.world, touched=accepted, assembled=assembled)
         stopped = _stopped(found)
         hit = affected(proposal.base.world, world, accepted) | recompile
-        compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format)
+        compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format, assembled)
         found += more
         if first is None:
             first = tuple(_without_consequences(proposal, world, tree, found))
@@ -101,12 +103,14 @@ def _stopped(found: Iterable[Finding]) -> dict[FleetKey, str]:
     return stopped
 
 
-def _compile(world: World, tree: Tree, fleets: Iterable[FleetKey], bundle_format: int) -> tuple[dict[FleetKey, Compiled], list[Finding]]:
+def _compile(
+    world: World, tree: Tree, fleets: Iterable[FleetKey], bundle_format: int, assembled: Mapping[FleetKey, Assembly]
+) -> tuple[dict[FleetKey, Compiled], list[Finding]]:
     compiled: dict[FleetKey, Compiled] = {}
     found: list[Finding] = []
     for fleet in sorted(fleets):
         try:
-            compiled[fleet] = compile_fleet(world, tree, fleet, format=bundle_format)
+            compiled[fleet] = compile_fleet(world, tree, fleet, format=bundle_format, assembly=assembled.get(fleet))
             found += compiled[fleet].warnings
         except CompileRefused as refusal:
             found += refusal.findings

@@ -37,8 +37,26 @@ class Assembly:
         return denied(self.findings)
 
 
-def assemble(world: World, tree: Tree, key: FleetKey) -> Assembly:
-    """Return a fleet with everything that is wrong with it; raise `KeyError` if there is no such fleet."""
+class Components:
+    """What is wrong with each component by itself: looked at once, however many fleets use it."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._known: dict[int, tuple[Document, tuple[Finding, ...]]] = {}
+
+    def findings(self, component: Document) -> tuple[Finding, ...]:
+        """Return the findings of a component, as `check_component`."""
+        if id(component) not in self._known:
+            self._known[id(component)] = component, tuple(check_component(component, self._tree))
+        return self._known[id(component)][1]
+
+
+def assemble(world: World, tree: Tree, key: FleetKey, components: Components | None = None) -> Assembly:
+    """Return a fleet with everything that is wrong with it; raise `KeyError` if there is no such fleet.
+
+    `components` remembers from one fleet of this tree to the next.
+    """
+    components = components or Components(tree)
     tenant, _ = key
     fleet = world.fleet(key)
     if fleet is None:
@@ -51,7 +69,7 @@ def assemble(world: World, tree: Tree, key: FleetKey) -> Assembly:
     findings = [
         *check_claims(world, key, expansion, membership),
         *expansion.findings,
-        *(finding for instance in expansion.instances.values() for finding in check_component(instance.document, tree)),
+        *(finding for instance in expansion.instances.values() for finding in components.findings(instance.document)),
         *check_given(fleet, expansion),
         *check_parts(fleet, parts),
         *check_ownership(world, key, parts, membership.documents),

@@ -96,8 +96,15 @@ class Compiled:
         return {**plain, "maximum": self.maximum[name]} if pool else plain
 
 
-def compile_fleet(world: World, tree: Tree, fleet: FleetKey, *, format: int = bundle.FORMAT) -> Compiled:  # noqa: A002 - the word of ordain.yaml
-    """Compile one fleet.
+def compile_fleet(
+    world: World,
+    tree: Tree,
+    fleet: FleetKey,
+    *,
+    format: int = bundle.FORMAT,  # noqa: A002 - the word of ordain.yaml
+    assembly: Assembly | None = None,
+) -> Compiled:
+    """Compile one fleet; `assembly` is what `assemble` said of it, if that was asked already.
 
     Raises:
         CompileRefused: with all findings at once.
@@ -107,7 +114,7 @@ def compile_fleet(world: World, tree: Tree, fleet: FleetKey, *, format: int = bu
     if format not in FORMATS:
         message = f"bundles of format {format} can't be written by this version; set spec.format in ordain.yaml to one of {FORMATS}"
         raise InputError(message)
-    assembly = assemble(world, tree, fleet)
+    assembly = assembly or assemble(world, tree, fleet)
     name = "/".join(fleet)
     if assembly.denied:
         raise CompileRefused(name, assembly.denied)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.affected import affected, components_of_source, fleets_of, fleets_using
-from reconciler.pipeline.compile.assembly import assemble, check_component
+from reconciler.pipeline.compile.assembly import Assembly, Components, assemble
 from reconciler.pipeline.compile.expansion import expand
 from reconciler.pipeline.compile.findings import across, did_you_mean, merged
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, claim_of, space_of
@@ -21,27 +21,37 @@ from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.tree import Tree
 
 
-def check(world: World, tree: Tree, *, since: World | None = None, touched: Collection[str] = ()) -> list[Finding]:
+def check(
+    world: World,
+    tree: Tree,
+    *,
+    since: World | None = None,
+    touched: Collection[str] = (),
+    assembled: dict[FleetKey, Assembly] | None = None,
+) -> list[Finding]:
     """Return all findings across documents, in order of place.
 
     With `since` (a world whose findings are known) components and fleets are looked at only where a change of the touched
     paths can have brought, changed or ended a finding; names, tenants, freezes and waivers are always looked at.
+    The fleets that are looked at are left in `assembled`, to be compiled from there.
     """
+    assembled = {} if assembled is None else assembled
+    parts = Components(tree)
     fleets = sorted(world.fleets()) if since is None else sorted(affected(since, world, touched))
     components = _components(world) if since is None else _touched_components(since, world, touched)
     findings = [
         *check_placement(world),
         *check_duplicates(world),
-        *(finding for tenant, name in sorted(components) for finding in _check_component(world, tree, tenant, name)),
-        *(finding for key in fleets if world.fleet(key) is not None for finding in check_fleet(world, tree, key)),
+        *(finding for tenant, name in sorted(components) for finding in _check_component(world, parts, tenant, name)),
+        *(finding for key in fleets if world.fleet(key) is not None for finding in _assembled(assembled, world, tree, key, parts).findings),
         *_check_mentions(world),
     ]
     return merged(_with_fleets(world, finding) for finding in findings)
 
 
-def check_fleet(world: World, tree: Tree, key: FleetKey) -> list[Finding]:
-    """Return the findings about one fleet, denies and warnings; raise `KeyError` if there is no such fleet."""
-    return list(assemble(world, tree, key).findings)
+def _assembled(assembled: dict[FleetKey, Assembly], world: World, tree: Tree, key: FleetKey, components: Components) -> Assembly:
+    assembled[key] = assemble(world, tree, key, components)
+    return assembled[key]
 
 
 def _components(world: World) -> Iterator[tuple[str, str]]:
@@ -72,14 +82,14 @@ def _includers(world: World, tenant: str, name: str) -> Iterator[tuple[str, str]
                 yield owner, user
 
 
-def _check_component(world: World, tree: Tree, tenant: str, name: str) -> Iterable[Finding]:
+def _check_component(world: World, components: Components, tenant: str, name: str) -> Iterable[Finding]:
     component = world.tenant(tenant).get(COMPONENT, name)
     if component is None:
         return
     # What fails in an include further down is said when that component has its turn.
     near = (finding for finding in expand(world, tenant, component).findings if _concerns(finding, component))
     fleets = frozenset("/".join(key) for key in fleets_using(world, tenant, name))
-    for finding in (*near, *check_component(component, tree)):
+    for finding in (*near, *components.findings(component)):
         yield replace(finding, fleets=finding.fleets | fleets) if finding.action == "deny" else finding
 
 

@@ -49,7 +49,8 @@ def literal_texts(component: Document) -> Iterator[Text]:
     for field, names in TEXT_FIELDS.items():
         for index, item in manifest.items(component, field):
             for name in names:
-                yield from _strings(component, ("spec", field, index, name), item.get(name))
+                if name in item:
+                    yield from _strings(component, ("spec", field, index, name), item[name])
 
 
 def source_of(component: Document, pointer: Pointer, path: str, data: bytes) -> Text | None:
@@ -85,7 +86,8 @@ def plain_texts(component: Document) -> Iterator[Text]:
     """Yield the texts in which no reference works: paths, owners, addresses, digests, what is fetched from where."""
     for index, item in manifest.items(component, "files"):
         for name in PLAIN_FIELDS:
-            yield from _strings(component, ("spec", "files", index, name), item.get(name))
+            if name in item:
+                yield from _strings(component, ("spec", "files", index, name), item[name])
     for index, item in manifest.items(component, "artifacts"):
         yield from _strings(component, ("spec", "artifacts", index), item)
 
