@@ -38,8 +38,15 @@ def _on_path(program: str) -> Path | None:
     return Path(found) if found else None
 
 
+def _go_tuf() -> Path | None:
+    from tests import go_tuf  # noqa: PLC0415 - only the test that needs it waits for a build
+
+    return go_tuf.find()
+
+
 PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "git": (lambda: _on_path("git"), "install git"),
+    "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
