@@ -1,10 +1,13 @@
 """The decision on one change, step by step: read, fit together, judge, refuse, compile, release.
 
+OPA is asked about objects while the rest is compiled, where none of its rules needs to know what that brings.
+
 What a finding refuses depends on its scope: of a manifest or an object, the file; across documents, the changed files that
 it names; of a change, all of them; of a release, only that fleet's new release.
 """
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +77,11 @@ def decide(
     groups = companions(proposal)
     refused = _refused_by_reading(proposal, judges)
     again = frozenset(released.frozen)
-    structure = settle(proposal, refused, groups, again, bundle_format=bundle_format)
-    change = change_input(facts, proposal, structure.compiled, released.compiled, judges.loosened)
-    objects = judge_objects(proposal, judges, change)
+    with ThreadPoolExecutor(1, thread_name_prefix="objects") as aside:
+        early = None if judges.objects_need_change else aside.submit(judge_objects, proposal, judges, {})
+        structure = settle(proposal, refused, groups, again, bundle_format=bundle_format)
+        change = change_input(facts, proposal, structure.compiled, released.compiled, judges.loosened)
+        objects = early.result() if early else judge_objects(proposal, judges, change)
     whole = judge_change(judges, change) if proposal.touched else []
     more = {**_files_of(objects, proposal.touched), **_everything(whole, proposal.touched), **structure.refused}
     settled = settle(proposal, more, groups, again, bundle_format=bundle_format) if more.keys() != structure.refused.keys() else structure

@@ -37,6 +37,11 @@ class Judges:
         """Both, without those that there are not."""
         return tuple(policies for policies in (self.before, self.own) if policies is not None)
 
+    @property
+    def objects_need_change(self) -> bool:
+        """Whether a rule about objects may look at the change as a whole, and so must wait until that is known."""
+        return any(rule.scope == "object" and rule.reads_change for policies in self.all for rule in policies.judge.rules.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
