@@ -67,6 +67,12 @@ _FILES = {
         "Refused is what is no YAML 1.2, what readers disagree about (tags, tabs, keys that stand twice), and what costs too much to read.",
         "change the line that the finding names; the code after yaml/ says what is wrong with it",
     ),
+    "waves": (
+        "Waves of a rollout grow",
+        "Limits are cumulative, so a wave whose limit is below an earlier one adds nobody; often two numbers are swapped.",
+        "let each limit be more than the one before",
+        "warn",
+    ),
     "repository": (
         "ordain.yaml holds the Repository",
         "It stands at the root and says how all else is read, so there is no judging without it.",
@@ -104,6 +110,11 @@ _ACROSS = {
         "A bundle stays within what an agent takes",
         "Each group and each mode of a fleet is a finished state of its own, so labels in contents multiply their size.",
         "refer to fewer labels, deliver large files as artifacts, or divide the fleet",
+    ),
+    "check": (
+        "A check names a program, and paths of its own generation",
+        "It is run without a shell and without a search path, and {staged:PATH} can stand only for what the same component brings.",
+        "begin it with an absolute path or {staged:PATH}, and name paths that the component or one that it includes brings",
     ),
     "duplicate": (
         "A name is claimed once",

@@ -65,6 +65,10 @@ class Finding:
     scope: Literal["file", "across", "object", "release", "change"] = "file"
     value: str = ""
     """Canonical JSON of the value at the place, shortened by its digest where long: what makes a verdict standing."""
+    meant: str = ""
+    """The field that an unknown one is nearly: what only misses that one is a consequence, and is not said."""
+    needs: tuple[str, ...] = ()
+    """Fields at the place, any of which would settle it."""
     sensitive: bool = False
     """Whether the line that it is about may hold a secret, and so is not shown."""
 

@@ -374,3 +374,76 @@ def test_whatever_stands_in_a_manifest_is_judged_and_never_fallen_over(kind: str
     value = {"apiVersion": "ordain.dev/v1", "kind": kind, "metadata": metadata, "spec": spec}
     findings = validate(Document(path="tenants/a/b.yaml", index=0, value=value, name=object_name(value)), Layout())
     assert all(finding.message and finding.remedy and len(finding.message) < 3000 for finding in findings)
+
+
+WINDOW = (
+    'selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\nrollout: {windows: [{cron: "0 8 * * 1-5", duration: 9h, timeZone: %s}]}'
+)
+WAVES = "selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\nrollout: {waves: [%s]}"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
+def test_time_zones_that_exist_pass(zone: str) -> None:
+    assert of("Fleet", WINDOW % zone) == []
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
+    [found] = of("Fleet", WINDOW % "Europe/Berln")
+    assert (found.action, found.code, found.pointer) == ("deny", "schema/time-zone", "/spec/rollout/windows/0/timeZone")
+    assert "did you mean Europe/Berlin?" in found.message
+
+
+def test_a_bad_cron_and_a_bad_zone_do_not_hide_each_other() -> None:
+    found = of("Fleet", (WINDOW % "Mars/Base").replace("0 8 * * 1-5", "0 8 31 2 *"))
+    assert [one.code for one in found] == ["schema/cron", "schema/time-zone"]
+
+
+def test_a_wave_whose_limit_falls_below_an_earlier_one_is_warned_of() -> None:
+    found = of("Fleet", WAVES % "{name: a, limit: 50%}, {name: b, limit: 10%}, {name: c, limit: 9.5%}, {name: d, limit: 100%}")
+    assert [(one.action, one.rule, one.pointer) for one in found] == [
+        ("warn", "manifest/waves", "/spec/rollout/waves/1/limit"),
+        ("warn", "manifest/waves", "/spec/rollout/waves/2/limit"),
+    ]
+    assert all("50%" in one.message for one in found)
+
+
+def test_waves_that_rise_or_stay_pass() -> None:
+    assert of("Fleet", WAVES % "{name: a, limit: 9.5%}, {name: b, limit: 10%}, {name: c, limit: 10%}, {name: d, matchLabels: {x: y}}") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "pointer"),
+    [
+        ("Component", "files: [{path: /etc/a, contnet: x}]", "/spec/files/0/contnet"),
+        ("Component", f"artifacts: [{{name: a, path: /opt/a, url: 'https://x.example/a', sha265: {SHA}}}]", "/spec/artifacts/0/sha265"),
+        ("Component", "probes: [{name: up, htttp: 'http://127.0.0.1/'}]", "/spec/probes/0/htttp"),
+        ("Fleet", "selctor: {matchLabels: {role: web}}\ncomponents: [{name: a}]", "/spec/selctor"),
+        ("Fleet", WAVES % "{name: a, limt: 50%}", "/spec/rollout/waves/0/limt"),
+    ],
+)
+def test_a_misspelt_field_is_the_one_finding_and_not_also_what_it_would_have_been(kind: str, spec: str, pointer: str) -> None:
+    assert codes(of(kind, spec)) == [("schema/unknown-field", pointer)]
+
+
+def test_a_field_that_is_missing_beside_one_that_is_nothing_like_it_is_still_said() -> None:
+    found = of("Component", "files: [{path: /etc/a, colour: x}]")
+    assert [one.code for one in found] == ["schema/alternatives", "schema/unknown-field"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("{}", "it is a mapping, and must be text"), ("[1]", "it is a list"), ("7", "7 is a whole number")]
+)
+def test_a_value_of_the_wrong_type_is_named_by_what_it_is(value: str, said: str) -> None:
+    [found] = of("Component", f"description: {value}")
+    assert said in found.message
+
+
+@pytest.mark.parametrize("program", ["visudo", "./run", "${parameters.tool}", ""])
+def test_a_check_whose_program_is_no_absolute_path_is_refused(program: str) -> None:
+    [found] = of("Component", f"files: [{{path: /etc/a, content: x, check: ['{program}', -c, '{{staged}}']}}]")
+    assert (found.action, found.rule, found.pointer) == ("deny", "manifest/check", "/spec/files/0/check/0")
+
+
+@pytest.mark.parametrize("program", ["/usr/sbin/visudo", "{staged}", "{staged:/opt/tool}"])
+def test_a_check_may_begin_with_an_absolute_path_or_what_is_staged(program: str) -> None:
+    assert of("Component", f"files: [{{path: /etc/a, content: x, check: ['{program}', -c, '{{staged}}']}}]") == []

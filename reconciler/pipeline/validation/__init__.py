@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document, Layout
 from reconciler.pipeline.validation.checks import check
-from reconciler.pipeline.validation.findings import in_order, refused, schema_refused, shown
+from reconciler.pipeline.validation.findings import in_order, refused, schema_refused, shown, without_consequences
 from reconciler.pipeline.validation.schemas import names, schema
 from reconciler.pipeline.validation.structure import violations
 
@@ -25,7 +25,7 @@ def validate(document: Document, layout: Layout) -> list[Finding]:
     del layout  # where a manifest may lie is judged with all others at hand
     if document.kind not in KINDS:
         return list(_unknown_kind(document))
-    return in_order(document, [*violations(document), *check(document)])
+    return in_order(document, without_consequences([*violations(document), *check(document)]))
 
 
 def _unknown_kind(document: Document) -> Iterator[Finding]:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeGuard
 
-from cronsim import CronSim, CronSimError
-
-from agent.protocol import duration, rendering
-from agent.protocol.errors import MalformedError
+from agent.protocol import rendering
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
-from reconciler.pipeline.validation.findings import refused, schema_refused, shown, spelled
+from reconciler.pipeline.validation import rollouts
+from reconciler.pipeline.validation.fields import items, seconds
+from reconciler.pipeline.validation.findings import alternatives, refused, schema_refused, shown, spelled
 
-FRESHNESS_LEAST, FRESHNESS_MOST = "1m", "90d"
-"""Shorter than a minute and agents would distrust each pause of the network; longer than 90 days and a stolen key counts too long."""
+PROBES = ("http", "tcp", "command", "file")
+"""What a probe asks, one of these."""
 UNSUPPORTED_LISTS = ("processes", "services")
 """Providers that this version does not have."""
 _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
@@ -32,10 +31,8 @@ _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
 }
 """Lists in the spec whose items are told apart by a field."""
-CRON_FIELDS = 5
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(_DAY.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_CRON_ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check(document: Document) -> Iterator[Finding]:
@@ -45,20 +42,10 @@ def check(document: Document) -> Iterator[Finding]:
         yield from one(document)
 
 
-def _items(document: Document, *fields: str) -> Iterator[tuple[Pointer, Mapping[str, Any]]]:
-    """Yield (pointer, item) of each mapping in a list in the spec."""
-    value: Any = document.spec
-    for field in fields:
-        value = value.get(field) if isinstance(value, dict) else None
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(item, dict):
-            yield ("spec", *fields, index), item
-
-
 def _repeated(document: Document) -> Iterator[Finding]:
     for fields, key in _NAMED_LISTS.get(document.kind, ()):
         first: dict[str, Pointer] = {}
-        for pointer, item in _items(document, *fields):
+        for pointer, item in items(document, *fields):
             value = item.get(key)
             if isinstance(value, str) and first.setdefault(value, pointer) != pointer:
                 message = f"{spelled(pointer)}: {key} {shown(value)} stands in {spelled(first[value])} already"
@@ -67,7 +54,7 @@ def _repeated(document: Document) -> Iterator[Finding]:
 
 def _files(document: Document) -> Iterator[Finding]:
     """Yield files whose content, source and target do not fit their type."""
-    for pointer, item in _items(document, "files"):
+    for pointer, item in items(document, "files"):
         kind, stated = item.get("type", "file"), [name for name in ("content", "source", "target") if name in item]
         allowed = {"file": ("content", "source"), "symlink": ("target",)}.get(kind, ())
         if item.get("absent") is True:
@@ -75,42 +62,54 @@ def _files(document: Document) -> Iterator[Finding]:
         for name in stated:
             if name not in allowed:
                 what = "with absent: true" if item.get("absent") is True else f"of type {kind!s:.20}"
-                yield _alternatives(document, (*pointer, name), f"{name} does not belong to a file {what}", "leave it out", at_key=True)
+                yield alternatives(document, (*pointer, name), f"{name} does not belong to a file {what}", "leave it out", at_key=True)
         if allowed and not any(name in allowed for name in stated):
-            yield _alternatives(document, pointer, f"a {kind} needs {' or '.join(allowed)}", f"add {allowed[0]}")
-        elif all(name in stated for name in allowed) and len(allowed) > 1:
+            yield alternatives(document, pointer, f"a {kind} needs {' or '.join(allowed)}", f"add {allowed[0]}", needs=allowed)
+        yield from _program(document, (*pointer, "check", 0), item.get("check"))
+        if len(allowed) > 1 and all(name in stated for name in allowed):
             message = f"a {kind} has {' or '.join(allowed)}, not both"
-            yield _alternatives(document, (*pointer, allowed[1]), message, "leave one of them out", at_key=True)
+            yield alternatives(document, (*pointer, allowed[1]), message, "leave one of them out", at_key=True)
+
+
+def _program(document: Document, pointer: Pointer, command: object) -> Iterator[Finding]:
+    """Yield a finding where the first word of a check is no path: which program it means would be the host's to say."""
+    program = command[0] if isinstance(command, list) and command else None
+    if isinstance(program, str) and not program.startswith(("/", "{staged")):
+        message = f"{spelled(pointer)}: {shown(program)} is no absolute path"
+        remedy = "write the whole path of the program, such as /usr/sbin/visudo, or {staged:PATH} for one that this release brings"
+        yield refused(document, "check", pointer, message, remedy=remedy)
 
 
 def _artifacts(document: Document) -> Iterator[Finding]:
     """Yield artifacts that don't say where they come from in exactly one way, and those to be unpacked."""
-    for pointer, item in _items(document, "artifacts"):
+    for pointer, item in items(document, "artifacts"):
         single = [name for name in ("url", "sha256", "size") if name in item]
         if "platforms" in item:
             for name in single:
                 message = f"{name} stands beside platforms, which say it for each"
-                yield _alternatives(document, (*pointer, name), message, "leave one of them out", at_key=True)
+                yield alternatives(document, (*pointer, name), message, "leave one of them out", at_key=True)
         elif "url" not in item and "sha256" not in item:
-            yield _alternatives(document, pointer, "an artifact needs url and sha256, or platforms", "say where it comes from")
+            needs, message = ("url", "sha256", "platforms"), "an artifact needs url and sha256, or platforms"
+            yield alternatives(document, pointer, message, "say where it comes from", needs=needs)
         elif "url" not in item or "sha256" not in item:
             missing = "sha256" if "url" in item else "url"
-            yield _alternatives(document, pointer, f"{missing} is missing", f"add {missing}: an artifact has both or platforms")
+            remedy = f"add {missing}: an artifact has both or platforms"
+            yield alternatives(document, pointer, f"{missing} is missing", remedy, needs=(missing, "platforms"))
         if "unpack" in item:
             remedy = "make an artifact of the file itself, until a version of ordain brings unpacking"
             yield refused(document, "unsupported", (*pointer, "unpack"), "unpacking is not yet supported", remedy=remedy, at_key=True)
 
 
 def _probes(document: Document) -> Iterator[Finding]:
-    for pointer, item in _items(document, "probes"):
-        stated = [name for name in ("http", "tcp", "command", "file") if name in item]
+    for pointer, item in items(document, "probes"):
+        stated = [name for name in PROBES if name in item]
         if not stated:
-            yield _alternatives(document, pointer, "a probe needs one of http, tcp, command and file", "say what it asks")
+            yield alternatives(document, pointer, "a probe needs one of http, tcp, command and file", "say what it asks", needs=PROBES)
         for name in stated[1:]:
             message = f"a probe has one of http, tcp, command and file, and this one has {stated[0]} already"
-            yield _alternatives(document, (*pointer, name), message, "make a probe of its own of it", at_key=True)
+            yield alternatives(document, (*pointer, name), message, "make a probe of its own of it", at_key=True)
         if "maxAge" in item and "file" not in item:
-            yield _alternatives(document, (*pointer, "maxAge"), "maxAge belongs to a file", "leave it out", at_key=True)
+            yield alternatives(document, (*pointer, "maxAge"), "maxAge belongs to a file", "leave it out", at_key=True)
 
 
 def _unsupported(document: Document) -> Iterator[Finding]:
@@ -143,40 +142,10 @@ def _texts(pointer: Pointer, value: Any) -> Iterator[tuple[Pointer, str]]:
             yield from _texts((*pointer, index), item)
 
 
-def _fleet(document: Document) -> Iterator[Finding]:
-    freshness = _seconds(document.spec.get("freshness"))
-    if freshness is not None and not duration.seconds(FRESHNESS_LEAST) <= freshness <= duration.seconds(FRESHNESS_MOST):
-        message = f"spec.freshness: {shown(document.spec['freshness'])} is not within {FRESHNESS_LEAST} and {FRESHNESS_MOST}"
-        yield schema_refused(document, "limit", ("spec", "freshness"), message, remedy="choose how long agents may go without news")
-    for pointer, wave in _items(document, "rollout", "waves"):
-        if "matchLabels" not in wave and "limit" not in wave:
-            yield _alternatives(document, pointer, "a wave needs matchLabels, limit, or both", "say who is in it")
-    for pointer, window in _items(document, "rollout", "windows"):
-        yield from _cron(document, (*pointer, "cron"), window.get("cron"))
-
-
-def _seconds(text: object) -> int | None:
-    try:
-        return duration.seconds(text) if isinstance(text, str) else None
-    except MalformedError:
-        return None
-
-
-def _cron(document: Document, pointer: Pointer, expression: object) -> Iterator[Finding]:
-    if not isinstance(expression, str) or len(expression.split(" ")) != CRON_FIELDS:
-        return
-    try:
-        next(CronSim(expression, _CRON_ORIGIN))
-    except (CronSimError, StopIteration) as error:
-        message = f"{spelled(pointer)}: {shown(expression)} never comes: {str(error) or 'no such day'}"
-        remedy = 'write minute, hour, day of month, month and day of week, such as "0 8 * * 1-5"'
-        yield schema_refused(document, "cron", pointer, message, remedy=remedy)
-
-
 def _tenant(document: Document) -> Iterator[Finding]:
     reporting = document.spec.get("reporting")
     stated = reporting if isinstance(reporting, dict) else {}
-    every, lost = _seconds(stated.get("every", "60s")), _seconds(stated.get("lostAfter", "5m"))
+    every, lost = seconds(stated.get("every", "60s")), seconds(stated.get("lostAfter", "5m"))
     if every is not None and lost is not None and lost <= every:
         message = "spec.reporting: lostAfter must be longer than every, or agents are lost between two reports"
         remedy = "make lostAfter a few times as long as every"
@@ -219,9 +188,11 @@ def _no_such_day(document: Document, pointer: Pointer, value: object) -> Finding
 
 
 def _repository(document: Document) -> Iterator[Finding]:
-    for pointer, item in _items(document, "overrides"):
+    for pointer, item in items(document, "overrides"):
         if "paths" not in item and "tenants" not in item:
-            yield _alternatives(document, pointer, "an override needs paths, tenants, or both", "say where it counts")
+            yield alternatives(
+                document, pointer, "an override needs paths, tenants, or both", "say where it counts", needs=("paths", "tenants")
+            )
     stated = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")}
     for name, directory in stated.items():
         for other, outer in stated.items():
@@ -230,13 +201,9 @@ def _repository(document: Document) -> Iterator[Finding]:
                 yield schema_refused(document, "limit", ("spec", name), message, remedy="keep tenants, library and policies apart")
 
 
-def _alternatives(document: Document, pointer: Pointer, message: str, remedy: str, *, at_key: bool = False) -> Finding:
-    return schema_refused(document, "alternatives", pointer, f"{spelled(pointer)}: {message}", remedy=remedy, at_key=at_key)
-
-
 _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
     "Component": (_files, _artifacts, _probes, _unsupported, _parameter_values),
-    "Fleet": (_fleet, _parameter_values),
+    "Fleet": (rollouts.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),
     "Tenant": (_tenant,),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reconciler.pipeline.finding import Action, Finding, Place, Pointer
@@ -23,11 +23,43 @@ def refused(
     return Finding(action=action, rule=rule, code=rule, message=message, remedy=remedy, place=place, object=document.name)
 
 
-def schema_refused(document: Document, code: str, pointer: Pointer, message: str, *, remedy: str, at_key: bool = False) -> Finding:
+def schema_refused(
+    document: Document,
+    code: str,
+    pointer: Pointer,
+    message: str,
+    *,
+    remedy: str,
+    at_key: bool = False,
+    needs: tuple[str, ...] = (),
+    meant: str = "",
+) -> Finding:
     """Return a finding `schema/<kind>` with code `schema/<code>`."""
-    place = Place(file=document.path, document=document.index, pointer=pointer, at_key=at_key)
-    rule = f"schema/{document.kind.lower() or 'manifest'}"
-    return Finding(action="deny", rule=rule, code=f"schema/{code}", message=message, remedy=remedy, place=place, object=document.name)
+    return Finding(
+        action="deny",
+        rule=f"schema/{document.kind.lower() or 'manifest'}",
+        code=f"schema/{code}",
+        message=message,
+        remedy=remedy,
+        place=Place(file=document.path, document=document.index, pointer=pointer, at_key=at_key),
+        object=document.name,
+        needs=needs,
+        meant=meant,
+    )
+
+
+def alternatives(
+    document: Document, pointer: Pointer, message: str, remedy: str, *, at_key: bool = False, needs: tuple[str, ...] = ()
+) -> Finding:
+    """Return a finding about fields of which one is needed, or which don't go together."""
+    return schema_refused(document, "alternatives", pointer, f"{spelled(pointer)}: {message}", remedy=remedy, at_key=at_key, needs=needs)
+
+
+def without_consequences(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Leave out what misses a field that stands there misspelt: that it is misspelt is said already."""
+    known = list(findings)
+    meant = {(one.place.pointer[:-1], one.meant) for one in known if one.meant}
+    return (one for one in known if not any((one.place.pointer, field) in meant for field in one.needs))
 
 
 def spelled(pointer: Pointer) -> str:
@@ -44,9 +76,10 @@ def spelled(pointer: Pointer) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as JSON, cut to 80 characters."""
+    """Return a value as JSON, cut to 80 characters; of what holds others, how many."""
     if isinstance(value, (dict, list)):
-        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+        what, of = ("mapping", "field") if isinstance(value, dict) else ("list", "item")
+        return f"a {what} of {len(value)} {of}{'' if len(value) == 1 else 's'}" if value else f"an empty {what}"
     text = json.dumps(value[: SHOWN * 2] if isinstance(value, str) else value, ensure_ascii=False)
     return clipped(text, SHOWN)
 

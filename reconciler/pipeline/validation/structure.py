@@ -144,7 +144,8 @@ def _unknown_fields(document: Document, pointer: Pointer, instance: Mapping[str,
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             message = f"{spelled(pointer)}: unknown field {shown(field)}; {hint}"
             remedy = f"write {close[0]}" if close else "leave it out"
-            yield schema_refused(document, "unknown-field", (*pointer, field), message, remedy=remedy, at_key=True)
+            meant = close[0] if close else ""
+            yield schema_refused(document, "unknown-field", (*pointer, field), message, remedy=remedy, at_key=True, meant=meant)
 
 
 def _missing_fields(document: Document, pointer: Pointer, instance: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Finding]:
@@ -153,7 +154,7 @@ def _missing_fields(document: Document, pointer: Pointer, instance: Mapping[str,
             described = rules.get("properties", {}).get(field, {}).get("description", "")
             remedy = f"add {field}: {described[:1].lower()}{described[1:].rstrip('.')}"
             message = f"{spelled(pointer)}: {field} is missing"
-            yield schema_refused(document, "required", pointer, message, remedy=remedy, at_key=True)
+            yield schema_refused(document, "required", pointer, message, remedy=remedy, at_key=True, needs=(field,))
 
 
 def _worded_error(error: ValidationError) -> str:
@@ -162,7 +163,7 @@ def _worded_error(error: ValidationError) -> str:
     value = shown(instance)
     size = len(instance) if isinstance(instance, (str, list, dict)) else 0
     wordings = {
-        "type": lambda: f"{value} is {_type_of(instance)}, and must be {_types(limit)}",
+        "type": lambda: f"{_typed(instance)}, and must be {_types(limit)}",
         "const": lambda: f"{value} must be {shown(limit)}",
         "enum": lambda: f"{value} is none of {', '.join(map(str, limit))}{_meant(instance, limit)}",
         "pattern": lambda: f"{value} does not {f'match {limit}' if len(limit) <= READABLE else 'have the form that belongs here'}",
@@ -181,6 +182,10 @@ def _worded_error(error: ValidationError) -> str:
 
 def _types(stated: str | list[str]) -> str:
     return " or ".join(_TYPES[name] for name in ([stated] if isinstance(stated, str) else stated))
+
+
+def _typed(value: object) -> str:
+    return f"it is {_type_of(value)}" if isinstance(value, (dict, list)) else f"{shown(value)} is {_type_of(value)}"
 
 
 def _type_of(value: object) -> str:
