@@ -379,7 +379,7 @@ def test_whatever_stands_in_a_manifest_is_judged_and_never_fallen_over(kind: str
 WINDOW = (
     'selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\nrollout: {windows: [{cron: "0 8 * * 1-5", duration: 9h, timeZone: %s}]}'
 )
-WAVES = "selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\nrollout: {waves: [%s]}"
+WAVES = ROLES + "rollout: {waves: [%s]}"
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
