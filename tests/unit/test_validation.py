@@ -376,9 +376,8 @@ def test_whatever_stands_in_a_manifest_is_judged_and_never_fallen_over(kind: str
     assert all(finding.message and finding.remedy and len(finding.message) < 3000 for finding in findings)
 
 
-WINDOW = (
-    'selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\nrollout: {windows: [{cron: "0 8 * * 1-5", duration: 9h, timeZone: %s}]}'
-)
+ROLES = "selector: {matchLabels: {role: web}}\ncomponents: [{name: a}]\n"
+WINDOW = ROLES + 'rollout: {windows: [{cron: "0 8 * * 1-5", duration: 9h, timeZone: %s}]}'
 WAVES = ROLES + "rollout: {waves: [%s]}"
 
 
