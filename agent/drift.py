@@ -9,16 +9,19 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent import trees
 from agent.apply.plan import Action, Plan
-from agent.apply.transaction import Change, apply
+from agent.apply.transaction import Change, Workspace, apply
 from agent.generations import Meta
-from agent.host import Host
 from agent.logs import timestamp
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.settle import Settler, Table
 from agent.status import Drift, FleetStatus
+
+SHOWN = 10
+"""Names within one unpacked artifact that a status lists: enough to see what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def _note(settler: Settler, seen: _Seen) -> list[Drift]:
     """Write down what differs now, with the time since when it has, and return it."""
     status = settler.book.read(seen.fleet)
     known = {drift.path: drift for drift in status.drift} if status else {}
-    drifts = [_drift(settler.work.host, action, known.get(action.path)) for action in seen.plan.actions if action.item is not None]
+    drifts = [_drift(settler.work, action, known.get(action.path)) for action in seen.plan.actions if action.item is not None]
     for drift in drifts:
         if drift.path not in known:
             settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=",".join(drift.differs), policy=seen.state.drift)
@@ -74,10 +77,20 @@ def _write(settler: Settler, fleet: str, drifts: list[Drift]) -> None:
     settler.book.write(fleet, msgspec.structs.replace(status, drift=drifts))
 
 
-def _drift(host: Host, action: Action, known: Drift | None) -> Drift:
-    item = action.item
+def _drift(work: Workspace, action: Action, known: Drift | None) -> Drift:
+    item, host = action.item, work.host
     now = host.observe(action.path)
     actual = host.digest(action.path) if now.kind == "file" and "content" in action.why else f"{now.kind} {now.mode:04o}"
     expected = "" if item is None else (item.digest or "") if "content" in action.why else f"{item.kind} {item.mode:04o}"
     since = known.since if known is not None else timestamp()
-    return Drift(path=action.path, differs=list(action.why), expected=expected, actual=actual, since=since)
+    inside = _inside(work, item) if item is not None and item.kind == "tree" and now.kind == "directory" else []
+    return Drift(path=action.path, differs=list(action.why), expected=expected, actual=actual, since=since, inside=inside)
+
+
+def _inside(work: Workspace, item: Item) -> list[str]:
+    """Return the first names within an unpacked artifact that differ; none where what it unpacks to isn't known here."""
+    expected = work.cache.listing(item.source, item.unpack) if item.source is not None and item.unpack is not None else []
+    if not expected:
+        return []
+    with work.host.directory(item.path) as descriptor:
+        return trees.differing(expected, trees.listing(descriptor, item.owner))[:SHOWN]

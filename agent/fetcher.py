@@ -1,8 +1,10 @@
 """All that the agent fetches: bounded in size and time, and TUF metadata held to its tenant and fleet."""
 
 import contextlib
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -25,7 +27,16 @@ ERROR_LIMIT = 64 * 1024
 """Bytes of a page about an error that are read so that its connection can be used again."""
 REDIRECTS_LIMIT = 5
 """Of artifacts only: release pages redirect to object stores. Metadata and bundles are never redirected."""
-OK, FOUND = 200, (301, 302, 303, 307, 308)
+OK, PARTIAL, FOUND = 200, 206, (301, 302, 303, 307, 308)
+_FROM = re.compile(r"bytes ([0-9]{1,15})-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What a server sends of a file: `chunks` from byte `offset` on. It must be read, or its connection is lost."""
+
+    offset: int
+    chunks: Iterator[bytes]
 
 
 class Http:
@@ -52,29 +63,53 @@ class Http:
             TooSlowError: it would take longer than it may.
             RetryError: not reachable, or broken off.
         """
-        received = 0
-        try:
-            response = self._open(url, limit, redirects)
-            with _connection_kept_if_read(response):
-                for chunk in response.stream(CHUNK, decode_content=False):
-                    received += len(chunk)
-                    if received > limit:
-                        raise self._bounds.too_much()
-                    yield chunk
-        except urllib3.exceptions.HTTPError as error:
-            message = f"{url}: {_reason(error)}"
-            raise RetryError(message) from error
+        with _as_ours(url):
+            seconds = ARTIFACT_SECONDS if redirects else PATIENCE_SECONDS + limit / SLOWEST
+            response = self._open(url, limit, seconds=seconds, redirects=redirects)
+            yield from self._body(response, url, limit, CHUNK)
 
     def read(self, url: str, *, limit: int) -> bytes:
         """Return the body of `url`; raises as `stream` does."""
         return b"".join(self.stream(url, limit=limit))
 
-    def _open(self, url: str, limit: int, redirects: bool) -> urllib3.BaseHTTPResponse:  # noqa: FBT001 - private, and clear where it is called
-        seconds = ARTIFACT_SECONDS if redirects else PATIENCE_SECONDS + limit / SLOWEST
+    def resume(self, url: str, *, offset: int, etag: str, limit: int, seconds: float, redirects: bool, chunk: int) -> Rest:
+        """Return `url` from byte `offset` on, or from its beginning where the server can't, or has other content than `etag`.
+
+        RFC 9110, sections 13.1.5 and 14. Without an `etag` the range is asked for unconditionally.
+
+        Raises:
+            as `stream`; DownloadHTTPError with 416 where there is nothing from `offset` on.
+        """
+        headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
+        with _as_ours(url):
+            response = self._open(url, limit, seconds=seconds, redirects=redirects, headers=headers)
+            start = _FROM.match(response.headers.get("Content-Range", "")) if response.status == PARTIAL else None
+            if response.status == PARTIAL and (start is None or int(start[1]) != offset):
+                response.close()
+                message = f"{url}: asked for what comes after byte {offset}, it sent something else"
+                raise RetryError(message)
+            offset = offset if start else 0
+            return Rest(offset=offset, chunks=self._body(response, url, limit - offset, chunk))
+
+    def _body(self, response: urllib3.BaseHTTPResponse, url: str, limit: int, chunk_size: int) -> Iterator[bytes]:
+        received = 0
+        with _as_ours(url), _connection_kept_if_read(response):
+            for chunk in response.stream(chunk_size, decode_content=False):
+                received += len(chunk)
+                if received > limit:
+                    raise self._bounds.too_much()
+                yield chunk
+
+    def _open(
+        self, url: str, limit: int, *, seconds: float, redirects: bool, headers: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        wanted = (OK, PARTIAL) if headers else (OK,)
         for _ in range(REDIRECTS_LIMIT + 1):
             self._bounds.begin(url, limit=limit, seconds=seconds, gap=GAP_SECONDS)
-            response = self._pool.request("GET", url, redirect=False, preload_content=False)
-            if response.status == OK:
+            response = self._pool.request(
+                "GET", url, redirect=False, preload_content=False, headers={**self._pool.headers, **(headers or {})}
+            )
+            if response.status in wanted:
                 return response
             location = response.headers.get("Location", "")
             _discard(response)
@@ -83,6 +118,16 @@ class Http:
             url = _next(url, location)
         message = f"{url}: more than {REDIRECTS_LIMIT} redirects"
         raise RetryError(message)
+
+
+@contextlib.contextmanager
+def _as_ours(url: str) -> Iterator[None]:
+    """Turn the HTTP library's errors into `RetryError`."""
+    try:
+        yield
+    except urllib3.exceptions.HTTPError as error:
+        message = f"{url}: {_reason(error)}"
+        raise RetryError(message) from error
 
 
 @contextlib.contextmanager

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agent import trees
 from agent.protocol.errors import RefusedError
 
-Kind = Literal["absent", "file", "directory", "symlink", "other"]
+Kind = Literal["absent", "file", "directory", "tree", "symlink", "other"]
+"""A tree is a directory whose content a release owns as a whole; only those who know the releases can tell."""
 LINKS_LIMIT = 40
 """Symbolic links followed in one path: the kernel's own bound."""
 CHUNK = 1024 * 1024
@@ -47,7 +49,12 @@ class Observed:
     context: bytes | None = None
     parent_missing: bool = False
     digest: str | None = None
-    """SHA-256 of a file's content, where somebody asked for it."""
+    """SHA-256 of a file's content, or of a tree's listing, where somebody asked for it."""
+
+    @property
+    def inode(self) -> int:
+        """The number of what stands there on its file system, 0 where nothing does."""
+        return self.fingerprint[1] if self.fingerprint else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +104,8 @@ class Host:
     def locate(self, path: str, *, replacing: frozenset[str] = frozenset()) -> Iterator[Located]:
         """Open the directory that holds `path`, or the nearest one above it; a file in the way counts as missing.
 
-        So does a link whose place is in `replacing`: a directory is about to take it.
+        So does a link whose place is in `replacing`: a directory is about to take it. With a `/` at its end, so does a
+        directory: it is a tree that goes.
 
         Raises:
             EscapeError: a link among the parents leads out of the root or can't be trusted.
@@ -252,6 +260,24 @@ class Host:
                 raise
             return True
 
+    # Whole directories
+
+    @contextlib.contextmanager
+    def directory(self, path: str) -> Iterator[int]:
+        """Open the directory at `path`, which is no link."""
+        with self._there(path) as place:
+            descriptor = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.descriptor)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    def discard(self, path: str) -> None:
+        """Remove what is at `path`, a directory with all that is in it; nothing there is no error."""
+        with self.locate(path) as place:
+            if not place.missing:
+                trees.remove(place.name, place.descriptor)
+
     def sync(self, path: str) -> None:
         """Make the names in the directory that holds `path` survive a power loss."""
         with self.locate(path) as place:
@@ -299,6 +325,8 @@ class _Walk:
             if part == "..":
                 self._up()
                 continue
+            if f"/{'/'.join([*self.names, part])}/" in self._replacing:
+                return self._absent([part, *pending])
             try:
                 self._stack.append((part, self._open(part, self.descriptor)))
             except FileNotFoundError:

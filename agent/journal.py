@@ -16,18 +16,24 @@ FORMAT = 1
 
 
 class Step(Struct):
-    """One change: `put` renames `staged` over `path`; `before` is what stands there until then."""
+    """One change: `put` renames `staged` over `path`; `before` is what stands there until then.
+
+    A tree that stands there is renamed to `kept` first. `inode` tells the tree that was staged from anything else at `path`.
+    """
 
     path: str
     kind: Literal["mkdir", "put", "attributes", "remove"]
     staged: str | None = None
     before: Saved | None = None
+    kept: str | None = None
+    inode: int = 0
 
 
 class Journal(Struct):
     """One transaction of `fleet` to `generation`; `fresh` if that generation exists only because of it.
 
-    `adopted` are paths taken over, `released` paths let go: their originals' entries fall with it, or on its success.
+    `adopted` are paths taken over, `released` paths let go: their originals' entries fall with it, or on its success. So it
+    is with `unpacked` and `emptied`, the paths at which there are trees from then on, or no longer.
     """
 
     format: int
@@ -39,6 +45,8 @@ class Journal(Struct):
     steps: list[Step]
     adopted: list[str]
     released: list[str]
+    unpacked: list[str] = []
+    emptied: list[str] = []
 
 
 def read(path: Path) -> Journal | None:

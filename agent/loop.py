@@ -6,12 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import FrameType
 
 from agent.admission import NotListedError, WaitingError, Wanted
 from agent.apply.recover import recover
 from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
+from agent.cache import Cache
 from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
 from agent.drift import watch
@@ -21,8 +23,7 @@ from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
 from agent.protocol.errors import OrdainError, RefusedError, RetryError
-from agent.providers.artifacts import Cache
-from agent.settings import Settings
+from agent.settings import Settings, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
 
@@ -68,7 +69,13 @@ class Stop:
 def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
     """Return what transactions work with, wired from settings."""
     disk = Disk(root=settings.state)
-    cache = Cache(disk.artifacts, http, store=f"{settings.server}/v1/artifacts/{settings.tenant}")
+    cache = Cache(
+        directory=disk.artifacts,
+        http=http,
+        store=f"{settings.server}/v1/artifacts/{settings.tenant}",
+        agent=f"{settings.tenant}/{settings.name}",
+        downloads=partial(read_downloads, settings.config),
+    )
     return Workspace(host=Host(settings.root), disk=disk, originals=Originals(disk.originals), cache=cache, stopping=stop)
 
 

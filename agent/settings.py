@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.protocol import duration
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_agent, require_label
 
@@ -22,6 +23,12 @@ DEFAULT_POLL_SECONDS = 30.0
 ROOT_METADATA_LIMIT = 512_000
 """Bytes of root metadata: python-tuf's own bound."""
 CONFIG_LIMIT = 64 * 1024
+SECTIONS = {"allow": ("providers", "paths", "commands"), "downloads": ("rate", "stagger")}
+"""What `agent.toml` may say; anything else is a misspelt wish, and nothing is applied before it is understood."""
+STAGGER_LIMIT = 86_400
+"""Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
+_RATE = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)/s", re.ASCII)
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +113,16 @@ class Allow:
         return f"{self._says('commands')} {program}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloads:
+    """How gently this host fetches artifacts; 0 is without a bound."""
+
+    rate: int = 0
+    """Bytes a second, `rate = "10MB/s"`."""
+    stagger: int = 0
+    """Seconds over which the hosts of a fleet spread, `stagger = "5m"`; each waits its own part of it before a large artifact."""
+
+
 def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         message = f"{path}: allow.{key} must be a list of strings"
@@ -127,19 +144,46 @@ def _lines(text: str) -> dict[str, int]:
 
 def read_allow(path: Path) -> Allow:
     """Read `agent.toml`; raise `InputError` if there is one that is not understood in full."""
+    text, document = _read(path)
+    values = {key: _strings(path, key, value) for key, value in document["allow"].items()}
+    return Allow(source=str(path), lines=_lines(text), **values)
+
+
+def read_downloads(path: Path) -> Downloads:
+    """Read how gently to fetch from `agent.toml`; raise `InputError` if there is one that is not understood in full."""
+    _, document = _read(path)
+    stated = document["downloads"]
+    rate, stagger = stated.get("rate"), stated.get("stagger")
+    found = _RATE.fullmatch(rate) if isinstance(rate, str) else None
+    try:
+        spread = 0 if stagger is None else duration.seconds(stagger) if isinstance(stagger, str) else -1
+    except MalformedError:
+        spread = -1
+    if (rate is not None and found is None) or not 0 <= spread <= STAGGER_LIMIT:
+        message = f'{path}: downloads are stated as rate = "10MB/s" (KB, MB, GB, KiB, MiB or GiB) and stagger = "5m", at most 1d'
+        raise InputError(message)
+    return Downloads(rate=int(found[1]) * _UNITS[found[2]] if found else 0, stagger=spread)
+
+
+def _read(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the text of `agent.toml` and its sections, which are all there; without a file they are empty."""
+    text = ""
     try:
         with path.open("rb") as stream:
             text = stream.read(CONFIG_LIMIT).decode()
         document = tomllib.loads(text)
     except FileNotFoundError:
-        return Allow(source=str(path))
+        document = {}
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
         message = f"{path}: {error}; nothing is applied until it can be read"
         raise InputError(message) from error
-    allow = document.get("allow", {})
-    unknown = sorted({*document} - {"allow"}) + sorted({*allow} - {"providers", "paths", "commands"})
-    if unknown:
-        message = f"{path}: {unknown[0]} is not known; [allow] with providers, paths and commands is"
+    sections = {name: document.get(name, {}) for name in SECTIONS}
+    if not all(isinstance(section, dict) for section in sections.values()):
+        message = f"{path}: {' and '.join(SECTIONS)} are sections; nothing is applied until it can be read"
         raise InputError(message)
-    values = {key: _strings(path, key, value) for key, value in allow.items()}
-    return Allow(source=str(path), lines=_lines(text), **values)
+    unknown = sorted({*document} - {*SECTIONS}) + [key for name, known in SECTIONS.items() for key in sorted({*sections[name]} - {*known})]
+    if unknown:
+        known = "; ".join(f"[{name}] with {', '.join(keys)}" for name, keys in SECTIONS.items())
+        message = f"{path}: {unknown[0]} is not known; what is: {known}"
+        raise InputError(message)
+    return text, sections

@@ -13,9 +13,11 @@ from agent import generations as generations_of
 from agent import receipts
 from agent.admission import Wanted
 from agent.apply.checks import CheckError
-from agent.apply.plan import Plan, claims, declared
+from agent.apply.plan import Plan, claims, declared, trees_of, within
 from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed
 from agent.apply.transaction import Change, Workspace, apply
+from agent.archives.entries import ArchiveError
+from agent.cache import NotYetError
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
@@ -39,7 +41,10 @@ class Table:
         """Return which path of `state` another fleet still holds, None if all are free for `fleet`."""
         needed = declared(state)
         for other, held in self.current.items():
-            taken = needed & declared(held) if other != fleet and other not in self.left else frozenset()
+            if other == fleet:
+                continue
+            taken = needed & declared(held) if other not in self.left else frozenset()
+            taken |= within(needed, trees_of(held) - needed) | within(declared(held), trees_of(state) - declared(held))
             if taken:
                 return f"{min(taken)} still belongs to fleet {other} here"
         return None
@@ -104,9 +109,9 @@ class Settler:
             InputError: `agent.toml` can't be read.
         """
         settings, host = self.settings, self.work.host
-        items = desired_items(state, host=host, tenant=settings.tenant, agent=settings.name)
+        items = desired_items(state, host=host, cache=self.work.cache, tenant=settings.tenant, agent=settings.name)
         own = (settings.config, self.work.disk.root)
-        replacing = replaced(items, host=host, known=self.work.originals.read(), elsewhere=table.elsewhere(fleet))
+        replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
         require_allowed(items, host=host, allow=read_allow(settings.config), own=own, replacing=replacing)
         return items, plan_for(
             items,
@@ -155,10 +160,13 @@ class Settler:
     def _try(self, wanted: Wanted, table: Table, generations: Generations) -> None:
         try:
             items, plan = self.prepare(wanted.fleet, wanted.state, table)
+            self._fetch(plan)
             meta = _meta(wanted, generations.next_number(), applied_at=timestamp())
             self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
             apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=items, plan=plan, state=wanted.state))
-        except CheckError as error:
+        except NotYetError as error:
+            self._outcome(wanted, "waiting", str(error))
+        except (CheckError, ArchiveError) as error:
             self.marks.mark_bad(self.work.disk.fleet(wanted.fleet), wanted.key, str(error))
             self._outcome(wanted, "failed", str(error))
         except (RefusedError, InputError) as error:
@@ -170,6 +178,12 @@ class Settler:
         else:
             self.marks.settle(wanted.key)
             self._outcome(wanted, "applied", "", items)
+
+    def _fetch(self, plan: Plan) -> None:
+        """Have all artifacts of a plan on this disk before anything begins: that may take long, or break off."""
+        for action in plan.actions:
+            if action.kind == "put" and action.item is not None and action.item.source is not None:
+                self.work.cache.fetch(action.item.source, stopping=self.work.stopping)
 
     def _waits(self, wanted: Wanted, table: Table) -> None:
         conflict = table.conflict(wanted.fleet, wanted.state)

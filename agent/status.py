@@ -14,13 +14,17 @@ from agent.receipts import Result, read
 
 
 class Drift(Struct):
-    """A managed path that is not as its generation says: what differs, and since when it has been seen (RFC 3339)."""
+    """A managed path that is not as its generation says: what differs, and since when it has been seen (RFC 3339).
+
+    `inside` are the first names that differ within an unpacked artifact.
+    """
 
     path: str
     differs: list[str]
     expected: str
     actual: str
     since: str
+    inside: list[str] = []
 
 
 class FleetStatus(Struct):

@@ -1,7 +1,7 @@
 """Check commands: a program's own opinion of a staged file, asked before anything switches.
 
-No shell. `{staged}` is the file that the check belongs to, `{staged:PATH}` any path of this generation: its staged copy
-if it changes now, else the file itself.
+No shell. `{staged}` is the file that the check belongs to, `{staged:PATH}` any path of this generation, also one within an
+unpacked artifact: its staged copy if it changes now, else the file itself.
 """
 
 import os
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
+from agent.apply.plan import parents
 from agent.host import Host
 from agent.protocol.errors import RefusedError
 from agent.providers.item import Item
@@ -35,18 +36,28 @@ def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Ho
         CheckError: with the end of the command's output.
     """
     for item in items.values():
-        named = {match[1] or item.path for argument in item.check for match in STAGED.finditer(argument)}
+        found = (match[1] or item.path for argument in item.check for match in STAGED.finditer(argument))
+        named = {_held(path, items) or path for path in found}
         if item.check and not staged.keys().isdisjoint({item.path, *named}):
             _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
+
+
+def _held(path: str, items: Mapping[str, Item]) -> str | None:
+    """Return the path of the item that has `path`: its own, or that of the unpacked artifact in which it lies."""
+    if path in items:
+        return path
+    above = (one for one in parents(path) if one in items and items[one].kind == "tree")
+    return next(above, None) if ".." not in path.split("/") else None
 
 
 def _resolved(item: Item, argument: str, items: Mapping[str, Item], staged: Mapping[str, str], host: Host) -> str:
     def one(match: re.Match[str]) -> str:
         path = match[1] or item.path
-        if path not in items:
+        held = _held(path, items)
+        if held is None:
             message = f"{item.path}: its check names {match[0]}, which is no path of this release"
             raise CheckError(message)
-        return str(host.outside(staged.get(path, path)))
+        return str(host.outside(staged.get(held, held) + path.removeprefix(held)))
 
     return STAGED.sub(one, argument)
 

@@ -30,24 +30,34 @@ class Action:
     original: Saved | None = None
     cleared: bool = False
     """Whether an action before this one removes what stands at the path."""
+    aside: bool = False
+    """Whether a tree stands at the path: it is put aside as a whole, and removed once all has happened."""
+
+    @property
+    def brings_tree(self) -> bool:
+        """Whether it puts an unpacked artifact there."""
+        return self.kind == "put" and self.item is not None and self.item.kind == "tree"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Actions in the order in which they switch; `adopted` are paths taken over, `released` paths let go.
 
-    `replacing` are the places that directories hold, or take from links.
+    `replacing` are the places that directories hold, or take from links and trees. `unpacked` are the paths at which ordain
+    holds a tree from now on, `emptied` those at which it no longer does.
     """
 
     actions: tuple[Action, ...]
     adopted: tuple[str, ...]
     released: tuple[str, ...]
     replacing: frozenset[str]
+    unpacked: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing changes, on the host or in what ordain knows of it."""
-        return not (self.actions or self.adopted or self.released)
+        return not (self.actions or self.adopted or self.released or self.unpacked or self.emptied)
 
 
 def parents(path: str) -> list[str]:
@@ -59,6 +69,16 @@ def parents(path: str) -> list[str]:
 def declared(state: State) -> frozenset[str]:
     """Return the paths that a state declares."""
     return frozenset([*(file.path for file in state.files), *(artifact.path for artifact in state.artifacts)])
+
+
+def trees_of(state: State) -> frozenset[str]:
+    """Return the paths of a state's unpacked artifacts: what lies below is theirs."""
+    return frozenset(artifact.path for artifact in state.artifacts if artifact.unpack is not None)
+
+
+def within(paths: Iterable[str], trees: frozenset[str]) -> frozenset[str]:
+    """Return those of `paths` that lie below one of `trees`."""
+    return frozenset(path for path in paths if not trees.isdisjoint(parents(path))) if trees else frozenset()
 
 
 def claims(state: State) -> frozenset[str]:
@@ -73,7 +93,8 @@ def require_consistent(items: Iterable[Item]) -> None:
     for item in items:
         for above in parents(item.path):
             if item.kind != "absent" and kinds.get(above, "directory") != "directory":
-                message = f"{item.path} lies below {above}, which the same release makes {kinds[above]}"
+                shown = "an unpacked artifact, whole as it is" if kinds[above] == "tree" else kinds[above]
+                message = f"{item.path} lies below {above}, which the same release makes {shown}"
                 raise RefusedError(message)
 
 
@@ -98,8 +119,9 @@ def make_plan(
     gone: Iterable[str],
     *,
     replacing: frozenset[str] = frozenset(),
+    held: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Return what to do. `seen` has every item, every implied directory and every path that goes.
+    """Return what to do. `seen` has every item, every implied directory and every path that goes; `held` are trees of now.
 
     Raises:
         RefusedError: something stands in the way that ordain must not remove.
@@ -109,12 +131,23 @@ def make_plan(
     changes = [action for item in items.values() for action in _change(item, seen[item.path])]
     made = [Action(path=path, kind="mkdir", why=("needed",)) for path in implied(items.values()) if seen[path].kind == "absent"]
     adopted = [path for path in [*items, *(action.path for action in made)] if path not in originals]
-    ordered = tuple(_ordered([*removals, *changes, *made]))
-    return Plan(actions=ordered, adopted=tuple(sorted(adopted)), released=tuple(going), replacing=replacing)
+    trees = {path for path, item in items.items() if item.kind == "tree"}
+    return Plan(
+        actions=tuple(_ordered([*removals, *changes, *made])),
+        adopted=tuple(sorted(adopted)),
+        released=tuple(going),
+        replacing=replacing,
+        unpacked=tuple(sorted(trees - held)),
+        emptied=tuple(sorted((held - trees) & items.keys())),
+    )
 
 
 def _let_go(path: str, seen: Observed, original: Saved) -> list[Action]:
     why = ("leaves the release",)
+    if seen.kind == "tree":
+        back: Literal["mkdir", "put"] = "mkdir" if original.kind == "directory" else "put"
+        comes_back = [Action(path=path, kind=back, why=(*why, "what was here before comes back"), original=original, cleared=True)]
+        return [Action(path=path, kind="remove", why=why, aside=True), *(comes_back if original.kind != "absent" else [])]
     if original.kind == "directory":
         if seen.kind != "directory":
             return []
@@ -138,11 +171,11 @@ def _change(item: Item, seen: Observed) -> list[Action]:
         return [Action(path=item.path, kind="remove", why=why, item=item)]
     kind: Literal["mkdir", "put"] = "mkdir" if item.kind == "directory" else "put"
     if why == ("type",):
-        crossing = "directory" in (seen.kind, item.kind)
-        clear = [Action(path=item.path, kind="remove", why=why, item=item)] if crossing else []
+        crossing = not {"directory", "tree"}.isdisjoint({seen.kind, item.kind})
+        clear = [Action(path=item.path, kind="remove", why=why, item=item, aside=seen.kind == "tree")] if crossing else []
         return [*clear, Action(path=item.path, kind=kind, why=why, item=item, cleared=crossing)]
     if why == ("missing",) or not {"mode", "owner"}.issuperset(why) or item.kind == "symlink":
-        return [Action(path=item.path, kind=kind, why=why, item=item)]
+        return [Action(path=item.path, kind=kind, why=why, item=item, aside=seen.kind == "tree")]
     return [Action(path=item.path, kind="attributes", why=why, item=item)]
 
 

@@ -30,9 +30,20 @@ def recover(host: Host, disk: Disk) -> str | None:
 def finish(host: Host, disk: Disk, journal: Journal) -> None:
     """Clean up after a transaction that has happened."""
     remove_staged(host, journal.steps)
-    Originals(disk.originals).drop(journal.released)
+    _remove_emptied(host, journal)
+    originals = Originals(disk.originals)
+    originals.hold((), release=journal.emptied)
+    originals.drop(journal.released)
     Generations(disk.fleet(journal.fleet)).prune()
     _close(disk)
+
+
+def _remove_emptied(host: Host, journal: Journal) -> None:
+    """Remove directories that were let go and stayed only because a tree was put aside in them."""
+    staying = {step.path for step in journal.steps if step.kind != "remove"}
+    for path in sorted({step.path for step in journal.steps} & {*journal.released} - staying, reverse=True):
+        if host.observe(path).kind == "directory":
+            host.remove_directory(path)
 
 
 def abandon(host: Host, disk: Disk, journal: Journal) -> None:
@@ -41,7 +52,9 @@ def abandon(host: Host, disk: Disk, journal: Journal) -> None:
         take_back(host, journal.steps, disk.preimages, transaction=journal.transaction)
     else:
         remove_staged(host, journal.steps)
-    Originals(disk.originals).drop(journal.adopted)
+    originals = Originals(disk.originals)
+    originals.hold((), release=journal.unpacked)
+    originals.drop(journal.adopted)
     if journal.fresh:
         Generations(disk.fleet(journal.fleet)).discard(journal.generation)
     _close(disk)

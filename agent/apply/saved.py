@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -37,16 +37,20 @@ class Saved(Struct):
 
 
 class Index(Struct):
-    """Path → what stood there before ordain came; a path where nothing stood has an entry that says so."""
+    """Path → what stood there before ordain came; a path where nothing stood has an entry that says so.
+
+    `trees` are the paths at which ordain put an unpacked artifact: there, and nowhere else, a directory's content is its own.
+    """
 
     format: int = FORMAT
     paths: dict[str, Saved] = {}
+    trees: list[str] = []
 
 
 def describe(seen: Observed, *, blob: str | None = None) -> Saved:
     """Return the image of what was seen; `blob` is where its content will lie."""
-    if seen.kind == "other":
-        message = "a device, pipe or socket can't be kept"
+    if seen.kind == "other" or seen.kind == "tree":  # noqa: PLR1714 - mypy follows this
+        message = "a device, pipe or socket can't be kept, and a tree is put aside as a whole"
         raise MalformedError(message)
     return Saved(
         kind=seen.kind,
@@ -164,7 +168,19 @@ class Originals:
 
     def read(self) -> dict[str, Saved]:
         """Return path → image."""
-        return (read_optional(self._index, Index) or Index()).paths
+        return self._read().paths
+
+    def trees(self) -> frozenset[str]:
+        """Return the managed paths at which ordain holds a tree."""
+        index = self._read()
+        return frozenset(index.trees) & index.paths.keys()
+
+    def hold(self, paths: Iterable[str], *, release: Iterable[str] = ()) -> None:
+        """Note that there are trees at `paths` and no longer at those to `release`."""
+        index = self._read()
+        trees = sorted({*index.trees, *paths} - {*release})
+        if trees != index.trees:
+            self._write(index.paths, trees)
 
     def add(self, host: Host, taken: dict[str, Observed], *, moving: frozenset[str]) -> None:
         """Keep what stands at paths that are about to be managed; those known already keep their entry.
@@ -182,7 +198,7 @@ class Originals:
                 keep_content(host, path, self.directory / blob, stays=path not in moving)
             known[path] = describe(seen, blob=blob)
         durable.sync_directory(self.directory)
-        self._write(known)
+        self._write(known, self._read().trees)
 
     def drop(self, paths: list[str]) -> None:
         """Forget paths that were let go, or never taken over after all."""
@@ -190,13 +206,16 @@ class Originals:
         gone = [known.pop(path) for path in paths if path in known]
         if not gone:
             return
-        self._write(known)
+        self._write(known, [path for path in self._read().trees if path in known])
         for saved in gone:
             if saved.blob is not None:
                 (self.directory / saved.blob).unlink(missing_ok=True)
 
-    def _write(self, paths: dict[str, Saved]) -> None:
-        durable.replace(self._index, codec.canonical(Index(paths=paths)), mode=0o600)
+    def _read(self) -> Index:
+        return read_optional(self._index, Index) or Index()
+
+    def _write(self, paths: dict[str, Saved], trees: list[str]) -> None:
+        durable.replace(self._index, codec.canonical(Index(paths=paths, trees=trees)), mode=0o600)
 
 
 def empty(directory: Path) -> None:

@@ -4,17 +4,18 @@ What lies below a directory that does not exist yet is staged in the nearest one
 `.ordain-` and end like their target, since many check commands look at the ending.
 """
 
-import hashlib
-import hmac
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import BinaryIO
 
+from agent import trees
 from agent.apply import saved as images
 from agent.apply.plan import Action
 from agent.apply.saved import Originals
+from agent.archives.entries import ArchiveError
+from agent.archives.unpack import unpack
+from agent.cache import Cache
 from agent.host import CHUNK, STAGED_PREFIX, Host
-from agent.protocol.errors import RetryError
-from agent.providers.artifacts import Cache
 from agent.providers.item import Item
 
 NAME_LIMIT = 200
@@ -28,6 +29,14 @@ def staged_path(host: Host, action: Action, *, transaction: str, number: int, re
     with host.locate(action.path, replacing=replacing) as place:
         ending = place.name.encode()[-NAME_LIMIT:].decode(errors="ignore")
         return f"{place.nearest.rstrip('/')}/{STAGED_PREFIX}{transaction}-{number}-{ending}"
+
+
+def kept_path(host: Host, action: Action, *, transaction: str, number: int) -> str | None:
+    """Return where the tree that stands at an action's path is put aside, None if none does."""
+    if not action.aside:
+        return None
+    above = host.resolve(action.path).rpartition("/")[0]
+    return f"{above}/{STAGED_PREFIX}{transaction}-{number}-kept"
 
 
 def stage(
@@ -44,6 +53,7 @@ def stage(
 
     Raises:
         RetryError: an artifact could not be had now.
+        ArchiveError: an artifact that must not be unpacked.
         OSError: no space, no permission and the like.
     """
     if action.original is not None:
@@ -55,25 +65,31 @@ def stage(
     if item.kind == "symlink":
         host.symlink(path, item.target, owner=item.owner)
         return
-    chunks = iter([item.content or b""]) if item.source is None else _artifact(item, cache, stopping)
-    context = host.observe(action.path, replacing=replacing).context
-    host.stage(path, chunks, mode=item.mode, owner=item.owner, context=context)
+    with ExitStack() as opened:
+        stream = None if item.source is None else opened.enter_context(cache.open(item.source, stopping=stopping))
+        if item.kind == "tree" and stream is not None:
+            _stage_tree(host, item, path, stream, cache=cache, stopping=stopping)
+            return
+        chunks: Iterable[bytes] = [item.content or b""] if stream is None else _chunks(stream)
+        context = host.observe(action.path, replacing=replacing).context
+        host.stage(path, chunks, mode=item.mode, owner=item.owner, context=context)
 
 
-def _artifact(item: Item, cache: Cache, stopping: Callable[[], bool]) -> Iterator[bytes]:
-    """Yield an artifact's bytes, and fail at the end if they are not what the release says."""
-    if item.source is None:  # pragma: no cover - only called with one
+def _stage_tree(host: Host, item: Item, path: str, stream: BinaryIO, *, cache: Cache, stopping: Callable[[], bool]) -> None:
+    """Unpack an artifact at `path`; nobody else can enter it before all is there. Its SELinux labels are those that the place gives."""
+    if item.source is None or item.unpack is None:  # pragma: no cover - a tree has both
         return
-    total = hashlib.sha256()
-    for chunk in _read(cache.fetch(item.source, stopping=stopping)):
-        total.update(chunk)
+    host.make_directory(path, mode=0o700, owner=(None, None))
+    with host.directory(path) as descriptor:
+        try:
+            unpack(stream, item.unpack, trees.Builder(descriptor, item.owner), limit=item.limit, stopping=stopping)
+        except ArchiveError as error:
+            message = f"{item.path}: {item.source.url} is not unpacked: {error}"
+            raise ArchiveError(message) from error
+        cache.keep_listing(item.source, item.unpack, trees.listing(descriptor, item.owner))
+    host.set_attributes(path, mode=item.mode, owner=item.owner)
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
         yield chunk
-    if not hmac.compare_digest(total.hexdigest(), item.source.sha256):
-        message = f"{item.path}: the artifact changed on disk while it was read; it is fetched again"
-        raise RetryError(message)
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            yield chunk

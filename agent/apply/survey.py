@@ -2,13 +2,17 @@
 
 import os
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent import trees
 from agent.apply.plan import Plan, implied, leaving, make_plan, parents, require_consistent
 from agent.apply.saved import Originals
+from agent.cache import Cache
 from agent.host import Host, Observed
+from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
 from agent.providers import artifacts, files
@@ -28,23 +32,34 @@ class Digests:
 
     def fill(self, host: Host, path: str, seen: Observed) -> Observed:
         """Return `seen` with the digest of the file's content."""
-        fingerprint, digest = self.known.get(path, ((), ""))
-        if fingerprint != seen.fingerprint:
-            settled = time.time_ns() - max(seen.fingerprint[-2:]) > SETTLED_NANOSECONDS
-            digest = host.digest(path)
+        return replace(seen, digest=self._digest(path, seen.fingerprint, max(seen.fingerprint[-2:]), lambda: host.digest(path)))
+
+    def fill_tree(self, host: Host, path: str, seen: Observed, owner: trees.Owner) -> Observed:
+        """Return the directory `seen` as a tree with the digest of its listing; everything in it should have this owner."""
+        with host.directory(path) as descriptor:
+            changing, latest = trees.fingerprint(descriptor)
+            fingerprint = (changing, *(-1 if one is None else one for one in owner))
+            digest = self._digest(path, fingerprint, latest, lambda: codec.sha256(trees.encoded(trees.listing(descriptor, owner))))
+        return replace(seen, kind="tree", digest=digest)
+
+    def _digest(self, path: str, fingerprint: tuple[int, ...], latest: int, read: Callable[[], str]) -> str:
+        known, digest = self.known.get(path, ((), ""))
+        if known != fingerprint:
+            settled = time.time_ns() - latest > SETTLED_NANOSECONDS
+            digest = read()
             if settled:
-                self.known[path] = (seen.fingerprint, digest)
-        return replace(seen, digest=digest)
+                self.known[path] = (fingerprint, digest)
+        return digest
 
 
-def desired_items(state: State, *, host: Host, tenant: str, agent: str) -> dict[str, Item]:
+def desired_items(state: State, *, host: Host, cache: Cache, tenant: str, agent: str) -> dict[str, Item]:
     """Return what a state means on this host, by path.
 
     Raises:
         RefusedError: a part of it can't be had here; the message says which and why.
     """
     wanted = [files.desired(file, host=host, tenant=tenant, agent=agent) for file in state.files]
-    wanted += [artifacts.desired(artifact, host=host) for artifact in state.artifacts]
+    wanted += [artifacts.desired(artifact, host=host, tree_digest=cache.tree_digest) for artifact in state.artifacts]
     items = {item.path: item for item in wanted}
     if len(items) != len(wanted):
         message = "the release holds one path twice"
@@ -53,28 +68,37 @@ def desired_items(state: State, *, host: Host, tenant: str, agent: str) -> dict[
     return items
 
 
-def replaced(items: Mapping[str, Item], *, host: Host, known: Container[str], elsewhere: frozenset[str]) -> frozenset[str]:
-    """Return the paths at which a directory must stand, also in the place of a link.
+def replaced(items: Mapping[str, Item], *, host: Host, originals: Originals, elsewhere: frozenset[str]) -> frozenset[str]:
+    """Return the paths at which a directory must stand, also in the place of a link; with a `/` at its end, of a tree.
 
     These are directories that items declare, and those that they need where an earlier release put something else. Any
     other link above an item is the host's own, or another fleet's (`elsewhere`), and is followed.
     """
+    known, held = originals.read(), originals.trees()
     declared = {item.path for item in items.values() if item.kind == "directory"}
     found = set(declared)
     for path in implied(items.values()):
-        if path in known and path not in elsewhere and host.observe(path, replacing=frozenset(found)).kind in ("file", "symlink"):
+        if path not in known or path in elsewhere:
+            continue
+        if path in held or host.observe(path, replacing=frozenset(found)).kind in ("file", "symlink"):
             found.add(path)
-    return frozenset(found)
+    return frozenset(found | {f"{path}/" for path in found & held})
 
 
 def observe(
-    host: Host, paths: Iterable[str], digests: Digests, *, content: frozenset[str], replacing: frozenset[str] = frozenset()
+    host: Host, items: Mapping[str, Item], paths: Iterable[str], digests: Digests, *, held: AbstractSet[str], replacing: frozenset[str]
 ) -> dict[str, Observed]:
-    """Return what stands at each path, with the digest of those files whose path is in `content`."""
+    """Return what stands at each path, with the digest of what items are; `held` are paths at which ordain holds a tree."""
     seen = {}
     for path in paths:
         found = host.observe(path, replacing=replacing)
-        seen[path] = digests.fill(host, path, found) if found.kind == "file" and path in content else found
+        item = items.get(path)
+        if found.kind == "directory" and path in held:
+            compared = item is not None and item.kind == "tree"
+            found = digests.fill_tree(host, path, found, item.owner) if item and compared else replace(found, kind="tree")
+        elif found.kind == "file" and item is not None:
+            found = digests.fill(host, path, found)
+        seen[path] = found
     return seen
 
 
@@ -126,10 +150,13 @@ def plan_for(
     """
     known = originals.read()
     gone = leaving(known, claimed)
-    planned = {**items, **{path: _directory(path) for path in replacing - items.keys()}}
+    needed = {path for path in replacing if not path.endswith("/")}
+    planned = {**items, **{path: _directory(path) for path in needed - items.keys()}}
     paths = {*planned, *implied(planned.values())}
-    seen = observe(host, paths, digests, content=frozenset(items), replacing=replacing) | observe(host, gone, digests, content=frozenset())
-    plan = make_plan(planned, seen, known, gone, replacing=replacing)
+    held = originals.trees()
+    seen = observe(host, items, paths, digests, held=held, replacing=replacing)
+    seen |= observe(host, {}, gone, digests, held=held, replacing=frozenset())
+    plan = make_plan(planned, seen, known, gone, replacing=replacing, held=held)
     _require_clear(host, plan, seen)
     return plan
 

@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.apply import saved as images
@@ -35,20 +35,25 @@ def _keep(host: Host, action: Action, blob: Path, replacing: frozenset[str]) -> 
     return images.describe(seen, blob=blob.name)
 
 
-def switch(host: Host, actions: Iterable[Action], staged: Mapping[int, str]) -> None:
+def switch(host: Host, actions: Sequence[Action], steps: Sequence[Step]) -> None:
     """Carry the actions out in order, then fsync every directory that changed; raises `OSError` when one fails."""
     touched = []
-    for number, action in enumerate(actions):
+    for number, (action, step) in enumerate(zip(actions, steps, strict=True)):
         if number:
             faults.reached("agent:mid-switch")
-        _carry_out(host, action, staged.get(number))
+        if step.kept is not None:
+            host.rename(action.path, step.kept)
+            faults.reached("agent:tree-aside")
+        _carry_out(host, action, step.staged)
         touched.append(action.path)
     sync_directories(host, touched)
 
 
 def _carry_out(host: Host, action: Action, staged: str | None) -> None:
     mode, owner = attributes(action)
-    if action.kind == "put" and staged is not None:
+    if action.brings_tree and staged is not None:
+        host.rename(staged, action.path)
+    elif action.kind == "put" and staged is not None:
         host.rename(staged, action.path)
         host.remove(staged)  # renaming one name of a file over another of the same file does nothing
     elif action.kind == "mkdir":
@@ -72,18 +77,42 @@ def take_back(host: Host, steps: Sequence[Step], blobs: Path, *, transaction: st
     for number in reversed(range(len(steps))):
         step = steps[number]
         faults.reached("agent:mid-restore")
-        if step.before is not None:
+        if step.kept is not None:
+            _tree_back(host, step, step.kept)
+        elif step.inode:
+            _discard_tree(host, step)
+        elif step.before is not None:
             beside = f"{step.path.rpartition('/')[0]}/{STAGED_PREFIX}{transaction}-{number}-back"
             images.put_back(host, step.path, step.before, blobs, beside=beside)
     remove_staged(host, steps)
     sync_directories(host, [step.path for step in steps])
 
 
+def _tree_back(host: Host, step: Step, kept: str) -> None:
+    """Put a tree back from where it was put aside; if it isn't there it never left, or is back already."""
+    if host.observe(kept).kind == "absent":
+        return
+    _discard_tree(host, step)
+    seen = host.observe(step.path)
+    if seen.kind in ("file", "symlink", "other"):
+        host.remove(step.path)
+    elif seen.kind == "directory" and not host.remove_directory(step.path):
+        return  # others have put something there meanwhile: it stays, and what was kept is fetched again when it is wanted
+    host.rename(kept, step.path)
+
+
+def _discard_tree(host: Host, step: Step) -> None:
+    """Remove the tree that this transaction put at a step's path, and nothing else that stands there."""
+    if step.inode and host.observe(step.path).inode == step.inode:
+        host.discard(step.path)
+
+
 def remove_staged(host: Host, steps: Iterable[Step]) -> None:
-    """Remove what was staged and is still there."""
+    """Remove what was staged or put aside and is still there."""
     for step in steps:
-        if step.staged is not None:
-            host.remove(step.staged)
+        for path in (step.staged, step.kept):
+            if path is not None:
+                host.discard(path)
 
 
 def sync_directories(host: Host, paths: Iterable[str]) -> None:

@@ -9,17 +9,17 @@ import msgspec
 from agent import journal as journal_of
 from agent.apply import recover
 from agent.apply.checks import run_checks
-from agent.apply.plan import Plan
+from agent.apply.plan import Action, Plan
 from agent.apply.saved import Originals
-from agent.apply.stage import stage, staged_path
+from agent.apply.stage import kept_path, stage, staged_path
 from agent.apply.switch import keep_images, switch
+from agent.cache import Cache
 from agent.disk import Disk
 from agent.generations import Generations, Meta
 from agent.host import Host
 from agent.journal import Journal, Step
 from agent.protocol import faults
 from agent.protocol.state import State
-from agent.providers.artifacts import Cache
 from agent.providers.item import Item
 
 
@@ -57,7 +57,7 @@ def apply(work: Workspace, change: Change) -> None:
         staged = _stage(work, change, journal)
         run_checks(change.items, {change.plan.actions[number].path: path for number, path in staged.items()}, host=work.host)
         journal = _intend(work, change, journal)
-        switch(work.host, change.plan.actions, staged)
+        switch(work.host, change.plan.actions, journal.steps)
         faults.reached("agent:before-commit")
         Generations(work.disk.fleet(change.fleet)).commit(change.meta.generation, journal.transaction)
     except BaseException:
@@ -82,11 +82,14 @@ def _begin(work: Workspace, change: Change) -> Journal:
                 path=action.path,
                 kind=action.kind,
                 staged=staged_path(work.host, action, transaction=transaction, number=number, replacing=change.plan.replacing),
+                kept=kept_path(work.host, action, transaction=transaction, number=number),
             )
             for number, action in enumerate(change.plan.actions)
         ],
         adopted=list(change.plan.adopted),
         released=list(change.plan.released),
+        unpacked=list(change.plan.unpacked),
+        emptied=list(change.plan.emptied),
     )
     journal_of.write(work.disk.journal, journal)
     faults.reached("agent:after-plan")
@@ -117,9 +120,17 @@ def _intend(work: Workspace, change: Change, journal: Journal) -> Journal:
     taken = {path: work.host.observe(path, replacing=replacing) for path in change.plan.adopted}
     moving = frozenset(action.path for action in change.plan.actions if action.kind in ("put", "remove"))
     work.originals.add(work.host, taken, moving=moving)
+    work.originals.hold(change.plan.unpacked)
     Generations(work.disk.fleet(change.fleet)).record(change.meta, change.state)
-    steps = [msgspec.structs.replace(step, before=before) for step, before in zip(journal.steps, kept, strict=True)]
+    inodes = [_inode(work.host, action, step) for action, step in zip(change.plan.actions, journal.steps, strict=True)]
+    steps = [
+        msgspec.structs.replace(step, before=before, inode=inode) for step, before, inode in zip(journal.steps, kept, inodes, strict=True)
+    ]
     journal = msgspec.structs.replace(journal, phase="switching", steps=steps)
     journal_of.write(work.disk.journal, journal)
     faults.reached("agent:after-journal")
     return journal
+
+
+def _inode(host: Host, action: Action, step: Step) -> int:
+    return host.observe(step.staged).inode if action.brings_tree and step.staged is not None else 0

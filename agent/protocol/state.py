@@ -38,12 +38,16 @@ class ArtifactSource(Struct):
 
 
 class Artifact(Struct):
-    """A fetched file, by platform (`linux/amd64`, or `any` where one serves all)."""
+    """A fetched file, by platform (`linux/amd64`, or `any` where one serves all); unpacked, it is a directory.
+
+    `unpacked_size` is the most bytes that its files may have together; left out, 4 GiB.
+    """
 
     name: str
     path: str
     platforms: dict[str, ArtifactSource]
     unpack: Literal["tar.gz", "tar.zst", "zip"] | None = None
+    unpacked_size: int | None = None
     mode: str | None = None
     owner: str | None = None
     group: str | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.archives.entries import BYTES_LIMIT, Form
 from agent.host import Host, Observed
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import ArtifactSource
@@ -25,15 +26,19 @@ class Item:
 
     path: str
     provider: Literal["files", "artifacts"]
-    kind: Literal["file", "directory", "symlink", "absent"]
+    kind: Literal["file", "directory", "tree", "symlink", "absent"]
+    """A tree is an unpacked artifact: a directory whose content is the release's as a whole."""
     mode: int = 0
     uid: int | None = None
     """None where it can't be set here and is left alone."""
     gid: int | None = None
     content: bytes | None = None
     source: ArtifactSource | None = None
+    unpack: Form | None = None
+    limit: int = BYTES_LIMIT
+    """Bytes that the files of a tree may have together."""
     digest: str | None = None
-    """SHA-256 of the content of a file."""
+    """SHA-256 of the content of a file or of the listing of a tree; None where the tree was never unpacked here."""
     target: str = ""
     check: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -54,7 +59,7 @@ def differences(item: Item, seen: Observed) -> tuple[str, ...]:
 
 
 def _details(item: Item, seen: Observed) -> Iterator[str]:
-    if item.kind == "file" and item.digest != seen.digest:
+    if item.kind in ("file", "tree") and (item.digest is None or item.digest != seen.digest):
         yield "content"
     if item.kind == "symlink" and item.target != seen.target:
         yield "target"
