@@ -5,7 +5,7 @@ A file is read whole or refused whole: the file is the unit of acceptance. What 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.pipeline.finding import Finding, ObjectName, Place
@@ -52,13 +52,15 @@ class Document:
     """One YAML document: `index` counts from 0 within its file, empty documents included.
 
     `value` is a mapping of plain values (str, int, float, bool, None, list, dict with text keys); nobody changes it.
-    `name` is None where kind or name can't be read; its tenant is empty where the manifest names none.
+    `name` is None where kind or name can't be read; its tenant is empty where the manifest names none. `oid` is git's id
+    of the file's content, where it is known.
     """
 
     path: str
     index: int
     value: dict[str, Any]
     name: ObjectName | None
+    oid: str = field(default="", compare=False)
 
     @property
     def kind(self) -> str:
@@ -149,7 +151,9 @@ def parse_file(path: str, data: bytes, oid: str = "") -> ParsedFile:
     if findings:
         return ParsedFile(path=path, oid=oid, findings=findings)
     documents = tuple(
-        Document(path=path, index=index, value=value, name=object_name(value)) for index, value in enumerate(values) if value is not None
+        Document(path=path, index=index, value=value, name=object_name(value), oid=oid)
+        for index, value in enumerate(values)
+        if value is not None
     )
     return ParsedFile(path=path, oid=oid, documents=documents)
 

@@ -11,10 +11,11 @@ import msgspec
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.policy.answers import Subject, findings, resolve
-from reconciler.pipeline.policy.batches import BATCH_BYTES, Batches, Question
+from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Batches, Question
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import Scope
+from reconciler.pipeline.policy.recall import Answers, learn, told
 from reconciler.pipeline.policy.server import OpaServer
 
 BATCH_SECONDS = 2.0
@@ -47,21 +48,30 @@ _Settings = Mapping[str, tuple[Rule, Setting]]
 class Policies:
     """A judge with an OPA of its own behind it. Use as a context manager; safe to call from several threads."""
 
-    def __init__(self, judge: Judge, *, opa: Path, seconds: float = BATCH_SECONDS, server: OpaServer | None = None) -> None:
+    def __init__(
+        self, judge: Judge, *, opa: Path, seconds: float = BATCH_SECONDS, server: OpaServer | None = None, known: Answers | None = None
+    ) -> None:
         """Prepare to ask `judge`; `seconds` is the longest that OPA may take over one batch.
 
-        `server` is one that has the judge's bundle already and is started and stopped by someone else.
+        `server` is one that has the judge's bundle already and is started and stopped by someone else. With `known`,
+        object rules are asked only about what is not known from there.
         """
         self.judge = judge
         self._opa = opa
         self._server = server or OpaServer(opa, judge.bundle)
         self._seconds = seconds
+        self._known = known
+        self._open: dict[int, tuple[_Settings, _Settings]] = {}
         self._kept: dict[tuple[int, Scope, str], tuple[object, _Settings]] = {}
 
     def __enter__(self) -> Self:
         """Start OPA; raise `RetryError` if it does not come up."""
         self._server.__enter__()
         return self
+
+    def begin(self) -> None:
+        """Start OPA in the background; the first question waits until it answers, and raises `RetryError` if it does not."""
+        self._server.begin()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop OPA."""
@@ -81,7 +91,22 @@ class Policies:
         Raises:
             RetryError: OPA does not come up any more.
         """
-        return self._ask([self._about(item) for item in items], change)
+        asked = [self._about(item) for item in items]
+        if self._known is None:
+            return self._ask(asked, change)
+        known = [self._known.get(item) for item in items]
+        left = [one if said is None else self._unsettled(one) for one, said in zip(asked, known, strict=True)]
+        fresh = self._answers(left, change)
+        learn(self._known, items, known, fresh, self.judge.rules)
+        return _found(asked, sorted([*fresh, *told(known)], key=lambda answer: (answer.number, answer.rule)))
+
+    def _unsettled(self, asked: _Asked) -> _Asked:
+        """Return a question without the rules whose answer holds whatever the change is."""
+        key = id(asked.settings)
+        if key not in self._open:
+            still = {name: each for name, each in asked.settings.items() if each[0].reads_change}
+            self._open[key] = (asked.settings, still)
+        return replace(asked, settings=self._open[key][1])
 
     def release(
         self,
@@ -166,16 +191,23 @@ class Policies:
         return found[1]
 
     def _ask(self, asked: Sequence[_Asked], change: Mapping[str, Any]) -> list[Finding]:
+        return _found(asked, self._answers(asked, change))
+
+    def _answers(self, asked: Sequence[_Asked], change: Mapping[str, Any]) -> list[Answer]:
         profiles: dict[int, dict[str, dict[str, Any]]] = {}
-        questions = [_question(number, each, profiles) for number, each in enumerate(asked)]
+        questions = [_question(number, each, profiles) for number, each in enumerate(asked) if each.settings]
         distinct = {id(each.settings): each.settings for each in asked}
         reads_change = any(rule.reads_change for settings in distinct.values() for rule, _ in settings.values())
         batches = Batches(self._server, change if reads_change else {}, seconds=self._seconds)
-        found: list[Finding] = []
-        for answer in batches.ask(questions):
-            rule, setting = asked[answer.number].settings[answer.rule]
-            found += findings(answer, rule, setting, asked[answer.number].subject)
-        return found
+        return batches.ask(questions)
+
+
+def _found(asked: Sequence[_Asked], answers: Sequence[Answer]) -> list[Finding]:
+    found: list[Finding] = []
+    for answer in answers:
+        rule, setting = asked[answer.number].settings[answer.rule]
+        found += findings(answer, rule, setting, asked[answer.number].subject)
+    return found
 
 
 def _question(number: int, asked: _Asked, profiles: dict[int, dict[str, dict[str, Any]]]) -> Question:

@@ -18,9 +18,10 @@ TEXT_LIMIT = 4000
 _KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
-_COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
-_READS_CHANGE = re.compile(rb"\bchange\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.(?:result|rules\.lib\.\w+)\b)")
-"""What shows that a rule may read the change. The library's own helpers don't, which a test holds them to."""
+_SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
+"""Lines in which a rule reads nothing."""
+_READS_CHANGE = re.compile(rb"\bchange\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
+_HELPER = re.compile(rb"^import data\.ordain\.rules\.lib\.(\w+)$", re.MULTILINE)
 _REMEDY = "begin the file with METADATA as the rules of the library do; `ordain policy list` names them"
 
 
@@ -30,8 +31,9 @@ class Rule:
 
     `path` leads to its package below `data.ordain`. `severity` is the level where `ordain.yaml` says nothing.
     `standing` is "block" where a verdict that was there before blocks too. `reads_change` is false only where that is
-    certain: then an object rule's verdict holds for as long as (object, old, judge) do. `kinds` is empty where it asks
-    about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
+    certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
+    says of the same change is the same at any time. `kinds` is empty where it asks about all. What a `sensitive` rule
+    finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Rule:
     standing: Standing = "show"
     sensitive: bool = False
     reads_change: bool = True
+    reads_time: bool = True
     kinds: frozenset[str] = frozenset()
     tenant: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +65,7 @@ def rules(checked: Checked, kinds: Mapping[str, str]) -> tuple[dict[str, Rule], 
         if faults:
             findings += faults
         else:
-            rule = _rule(package, sources[0], checked.annotations[package], kinds)
+            rule = _rule(package, sources[0], checked, kinds)
             found[rule.id] = rule
     return dict(sorted(found.items())), tuple(findings)
 
@@ -73,8 +76,10 @@ def rule_id(package: Package) -> str:
     return "/".join(part.replace("_", "-") for part in package[skipped:])
 
 
-def _rule(package: Package, source: Source, annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> Rule:
+def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str, str]) -> Rule:
+    annotation = checked.annotations[package]
     custom = annotation["custom"]
+    code = _SILENT.sub(b"", source.content)
     return Rule(
         id=rule_id(package),
         path=package[1:],
@@ -87,15 +92,16 @@ def _rule(package: Package, source: Source, annotation: Mapping[str, Any], kinds
         file=source.place,
         standing=custom.get("standing", "show"),
         sensitive=custom.get("sensitive", False),
-        reads_change=_READS_CHANGE.search(_COMMENT.sub(b"", _without_result(source.content))) is not None,
+        reads_change=_READS_CHANGE.search(code) is not None,
+        reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
         kinds=_kinds(annotation, kinds),
         tenant=source.tenant,
         parameters=custom.get("parameters", {}),
     )
 
 
-def _without_result(content: bytes) -> bytes:
-    return content.replace(b"import data.ordain.result\n", b"")
+def _without_texts(line: re.Match[bytes]) -> bytes:
+    return _STRING.sub(b'""', line[0])
 
 
 def _kinds(annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> frozenset[str]:

@@ -74,7 +74,6 @@ class OpaServer:
 
     def __enter__(self) -> Self:
         """Start OPA and wait until it answers; raise `RetryError` if it does not."""
-        self._thread.start()
         try:
             self._await()
         except BaseException:
@@ -82,10 +81,17 @@ class OpaServer:
             raise
         return self
 
+    def begin(self) -> None:
+        """Start OPA, if nobody did, without waiting for it: the first question does, and raises what `__enter__` would."""
+        with self._changed:
+            if self._thread.ident is None:
+                self._thread.start()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop OPA; it holds nothing that must be written, so it is not asked."""
         self._end("it was stopped")
-        self._thread.join(STOP_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
         held: tuple[int, Connection] | None = getattr(self._local, "held", None)
         if held is not None:
             held[1].close()
@@ -117,6 +123,7 @@ class OpaServer:
 
     def _await(self, after: Running | None = None) -> Running:
         """Return the OPA that answers, or wait for one; `after` is one that was found dead."""
+        self.begin()
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._running not in (None, after), START_SECONDS)
             if self._running in (None, after):
