@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Root
 
 from agent import bounds, fetcher, floors, loop, trusted
 from agent.disk import Disk
@@ -360,6 +360,58 @@ def test_more_roots_than_anybody_signs_are_refused_and_a_newer_anchor_helps(rig:
     recovers(rig)
 
 
+# One stolen key, and not those that it needs
+
+
+def test_one_root_key_of_two_signs_no_root(rig: Rig) -> None:
+    rig.tenant.keys.timestamp = CryptoSigner.generate_ed25519()
+    rig.tenant.rotate()
+    root = Metadata[Root].from_bytes(rig.tenant.roots[-1]).signed
+    rig.tenant.roots[-1] = metadata.sign(root, rig.tenant.keys.root[:1])
+    republish(rig.fleet(), changes={})
+    refused(rig, "UnsignedMetadataError", "root was signed by 1/2 keys")
+
+
+def test_a_root_that_is_held_back_after_a_rotation_starts_nothing_new(rig: Rig) -> None:
+    rig.tenant.keys.timestamp = CryptoSigner.generate_ed25519()
+    rig.tenant.rotate()
+    republish(rig.fleet(), changes={})
+    newest = rig.server.files.pop(f"{rig.fleet().prefix}/metadata/2.root.json")
+    refused(rig, "UnsignedMetadataError", "After keys were rotated the newer root must be published too")
+    rig.server.files[f"{rig.fleet().prefix}/metadata/2.root.json"] = newest
+    recovers(rig)
+
+
+def test_a_releases_key_alone_lists_nothing_that_an_online_key_does_not_point_at(rig: Rig) -> None:
+    _list_evil(rig, rig.tenant.keys.releases)
+    refused(rig, "LengthOrHashMismatchError")
+
+
+def test_a_targets_key_alone_delegates_to_nobody_that_an_online_key_does_not_point_at(rig: Rig, tmp_path: Path) -> None:
+    thief = CryptoSigner.generate_ed25519()
+    delegated = metadata.targets(
+        "shop", releases=thief.public_key, rollouts=rig.tenant.keys.rollouts.public_key, now=datetime.now(UTC), version=1
+    )
+    rig.server.files[f"{rig.fleet().prefix}/metadata/1.targets.json"] = metadata.sign(delegated, [rig.tenant.keys.targets])
+    _list_evil(rig, thief)
+    newcomer = Rig(tmp_path / "newcomer", rig.server, rig.tenant)
+    assert newcomer.poll() == 1
+    assert "LengthOrHashMismatchError" in newcomer.status()["why"]
+    assert newcomer.files() == {}
+
+
+def _list_evil(rig: Rig, signer: CryptoSigner) -> None:
+    """Put a releases role that lists a bundle of the thief's in the place of the published one."""
+    repository = rig.fleet()
+    data = bundle.encode(Bundle(format=1, fleet="shop/web", groups={"all": Group(base=file_state(a="evil"))}))
+    target = bundle.target("web", codec.sha256(data))
+    repository._put_target(target, bundle.pack(data))  # noqa: SLF001 - as a thief would
+    place = f"{repository.prefix}/metadata/2.releases.json"
+    releases: Any = Metadata.from_bytes(rig.server.files[place]).signed
+    releases.targets = {target: metadata.target_file(target, bundle.pack(data), {"sequence": 99})}
+    rig.server.files[place] = metadata.sign(releases, [signer])
+
+
 NONSENSE = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([2**70, -(2**70)]) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -370,7 +422,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(role=st.sampled_from(ALL_ROLES), field=FIELDS, value=NONSENSE)
 def test_nonsense_signed_with_stolen_keys_raises_nothing_but_refusals(rig: Rig, role: str, field: str, value: Any) -> None:
     honest = dict(rig.server.files)
