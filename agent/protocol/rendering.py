@@ -21,6 +21,8 @@ NEAR_MISS = re.compile(
     re.IGNORECASE,
 )
 """What looks like a reference and is none: another number, case or white space in it."""
+STAGED = re.compile(r"\{staged(?::([^{}]+))?\}")
+"""In a check: the new file that it belongs to, or with a path any path of the same generation."""
 
 
 def references(text: str) -> Iterator[tuple[str, str, int]]:

@@ -161,12 +161,6 @@ _ACROSS = {
         "Agents report by these names, so two parts can't share one.",
         "leave the name to one of the components, or use another name",
     ),
-    "no-members": (
-        "A fleet has members",
-        "A selector that matches no agent and no pool is often a typing error.",
-        "correct the selector, or label the agents that should be in the fleet",
-        "warn",
-    ),
     "parameter-conflict": (
         "A component gets its parameters in one place",
         "It is in a fleet once, however often it is included, so it can't have two sets of values.",

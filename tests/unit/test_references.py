@@ -1,10 +1,15 @@
 """Findings across documents: each at its line, naming every file involved and the fleets that it holds up."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.pipeline.compile.affected import affected
+from reconciler.pipeline.compile.commands import check_staged
+from reconciler.pipeline.compile.parts import parts_of
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.manifests import parse_file
 from tests.compile_cases import COLLECTOR, WEB, Case, agent, component, fleet, shop
 
 AGENTS = "tenants/shop/agents.yaml"
@@ -291,9 +296,9 @@ def test_a_freeze_and_a_waiver_that_name_nothing_are_warnings() -> None:
     ]
 
 
-def test_a_selector_that_matches_nobody_is_a_warning_and_compiles() -> None:
+def test_a_selector_that_matches_nobody_compiles_and_is_a_policys_to_judge() -> None:
     case = shop().edit(WEB, "{role: web}", "{role: wbe}")
-    assert [(finding.action, finding.rule) for finding in case.findings()] == [("warn", "manifest/no-members")]
+    assert case.findings() == []
     assert case.compile().bundle.groups == {}
 
 
@@ -347,3 +352,51 @@ def test_fixing_one_of_two_fleets_that_own_one_path_reaches_the_other() -> None:
     before = rival("/etc/otelcol/config.yaml", "{region: us}")
     after = before.edit(OTHER, "path: /etc/otelcol/config.yaml", "path: /etc/motd")
     assert affected(before.world, after.world, [OTHER]) == {("shop", "base"), ("shop", "web")}
+
+
+UNUSED = component("unused", "{includes: [{name: library/base-dirs}], files: [%s]}")
+
+
+def test_a_component_that_no_fleet_uses_may_not_give_parameters_that_its_include_does_not_have() -> None:
+    case = shop().write(OTHER, component("unused", "{includes: [{name: collector, parameters: {smpling: 1, sampling: much}}]}"))
+    assert {(finding.rule, finding.place.pointer[-1]) for finding in denied(case)} == {
+        ("manifest/unknown-parameter", "smpling"),
+        ("manifest/parameter-type", "sampling"),
+    }
+
+
+def test_a_component_that_no_fleet_uses_may_not_own_a_path_of_its_include() -> None:
+    found = only(shop().write(OTHER, UNUSED % "{path: /etc/otelcol, content: x}"), "path-conflict")
+    assert found.files == {OTHER, "library/base-dirs.yaml"}
+    assert found.fleets == frozenset()
+
+
+def test_a_clash_of_a_component_with_its_include_is_one_finding_whoever_uses_it() -> None:
+    case = shop().edit(COLLECTOR, "  files:", "  files:\n    - {path: /etc/extra, content: x}")
+    case = case.edit("library/base-dirs.yaml", "files: [", "files: [{path: /etc/extra, content: y}, ")
+    assert only(case, "path-conflict").fleets == {"shop/web"}
+
+
+STAGED = "{path: /etc/tool.conf, content: x, check: ['{staged:%s}', '{staged}']}"
+
+
+@pytest.mark.parametrize("path", ["/etc/nope", "/opt/collector/../otelcol", "/opt/otelcol/inside"])
+def test_a_check_that_names_what_the_component_does_not_bring_is_refused(path: str) -> None:
+    found = only(shop().write(OTHER, UNUSED % (STAGED % path)), "check")
+    assert found.place.pointer == ("spec", "files", 0, "check", 0)
+    assert f"{{staged:{path}}}" in found.message
+
+
+def test_a_check_may_name_what_the_component_or_one_that_it_includes_brings() -> None:
+    case = shop().write(OTHER, UNUSED % (STAGED % "/etc/otelcol"))
+    assert denied(case) == []
+    assert denied(case.write(OTHER, UNUSED % (STAGED % "/etc/tool.conf"))) == []
+
+
+def test_a_check_may_name_a_path_within_an_artifact_that_is_unpacked() -> None:
+    found = parse_file(OTHER, (UNUSED % (STAGED % "/opt/tool/bin/tool")).encode()).documents[0]
+    packed = {"name": "tool", "path": "/opt/tool", "unpack": "tar.gz"}
+    document = replace(found, value={**found.value, "spec": {**found.spec, "artifacts": [packed]}})
+    assert list(check_staged(document, parts_of([("unused", document)]))) == []
+    plain = replace(found, value={**found.value, "spec": {**found.spec, "artifacts": [{"name": "tool", "path": "/opt/tool"}]}})
+    assert [one.rule for one in check_staged(plain, parts_of([("unused", plain)]))] == ["manifest/check"]

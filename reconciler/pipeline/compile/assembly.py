@@ -89,11 +89,6 @@ def check_component(component: Document, tree: Tree) -> Iterator[Finding]:
 
 
 def _check_members(fleet: Document, expansion: Expansion, texts: Mapping[str, Sequence[Text]], membership: Membership) -> Iterator[Finding]:
-    if not membership.documents:
-        selector = ", ".join(f"{key}={value}" for key, value in sorted(manifest.selector(fleet).items())) or "everybody"
-        message = f"the selector ({selector}) matches no agent and no pool of the tenant"
-        remedy = "correct the selector, or label the agents that should be in this fleet"
-        yield across("no-members", fleet, ("spec", "selector"), message, remedy=remedy, action="warn")
     for ref, instance in expansion.instances.items():
         yield from _missing_parameters(fleet, instance, membership)
         yield from _missing_labels(fleet, texts[ref], membership)

@@ -96,9 +96,7 @@ def check_declarations(component: Document) -> Iterator[Finding]:
 
 def check_given(fleet: Document, expansion: Expansion) -> Iterator[Finding]:
     """Yield what is wrong with the parameters that a fleet, its variants and modes, and includes give."""
-    for instance in expansion.instances.values():
-        pointer = (*instance.use.pointer, "parameters")
-        yield from _check_values(instance.user, pointer, instance.document, instance.given)
+    yield from check_uses(expansion)
     for layer in (*manifest.variants(fleet), *manifest.modes(fleet)):
         for ref, values in layer.parameters.items():
             pointer = (*layer.pointer, "parameters", ref)
@@ -109,6 +107,13 @@ def check_given(fleet: Document, expansion: Expansion) -> Iterator[Finding]:
                 yield across("unknown-parameter", fleet, pointer, message, remedy=remedy, at_key=True)
             else:
                 yield from _check_values(fleet, pointer, found.document, values)
+
+
+def check_uses(expansion: Expansion) -> Iterator[Finding]:
+    """Yield what is wrong with the parameters that are given where components are listed or included."""
+    for instance in expansion.instances.values():
+        pointer = (*instance.use.pointer, "parameters")
+        yield from _check_values(instance.user, pointer, instance.document, instance.given)
 
 
 def _check_values(user: Document, pointer: Pointer, component: Document, values: Mapping[str, Any]) -> Iterator[Finding]:

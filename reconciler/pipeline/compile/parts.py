@@ -96,36 +96,39 @@ def clashes(mine: Mapping[str, Part], others: Mapping[str, Part]) -> Iterator[tu
                 yield mine[directory], other
 
 
-def check_parts(fleet: Document, parts: Mapping[Field, list[Part]]) -> Iterator[Finding]:
-    """Yield what two items of one fleet both claim: a path, a path below a file, the name of an artifact or a probe."""
+def check_parts(user: Document, parts: Mapping[Field, list[Part]]) -> Iterator[Finding]:
+    """Yield what two items of a fleet, or of a component with its includes, both claim.
+
+    That is a path, a path below a file, or the name of an artifact or a probe.
+    """
     seen: dict[str, Part] = {}
     for part in (*parts["files"], *parts["artifacts"]):
         if part.path and part.path in seen:
-            yield _path_conflict(fleet, part, seen[part.path])
+            yield _path_conflict(user, part, seen[part.path])
         elif part.path:
             seen[part.path] = part
     for path, part in seen.items():
         for directory in above(path):
             if directory in seen and not seen[directory].holds_others:
-                yield _path_conflict(fleet, part, seen[directory])
+                yield _path_conflict(user, part, seen[directory])
     for field in ("artifacts", "probes"):
         for first, second in zip(parts[field], parts[field][1:], strict=False):
             if first.name == second.name:
-                message = f"components {first.ref} and {second.ref} of one fleet both have {field[:-1]} {first.name}"
-                yield _conflict(fleet, second, first, "name", message)
+                message = f"components {first.ref} and {second.ref} both have {field[:-1]} {first.name}"
+                yield _conflict(user, second, first, "name", message)
 
 
-def _path_conflict(fleet: Document, part: Part, other: Part) -> Finding:
+def _path_conflict(user: Document, part: Part, other: Part) -> Finding:
     if part.path == other.path:
-        message = f"components {other.ref} and {part.ref} of one fleet both own {part.path}"
+        message = f"components {other.ref} and {part.ref} both own {part.path}"
         if other.ref == part.ref:
             message = f"component {part.ref} owns {part.path} twice"
     else:
         message = f"{part.path} of component {part.ref} lies below {other.path} of component {other.ref}, which is no directory"
-    return _conflict(fleet, part, other, "path", message)
+    return _conflict(user, part, other, "path", message)
 
 
-def _conflict(fleet: Document, part: Part, other: Part, claimed: Literal["path", "name"], message: str) -> Finding:
+def _conflict(user: Document, part: Part, other: Part, claimed: Literal["path", "name"], message: str) -> Finding:
     remedy = f"leave the {claimed} to one of them, or use another {claimed}"
-    also = (other.place(claimed), fleet)
+    also = (other.place(claimed), user)
     return across(f"{claimed}-conflict", part.document, (*part.pointer, claimed), message, remedy=remedy, also=also)

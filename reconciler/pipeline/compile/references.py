@@ -10,10 +10,13 @@ from dataclasses import replace
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.affected import affected, components_of_source, fleets_of, fleets_using
 from reconciler.pipeline.compile.assembly import Assembly, Components, assemble
-from reconciler.pipeline.compile.expansion import expand
+from reconciler.pipeline.compile.commands import check_staged
+from reconciler.pipeline.compile.expansion import Expansion, expand
 from reconciler.pipeline.compile.findings import across, did_you_mean, merged
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, claim_of, space_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
+from reconciler.pipeline.compile.parameters import check_uses
+from reconciler.pipeline.compile.parts import check_parts, parts_of
 from reconciler.pipeline.compile.placement import check_duplicates, check_placement
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, tenant_of
 from reconciler.pipeline.finding import Finding
@@ -86,11 +89,22 @@ def _check_component(world: World, components: Components, tenant: str, name: st
     component = world.tenant(tenant).get(COMPONENT, name)
     if component is None:
         return
-    # What fails in an include further down is said when that component has its turn.
-    near = (finding for finding in expand(world, tenant, component).findings if _concerns(finding, component))
+    expansion = expand(world, tenant, component)
     fleets = frozenset("/".join(key) for key in fleets_using(world, tenant, name))
-    for finding in (*near, *components.findings(component)):
+    # What fails in an include further down is said when that component has its turn.
+    near = (finding for finding in expansion.findings if _concerns(finding, component))
+    for finding in (*near, *components.findings(component), *_check_whole(tenant, name, component, expansion)):
         yield replace(finding, fleets=finding.fleets | fleets) if finding.action == "deny" else finding
+
+
+def _check_whole(tenant: str, name: str, component: Document, expansion: Expansion) -> Iterator[Finding]:
+    """Yield what is wrong with a component and its includes together, whether or not a fleet uses them."""
+    own = LIBRARY_PREFIX + name if tenant == LIBRARY else name
+    parts = parts_of([*((ref, instance.document) for ref, instance in expansion.instances.items()), (own, component)])
+    yield from check_uses(expansion)
+    yield from check_parts(component, parts)
+    if not expansion.findings:  # else the path may come from an include that is missing
+        yield from check_staged(component, parts)
 
 
 def _concerns(finding: Finding, component: Document) -> bool:
