@@ -51,7 +51,7 @@ def impact(
 ) -> dict[str, Any]:
     """Return how many agents would run something else, in all and by label; a pool counts as its maximum.
 
-    `total` counts all agents that are accepted now, so a first import hits more than there were.
+    `total` and `total_by_label` count all agents that are accepted now, so a first import hits more than there were.
     """
     hit: dict[tuple[str, str], tuple[int, Mapping[str, str]]] = {}
     for fleet, new in compiled.items():
@@ -65,8 +65,25 @@ def impact(
         for key, value in labels.items():
             values = by_label.setdefault(key, {})
             values[value] = values.get(value, 0) + weight
-    total = sum(_size(document) for name, document in objects.items() if name.kind in ("Agent", "AgentPool"))
-    return {"agents": sum(weight for weight, _ in hit.values()), "total": total, "by_label": by_label}
+    total, total_by_label = _totals(objects, by_label)
+    return {"agents": sum(weight for weight, _ in hit.values()), "total": total, "by_label": by_label, "total_by_label": total_by_label}
+
+
+def _totals(objects: Mapping[ObjectName, Document], by_label: Mapping[str, Mapping[str, int]]) -> tuple[int, dict[str, dict[str, int]]]:
+    """Return how many agents there are, and how many have each of the labels that those hit have."""
+    total = 0
+    counted: dict[str, dict[str, int]] = {key: dict.fromkeys(values, 0) for key, values in by_label.items()}
+    for name, document in objects.items():
+        if name.kind not in ("Agent", "AgentPool"):
+            continue
+        size = _size(document)
+        total += size
+        labels = document.labels
+        for key, values in counted.items():
+            value = labels.get(key)
+            if value in values:
+                values[value] += size
+    return total, counted
 
 
 def _moved(old: Compiled, new: Compiled) -> Iterable[Mapping[str, Any]]:

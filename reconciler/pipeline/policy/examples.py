@@ -32,7 +32,7 @@ EMPTY_CHANGE: Mapping[str, Any] = {
     "now": "2026-01-01T00:00:00Z",
     "commits": [],
     "objects": {"added": [], "changed": [], "removed": []},
-    "impact": {"agents": 0, "total": 0, "by_label": {}},
+    "impact": {"agents": 0, "total": 0, "by_label": {}, "total_by_label": {}},
     "judge": {"changed": False, "loosened": []},
 }
 """What a rule sees of a change where an example does not say more."""

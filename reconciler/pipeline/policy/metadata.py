@@ -21,6 +21,12 @@ _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
 """Lines in which a rule reads nothing."""
 _READS_CHANGE = re.compile(rb"\bchange\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
+_READS_TIME = re.compile(
+    rb"\bchange\b(?!\.(?:from|to|commits|objects|impact|judge)\b)|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)"
+)
+"""What shows that a rule may read `change.now`: that by name, or a change of which it may take any field."""
+_PLAIN_LINE = re.compile(rb"^[^`\n]*$", re.MULTILINE)
+_STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
 _HELPER = re.compile(rb"^import data\.ordain\.rules\.lib\.(\w+)$", re.MULTILINE)
 _REMEDY = "begin the file with METADATA as the rules of the library do; `ordain policy list` names them"
 
@@ -79,7 +85,7 @@ def rule_id(package: Package) -> str:
 def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str, str]) -> Rule:
     annotation = checked.annotations[package]
     custom = annotation["custom"]
-    code = _SILENT.sub(b"", source.content)
+    code = _code(source, checked)
     return Rule(
         id=rule_id(package),
         path=package[1:],
@@ -98,6 +104,13 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         tenant=source.tenant,
         parameters=custom.get("parameters", {}),
     )
+
+
+def _code(source: Source, checked: Checked) -> bytes:
+    """Return what a rule reads by: its own lines, and those of the library's helpers that it imports."""
+    helpers = [("ordain", "rules", LIBRARY_CATEGORY, name.decode()) for name in _HELPER.findall(source.content)]
+    texts = [source.content, *(helper.content for package in helpers for helper in checked.packages.get(package, ()))]
+    return b"\n".join(_SILENT.sub(b"", _HELPER.sub(b"", text)) for text in texts)
 
 
 def _without_texts(line: re.Match[bytes]) -> bytes:

@@ -11,7 +11,7 @@
 #   scope: object
 #   severity: deny
 #   code: host-safety/sudoers
-#   remedy: 'name the commands that are needed, set mode: "0440", and add check: [visudo, -cf, "{staged}"]'
+#   remedy: 'name the commands that are needed, set mode: "0440", and add check: [/usr/sbin/visudo, -cf, "{staged}"]'
 package ordain.rules.host_safety.sudoers
 
 import data.ordain.result

@@ -8,7 +8,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
-#   severity: off
+#   severity: deny
 #   code: supply-chain/unknown-host
 #   remedy: fetch it from an allowed host, or have the owners of ordain.yaml add this one to parameters.hosts
 #   parameters:
@@ -16,9 +16,11 @@
 package ordain.rules.supply_chain.allowed_hosts
 
 import data.ordain.result
+import data.ordain.rules.lib.addresses
 
-deny contains result.at(rego.metadata.chain(), address.path, message) if {
-	some address in addresses
+deny contains result.at(rego.metadata.chain(), array.concat(address.at, ["url"]), message) if {
+	count(input.parameters.hosts) > 0
+	some address in addresses.all
 	host := host_of(address.url)
 	not allowed(host)
 	message := sprintf("artifact %s comes from host %s, which is not among the allowed ones", [address.name, host])
@@ -27,7 +29,7 @@ deny contains result.at(rego.metadata.chain(), address.path, message) if {
 # Credentials before an @ and a port are no part of the host's name.
 host_of(url) := lower(match[1]) if {
 	some match in regex.find_all_string_submatch_n(`^https?://(?:[^/?#]*@)?([^/?#:@]*|\[[^\]/?#]*\])(?::[0-9]*)?(?:[/?#]|$)`, url, 1)
-} else := url if {
+} else := addresses.shown(url) if {
 	regex.match(`^https?:`, url)
 }
 
@@ -40,14 +42,4 @@ allowed(host) if {
 	some name in input.parameters.hosts
 	startswith(name, "*.")
 	endswith(host, lower(trim_prefix(name, "*")))
-}
-
-addresses contains {"name": artifact.name, "url": artifact.url, "path": ["spec", "artifacts", i, "url"]} if {
-	some i, artifact in input.object.spec.artifacts
-}
-
-addresses contains {"name": artifact.name, "url": source.url, "path": path} if {
-	some i, artifact in input.object.spec.artifacts
-	some platform, source in artifact.platforms
-	path := ["spec", "artifacts", i, "platforms", platform, "url"]
 }

@@ -16,13 +16,14 @@
 package ordain.rules.supply_chain.https_only
 
 import data.ordain.result
+import data.ordain.rules.lib.addresses
 
-deny contains result.at(rego.metadata.chain(), address.path, message) if {
-	some address in addresses
+deny contains result.at(rego.metadata.chain(), array.concat(address.at, ["url"]), message) if {
+	some address in addresses.all
 	not permitted(address.url)
 	message := sprintf("artifact %s is fetched from %s, which is not one of %s", [
 		address.name,
-		address.url,
+		address.shown,
 		concat(", ", input.parameters.schemes),
 	])
 }
@@ -30,14 +31,4 @@ deny contains result.at(rego.metadata.chain(), address.path, message) if {
 permitted(url) if {
 	some scheme in input.parameters.schemes
 	startswith(lower(url), concat("", [scheme, ":"]))
-}
-
-addresses contains {"name": artifact.name, "url": artifact.url, "path": ["spec", "artifacts", i, "url"]} if {
-	some i, artifact in input.object.spec.artifacts
-}
-
-addresses contains {"name": artifact.name, "url": source.url, "path": path} if {
-	some i, artifact in input.object.spec.artifacts
-	some platform, source in artifact.platforms
-	path := ["spec", "artifacts", i, "platforms", platform, "url"]
 }

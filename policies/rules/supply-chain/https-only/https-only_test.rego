@@ -34,3 +34,11 @@ test_the_finding_carries_the_code if {
 	codes := {finding.code | some finding in https_only.deny} with input as component({"name": "a", "url": "http://x/"})
 	codes == {"supply-chain/insecure-url"}
 }
+
+test_what_may_be_secret_is_not_repeated if {
+	messages := {finding.message | some finding in https_only.deny} with input as component({
+		"name": "a",
+		"url": "http://user:word@example.com/a",
+	})
+	messages == {"artifact a is fetched from http://example.com/a, which is not one of https, store, file"}
+}
