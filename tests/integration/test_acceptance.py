@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.pipeline.acceptance import Decision
 from reconciler.pipeline.policy.opa import find_opa
 from tests.acceptance_cases import REPOSITORY, Bench, agent, component, fleet, repository, tenant
 
@@ -244,3 +245,45 @@ def test_every_error_of_every_file_is_reported_at_once(bench: Bench) -> None:
         "tenants/shop/fleets/more.yaml",
         "tenants/other/tenant.yaml",
     }
+
+
+FLEET = "tenants/shop/fleets/web.yaml"
+
+
+def found_in(decision: Decision, path: str) -> list[tuple[str, str]]:
+    return sorted((one.finding.action, one.finding.rule) for one in decision.judged if one.finding.place.file == path)
+
+
+def test_what_is_wrong_within_a_manifest_does_not_hide_what_is_wrong_between_it_and_others(bench: Bench) -> None:
+    modes = "  modes: [{name: a, atMost: 1h, parameters: {}}, {name: a, atMost: 1h, parameters: {}}]\n"
+    decision = bench.decide(repository() | {FLEET: fleet("web", "mtod", role="web") + modes})
+    assert found_in(decision, FLEET) == [("deny", "manifest/duplicate"), ("deny", "manifest/missing-component")]
+    assert set(decision.refused) == {FLEET}
+
+
+def test_what_only_follows_from_a_misspelt_field_is_not_said(bench: Bench) -> None:
+    broken = repository()[MOTD].replace("files:", "flies:")
+    decision = bench.decide(repository() | {MOTD: broken})
+    assert [(one.finding.rule, one.finding.place.file) for one in decision.judged] == [("schema/component", MOTD)]
+
+
+def test_an_item_that_stands_twice_is_one_finding(bench: Bench) -> None:
+    twice = repository()[MOTD] + '    - path: /etc/motd\n      mode: "0644"\n      content: other\n'
+    decision = bench.decide(repository() | {MOTD: twice})
+    assert found_in(decision, MOTD) == [("deny", "manifest/duplicate")]
+
+
+def test_an_agent_that_is_defined_twice_is_one_finding_and_leaves_no_fleet_without_members(bench: Bench) -> None:
+    decision = bench.decide(repository() | {"tenants/shop/agents/again.yaml": agent("db-01", role="db")})
+    assert [one.finding.rule for one in decision.judged] == ["manifest/duplicate"]
+
+
+def test_a_new_fleet_waits_for_its_agents_that_are_refused(bench: Bench) -> None:
+    decision = bench.decide(repository() | {"tenants/shop/agents/again.yaml": agent("web-01")})
+    assert WEB in decision.frozen
+    assert WEB not in decision.releases
+
+
+def test_a_fleet_without_members_is_said_once(bench: Bench) -> None:
+    decision = bench.decide(repository() | {FLEET: fleet("web", "motd", role="wbe")})
+    assert [one.finding.rule for one in decision.judged] == ["release/members"]

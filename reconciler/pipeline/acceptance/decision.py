@@ -147,10 +147,11 @@ def _held_up(proposal: Proposal, settled: Structure) -> dict[FleetKey, str]:
     for path, reason in sorted(settled.refused.items()):
         if is_judge(path, proposal.layout):
             continue
-        wished = proposal.base.world.replace({path: proposal.documents(path)})
-        for key in affected(proposal.base.world, wished, {path}):
-            if settled.world.fleet(key):
-                held.setdefault(key, f"{path} is refused: {reason}")
+        for world in (proposal.base.world, settled.world):  # a fleet that is new depends on what came with it
+            wished = world.replace({path: proposal.documents(path)})
+            for key in affected(world, wished, {path}):
+                if settled.world.fleet(key):
+                    held.setdefault(key, f"{path} is refused: {reason}")
     return held
 
 

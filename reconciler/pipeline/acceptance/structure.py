@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closure
-from reconciler.pipeline.compile.affected import affected, depends_of
+from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.assembly import Assembly
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.references import check
@@ -12,6 +12,10 @@ from reconciler.pipeline.compile.world import FleetKey, World, build
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import is_manifest
 from reconciler.pipeline.tree import Tree
+
+
+ILLEGIBLE = frozenset({"schema/unknown-field", "schema/required", "schema/type", "schema/const", "schema/kind", "schema/name"})
+"""Codes of findings that leave open what their manifest means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ def settle(
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format, assembled)
         found += more
         if first is None:
-            first = tuple(_without_consequences(proposal, world, tree, found))
+            first = tuple(_as_written(proposal, world, tree, found))
         blamed = {path: one.message for one in found if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
@@ -64,26 +68,24 @@ def _to_blame(proposal: Proposal, finding: Finding) -> frozenset[str]:
     return finding.files | {accepted[name].path for name in finding.missing if name in accepted}
 
 
-def _without_consequences(proposal: Proposal, world: World, tree: Tree, found: list[Finding]) -> Iterable[Finding]:
-    """Leave out what would be well if the files that can't be read as they are were taken as they are: their own findings say it."""
-    unfit = {path: file.parsed.documents for path, file in proposal.read.items() if file.refused and file.parsed.documents}
+def _as_written(proposal: Proposal, world: World, tree: Tree, found: list[Finding]) -> Iterable[Finding]:
+    """Return what is wrong across documents once the files that are refused by themselves are taken as they are.
+
+    What would then be well is left out: their own findings say it. What is wrong within them besides is added, so that
+    nobody mends one mistake to be told of the next; but not where a field is missing or misspelt, since much follows from that.
+    """
+    unfit = {path: file for path, file in proposal.read.items() if file.refused and file.parsed.documents}
     if not unfit or proposal.layout != world.layout:
         return found
-    causes = {
-        (finding.rule, finding.place) for finding in check(world.replace(unfit), tree, since=proposal.base.world, touched=proposal.touched)
-    }
-    return [finding for finding in found if finding.scope != "across" or (finding.rule, finding.place) in causes]
-
-
-def _blamed(finding: Finding, proposal: Proposal, world: World) -> frozenset[str]:
-    """Return the files to refuse for a finding: those it names or, where none of them changed, those its fleets depend on.
-
-    The latter is how a component that was taken away while it is in use keeps its file.
-    """
-    if finding.files & proposal.touched:
-        return finding.files
-    fleets = [(tenant, name) for tenant, _, name in (fleet.partition("/") for fleet in finding.fleets)]
-    return frozenset().union(*(depends_of(one, key) for key in fleets for one in (proposal.base.world, world) if one.fleet(key)))
+    whole = world.replace({path: file.parsed.documents for path, file in unfit.items()})
+    taken = check(whole, tree, since=proposal.base.world, touched=proposal.touched)
+    causes = {(one.rule, one.place) for one in taken}
+    kept = [one for one in found if one.scope != "across" or (one.rule, one.place) in causes]
+    said = {(one.place.file, one.place.document, one.place.pointer) for file in unfit.values() for one in file.findings}
+    said |= {(one.place.file, one.place.document, one.place.pointer) for one in kept}
+    legible = {path for path, file in unfit.items() if not any(one.code in ILLEGIBLE for one in file.findings)}
+    more = (one for one in taken if one.place.file in legible)
+    return [*kept, *(one for one in more if (one.place.file, one.place.document, one.place.pointer) not in said)]
 
 
 def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
