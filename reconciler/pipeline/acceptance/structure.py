@@ -13,7 +13,6 @@ from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import is_manifest
 from reconciler.pipeline.tree import Tree
 
-
 ILLEGIBLE = frozenset({"schema/unknown-field", "schema/required", "schema/type", "schema/const", "schema/kind", "schema/name"})
 """Codes of findings that leave open what their manifest means."""
 
