@@ -5,6 +5,7 @@ Both sides write through here, and nowhere else, whatever they rely on afterward
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -35,12 +36,13 @@ def make_directory(directory: Path, *, mode: int = 0o755) -> None:
     sync_directory(directory.parent)
 
 
-def _write_beside(path: Path, data: bytes, mode: int) -> Path:
+def _write_beside(path: Path, chunks: Iterable[bytes], mode: int) -> Path:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+            for chunk in chunks:
+                stream.write(chunk)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
@@ -53,7 +55,7 @@ def _write_beside(path: Path, data: bytes, mode: int) -> Path:
 def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Put `data` at `path`: a reader, and a disk after a crash, has all of the old or of the new."""
     make_directory(path.parent)
-    beside = _write_beside(path, data, mode)
+    beside = _write_beside(path, (data,), mode)
     try:
         beside.rename(path)
     except BaseException:
@@ -64,10 +66,15 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def create(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
     """Put `data` at `path` unless something is there; return whether it was put."""
+    return create_from(path, (data,), mode=mode)
+
+
+def create_from(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> bool:
+    """Put what `chunks` yield at `path` unless something is there; return whether it was put. An error of theirs leaves nothing."""
     make_directory(path.parent)
     if path.exists():
         return False
-    beside = _write_beside(path, data, mode)
+    beside = _write_beside(path, chunks, mode)
     try:
         os.link(beside, path)
     except FileExistsError:

@@ -29,8 +29,9 @@ def approved(tenant: str, fleet: str, name: str = "") -> str:
 
 
 def artifact(tenant: str, sha256: str) -> str:
-    """Return the key of a stored artifact."""
-    return f"approved/{require_label(tenant, 'tenant')}/_artifacts/{sha256}"
+    """Return the key of a tenant's stored artifact; of one of the library, which all tenants may fetch, with an empty tenant."""
+    owner = f"{require_label(tenant, 'tenant')}/" if tenant else ""
+    return f"approved/{owner}_artifacts/{sha256}"
 
 
 def metadata(tenant: str, fleet: str, name: str = "") -> str:

@@ -8,7 +8,7 @@ What `create` or `replace` reported as done survives a power loss. The local sto
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,21 @@ class Store(Protocol):
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Put `data` at `key` if it still has `version` (None: if nothing is there); return whether it was put."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of what stands at `key`, None if nothing does."""
+        ...
+
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return up to `length` bytes of what stands at `key` from byte `start` on, None if nothing does.
+
+        For what is too large to be held at once; only keys that are written once and never replaced give one content.
+        """
+        ...
+
+    def create_from(self, key: str, chunks: Iterable[bytes]) -> bool:
+        """Put what `chunks` yield at `key` unless something is there, as `create`; an error of theirs leaves nothing there."""
         ...
 
     def list(self, prefix: str, *, deep: bool = True) -> Iterator[str]:
@@ -105,6 +120,34 @@ class LocalStore:
         path = self._path(key)
         with _trouble(path):
             return durable.create(path, data)
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of what stands at `key`."""
+        path = self._path(key)
+        with _trouble(path):
+            try:
+                return path.stat(follow_symlinks=False).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return a part of what stands at `key`, as `Store.read_range`."""
+        path = self._path(key)
+        with _trouble(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            try:
+                return os.pread(descriptor, length, start)
+            finally:
+                os.close(descriptor)
+
+    def create_from(self, key: str, chunks: Iterable[bytes]) -> bool:
+        """Put what `chunks` yield at `key` unless something is there, for keeps."""
+        path = self._path(key)
+        with _trouble(path):
+            return durable.create_from(path, chunks)
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Put `data` at `key` if it still has `version`, for keeps; writers wait for one another."""
@@ -206,6 +249,18 @@ class Scoped:
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Put `data` at a key of this zone, as `Store.replace`."""
         return self.inner.replace(self._own(key), data, version)
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of what stands at `key`, as `Store.size`."""
+        return self.inner.size(key)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return a part of what stands at `key`, as `Store.read_range`."""
+        return self.inner.read_range(key, start, length)
+
+    def create_from(self, key: str, chunks: Iterable[bytes]) -> bool:
+        """Put what `chunks` yield at a key of this zone, as `Store.create_from`."""
+        return self.inner.create_from(self._own(key), chunks)
 
     def list(self, prefix: str, *, deep: bool = True) -> Iterator[str]:
         """Yield keys, as `Store.list`."""

@@ -232,8 +232,9 @@ def test_a_file_has_what_its_type_needs_and_no_more(file: str, pointers: list[st
         (f'url: "ftp://x", sha256: {SHA}', ["schema/pattern"]),
         (f'url: "https://x y", sha256: {SHA}', ["schema/pattern"]),
         ('url: "https://x", sha256: abc', ["schema/pattern"]),
-        (f'url: "https://x", sha256: {SHA}, unpack: zip', ["manifest/unsupported"]),
-        (f'url: "https://x", sha256: {SHA}, unpack: rar', ["schema/enum", "manifest/unsupported"]),
+        (f'url: "https://x", sha256: {SHA}, unpack: zip, unpackedSize: 1000', []),
+        (f'url: "https://x", sha256: {SHA}, unpack: rar', ["schema/enum"]),
+        (f'url: "https://x", sha256: {SHA}, unpackedSize: 1000', ["schema/alternatives"]),
     ],
 )
 def test_an_artifact_says_in_one_way_where_it_comes_from(artifact: str, expected: list[str]) -> None:

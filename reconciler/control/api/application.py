@@ -3,7 +3,7 @@
     GET /v1/repositories/{tenant}/{fleet}/metadata/{file}        TUF metadata, as published
     GET /v1/repositories/{tenant}/{fleet}/targets/{kind}/{file}  bundles, members and rollout documents, as published
     GET /v1/agents/{tenant}/{agent}/fleets                       {"fleets": ["web", …]}; an agent of a pool is {pool}/{id}
-    GET /v1/artifacts/{tenant}/{sha256}                          a stored artifact
+    GET /v1/artifacts/{tenant}/{sha256}                          a stored artifact, its tenant's or the library's; ranges too
     GET /healthz, /readyz, /metrics                              for those who run it
 
 Everything is read through the store; a request names no path, only parts that fit a pattern. What isn't there is a 404, which TUF
@@ -14,6 +14,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from agent.protocol import codec
 from agent.protocol.errors import OrdainError, RefusedError
 from agent.protocol.identity import LABEL
 from reconciler import health
+from reconciler.control.api import ranges
 from reconciler.control.tenants import read_controls
 from reconciler.publication import layout
 from reconciler.publication.controls import Controls
@@ -63,12 +65,21 @@ class _Routes:
         key = layout.target(tenant, fleet, f"{match['kind']}/{match['name']}", match["sha256"])
         return await self._file(request, key, FOREVER, "application/octet-stream")
 
-    async def artifact(self, request: web.Request) -> web.Response:
-        """Answer with a stored artifact."""
+    async def artifact(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a stored artifact of the tenant, or of the library; in parts to those who ask for a range."""
         tenant, sha256 = _label(request, "tenant"), request.match_info["sha256"]
         if not DIGEST.fullmatch(sha256):
             raise web.HTTPNotFound
-        return await self._file(request, layout.artifact(tenant, sha256), FOREVER, "application/octet-stream")
+        for key in (layout.artifact(tenant, sha256), layout.artifact("", sha256)):
+            size = await asyncio.to_thread(self._store.size, key)
+            if size is not None:
+                headers = {"Cache-Control": FOREVER, "Content-Type": "application/octet-stream"}
+                return await ranges.answer(request, partial(self._part, key), size=size, etag=f'"{sha256}"', headers=headers)
+        raise web.HTTPNotFound
+
+    async def _part(self, key: str, start: int, length: int) -> bytes | None:
+        async with self._reads:
+            return await asyncio.to_thread(self._store.read_range, key, start, length)
 
     async def fleets(self, request: web.Request) -> web.Response:
         """Answer with the fleets of an agent, or of the pool that it is of, as verified controls say."""

@@ -29,7 +29,7 @@ FILE_FIELDS = {
 }
 """What reaches a host of each type of file; of what must be absent only its path does."""
 SOURCE_FIELDS = ("url", "sha256", "size")
-ARTIFACT_FIELDS = ("name", "path", "platforms", "unpack", "mode", "owner", "group")
+ARTIFACT_FIELDS = ("name", "path", "platforms", "unpack", "unpackedSize", "mode", "owner", "group")
 PROBE_FIELDS = Probe.__struct_encode_fields__
 Fill = Callable[[str], str]
 

@@ -81,7 +81,7 @@ def _program(document: Document, pointer: Pointer, command: object) -> Iterator[
 
 
 def _artifacts(document: Document) -> Iterator[Finding]:
-    """Yield artifacts that don't say where they come from in exactly one way, and those to be unpacked."""
+    """Yield artifacts that don't say where they come from in exactly one way."""
     for pointer, item in items(document, "artifacts"):
         single = [name for name in ("url", "sha256", "size") if name in item]
         if "platforms" in item:
@@ -95,9 +95,9 @@ def _artifacts(document: Document) -> Iterator[Finding]:
             missing = "sha256" if "url" in item else "url"
             remedy = f"add {missing}: an artifact has both or platforms"
             yield alternatives(document, pointer, f"{missing} is missing", remedy, needs=(missing, "platforms"))
-        if "unpack" in item:
-            remedy = "make an artifact of the file itself, until a version of ordain brings unpacking"
-            yield refused(document, "unsupported", (*pointer, "unpack"), "unpacking is not yet supported", remedy=remedy, at_key=True)
+        if "unpackedSize" in item and "unpack" not in item:
+            message = "unpackedSize belongs to an artifact with unpack"
+            yield alternatives(document, (*pointer, "unpackedSize"), message, "say how it is unpacked, or leave it out", at_key=True)
 
 
 def _probes(document: Document) -> Iterator[Finding]:
