@@ -12,7 +12,8 @@ import click
 from agent.protocol.errors import InputError
 from reconciler.pipeline.acceptance import appoint
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
-from reconciler.pipeline.descriptions import Description, of_rule, structural
+from reconciler.pipeline.descriptions import of_rule, structural
+from reconciler.pipeline.finding import Description
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree, Layout
 from reconciler.pipeline.policy.judge import Judge, load
 from reconciler.pipeline.policy.library import BUILT_IN

@@ -3,31 +3,15 @@
 Policy rules describe themselves in METADATA. A test holds this table to the rules that the code raises.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
 
+from reconciler.pipeline.finding import Description
 from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.metadata import Rule
 from reconciler.pipeline.validation.schemas import names, schema
 
 MANIFEST, SCHEMA = "manifest/", "schema/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a rule says of itself. `level` is what it does here, `scope` what it is asked about."""
-
-    id: str
-    title: str
-    description: str
-    remedy: str
-    level: Literal["off", "audit", "warn", "deny"] = "deny"
-    scope: str = "file"
-    code: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    file: str = ""
 
 
 _FILES = {

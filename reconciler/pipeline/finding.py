@@ -4,6 +4,7 @@ Stages return findings, which name a document and a JSON pointer. Lines are look
 findings that are shown, since positions cost twenty times what values do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,6 +110,21 @@ class Verdict:
 def blocks(action: Action, *, standing: bool, blocks_standing: bool) -> bool:
     """Return whether something found refuses what it was found on."""
     return action == "error" or (action == "deny" and (not standing or blocks_standing))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a rule says of itself. `level` is what it does here, `scope` what it is asked about."""
+
+    id: str
+    title: str
+    description: str
+    remedy: str
+    level: Literal["off", "audit", "warn", "deny"] = "deny"
+    scope: str = "file"
+    code: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
 
 
 def as_json(one: Verdict) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import pygit2
 
@@ -29,16 +30,30 @@ KEPT_FILE, KEPT_TOTAL = 64 * 1024, 256 * 1024 * 1024
 SYMLINK, SUBMODULE, REGULAR, EXECUTABLE = 0o120000, 0o160000, 0o100644, 0o100755
 
 
+class Unchanged(Protocol):
+    """What remembers the blob ids of files that did not change since they were read."""
+
+    def get(self, path: str, status: os.stat_result) -> str | None:
+        """Return the blob id of a file with this status, None where it must be read."""
+        ...
+
+    def put(self, path: str, status: os.stat_result, oid: str) -> None:
+        """Keep the blob id of a file that was read after its status was taken."""
+        ...
+
+
 class DirectoryTree:
     """A working directory as a `Tree`: without `.git` and what git ignores; symlinks are listed, not followed.
 
     It is listed once, when first asked; a nested repository is listed as a submodule and not entered. What is listed is
-    also what is read later, so that an editor that saves meanwhile changes nothing (but for large files).
+    also what is read later, so that an editor that saves meanwhile changes nothing (but for large files, and those that
+    are known from before).
     """
 
-    def __init__(self, root: Path) -> None:
-        """Look at `root`; nothing is read before it is asked for."""
+    def __init__(self, root: Path, *, known: Unchanged | None = None) -> None:
+        """Look at `root`; nothing is read before it is asked for. `known` knows files that did not change since they were read."""
         self.root = root
+        self._known = known
         self._kept: dict[str, bytes] = {}
         self._room = KEPT_TOTAL
 
@@ -71,10 +86,18 @@ class DirectoryTree:
             return Entry(oid="0" * 40, mode=SUBMODULE, size=0)
         if stat.S_ISREG(status.st_mode):
             mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else REGULAR
-            return Entry(oid=self._file_id(path, item.path, status.st_size), mode=mode, size=status.st_size)
+            return Entry(oid=self._file_id(path, item.path, status), mode=mode, size=status.st_size)
         return None
 
-    def _file_id(self, path: str, name: str, size: int) -> str:
+    def _file_id(self, path: str, name: str, status: os.stat_result) -> str:
+        oid = self._known.get(path, status) if self._known is not None else None
+        if oid is None:
+            oid = self._read_id(path, name, status.st_size)
+            if self._known is not None:
+                self._known.put(path, status, oid)
+        return oid
+
+    def _read_id(self, path: str, name: str, size: int) -> str:
         if size > min(KEPT_FILE, self._room):
             return _large_file_id(Path(name), size)
         with open(name, "rb", buffering=0) as stream:  # noqa: PTH123 - a path costs more than the call

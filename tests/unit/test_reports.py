@@ -13,8 +13,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.report import FORMATS, Outcome, render
 from reconciler.cli.report.markdown import LIMIT
-from reconciler.pipeline.descriptions import Description
-from reconciler.pipeline.finding import Finding, ObjectName, Place, Verdict
+from reconciler.pipeline.finding import Description, Finding, ObjectName, Place, Verdict
 from reconciler.pipeline.manifests import verdict
 
 SARIF = json.loads((Path(__file__).parents[1] / "vectors" / "sarif-2.1.0-subset.schema.json").read_bytes())

@@ -43,7 +43,8 @@ def _head(outcome: Outcome) -> str:
 
 def _block(one: Verdict, *, opened: bool) -> str:
     standing = " (standing)" if one.standing else ""
-    title = f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{html.escape(printable(one.file))}:{one.line}:{one.column}</code>"
+    where = html.escape(f"{printable(one.file)}:{one.line}:{one.column}")
+    title = f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{where}</code>"
     body = [one.message]
     if one.source_line:
         body += [f"{one.line} | {excerpt(one.source_line, one.column)[0]}"]

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.pipeline.descriptions import Description
-from reconciler.pipeline.finding import Action, Verdict
+from reconciler.pipeline.finding import Action, Description, Verdict
 
 ACTIONS: tuple[Action, ...] = ("deny", "error", "warn", "audit")
 """In the order in which they are counted."""

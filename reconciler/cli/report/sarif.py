@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reconciler.cli.report.outcome import Outcome
-from reconciler.pipeline.descriptions import Description
-from reconciler.pipeline.finding import Verdict
+from reconciler.pipeline.finding import Description, Verdict
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "ordain/v1"

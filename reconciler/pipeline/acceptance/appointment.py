@@ -6,6 +6,7 @@ from pathlib import Path
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout, layout_of
+from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.judge import Judge, JudgeRefused, load
 from reconciler.pipeline.tree import Tree
 
@@ -22,8 +23,8 @@ class Appointment:
     bundle_format: int = DEFAULT_FORMAT
 
 
-def appoint(tree: Tree, *, opa: Path, cache: Path | None = None) -> Appointment:
-    """Read `ordain.yaml` and the policies of a snapshot into a judge.
+def appoint(tree: Tree, *, opa: Path, cache: Path | None = None, reports: Reports | None = None) -> Appointment:
+    """Read `ordain.yaml` and the policies of a snapshot into a judge; `reports` remembers Rego that was checked before.
 
     Raises:
         RetryError: OPA can't be run. Everything that the snapshot itself does wrong is a finding.
@@ -39,7 +40,7 @@ def appoint(tree: Tree, *, opa: Path, cache: Path | None = None) -> Appointment:
     stated = repository.spec.get("format", DEFAULT_FORMAT)
     bundle_format = stated if isinstance(stated, int) else DEFAULT_FORMAT
     try:
-        judge = load(tree, repository.value, layout, opa=opa, cache=cache)
+        judge = load(tree, repository.value, layout, opa=opa, cache=cache, reports=reports)
     except JudgeRefused as refusal:
         return Appointment(layout=layout, judge=None, findings=refusal.findings, bundle_format=bundle_format)
     usable = not any(finding.action == "deny" for finding in judge.findings)

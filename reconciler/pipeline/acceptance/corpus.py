@@ -56,7 +56,12 @@ Reader = Callable[[Tree, str, Layout], ManifestFile]
 
 def read_file(tree: Tree, path: str, layout: Layout, *, oid: str = "") -> ManifestFile:
     """Read and validate one manifest file; `oid` is the id of its content, where that is known."""
-    parsed = parse_file(path, tree.read(path), oid)
+    return read_content(path, tree.read(path), layout, oid=oid)
+
+
+def read_content(path: str, data: bytes, layout: Layout, *, oid: str = "") -> ManifestFile:
+    """Read and validate what a manifest file holds, as `read_file`."""
+    parsed = parse_file(path, data, oid)
     found = [finding for document in parsed.documents for finding in validate(document, layout)]
     return ManifestFile(parsed=parsed, findings=(*parsed.findings, *found))
 

@@ -9,10 +9,11 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from agent.protocol.codec import sha256
 from agent.protocol.errors import RetryError
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.policy import placement
@@ -33,6 +34,8 @@ class Checked:
     findings: tuple[Finding, ...] = ()
     packages: Mapping[Package, tuple[Source, ...]]
     annotations: Mapping[Package, Mapping[str, Any]]
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the latter two were read from."""
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -41,11 +44,50 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {path.name.removesuffix(".schema.json"): flat(json.loads(path.read_bytes())) for path in sorted(files)}
 
 
-def check(files: Mapping[str, Source], opa: Path) -> Checked:
-    """Check Rego files by their path in the judge; raise `RetryError` if OPA can't be run."""
+class Reports(Protocol):
+    """What remembers OPA's reports on Rego files that it found no fault with."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return a report, None where there is none that can be believed."""
+        ...
+
+    def put(self, key: str, report: bytes) -> None:
+        """Keep a report."""
+        ...
+
+
+def check(files: Mapping[str, Source], opa: Path, *, reports: Reports | None = None) -> Checked:
+    """Check Rego files by their path in the judge; raise `RetryError` if OPA can't be run.
+
+    With `reports`, files that this OPA had no fault to find with are not checked again.
+    """
     wrong = placement.faults(files)
-    checked = _checked({path: source for path, source in files.items() if path not in wrong}, opa)
+    sound = {path: source for path, source in files.items() if path not in wrong}
+    checked = _checked(sound, opa) if reports is None else _remembered(sound, opa, reports)
     return replace(checked, findings=(*wrong.values(), *checked.findings))
+
+
+def _remembered(files: Mapping[str, Source], opa: Path, reports: Reports) -> Checked:
+    key = _key(files, opa)
+    known = reports.get(key)
+    if known is not None:
+        return _described(json.loads(known), files, [])
+    checked = _checked(files, opa)
+    if not checked.findings:
+        reports.put(key, json.dumps(checked.report).encode())
+    return checked
+
+
+def _key(files: Mapping[str, Source], opa: Path) -> str:
+    """Return a digest of all that OPA's report depends on."""
+    status = opa.stat()
+    parts = {
+        "files": {path: sha256(source.content) for path, source in files.items()},
+        "schemas": schemas(),
+        "capabilities": sha256((directory("policies") / "capabilities.json").read_bytes()),
+        "opa": [str(opa.resolve()), status.st_size, status.st_mtime_ns],
+    }
+    return sha256(json.dumps(parts, sort_keys=True).encode())
 
 
 def _checked(files: Mapping[str, Source], opa: Path) -> Checked:
@@ -115,12 +157,16 @@ def _inspected(root: Path, files: Mapping[str, Source], opa: Path, errors: list[
     except ValueError as error:
         message = f"opa inspect failed with status {status}: {output.strip()[:300]}; try again"
         raise RetryError(message) from error
+    return _described(report, files, errors)
+
+
+def _described(report: Mapping[str, Any], files: Mapping[str, Source], errors: list[Finding]) -> Checked:
     packages: dict[Package, tuple[Source, ...]] = {}
     for name, paths in report.get("namespaces", {}).items():
         package = placement.package_of(name)[1:]
         packages[package] = tuple(files[path.partition("judge/")[2]] for path in paths)
     misplaced = [finding for package, sources in packages.items() for source in sources for finding in placement.misplaced(package, source)]
-    return Checked(findings=(*misplaced, *errors), packages=packages, annotations=_annotations(report))
+    return Checked(findings=(*misplaced, *errors), packages=packages, annotations=_annotations(report), report=report)
 
 
 def _annotations(report: Mapping[str, Any]) -> dict[Package, Mapping[str, Any]]:

@@ -19,6 +19,7 @@ from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.policy import checking, library, metadata
+from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
 from reconciler.pipeline.policy.library import Source
 from reconciler.pipeline.policy.metadata import Level, Rule
@@ -63,10 +64,19 @@ class Judge:
         return self.setting(rule, path, tenant).level
 
 
-def load(tree: Tree, repository: Mapping[str, Any] | None, layout: Layout, *, opa: Path, cache: Path | None = None) -> Judge:
+def load(
+    tree: Tree,
+    repository: Mapping[str, Any] | None,
+    layout: Layout,
+    *,
+    opa: Path,
+    cache: Path | None = None,
+    reports: Reports | None = None,
+) -> Judge:
     """Compile the judge that `tree` brings; `repository` is the value of its `ordain.yaml`, if it has one.
 
     `cache` is not used: checking takes about 100 ms, less than proving that what a disk holds is what was checked.
+    `reports` remembers files that were checked before, where there is something that can tell its own files from others.
 
     Raises:
         JudgeRefused: its rules don't compile or are not where they may be, with all findings.
@@ -74,7 +84,7 @@ def load(tree: Tree, repository: Mapping[str, Any] | None, layout: Layout, *, op
     """
     del cache
     sources = library.collect(tree, layout.policies)
-    checked = checking.check(sources.files, opa)
+    checked = checking.check(sources.files, opa, reports=reports)
     rules, wrong = metadata.rules(checked, _kinds())
     findings = (*sources.findings, *checked.findings, *wrong)
     if findings:

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from reconciler.pipeline.acceptance.corpus import ManifestFile, read_file
+from reconciler.pipeline.acceptance.corpus import ManifestFile, read_content
 from reconciler.pipeline.manifests import Document, Layout, ParsedFile, object_name
 from reconciler.pipeline.remembered.sealed import Sealed
-from reconciler.pipeline.tree import Tree
+from reconciler.pipeline.tree import Tree, blob_id
 
 VALUE_LIMIT = 1024 * 1024
 """Bytes of one file's values: a file has at most as many, and more means that aliases repeat them."""
@@ -33,13 +33,19 @@ class KnownManifests:
         key = f"{oid} {layout.tenants}:{layout.library}:{layout.policies}"
         known = self._value(key)
         if known is None:
-            file = read_file(tree, path, layout, oid=oid)
-            self.read_anew += 1
-            self._keep(key, file)
-            return file
+            return self._read(tree, path, layout, key)
         self.reused += 1
         documents = tuple(Document(path=path, index=index, value=value, name=object_name(value), oid=oid) for index, value in known)
         return ManifestFile(parsed=ParsedFile(path=path, oid=oid, documents=documents), findings=())
+
+    def _read(self, tree: Tree, path: str, layout: Layout, key: str) -> ManifestFile:
+        self.read_anew += 1
+        data = tree.read(path)
+        oid = blob_id(data)
+        file = read_content(path, data, layout, oid=oid)
+        if key.startswith(oid):  # else someone has just saved it: what is read is judged, and nothing is kept
+            self._keep(key, file)
+        return file
 
     def save(self) -> None:
         """Keep what was used in this check, and as much again of what was not, for when a branch is left and come back to."""
