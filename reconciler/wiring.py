@@ -14,7 +14,8 @@ from reconciler.pipeline.session import Parts
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror_path
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
-from reconciler.publication.keys import KeyRing, make_keys
+from reconciler.publication.key_making import make_keys
+from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
 from reconciler.settings import Settings
 

@@ -12,7 +12,9 @@ from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
 from reconciler.publication import layout
 from reconciler.publication.ceremony import found_trust, root_digest
-from reconciler.publication.keys import KeyRing, Made, PublicKeys, Zone, make_keys, public_zone, read_public
+from reconciler.publication.key_making import Made, make_keys
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.public_keys import PublicKeys, Zone, read_any_public
 from reconciler.publication.store import Store, open_store
 
 
@@ -72,15 +74,14 @@ def _offline(directory: Path, tenants: tuple[str, ...], imports: tuple[Path, ...
     if tenants and store_url is None:
         message = "--zone offline needs --store to sign the trust of a tenant into"
         raise InputError(message)
-    imported = {public_zone(path): path for path in imports}
+    imported = read_any_public(imports)
     if tenants and set(imported) != {"pipeline", "control"}:
         message = "--zone offline needs --import twice: the public keys of the pipeline and of the control zone"
         raise InputError(message)
     made = make_keys("offline", directory)
     report: dict[str, object] = _report(made)
     if store_url is not None and tenants:
-        pipeline, control = (read_public(imported[zone], zone=zone) for zone in ("pipeline", "control"))
-        report["trust"] = _found(open_store(store_url), made.ring, tenants, pipeline, control)
+        report["trust"] = _found(open_store(store_url), made.ring, tenants, imported["pipeline"], imported["control"])
     return report
 
 

@@ -14,7 +14,9 @@ from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 from agent.protocol import codec, durable
 from agent.protocol.errors import InputError
 from reconciler.publication import layout, metadata
-from reconciler.publication.keys import KeyRing, PublicKeys, make_keys, read_public
+from reconciler.publication.key_making import make_keys
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.public_keys import PublicKeys, read_public
 from reconciler.publication.store import Store
 from reconciler.publication.trust import Trust, read_trust
 

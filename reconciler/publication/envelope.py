@@ -12,7 +12,7 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import Key, Signer
 
 from agent.protocol import codec
-from agent.protocol.errors import MalformedError, RefusedError
+from agent.protocol.errors import MalformedError, OrdainError, RefusedError, RetryError
 
 ENVELOPE_LIMIT = 64 * 1024 * 1024
 """Bytes: controls of 100,000 agents take about 20 MB, base64 a third more."""
@@ -21,10 +21,16 @@ SIGNATURES_LIMIT = 16
 
 
 def sign(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> bytes:
-    """Return the envelope of a payload, signed by all `signers`."""
+    """Return the envelope of a payload, signed by all `signers`; raise `RetryError` if a key can't be used now."""
     envelope = Envelope(payload, payload_type, {})
     for signer in signers:
-        envelope.sign(signer)
+        try:
+            envelope.sign(signer)
+        except OrdainError:
+            raise
+        except Exception as error:  # tokens and key services raise errors of their own, of no common family
+            message = f"{payload_type} can't be signed: {type(error).__name__} {error}; see to the key's place, then it goes on by itself"
+            raise RetryError(message) from error
     return codec.canonical(envelope.to_dict())
 
 

@@ -78,13 +78,17 @@ def root(tenant: str, keys: Mapping[str, Sequence[Key]], *, now: datetime, devel
     )
 
 
-def targets(tenant: str, *, releases: Key, rollouts: Key, now: datetime, version: int = 1) -> Targets:
-    """Return targets metadata: no targets of its own, and two terminating delegations."""
+def targets(tenant: str, *, releases: Key, rollouts: Key, now: datetime, version: int = 1, also_releases: Sequence[Key] = ()) -> Targets:
+    """Return targets metadata: no targets of its own, and two terminating delegations.
+
+    `also_releases` are keys that may sign releases beside the first, while a rotation is under way.
+    """
+    releasing = {key.keyid: key for key in (releases, *also_releases)}
     roles = {
-        "releases": DelegatedRole("releases", [releases.keyid], 1, terminating=True, paths=["bundles/*", "members/*"]),
+        "releases": DelegatedRole("releases", list(releasing), 1, terminating=True, paths=["bundles/*", "members/*"]),
         "rollouts": DelegatedRole("rollouts", [rollouts.keyid], 1, terminating=True, paths=["rollouts/*"]),
     }
-    delegations = Delegations({key.keyid: key for key in (releases, rollouts)}, roles)
+    delegations = Delegations(releasing | {rollouts.keyid: rollouts}, roles)
     return Targets(version=version, expires=now + TARGETS_LIFE, delegations=delegations, unrecognized_fields={TENANT: tenant})
 
 

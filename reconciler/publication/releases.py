@@ -80,9 +80,10 @@ def fleet_name(tenant: str, fleet: str) -> str:
     return f"{tenant}/{fleet}"
 
 
-def delegating_to(key: Key) -> Targets:
-    """Return targets metadata that lets this key alone sign releases: what a pipeline measures its own files by."""
-    return Targets(delegations=Delegations({key.keyid: key}, {ROLE: DelegatedRole(ROLE, [key.keyid], 1, terminating=True, paths=[])}))
+def delegating_to(*keys: Key) -> Targets:
+    """Return targets metadata that lets these keys alone sign releases: what a pipeline measures its own files by."""
+    held = {key.keyid: key for key in keys}
+    return Targets(delegations=Delegations(held, {ROLE: DelegatedRole(ROLE, list(held), 1, terminating=True, paths=[])}))
 
 
 def read(delegator: Targets, tenant: str, fleet: str, data: bytes, *, version: int) -> Releases:

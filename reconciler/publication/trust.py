@@ -1,5 +1,7 @@
 """A tenant's trust: what the key ceremony signed, read from the store and checked from the first root on."""
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from securesystemslib.signer import Key
@@ -47,14 +49,51 @@ def read_trust(store: Store, tenant: str) -> Trust | None:
     targets_data = store.get(layout.trust(tenant, f"{newest[-1]}.targets.json")) if newest else None
     if not roots or targets_data is None:
         return None
+    return verified_trust(tenant, roots, targets_data, newest[-1])
+
+
+def verified_trust(tenant: str, roots: Sequence[bytes], targets_data: bytes, version: int) -> Trust:
+    """Return the trust that these files make, `roots` from 1 to the newest; raise `RefusedError` as `read_trust` does."""
     root = _follow(tenant, roots)
-    what = f"trust/{tenant}/{newest[-1]}.targets.json"
+    what = f"trust/{tenant}/{version}.targets.json"
     targets = metadata.verified(root, Targets.type, targets_data, Targets, what=what)
     metadata.require_mark(targets, metadata.TENANT, tenant, what=what)
+    if targets.version != version:
+        message = f"{what}: it says version {targets.version}"
+        raise RefusedError(message)
     return Trust(tenant=tenant, roots=tuple(roots), root=root, targets_data=targets_data, targets=targets)
 
 
-def _follow(tenant: str, roots: list[bytes]) -> Root:
+def keys_ever(store: Store, tenant: str, role: str) -> list[Key]:
+    """Return all keys that a tenant's targets ever let sign `releases` or `rollouts`, oldest first.
+
+    Those that were rotated are trusted for nothing new. An audit of old releases and controls needs them, and takes them from here:
+    each targets file must be signed as a root of its time says.
+
+    Raises:
+        RefusedError: a file that no root of the tenant vouches for.
+    """
+    trust = read_trust(store, tenant)
+    if trust is None:
+        return []
+    roots = [metadata.load(data, Root, what=f"trust/{tenant}").signed for data in trust.roots]
+    found: dict[str, Key] = {}
+    for version in layout.versions(store, layout.trust(tenant), "targets"):
+        delegations = _of_its_time(roots, tenant, version, store.get(layout.trust(tenant, f"{version}.targets.json")) or b"").delegations
+        delegated = (delegations.roles or {}).get(role) if delegations else None
+        found |= {keyid: delegations.keys[keyid] for keyid in delegated.keyids} if delegations and delegated else {}
+    return list(found.values())
+
+
+def _of_its_time(roots: Sequence[Root], tenant: str, version: int, data: bytes) -> Targets:
+    what = f"trust/{tenant}/{version}.targets.json"
+    for root in roots[:-1]:
+        with contextlib.suppress(RefusedError):
+            return metadata.verified(root, Targets.type, data, Targets, what=what)
+    return metadata.verified(roots[-1], Targets.type, data, Targets, what=what)
+
+
+def _follow(tenant: str, roots: Sequence[bytes]) -> Root:
     trusted: Root | None = None
     for version, data in enumerate(roots, start=1):
         what = f"trust/{tenant}/{version}.root.json"

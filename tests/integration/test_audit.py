@@ -32,7 +32,7 @@ from reconciler.pipeline.finding import ObjectName, Verdict
 from reconciler.pipeline.notes import DECISIONS, NOTE_LIMIT, NoteExporter, read_note, write_notes
 from reconciler.pipeline.source import Mirror, mirror_path, read_exception
 from reconciler.publication import envelope
-from reconciler.publication.keys import make_keys
+from reconciler.publication.key_making import make_keys
 from reconciler.publication.store import open_store
 from tests.source_cases import WorkingCopy
 

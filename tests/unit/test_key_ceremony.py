@@ -12,7 +12,8 @@ from agent.protocol.errors import InputError, RefusedError
 from reconciler.cli.keys import keys
 from reconciler.publication import layout, metadata
 from reconciler.publication.ceremony import MARKER
-from reconciler.publication.keys import KeyRing, make_keys
+from reconciler.publication.key_making import make_keys
+from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
 from reconciler.publication.trust import Trust, read_trust
 from tests.publication_cases import Zone, make_zone
