@@ -23,10 +23,13 @@ from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
 from agent.protocol.errors import OrdainError, RefusedError, RetryError
+from agent.protocol.faults import reached
 from agent.settings import Settings, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
 
+PLACES = ("agent:after-recover", "agent:after-hear", "agent:after-follow", "agent:after-settle", "agent:after-watch", "agent:after-tidy")
+"""Where a crash test may kill the agent here: after each step of a poll."""
 STEP_WAIT = 60.0
 """Seconds to wait for a rollback by hand to end."""
 FOLLOW_SECONDS = 600.0
@@ -134,14 +137,20 @@ class Agent:
     def poll(self) -> int:
         """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""
         self._recover()
+        reached("agent:after-recover")
         hinted = self._hear()
+        reached("agent:after-hear")
         followers = self._followers(hinted)
         wanted, errors = self._follow(followers)
+        reached("agent:after-follow")
         left = left_behind(errors, hinted) | self._left_before(errors)
         self._settler.settle(wanted, left)
+        reached("agent:after-settle")
         self._keep_heard(followers, errors)
         watch(self._settler, self._settler.table(wanted, left))
+        reached("agent:after-watch")
         self._tidy(followers, wanted)
+        reached("agent:after-tidy")
         return self._exit_code(hinted, errors, left)
 
     # Steps

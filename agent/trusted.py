@@ -25,6 +25,8 @@ from agent.protocol import durable, faults
 from agent.protocol.errors import RefusedError
 from agent.refusals import in_our_words
 
+PLACES = ("agent:after-floors",)
+"""Where a crash test may kill the agent here."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 DEVELOPMENT_FIELD = "x-development"
 ROOTS_LIMIT = 256

@@ -7,7 +7,10 @@ from agent.disk import Disk
 from agent.generations import Generations
 from agent.host import Host
 from agent.journal import Journal
-from agent.protocol import durable
+from agent.protocol import durable, faults
+
+PLACES = "agent:before-close"
+"""Where a crash test may kill the agent here."""
 
 
 def recover(host: Host, disk: Disk) -> str | None:
@@ -61,5 +64,6 @@ def abandon(host: Host, disk: Disk, journal: Journal) -> None:
 
 
 def _close(disk: Disk) -> None:
+    faults.reached("agent:before-close")
     durable.remove(disk.journal)
     empty(disk.preimages)

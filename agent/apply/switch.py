@@ -14,6 +14,9 @@ from agent.host import STAGED_PREFIX, EscapeError, Host
 from agent.journal import Step
 from agent.protocol import durable, faults
 
+PLACES = ("agent:mid-switch", "agent:tree-aside", "agent:mid-restore")
+"""Where a crash test may kill the agent here."""
+
 
 def keep_images(host: Host, actions: Sequence[Action], directory: Path, *, replacing: frozenset[str]) -> list[Saved]:
     """Keep what stands at each action's path, fsynced, and return the images in the actions' order."""

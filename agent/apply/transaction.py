@@ -22,6 +22,15 @@ from agent.protocol import faults
 from agent.protocol.state import State
 from agent.providers.item import Item
 
+PLACES = (
+    "agent:after-plan",
+    "agent:after-stage",
+    "agent:after-journal",
+    "agent:before-commit",
+    "agent:after-commit",
+)
+"""Where a crash test may kill the agent here."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:

@@ -1,19 +1,24 @@
 """Named places at which a test may have a process die, as `kill -9` would.
 
-Crash safety is claimed at these places, so they are named where they stand, between durable writes.
-Outside tests `ORDAIN_FAULT` is not set and a place costs one comparison.
+Crash safety is claimed at these places, so they are named where they stand: at each step of a loop, and between durable
+writes. A module lists its own in `PLACES`. Outside tests neither variable is set and a place costs two comparisons.
 """
 
 import os
 import signal
+from pathlib import Path
 
 _PLACE, _, _PASSES = os.environ.get("ORDAIN_FAULT", "").partition("@")
+_TRACE = os.environ.get("ORDAIN_FAULT_TRACE", "")
 _left = int(_PASSES or "1")
 
 
 def reached(place: str) -> None:
-    """Die here if `ORDAIN_FAULT` is `<place>` or `<place>@<n>`, at the n-th pass."""
+    """Die here if `ORDAIN_FAULT` is `<place>` or `<place>@<n>`, at the n-th pass; append the name to `ORDAIN_FAULT_TRACE` if that is set."""
     global _left  # noqa: PLW0603 - the count of passes is the process's own
+    if _TRACE:
+        with Path(_TRACE).open("a") as trace:
+            trace.write(place + "\n")
     if not _PLACE or place != _PLACE:
         return
     _left -= 1

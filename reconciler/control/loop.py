@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from agent.protocol.errors import MalformedError, OrdainError
+from agent.protocol.faults import reached
 from reconciler.control import records
 from reconciler.control.publish import Work, floors_of, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
@@ -30,6 +31,8 @@ from reconciler.publication.published import Published, read_published
 from reconciler.publication.releases import read_newest
 from reconciler.publication.store import Store
 
+PLACES = ("control:after-lease", "control:after-trust", "control:after-document", "control:before-record", "control:after-record")
+"""Where a crash test may kill the control zone here."""
 LEASE_TTL = timedelta(seconds=30)
 """How long another `serve` waits after this one vanished without giving its lease back."""
 REST_FACTOR = 20
@@ -112,6 +115,7 @@ def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) ->
     """Look at the fleets that `changed` keys are about, at all of them if it is None; return whether that could be done."""
     if not _hold_lease(loop, datetime.now(UTC)):
         return False
+    reached("control:after-lease")
     try:
         names = discover(loop.settings.store) if changed is None else sorted({key.split("/")[1] for key in changed})
     except OrdainError as error:
@@ -132,6 +136,7 @@ def _tenant_step(loop: _Loop, name: str, changed: frozenset[str] | None, stop: t
     tenant = _read_tenant(loop, name, datetime.now(UTC))
     if tenant is None:
         return
+    reached("control:after-trust")
     for fleet in _fleets(tenant, name, changed):
         if stop.is_set():
             return
@@ -234,13 +239,16 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
         now=now,
         serial_floor=floors.serial,
     )
+    reached("control:after-document")
     freshness = timedelta(seconds=tenant.controls.fleets[fleet].freshness)
     work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now)
     publication = publish_fleet(work, releases=releases, document=document, standing=standing, floors=floors, stored=stored)
     if publication.changed:
         news = {"tenant": trust.tenant, "fleet": fleet, "serial": document.serial, "digest": releases.desired.digest}
         _log.info("published", extra=news)
+    reached("control:before-record")
     _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
+    reached("control:after-record")
     return publication.due
 
 

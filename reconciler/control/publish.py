@@ -27,11 +27,13 @@ from reconciler.publication.store import Store
 from reconciler.publication.trust import Trust
 
 PLACES = (
+    "publish:after-trust",
     "publish:before-targets",
     "publish:after-targets",
     "publish:after-releases",
     "publish:after-document",
     "publish:after-rollouts",
+    "publish:after-snapshot",
     "publish:before-timestamp",
     "publish:after-timestamp",
 )
@@ -139,6 +141,7 @@ def publish_fleet(
     if standing is not None and not due:
         return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
     _copy_trust(work)
+    faults.reached("publish:after-trust")
     _copy_releases(work, releases)
     rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
     if standing is None or "snapshot" in due:
@@ -252,7 +255,9 @@ def _write_snapshot(work: Work, releases: Releases, rollouts: MetaFile, floors: 
         snapshot = metadata.snapshot(work.name, targets_version=work.trust.targets.version, roles=roles, version=version, expires=expires)
         return metadata.sign(snapshot, [work.keys.snapshot])
 
-    return _write_next(work, "snapshot", floors.snapshot, signed)
+    written = _write_next(work, "snapshot", floors.snapshot, signed)
+    faults.reached("publish:after-snapshot")
+    return written
 
 
 def _write_next(work: Work, role: str, after: int, signed: Callable[[int], bytes]) -> MetaFile:

@@ -22,6 +22,8 @@ from reconciler.publication import envelope
 from reconciler.publication.store import Store
 from reconciler.publication.times import stamp
 
+PLACES = "pipeline:after-objects"
+"""Where a crash test may kill the pipeline here."""
 FORMAT = 1
 KEY = "approved/accepted.json"
 PAYLOAD_TYPE = "application/vnd.ordain.accepted+json"

@@ -34,6 +34,8 @@ from reconciler.publication import envelope
 from reconciler.publication.times import stamp
 
 _log = logging.getLogger(__name__)
+PLACES = ("pipeline:after-record", "pipeline:after-accepted")
+"""Where a crash test may kill the pipeline here."""
 RECORD_FORMAT: Literal[1] = 1
 VERDICTS_LIMIT = 1000
 """Verdicts in one record, the worst first: a record must stay readable; `ordain check` shows all of them."""

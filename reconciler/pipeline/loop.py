@@ -23,6 +23,15 @@ from reconciler.publication import envelope, lease
 from reconciler.publication.layout import REPOSITORY_LEASE
 
 _log = logging.getLogger(__name__)
+PLACES = (
+    "pipeline:after-lease",
+    "pipeline:after-resume",
+    "pipeline:after-fetch",
+    "pipeline:after-examine",
+    "pipeline:before-notes",
+    "pipeline:after-notes",
+)
+"""Where a crash test may kill the pipeline here."""
 LEASE_LIFE = timedelta(seconds=15)
 """How long a dead reconciler keeps another one waiting."""
 RENEW_EVERY = timedelta(minutes=10)
@@ -92,7 +101,9 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
 def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: threading.Event, progress: Progress) -> None:
     """Take the lease, go on from the accepted state, and run rounds until stopped or in trouble."""
     held = lease.acquire(parts.store, REPOSITORY_LEASE, holder=settings.holder, ttl=LEASE_LIFE, now=parts.now())
+    reached("pipeline:after-lease")
     session = resume(parts)
+    reached("pipeline:after-resume")
     random = Random()  # noqa: S311 - spreads polls, keeps no secret
     renewed = looked = datetime.min.replace(tzinfo=parts.now().tzinfo)
     try:
@@ -189,6 +200,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     """Examine one head, then bring what it changed to the control zone."""
     world, frozen, known = session.corpus.world, session.released.frozen, session.state
     examined = examine(parts, session, head)
+    reached("pipeline:after-examine")
     clear_exception(parts.state)
     _retry_later(parts, session)
     _log.info("examined", extra=summary(examined))
@@ -227,6 +239,7 @@ def _notes(parts: Parts, session: Session) -> None:
         return decode_record(envelope.verify(data, PAYLOAD_TYPE, [key], what=record_key(sequence))) if data else None
 
     parts.notes.catch_up(session.state.decision, read)
+    reached("pipeline:after-notes")
 
 
 def _release_everything(parts: Parts, session: Session) -> None:

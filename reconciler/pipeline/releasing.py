@@ -20,6 +20,8 @@ from reconciler.pipeline.session import Parts, Session, has_keys
 from reconciler.publication.controls import Controls
 
 _log = logging.getLogger(__name__)
+PLACES = ("pipeline:before-controls", "pipeline:after-approve", "pipeline:after-released")
+"""Where a crash test may kill the pipeline here."""
 Plan = dict[str, dict[str, Any]]
 """Controls of each tenant, as compiled: what freshness and standing of its fleets are read from."""
 
