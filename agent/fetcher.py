@@ -115,7 +115,7 @@ class Http:
             _discard(response)
             if not (redirects and response.status in FOUND and location):
                 raise _status_error(url, response.status, location)
-            url = _next(url, location)
+            url = next_address(url, location)
         message = f"{url}: more than {REDIRECTS_LIMIT} redirects"
         raise RetryError(message)
 
@@ -156,8 +156,13 @@ def _status_error(url: str, status: int, location: str) -> DownloadHTTPError:
     return DownloadHTTPError(f"{url}: HTTP {status}{aside}", status)
 
 
-def _next(url: str, location: str) -> str:
-    """Return where a redirect leads; only https may lead to another host, and nothing leads away from https."""
+def next_address(url: str, location: str) -> str:
+    """Return where a redirect leads.
+
+    Raises:
+        RefusedError: to another host without https, or away from https.
+        RetryError: to nowhere.
+    """
     try:
         target = urljoin(url, location)
         here, there = urlsplit(url), urlsplit(target)

@@ -19,6 +19,7 @@ from agent.fetcher import Http
 from agent.protocol import bundle, codec
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.errors import RefusedError
+from agent.protocol.state import Artifact, ArtifactSource, State
 from agent.repository import Repository
 from reconciler.publication import metadata
 from tests import agent_cases, hostile_cases
@@ -187,6 +188,33 @@ def test_a_hostile_list_of_fleets_keeps_no_host_from_its_own(rig: Rig, front: Fr
     front.tricks["/v1/agents/"] = trick
     assert rig.poll() == 3
     assert rig.text("/etc/app/a") == "second"
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("http://[", "which is no address"),
+        ("ftp://127.0.0.1/tool", "which is not https"),
+        ("file:///etc/hostname", "which is not https"),
+        ("http://elsewhere.example/tool", "which is not https"),
+        ("/tool", "more than 5 redirects"),
+    ],
+)
+def test_an_artifact_follows_no_redirect_into_the_dark(rig: Rig, front: Front, location: str, words: str) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    front.tricks["/tool"] = lambda send, _: send(head.encode())
+    source = ArtifactSource(url=f"{front.url}/tool", sha256=codec.sha256(b"tool"))
+    rig.fleet().publish(State(artifacts=[Artifact(name="tool", path="/opt/tool", platforms={"any": source})]), ["web-01"])
+    before = rig.tree()
+    assert rig.poll() == 1
+    assert words in rig.status()["why"]
+    assert rig.tree() == before
+
+
+def test_no_redirect_leads_away_from_https() -> None:
+    assert fetcher.next_address("https://a.example/x", "https://b.example/y") == "https://b.example/y"
+    with pytest.raises(RefusedError, match="which is not https"):
+        fetcher.next_address("https://a.example/x", "http://a.example/x")
 
 
 def test_a_real_agent_survives_a_hostile_server_and_says_what_to_do(rig: Rig, front: Front) -> None:
