@@ -14,7 +14,10 @@ _left = int(_PASSES or "1")
 
 
 def reached(place: str) -> None:
-    """Die here if `ORDAIN_FAULT` is `<place>` or `<place>@<n>`, at the n-th pass; append the name to `ORDAIN_FAULT_TRACE` if that is set."""
+    """Die here if `ORDAIN_FAULT` is `<place>` or `<place>@<n>`, at the n-th pass.
+
+    Where `ORDAIN_FAULT_TRACE` names a file, the place is added to it first.
+    """
     global _left  # noqa: PLW0603 - the count of passes is the process's own
     if _TRACE:
         with Path(_TRACE).open("a") as trace:

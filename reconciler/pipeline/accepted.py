@@ -80,13 +80,21 @@ class Stored:
     version: str
 
 
-def read(store: Store, key: Key) -> Stored | None:
-    """Return the accepted state, None before the first; raise `RefusedError` if the repository key didn't sign it."""
+def read(store: Store, *keys: Key) -> Stored | None:
+    """Return the accepted state, None before the first; raise `RefusedError` if none of these keys signed it."""
     found = store.get_versioned(KEY)
     if found is None:
         return None
-    payload = envelope.verify(found[0], PAYLOAD_TYPE, [key], what=KEY)
+    payload = envelope.verify(found[0], PAYLOAD_TYPE, keys, what=KEY)
     return Stored(state=codec.decode(payload, AcceptedState, what=KEY, limit=envelope.ENVELOPE_LIMIT), version=found[1])
+
+
+def sign_again(store: Store, signer: Signer, stored: Stored, *, now: datetime) -> Stored:
+    """Write the accepted state anew if another key than this one signed it; return what stands then. Raises as `write` does."""
+    found = store.get(KEY)
+    if found is None or envelope.is_signed_by(found, signer.public_key, what=KEY):
+        return stored
+    return write(store, signer, stored.state, stored, now=now)
 
 
 def write(store: Store, signer: Signer, state: AcceptedState, before: Stored | None, *, now: datetime) -> Stored:
