@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.protocol.errors import OrdainError
 from reconciler.pipeline import accepted
+from reconciler.pipeline.problem import Problem
 from reconciler.publication import controls, layout, releases
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.published import read_published
@@ -14,10 +15,11 @@ from reconciler.publication.store import Store
 from reconciler.publication.trust import Trust, read_trust
 
 
-def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]:
-    """Return the status; `source` is the head that was last fetched, None where that isn't known here.
+def gather(store: Store, ring: KeyRing, *, source: str | None, problem: Problem | None = None) -> dict[str, Any]:
+    """Return the status; `source` is the head that was last fetched, None where that isn't known here, `problem` what the pipeline left.
 
     `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
+    A fleet's `commit` is that of its desired release: of the bundle or of the members, whichever was approved last.
     Where the repository key is elsewhere (beside `serve`, say) the accepted state can't be verified, so `pipeline` is false and
     `ready` speaks of publication alone.
     """
@@ -33,6 +35,7 @@ def gather(store: Store, ring: KeyRing, *, source: str | None) -> dict[str, Any]
         "pipeline": here,
         "head": state.head if state else None,
         "source": source,
+        "problem": {"why": problem.why, "since": problem.since} if problem else None,
         "decision": state.decision if state else None,
         "examinedAt": state.examined_at if state else None,
         "judge": state.judge if state else None,
@@ -93,8 +96,8 @@ def _fleet(store: Store, trust: Trust, name: str, *, standing: tuple[str, str, s
     except OrdainError as error:
         return fleet | {"why": why or str(error)}
     desired = approved.desired if approved else None
-    if approved is not None and approved.bundle is not None and desired is not None:
-        fleet |= {"commit": approved.bundle[1].commit, "digest": desired.digest, "members": desired.members}
+    if approved is not None and desired is not None:
+        fleet |= {"commit": approved.commit, "digest": desired.digest, "members": desired.members}
     if published is not None:
         fleet |= {"serial": published.document.serial, "published": published.document.stable == desired}
     return fleet

@@ -64,7 +64,14 @@ class Zone:
         return found
 
     def approve(
-        self, content: str, *, fleet: str = "web", agents: Mapping[str, Member] = ONE_AGENT, at: datetime | None = None, decision: int = 1
+        self,
+        content: str,
+        *,
+        fleet: str = "web",
+        agents: Mapping[str, Member] = ONE_AGENT,
+        at: datetime | None = None,
+        decision: int = 1,
+        commit: str = COMMIT,
     ) -> Approved:
         """Approve a bundle that holds `content`."""
         data, digest = bundle_of(content, tenant=self.tenant, fleet=fleet)
@@ -77,7 +84,7 @@ class Zone:
             digest=digest,
             pools={"runners": Member(group="all")},
             agents=agents,
-            commit=COMMIT,
+            commit=commit,
             decision=decision,
             freshness_seconds=int(FRESHNESS.total_seconds()),
             now=at or now(),

@@ -13,6 +13,7 @@ from agent.protocol.errors import InputError
 from reconciler import health, logs, metrics, process, settings, wiring
 from reconciler.control.api.application import application
 from reconciler.pipeline.loop import Progress
+from reconciler.pipeline.source import locate
 from reconciler.publication.store import open_store
 
 Command = Callable[..., None]
@@ -45,6 +46,10 @@ def _load(state: Path, file: Path | None, log_format: str | None, **groups: dict
 def _need_repository(loaded: settings.Settings) -> None:
     if not loaded.source.repository:
         message = "no fleet repository: give --repo PATH_OR_URL, or [source] repository in the settings file"
+        raise InputError(message)
+    path = locate(loaded.source.repository).path
+    if path is not None and not path.is_dir():
+        message = f"{path}: there is no such directory; give --repo the path of a git repository, or its https:// URL"
         raise InputError(message)
 
 

@@ -1,22 +1,24 @@
 """`ordain status`: what is released where, what stands still, and why."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from reconciler import settings
+from reconciler.pipeline import problem
 from reconciler.pipeline.source import mirror_path
 from reconciler.pipeline.source.mirror import fetched_head
+from reconciler.printable import printable
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import open_store
 from reconciler.status import gather
 
 SHORT = 12
 """Characters of a commit or digest on a terminal; JSON has all of them."""
+COLUMNS = ("FLEET", "COMMIT", "DIGEST", "MEMBERS", "SERIAL", "STATE")
 
 
 @click.command()
@@ -26,6 +28,8 @@ SHORT = 12
 def status(state: Path, file: Path | None, form: str) -> None:
     """Show what is released, frozen or waiting, and why. Needs no running server.
 
+    COMMIT is that of the desired release: of its bundle or of its members, whichever was approved last.
+
     \b
     Examples:
       ordain status --state /var/lib/ordain
@@ -33,32 +37,37 @@ def status(state: Path, file: Path | None, form: str) -> None:
     """
     loaded = settings.load(file, state=state)
     ring = KeyRing(zone="pipeline", directory=loaded.keys_directory / "pipeline")
-    found = gather(open_store(loaded.store_url), ring, source=fetched_head(mirror_path(state)))
+    found = gather(open_store(loaded.store_url), ring, source=fetched_head(mirror_path(state)), problem=problem.read(state))
     if form == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        _print(found)
+        click.echo("\n".join(lines(found)))
 
 
-def _print(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{'ready' if found['ready'] else 'not ready'}: {_examined(found)}")
-    if found["source"] not in (None, found["head"]):
-        console.print(f"fetched {_short(found['source'])}, not examined yet; if that lasts, the log says why")
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield a status in lines for people and for grep: they are never folded, and a reason stands on a line of its own."""
+    yield f"{'ready' if found['ready'] else 'not ready'}: {_examined(found)}"
+    if found["problem"]:
+        yield f"problem since {found['problem']['since']}: {printable(found['problem']['why'])}"
+    elif found["source"] not in (None, found["head"]):
+        yield f"fetched {_short(found['source'])}, not examined yet; if that lasts, the log says why"
     for one in found["refused"]:
-        console.print(f"refused: {one['file']} (since {_short(one['commit'])}): {one['why']}")
+        yield f"refused: {printable(one['file'])} (since {_short(one['commit'])}): {printable(one['why'])}"
     for tenant in found["tenants"]:
         if tenant["why"]:
-            console.print(f"tenant {tenant['name']}: {tenant['why']}")
+            yield f"tenant {tenant['name']}: {printable(tenant['why'])}"
         if tenant["development"]:
-            console.print(f"tenant {tenant['name']}: development keys, not for production")
-    table = Table(box=None, pad_edge=False)
-    for column in ("FLEET", "COMMIT", "DIGEST", "MEMBERS", "SERIAL", "STATE", "WHY"):
-        table.add_column(column, overflow="fold")
-    for fleet in found["fleets"]:
-        table.add_row(*_row(fleet))
-    if found["fleets"]:
-        console.print(table)
+            yield f"tenant {tenant['name']}: development keys, not for production"
+    yield from _table(found["fleets"])
+
+
+def _table(fleets: list[dict[str, Any]]) -> Iterator[str]:
+    rows = [COLUMNS, *map(_row, fleets)] if fleets else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, fleet in zip(rows, [None, *fleets], strict=False):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if fleet is not None and fleet["why"]:
+            yield f"  why: {printable(fleet['why'])}"
 
 
 def _examined(found: dict[str, Any]) -> str:
@@ -77,7 +86,6 @@ def _row(fleet: dict[str, Any]) -> tuple[str, ...]:
         str(fleet["members"] or "-"),
         str(fleet["serial"] or "-"),
         state,
-        fleet["why"],
     )
 
 

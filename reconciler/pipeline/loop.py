@@ -13,6 +13,7 @@ from random import Random
 
 from agent.protocol.errors import OrdainError, RetryError
 from agent.protocol.faults import reached
+from reconciler.pipeline import problem
 from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.examine import examine, summary
@@ -86,13 +87,12 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
             try:
                 _hold(parts, settings, stop, news, progress)
             except OrdainError as error:
-                if progress.problem != explain(error):
+                if _tell(parts, progress, explain(error)):
                     _log.warning("round given up: %s", explain(error))
-                progress.problem = explain(error)
                 _sleep(PATIENCE, stop, threading.Event())
             except Exception as error:  # noqa: BLE001 - one bad head must not take down what serves agents beside this loop
                 _log.exception("round given up by a fault of ordain; please report it")
-                progress.problem = f"a fault of ordain ({type(error).__name__}: {error}); the log has more"
+                _tell(parts, progress, f"a fault of ordain ({type(error).__name__}: {error}); the log has more")
                 _sleep(PATIENCE_WITH_FAULTS, stop, threading.Event())
     finally:
         watcher.stop() if watched else None
@@ -142,13 +142,23 @@ def reconcile(parts: Parts, session: Session, progress: Progress) -> None:
     progress.rounds += 1
     head = _fetch(parts, session, progress)
     if head is None or not _may_follow(parts, session, head):
-        progress.problem = session.problem
+        _tell(parts, progress, session.problem)
         return
     for step in _steps(parts, session, head):
         _examine(parts, session, step, progress)
     _notes(parts, session)
     progress.examined = session.state.head if session.state else ""
-    progress.problem = session.problem = ""
+    session.problem = ""
+    _tell(parts, progress, session.problem)
+
+
+def _tell(parts: Parts, progress: Progress, why: str) -> bool:
+    """Keep what is wrong now for /readyz, and for `ordain status`, which has the state directory alone; return whether it is news."""
+    news = progress.problem != why
+    if news:
+        progress.problem = why
+        problem.keep(parts.state, why, parts.now())
+    return news
 
 
 def _fetch(parts: Parts, session: Session, progress: Progress) -> str | None:
@@ -176,13 +186,13 @@ def _may_follow(parts: Parts, session: Session, head: str) -> bool:
     if exception is not None and exception.head == head:
         _log.warning("rewritten history accepted", extra={"head": head, "who": exception.who, "reason": exception.reason})
         return True
-    problem = (
+    why = (
         f"{head[:12]} does not descend from the examined {before.head[:12]}: history was rewritten, so nothing of it is taken. "
-        f"If that is right, run on this host: ordain accept-history --head {head}"
+        f"If that is right, run on this host: ordain accept-history --state {parts.state} --head {head}"
     )
-    if session.problem != problem:
-        _log.error("%s", problem)
-    session.problem = problem
+    if session.problem != why:
+        _log.error("%s", why)
+    session.problem = why
     return False
 
 
@@ -236,7 +246,7 @@ def _notes(parts: Parts, session: Session) -> None:
 
     def read(sequence: int) -> DecisionRecord | None:
         data = parts.store.get(record_key(sequence))
-        return decode_record(envelope.verify(data, PAYLOAD_TYPE, [key], what=record_key(sequence))) if data else None
+        return decode_record(envelope.verify(data, PAYLOAD_TYPE, keys, what=record_key(sequence))) if data else None
 
     parts.notes.catch_up(session.state.decision, read)
     reached("pipeline:after-notes")

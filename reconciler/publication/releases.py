@@ -70,6 +70,12 @@ class Releases:
         digest, members = self.bundle[1].digest, self.members[1].members
         return None if digest is None or members is None else Release(digest=digest, members=members)
 
+    @property
+    def commit(self) -> str | None:
+        """The commit of the desired release: of its bundle or of its members, whichever was approved last; agents say the same."""
+        parts = [part[1] for part in (self.bundle, self.members) if part is not None]
+        return max(parts, key=lambda approval: approval.sequence).commit if parts else None
+
     def _highest(self, wanted: Callable[[Approval], bool]) -> tuple[str, Approval] | None:
         found = [item for item in self.approvals.items() if wanted(item[1])]
         return max(found, key=lambda item: item[1].sequence, default=None)

@@ -145,12 +145,17 @@ def test_rewritten_history_is_refused_until_a_person_names_it(installation: Inst
     forced = installation.commit({MOTD: component("motd", "/etc/motd", "forced")})
     until("noticed", lambda: b"history was rewritten" in installation.log.read_bytes(), log=installation.log)
     assert installation.status()["head"] == head
+    until("shown", lambda: installation.status()["problem"] is not None)
+    problem = installation.status()["problem"]["why"]
+    assert "history was rewritten" in problem
+    assert f"ordain accept-history --state {installation.state} --head {forced}" in problem
     subprocess.run(
         [BIN / "ordain", "accept-history", "--state", installation.state, "--head", forced, "--reason", "a test"],
         check=True,
         capture_output=True,
     )
     installation.examined(forced)
+    assert installation.status()["problem"] is None
     assert installation.once("web-01").returncode == 0
     assert installation.content("web-01", "/etc/motd") == "forced"
 

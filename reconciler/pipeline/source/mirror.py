@@ -4,6 +4,7 @@ It can be deleted at any time: the next fetch makes it again. Its configuration 
 the watched repository's settings reach it: it holds objects and our refs, and nothing decides by them.
 """
 
+import contextlib
 import logging
 import re
 import shutil
@@ -28,6 +29,7 @@ PACK_SIZE = 32 * 1024 * 1024
 """Bytes up to which a pack is written again with others, so that making one of many stays quick."""
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
+_HEAD = re.compile(r"^(?:HEAD|@)(?![\w{])")
 _log = logging.getLogger(__name__)
 
 
@@ -68,12 +70,21 @@ def resolve(repository: pygit2.Repository, revision: str) -> str:
 
 
 def full_sha(path: Path, revision: str) -> str:
-    """Return the full commit sha of a revision in the repository at `path`, which a full sha needs not be in.
+    """Return the full commit sha of a revision in the mirror at `path`, which a full sha needs not be in.
+
+    `HEAD` is the head of the branch that is followed, and a branch is that of the watched repository: `HEAD~2`, `main`.
 
     Raises:
         InputError: it names no commit there, or there is no repository.
     """
-    return revision if _FULL_SHA.fullmatch(revision) else resolve(open_repository(path), revision)
+    if _FULL_SHA.fullmatch(revision):
+        return revision
+    repository = open_repository(path)
+    followed = next(iter(_below(repository, BRANCHES)), "HEAD")
+    for meant in (_HEAD.sub(followed, revision), BRANCHES + revision):
+        with contextlib.suppress(InputError):
+            return resolve(repository, meant)
+    return resolve(repository, revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
