@@ -11,6 +11,7 @@ from agent.protocol.errors import RefusedError
 from reconciler import settings
 from reconciler.pipeline.audit import PAYLOAD_TYPE, RECORDS, DecisionRecord, decode_record, note_text
 from reconciler.pipeline.notes import read_note
+from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import full_sha, mirror_path, open_repository, resolve
 from reconciler.publication import envelope
 from reconciler.publication.keys import KeyRing
@@ -73,11 +74,11 @@ def _show_records(revision: str, loaded: settings.Settings, form: str) -> None:
 def _records(loaded: settings.Settings) -> Iterator[DecisionRecord]:
     """Yield the signed records of the store, oldest first."""
     store = open_store(loaded.store_url)
-    key = KeyRing(zone="pipeline", directory=loaded.keys_directory / "pipeline").public("repository")
+    keys = decision_keys(KeyRing(zone="pipeline", directory=loaded.keys_directory / "pipeline"))
     for name in sorted(store.list(RECORDS), key=lambda name: (len(name), name)):
         data = store.get(name)
         if data is not None:
-            yield decode_record(envelope.verify(data, PAYLOAD_TYPE, [key], what=name))
+            yield decode_record(envelope.verify(data, PAYLOAD_TYPE, keys, what=name))
 
 
 def _nothing(head: str, where: str) -> str:

@@ -5,12 +5,12 @@ between any two leaves files that nothing lists yet, and the next call goes on f
 content was verified, never compressed again. Versions and sequences only grow, on an empty disk too: they go on from what the store says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
-from securesystemslib.signer import Signer
+from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import TargetFile
 
 from agent.protocol import bundle, faults
@@ -20,7 +20,7 @@ from agent.protocol.rollout import Release
 from reconciler.pipeline.approve_members import is_additive, same_members, store_members
 from reconciler.pipeline.listing import Standing, named, read_standing, retained
 from reconciler.publication import controls as control_files
-from reconciler.publication import layout, metadata, releases
+from reconciler.publication import envelope, layout, metadata, releases
 from reconciler.publication.controls import Controls
 from reconciler.publication.releases import Approval
 from reconciler.publication.store import Store
@@ -91,16 +91,18 @@ def approve_release(
     decision: int,
     freshness_seconds: int,
     now: datetime,
+    known: Sequence[Key] = (),
 ) -> Approved:
     """Make a bundle and members the desired release of a fleet; write nothing where they already are.
 
-    `fleet` is the fleet's own name, `data` the canonical `data.json` with this digest, `signer` the tenant's releases key.
+    `fleet` is the fleet's own name, `data` the canonical `data.json` with this digest, `signer` the tenant's releases key, `known` the
+    keys that may have signed what stands (by default that one alone).
 
     Raises:
-        RefusedError: what stands approved was not signed by this key, or stored bytes are not what they should be.
+        RefusedError: what stands approved was not signed by a known key, or stored bytes are not what they should be.
         RetryError: somebody else approves at the same time, or the store can't be written.
     """
-    standing = read_standing(store, signer, tenant=tenant, fleet=fleet)
+    standing = read_standing(store, known or [signer.public_key], tenant=tenant, fleet=fleet)
     work = _Work(store=store, signer=signer, tenant=tenant, fleet=fleet, standing=standing, commit=commit, decision=decision)
     new = _approve_bundle(work, data, digest)
     number, members = _approve_members(work, pools, agents)
@@ -113,31 +115,41 @@ def approve_release(
     return Approved(release=release, version=version, changed=True)
 
 
-def renew_releases(store: Store, signer: Signer, *, tenant: str, fleet: str, freshness_seconds: int, now: datetime) -> bool:
-    """Sign a fleet's releases again when half of their life is over; return whether that was done. Raises as `approve_release`."""
-    standing = read_standing(store, signer, tenant=tenant, fleet=fleet)
+def renew_releases(
+    store: Store, signer: Signer, *, tenant: str, fleet: str, freshness_seconds: int, now: datetime, known: Sequence[Key] = ()
+) -> bool:
+    """Sign a fleet's releases again when half of their life is over, or another key signed them; return whether that was done.
+
+    Raises as `approve_release`.
+    """
+    standing = read_standing(store, known or [signer.public_key], tenant=tenant, fleet=fleet)
     life = _life(freshness_seconds)
-    if standing.signed is None or not metadata.half_over(standing.signed, life, now):
+    if standing.signed is None:
+        return False
+    if standing.signed_by == signer.public_key.keyid and not metadata.half_over(standing.signed, life, now):
         return False
     work = _Work(store=store, signer=signer, tenant=tenant, fleet=fleet, standing=standing)
     _write_releases(work, standing.targets, life=life, now=now)
     return True
 
 
-def write_controls(store: Store, signer: Signer, controls: Controls, *, now: datetime) -> Controls:
+def write_controls(store: Store, signer: Signer, controls: Controls, *, now: datetime, known: Sequence[Key] = ()) -> Controls:
     """Write a tenant's controls with the next sequence and a new expiry, unless nothing else would change and expiry is far.
 
+    What another of the `known` keys signed is written again.
     `sequence` and `expires` of what is passed in are ignored; another `head` or `decision` alone is no change. Return what stands in
     the store afterwards.
 
     Raises:
-        RefusedError: what stands there was not signed by this key.
+        RefusedError: what stands there was not signed by a known key.
         RetryError: somebody else writes at the same time, or the store can't be written.
     """
     key = layout.controls(controls.tenant)
     found = store.get_versioned(key)
-    standing = control_files.read(found[0], [signer.public_key], tenant=controls.tenant) if found else None
-    if standing and control_files.same(standing, controls) and not control_files.half_over(standing, now):
+    keys = known or [signer.public_key]
+    standing = control_files.read(found[0], keys, tenant=controls.tenant) if found else None
+    ours = found is not None and (len(keys) == 1 or envelope.is_signed_by(found[0], signer.public_key))
+    if standing and ours and control_files.same(standing, controls) and not control_files.half_over(standing, now):
         return standing
     signed = msgspec.structs.replace(
         controls, sequence=(standing.sequence if standing else 0) + 1, expires=control_files.expiry(now), format=control_files.FORMAT

@@ -29,6 +29,7 @@ from reconciler.pipeline.manifests import verdict
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.session import Parts, Session, start
+from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
 from reconciler.publication import envelope
 from reconciler.publication.times import stamp
@@ -144,7 +145,7 @@ def _write_down(
         releases=[RecordedRelease(tenant=key[0], fleet=key[1], digest=decision.compiled[key].digest) for key in decision.releases],
     )
     payload = encode_record(record)
-    signer = parts.ring.signer("repository")
+    signer = repository_signing(parts.ring).signer
     parts.store.create(record_key(record.sequence), envelope.sign(payload, PAYLOAD_TYPE, [signer]))
     reached("pipeline:after-record")
     state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects)

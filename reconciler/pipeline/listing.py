@@ -3,10 +3,11 @@
 Sequences of approvals are common to bundles and members, so the later of two approvals is always the greater.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from securesystemslib.signer import Signer
+from securesystemslib.signer import Key
 from tuf.api.metadata import TargetFile, Targets
 
 from agent.protocol.errors import RefusedError
@@ -27,6 +28,8 @@ class Standing:
     version: int
     signed: Targets | None
     approvals: Mapping[str, Approval]
+    signed_by: str = ""
+    """Id of the key that signed it."""
 
     @property
     def targets(self) -> Mapping[str, TargetFile]:
@@ -49,19 +52,28 @@ class Standing:
         return max((one.sequence for one in self.approvals.values()), default=0) + 1
 
 
-def read_standing(store: Store, signer: Signer, *, tenant: str, fleet: str) -> Standing:
+def read_standing(store: Store, keys: Sequence[Key], *, tenant: str, fleet: str) -> Standing:
     """Return what was approved last; where `approved/` was lost, what `public/` has of it.
 
     Raises:
-        RefusedError: it was not signed by this key.
+        RefusedError: it was not signed by any of these keys.
     """
     for prefix in (layout.approved(tenant, fleet), layout.metadata(tenant, fleet)):
         versions = layout.versions(store, prefix, releases.ROLE)
         if versions:
             data = store.get(f"{prefix}{versions[-1]}.{releases.ROLE}.json") or b""
-            read = releases.read(releases.delegating_to(signer.public_key), tenant, fleet, data, version=versions[-1])
-            return Standing(version=read.version, signed=read.signed, approvals=read.approvals)
+            return _standing(keys, tenant, fleet, data, versions[-1])
     return Standing(version=0, signed=None, approvals={})
+
+
+def _standing(keys: Sequence[Key], tenant: str, fleet: str, data: bytes, version: int) -> Standing:
+    for key in keys:
+        with contextlib.suppress(RefusedError):
+            read = releases.read(releases.delegating_to(key), tenant, fleet, data, version=version)
+            return Standing(version=read.version, signed=read.signed, approvals=read.approvals, signed_by=key.keyid)
+    releases.read(releases.delegating_to(*keys), tenant, fleet, data, version=version)
+    message = f"releases {version} of {releases.fleet_name(tenant, fleet)}: none of our keys signed it alone"
+    raise RefusedError(message)
 
 
 def named(store: Store, tenant: str, fleet: str) -> set[Release]:

@@ -17,6 +17,7 @@ from reconciler.pipeline.approve import approve_release, renew_releases, write_c
 from reconciler.pipeline.compile.controls import controls_of
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.session import Parts, Session, has_keys
+from reconciler.pipeline.signing import releases_signing, repository_signing
 from reconciler.publication.controls import Controls
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def mark_released(parts: Parts, session: Session) -> None:
     if session.stored is None or session.stored.state.released == session.stored.state.decision:
         return
     state = msgspec.structs.replace(session.stored.state, released=session.stored.state.decision)
-    session.stored = write_accepted(parts.store, parts.ring.signer("repository"), state, session.stored, now=parts.now())
+    session.stored = write_accepted(parts.store, repository_signing(parts.ring).signer, state, session.stored, now=parts.now())
     reached("pipeline:after-released")
 
 
@@ -57,9 +58,10 @@ def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
     compiled, state = session.released.compiled.get(key), session.state
     if compiled is None or state is None or not has_keys(parts, key[0]) or key in session.released.frozen:
         return False
+    signing = releases_signing(parts.store, parts.ring, key[0])
     done = approve_release(
         parts.store,
-        parts.ring.signer(f"{key[0]}/releases"),
+        signing.signer,
         tenant=key[0],
         fleet=key[1],
         data=compiled.data,
@@ -70,6 +72,7 @@ def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
         decision=state.decision,
         freshness_seconds=_freshness(plan, key),
         now=parts.now(),
+        known=signing.known,
     )
     if done.changed:
         _log.info("approved", extra={"fleet": compiled.fleet, "digest": compiled.digest[:12], "members": done.release.members})
@@ -88,7 +91,8 @@ def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[s
     fleets = {name: {**fleet, **_standing(state, f"{tenant}/{name}")} for name, fleet in planned["fleets"].items()}
     plain = {**planned, "tenant": tenant, "head": state.head, "decision": state.decision, "fleets": fleets}
     controls = msgspec.convert(plain, Controls)
-    write_controls(parts.store, parts.ring.signer(f"{tenant}/releases"), controls, now=parts.now())
+    signing = releases_signing(parts.store, parts.ring, tenant)
+    write_controls(parts.store, signing.signer, controls, now=parts.now(), known=signing.known)
 
 
 def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:
@@ -97,14 +101,23 @@ def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:
 
 
 def renew(parts: Parts, session: Session) -> None:
-    """Sign again what is at half of its life: releases and controls of every tenant that has keys."""
+    """Sign again what is at half of its life, or by a key that was rotated: releases (frozen fleets' too) and controls of all tenants."""
     for tenant in session.corpus.world.names:
         if not has_keys(parts, tenant):
             continue
         planned = controls_of(session.corpus.world, tenant)
-        signer = parts.ring.signer(f"{tenant}/releases")
+        signing = releases_signing(parts.store, parts.ring, tenant)
         for name, fleet in planned["fleets"].items():
             seconds = int(fleet["freshness"])
-            if renew_releases(parts.store, signer, tenant=tenant, fleet=name, freshness_seconds=seconds, now=parts.now()):
+            if renew_releases(
+                parts.store, signing.signer, tenant=tenant, fleet=name, freshness_seconds=seconds, now=parts.now(), known=signing.known
+            ):
                 _log.info("renewed", extra={"fleet": f"{tenant}/{name}"})
         _write_controls(parts, session, tenant, planned)
+        session.signed_by[tenant] = signing.signer.public_key.keyid
+
+
+def keys_changed(parts: Parts, session: Session) -> bool:
+    """Return whether a tenant's trust names another key of ours than the one that signed last: `renew` is due."""
+    tenants = (tenant for tenant in session.corpus.world.names if has_keys(parts, tenant))
+    return any(releases_signing(parts.store, parts.ring, one).signer.public_key.keyid != session.signed_by.get(one) for one in tenants)

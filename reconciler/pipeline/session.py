@@ -17,6 +17,7 @@ from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compi
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
+from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitTree, Mirror
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import Store
@@ -63,6 +64,8 @@ class Session:
     retries: int = 0
     waiting: set[str] = field(default_factory=set)
     """Tenants that have no keys here."""
+    signed_by: dict[str, str] = field(default_factory=dict)
+    """Tenant → id of the key that its releases were last all signed with."""
 
     @property
     def state(self) -> accepted.AcceptedState | None:
@@ -83,9 +86,11 @@ def resume(parts: Parts) -> Session:
         RefusedError: the accepted state isn't signed by our key, or its own judge doesn't compile here.
         RetryError: objects are missing from the store, or OPA can't be run.
     """
-    stored = accepted.read(parts.store, parts.ring.public("repository"))
+    signing = repository_signing(parts.ring)
+    stored = accepted.read(parts.store, *signing.known)
     if stored is None:
         return Session()
+    stored = accepted.sign_again(parts.store, signing.signer, stored, now=parts.now())
     repository = parts.mirror.repository
     accepted.restore(parts.store, repository, stored.state)
     tree = CommitTree(repository, stored.state.tree)

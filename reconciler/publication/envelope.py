@@ -53,6 +53,16 @@ def verify(data: bytes, payload_type: str, keys: Sequence[Key], *, threshold: in
     return envelope.payload
 
 
+def is_signed_by(data: bytes, key: Key, *, what: str = "envelope") -> bool:
+    """Return whether this key signed an envelope; raise `MalformedError` if it is none."""
+    envelope = _read(data, what)
+    try:
+        envelope.verify([key], 1)
+    except (VerificationError, ValueError):
+        return False
+    return True
+
+
 def _read(data: bytes, what: str) -> Envelope:
     if len(data) > ENVELOPE_LIMIT:
         message = f"{what}: {len(data)} bytes, more than {ENVELOPE_LIMIT}"

@@ -87,7 +87,7 @@ class KeyRing:
 
     def public(self, role: str) -> Key:
         """Return the public key of a role; raise `InputError` if the ring has none."""
-        return self._stated(role) if role in self.uris else self.signer(role).public_key
+        return self._stated(role) if role in self.uris or self._is_locked(role) else self.signer(role).public_key
 
     def publics(self, role: str) -> list[Key]:
         """Return the public keys that a role has here, the one that follows first."""
@@ -106,6 +106,10 @@ class KeyRing:
         if uri is None:
             return self.path(role)
         return Path(uri.removeprefix(FILE)) if uri.startswith(FILE) else None
+
+    def _is_locked(self, role: str) -> bool:
+        path = self.path(role)
+        return self.secrets.passphrase is None and path.is_file() and ENCRYPTED in path.read_bytes()
 
     def _stated(self, role: str) -> Key:
         return read_public(self.directory / "public.json", zone=self.zone).key(role)
