@@ -9,7 +9,7 @@ from agent.host import Host
 from agent.journal import Journal
 from agent.protocol import durable, faults
 
-PLACES = "agent:before-close"
+PLACES = ("agent:before-close",)
 """Where a crash test may kill the agent here."""
 
 

@@ -22,7 +22,7 @@ from reconciler.publication import envelope
 from reconciler.publication.store import Store
 from reconciler.publication.times import stamp
 
-PLACES = "pipeline:after-objects"
+PLACES = ("pipeline:after-objects",)
 """Where a crash test may kill the pipeline here."""
 FORMAT = 1
 KEY = "approved/accepted.json"
