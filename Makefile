@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo test test-conformance lint format bench lock
+.PHONY: help setup demo test test-conformance test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ lint: setup ## Check style, types, imports and policies; changes nothing
 	@if [ -n "$(REGO)" ]; then opa=$$(cat $(STAMPS)/opa); \
 	  "$$opa" fmt --diff --fail $(REGO); \
 	  "$$opa" check --strict --capabilities policies/capabilities.json policies; fi
+
+test-mutations: setup ## List conditions of rules that could be wrong without a test failing
+	@ORDAIN_OPA="$$(cat $(STAMPS)/opa)" $(BIN)/python -m tests.policy_mutants
 
 format: setup ## Rewrite Python and Rego the way lint wants them
 	@$(BIN)/ruff check --quiet --fix-only .

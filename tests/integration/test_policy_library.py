@@ -88,3 +88,11 @@ def test_only_rules_that_read_the_change_are_asked_again_for_each(opa: Path) -> 
     reading = {name for name, rule in judge(opa).rules.items() if rule.reads_change and rule.scope == "object"}
     assert reading == set()
     assert all(rule.reads_change for rule in judge(opa).rules.values() if rule.scope == "change")
+
+
+def test_the_rego_tests_reach_every_line(opa: Path) -> None:
+    command = [opa, "test", "--coverage", "--format=json", "--ignore=*.yaml", "--ignore=*.json", LIBRARY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    files = {path: file for path, file in json.loads(done.stdout)["files"].items() if "/authz/" not in path}
+    assert len(files) > 100
+    assert {path: file["not_covered"] for path, file in files.items() if file.get("not_covered")} == {}

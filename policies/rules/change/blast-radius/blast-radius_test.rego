@@ -20,3 +20,11 @@ test_small_estates_pass if {
 }
 
 test_no_agents_pass if found(0, 0) == 0
+
+test_it_is_found_at_the_agents if {
+	paths := {finding.path | some finding in blast_radius.deny} with input as {
+		"change": {"impact": {"agents": 9, "total": 10}},
+		"parameters": {"share": "50%", "least": 1},
+	}
+	paths == {["impact", "agents"]}
+}

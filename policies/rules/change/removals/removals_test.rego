@@ -4,12 +4,12 @@ import data.ordain.rules.change.removals
 
 found(names) := result if {
 	objects := {"added": [], "changed": [], "removed": [{"kind": "Agent", "name": name} | some name in names]}
-	result := count(removals.deny) with input as {"change": {"objects": objects}, "parameters": {"most": 2}}
+	result := {finding.path | some finding in removals.deny} with input as {"change": {"objects": objects}, "parameters": {"most": 2}}
 }
 
 test_few_pass if {
-	found([]) == 0
-	found(["a", "b"]) == 0
+	found([]) == set()
+	found(["a", "b"]) == set()
 }
 
-test_many_are_found if found(["a", "b", "c"]) == 1
+test_many_are_found if found(["a", "b", "c"]) == {["objects", "removed"]}

@@ -36,3 +36,19 @@ test_taking_away_what_holds_a_protected_path_is_found if {
 test_making_a_directory_above_passes if {
 	found("files", {"path": "/usr", "type": "directory"}) == set()
 }
+
+test_an_artifact_takes_the_place_of_what_is_there if {
+	found("artifacts", {"name": "a", "path": "/etc"}) == {["spec", "artifacts", 0, "path"]}
+}
+
+test_what_holds_nothing_protected_may_go if {
+	found("files", {"path": "/etc/app", "absent": true}) == set()
+}
+
+test_the_message_names_what_is_held if {
+	messages := {finding.message | some finding in protected_paths.deny} with input as {
+		"object": {"spec": {"files": [{"path": "/usr", "absent": true}]}},
+		"parameters": parameters,
+	}
+	messages == {"/usr holds /usr/lib, and would take its place"}
+}

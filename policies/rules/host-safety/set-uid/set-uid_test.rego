@@ -25,3 +25,8 @@ test_a_set_gid_directory_passes if {
 	found({"path": "/srv/team", "type": "directory", "mode": "2775"}) == 0
 	found({"path": "/srv/team", "type": "directory", "mode": "4775"}) == 1
 }
+
+test_files_are_looked_at_too if {
+	paths := {finding.path | some finding in set_uid.deny} with input as {"object": {"spec": {"files": [{"path": "/a", "mode": "4755"}]}}}
+	paths == {["spec", "files", 0, "mode"]}
+}

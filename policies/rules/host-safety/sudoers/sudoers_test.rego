@@ -52,3 +52,5 @@ test_mode_and_check_are_needed if {
 }
 
 test_taking_one_away_passes if found({"path": "/etc/sudoers.d/deploy", "absent": true}) == set()
+
+test_other_files_pass if found({"path": "/etc/sudoers.d.md", "content": "deploy ALL=(ALL) NOPASSWD: ALL\n"}) == set()

@@ -28,3 +28,8 @@ test_a_sticky_directory_passes if {
 	found({"path": "/srv/drop", "type": "directory", "mode": "0777"}) == 1
 	found({"path": "/srv/drop", "mode": "1777"}) == 1
 }
+
+test_artifacts_are_looked_at_too if {
+	paths := {finding.path | some finding in world_writable.deny} with input as {"object": {"spec": {"artifacts": [{"path": "/a", "mode": "0757"}]}}}
+	paths == {["spec", "artifacts", 0, "mode"]}
+}

@@ -19,3 +19,11 @@ test_none_is_found if {
 }
 
 test_hosts_need_none if found("Agent", {}) == 0
+
+test_it_is_found_where_it_would_stand if {
+	paths := {finding.path | some finding in description.deny} with input as {
+		"object": {"kind": "Fleet", "metadata": {"name": "a"}, "spec": {}},
+		"parameters": {},
+	}
+	paths == {["spec", "description"]}
+}

@@ -11,7 +11,7 @@ groups(paths, gone) := {"eu": {
 }}
 
 found(old, new) := result if {
-	result := {finding.message | some finding in paths_lost.deny} with input as {
+	result := {finding.path: finding.message | some finding in paths_lost.deny} with input as {
 		"old": old,
 		"release": {"groups": new},
 		"parameters": {"share": "50%", "least": 4},
@@ -20,20 +20,20 @@ found(old, new) := result if {
 
 test_most_paths_gone_is_found if {
 	found({"release": {"groups": groups(["/a", "/b", "/c", "/d"], [])}}, groups(["/a"], ["/b"])) == {
-		"3 of the 4 paths that hosts of this fleet hold would go, /b among them",
+		["fleet", "spec", "components"]: "3 of the 4 paths that hosts of this fleet hold would go, /b among them",
 	}
 }
 
 test_half_of_them_passes if {
-	found({"release": {"groups": groups(["/a", "/b", "/c", "/d"], [])}}, groups(["/a", "/b"], [])) == set()
+	found({"release": {"groups": groups(["/a", "/b", "/c", "/d"], [])}}, groups(["/a", "/b"], [])) == {}
 }
 
 test_fleets_with_few_paths_pass if {
-	found({"release": {"groups": groups(["/a", "/b", "/c"], [])}}, groups([], [])) == set()
+	found({"release": {"groups": groups(["/a", "/b", "/c"], [])}}, groups([], [])) == {}
 }
 
 test_what_was_absent_before_is_not_lost if {
-	found({"release": {"groups": groups(["/a", "/b", "/c"], ["/d", "/e", "/f", "/g"])}}, groups([], [])) == set()
+	found({"release": {"groups": groups(["/a", "/b", "/c"], ["/d", "/e", "/f", "/g"])}}, groups([], [])) == {}
 }
 
 test_artifacts_count if {
@@ -41,4 +41,4 @@ test_artifacts_count if {
 	count(found({"release": {"groups": old}}, {})) == 1
 }
 
-test_a_first_release_passes if found(null, groups(["/a"], [])) == set()
+test_a_first_release_passes if found(null, groups(["/a"], [])) == {}

@@ -22,3 +22,11 @@ test_nothing_is_small if found({"base": {}}) == 0
 test_what_is_not_text_counts_too if {
 	found({"base": {"files": [{"path": "/a", "contentBase64": "12345678901"}]}}) == 1
 }
+
+test_it_is_found_at_the_components if {
+	paths := {finding.path | some finding in size.deny} with input as {
+		"release": {"groups": {"eu": {"base": files(["123"]), "modes": []}}},
+		"parameters": {"characters": 1},
+	}
+	paths == {["fleet", "spec", "components"]}
+}

@@ -26,3 +26,11 @@ test_a_large_first_wave_is_found if {
 	found(first({})) == 1
 	found(first({"matchLabels": {}})) == 1
 }
+
+test_it_is_found_at_the_wave if {
+	paths := {finding.path | some finding in canary_first.deny} with input as {
+		"object": {"kind": "Fleet", "spec": first({"limit": "50%"})},
+		"parameters": {"limit": "10%"},
+	}
+	paths == {["spec", "rollout", "waves", 0]}
+}

@@ -19,13 +19,11 @@ import data.ordain.result
 
 deny contains result.at(rego.metadata.chain(), ["fleet", "spec", "rollout", "waves", 0, "matchLabels"], message) if {
 	wave := input.fleet.spec.rollout.waves[0]
-	count(wave.matchLabels) > 0
+	wanted := wave.matchLabels
 	some label in input.parameters.labels
 	everywhere := {member.labels[label] | some member in input.members}
-	canaries := {member.labels[label] | some member in input.members; selected(member, wave.matchLabels)}
+	canaries := {member.labels[label] | some member in input.members; object.subset(member.labels, wanted)}
 	missing := everywhere - canaries
 	count(missing) > 0
 	message := sprintf("no member of the first wave, %s, has %s %s", [wave.name, label, concat(", ", missing)])
 }
-
-selected(member, wanted) if object.subset(member.labels, wanted)

@@ -3,10 +3,10 @@ package ordain.rules.reliability.probes_test
 import data.ordain.rules.reliability.probes
 
 found(spec) := result if {
-	result := {finding.message | some finding in probes.deny} with input as {"object": {"spec": spec}}
+	result := {finding.message: finding.path | some finding in probes.deny} with input as {"object": {"spec": spec}}
 }
 
-nothing := {"nothing notices when app does not work"}
+nothing := {"nothing notices when app does not work": ["spec", "probes"]}
 
 test_what_runs_without_a_probe_is_found if {
 	found({"processes": [{"name": "app"}]}) == nothing
@@ -17,12 +17,12 @@ test_what_runs_without_a_probe_is_found if {
 	}
 }
 
-test_a_probe_is_enough if found({"processes": [{"name": "app"}], "probes": [{"name": "ready"}]}) == set()
+test_a_probe_is_enough if found({"processes": [{"name": "app"}], "probes": [{"name": "ready"}]}) == {}
 
 test_what_does_not_run_passes if {
-	found({"services": [{"name": "app", "state": "stopped"}]}) == set()
-	found({"artifacts": [{"name": "app", "mode": "0644"}]}) == set()
-	found({"artifacts": [{"name": "app", "mode": "1644"}]}) == set()
-	found({"artifacts": [{"name": "app"}]}) == set()
-	found({"files": [{"path": "/etc/app", "mode": "0755"}]}) == set()
+	found({"services": [{"name": "app", "state": "stopped"}]}) == {}
+	found({"artifacts": [{"name": "app", "mode": "0644"}]}) == {}
+	found({"artifacts": [{"name": "app", "mode": "1644"}]}) == {}
+	found({"artifacts": [{"name": "app"}]}) == {}
+	found({"files": [{"path": "/etc/app", "mode": "0755"}]}) == {}
 }

@@ -14,37 +14,24 @@
 package ordain.rules.secrets.cloud_key
 
 import data.ordain.result
+import data.ordain.rules.lib.secrets
 
-shapes := {
-	"an AWS access key": `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`,
-	"a GitHub token": `\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})`,
-	"a GitLab token": `\bglpat-[A-Za-z0-9_-]{20}`,
-	"a Google API key": `\bAIza[A-Za-z0-9_-]{35}`,
-	"an npm token": `\bnpm_[A-Za-z0-9]{36}`,
-	"a Slack token": `\bxox[abprs]-[A-Za-z0-9-]{10}`,
-	"a Stripe key": `\b[rs]k_live_[A-Za-z0-9]{24}`,
-}
-
-# One look at all of a manifest, since hardly any has one.
-suspicious if {
-	text := json.marshal(input.object)
-	some word in ["AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AIza", "npm_", "xox", "k_live_"]
-	contains(text, word)
+# What it is → pieces of text of which each has one, and its shape.
+kinds := {
+	"an AWS access key": {"words": ["AKIA", "ASIA"], "shape": `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`},
+	"a GitHub token": {
+		"words": ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"],
+		"shape": `\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})`,
+	},
+	"a GitLab token": {"words": ["glpat-"], "shape": `\bglpat-[A-Za-z0-9_-]{20}`},
+	"a Google API key": {"words": ["AIza"], "shape": `\bAIza[A-Za-z0-9_-]{35}`},
+	"an npm token": {"words": ["npm_"], "shape": `\bnpm_[A-Za-z0-9]{36}`},
+	"a Slack token": {"words": ["xox"], "shape": `\bxox[abprs]-[A-Za-z0-9-]{10}`},
+	"a Stripe key": {"words": ["k_live_"], "shape": `\b[rs]k_live_[A-Za-z0-9]{24}`},
 }
 
 deny contains result.at(rego.metadata.chain(), path, message) if {
-	suspicious
-	walk(input.object, [path, text])
-	is_string(text)
-	some what, shape in shapes
-	regex.match(shape, text)
+	some what, kind in kinds
+	some path in secrets.places(kind.words, kind.shape)
 	message := sprintf("this text holds %s", [what])
-}
-
-deny contains result.at(rego.metadata.chain(), ["sources", source, n], message) if {
-	some source, text in input.sources
-	some n, line in split(text, "\n")
-	some what, shape in shapes
-	regex.match(shape, line)
-	message := sprintf("%s holds %s", [source, what])
 }

@@ -16,7 +16,12 @@ made_up(prefix, length) := concat("", array.concat([prefix], ["A" | some _ in nu
 test_known_shapes_are_found if {
 	every text in [
 		made_up("AKIA", 16),
+		made_up("ASIA", 16),
 		made_up("ghp_", 36),
+		made_up("gho_", 36),
+		made_up("ghu_", 36),
+		made_up("ghs_", 36),
+		made_up("ghr_", 36),
 		made_up("github_pat_", 30),
 		made_up("glpat-", 20),
 		made_up("AIza", 35),

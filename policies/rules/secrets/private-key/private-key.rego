@@ -14,26 +14,12 @@
 package ordain.rules.secrets.private_key
 
 import data.ordain.result
+import data.ordain.rules.lib.secrets
 
 shape := `-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}|PuTTY-User-Key-File-[0-9]:`
 
-# One look at all of a manifest, since hardly any has one.
-suspicious if {
-	text := json.marshal(input.object)
-	some word in ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-"]
-	contains(text, word)
-}
+words := ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-"]
 
 deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
-	suspicious
-	walk(input.object, [path, text])
-	is_string(text)
-	regex.match(shape, text)
-}
-
-deny contains result.at(rego.metadata.chain(), ["sources", source, n], message) if {
-	some source, text in input.sources
-	some n, line in split(text, "\n")
-	regex.match(shape, line)
-	message := sprintf("%s holds a private key", [source])
+	some path in secrets.places(words, shape)
 }

@@ -46,3 +46,12 @@ test_the_message_does_not_repeat_the_key if {
 		not contains(message, "MIIB")
 	}
 }
+
+test_keys_of_other_tools_are_found if {
+	every text in [
+		concat("", ["AGE-SECRET", "-KEY-1", "QQQQQQQQQQQQQQQQQQQQQQQQ"]),
+		"PuTTY-User-Key-File-3: ssh-ed25519",
+	] {
+		found(component(text), {}) == {["spec", "files", 0, "content"]}
+	}
+}

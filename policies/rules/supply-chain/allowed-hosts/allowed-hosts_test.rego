@@ -31,8 +31,10 @@ test_other_hosts_are_found if {
 		"https://mirror.example.com@evil.example/a",
 		"https://evil.example/?mirror.example.com",
 		"https://cdn.example.com/a",
+		"https://evilmirror.example.com/a",
 		"https://evilcdn.example.com/a",
 		"https://[2001:db8::1]/a",
+		"https://a:b/c",
 		"https://mirror.example.com\\@evil.example/a",
 	] {
 		found(url) == 1

@@ -1,0 +1,23 @@
+"""Mutants of rules that no test can tell from the rule, each with the reason."""
+
+_NO_OTHER = "no other list of a spec has what is asked of its items, so looking at all of them finds the same"
+_STRICT = "only seen where errors of built-ins are strict, as they are when rules judge: then every manifest with a number fails"
+_BOTH = 'some section in ["files", "artifacts"]'
+
+EQUIVALENT: dict[tuple[str, str, str], str] = {
+    ("host-safety/kernel-files", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/login-scripts", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/protected-paths", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/set-uid", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/ssh-keys", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/world-writable", "left out", _BOTH): _NO_OTHER,
+    ("release/paths-lost", "left out", _BOTH): _NO_OTHER,
+    ("tenancy/prefixes", "left out", _BOTH): _NO_OTHER,
+    ("secrets/named-values", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
+    ("secrets/named-values", "left out", 'some section in ["variants", "modes"]'): _NO_OTHER,
+    ("supply-chain/remote-scripts", "left out", 'some section in ["processes", "probes"]'): _NO_OTHER,
+    ("tenancy/library-use", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
+    ("reliability/health-threshold", "left out", 'some field in ["successThreshold", "quorum"]'): "the rule has no other parameters",
+    ("lib/secrets", "left out", "is_string(text)"): _STRICT,
+}
+"""(rule, what was done, the text it was done to) → why it makes no difference."""
