@@ -46,7 +46,7 @@ def gather(store: Store, ring: KeyRing, *, source: str | None, problem: Problem 
 
 
 def _accepted(store: Store, ring: KeyRing) -> accepted.AcceptedState | None:
-    stored = accepted.read(store, ring.public("repository"))
+    stored = accepted.read(store, *ring.publics("repository"))
     return stored.state if stored else None
 
 

@@ -17,8 +17,9 @@ from reconciler.pipeline import problem
 from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.examine import examine, summary
-from reconciler.pipeline.releasing import mark_released, release, renew
+from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
+from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
 from reconciler.publication import envelope, lease
 from reconciler.publication.layout import REPOSITORY_LEASE
@@ -115,7 +116,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
                 news.clear()
                 reconcile(parts, session, progress)
                 looked = now + timedelta(seconds=next_poll(settings.poll, JITTER, random))
-            if now - renewed >= RENEW_EVERY:
+            if now - renewed >= RENEW_EVERY or keys_changed(parts, session):
                 renew(parts, session)
                 renewed = now
             _keys_that_came(parts, session)
@@ -242,7 +243,7 @@ def _notes(parts: Parts, session: Session) -> None:
     if parts.notes is None or session.state is None:
         return
     reached("pipeline:before-notes")
-    key = parts.ring.public("repository")
+    keys = decision_keys(parts.ring)
 
     def read(sequence: int) -> DecisionRecord | None:
         data = parts.store.get(record_key(sequence))
