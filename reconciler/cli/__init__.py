@@ -15,6 +15,7 @@ from agent.protocol.errors import InputError, OrdainError
 
 COMMANDS = {
     "accept-history": "reconciler.cli.history:accept_history",
+    "artifact": "reconciler.cli.artifact:artifact",
     "audit": "reconciler.cli.audit:audit",
     "check": "reconciler.cli.check:check",
     "explain": "reconciler.cli.explain:explain",
