@@ -171,8 +171,8 @@ def oversized(send: Send, body: bytes) -> None:
 
 
 def gzip_bomb(send: Send, body: bytes) -> None:
-    """Send what would become a hundred megabytes, if anybody unpacked it."""
-    packed = gzip.compress(body + b" " * 100_000_000, 1)[:10_000]
+    """Send what would become ten megabytes, if anybody unpacked it."""
+    packed = gzip.compress(body + b" " * 10_000_000, 1)[:10_000]
     send(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
 
 
