@@ -129,9 +129,9 @@ def _offset(node: Mapping[str, Any], source: str) -> int:
     return sum(len(line) + 1 for line in source.split("\n")[: row - 1]) + column - 1
 
 
-def survivors(file: Path, opa: Path) -> list[Mutant]:
-    """Return the mutants of a rule that its Rego tests do not notice, but for those that make no difference."""
-    numbered = dict(enumerate(mutants(file, opa)))
+def survivors(file: Path, opa: Path, *, step: int = 1) -> list[Mutant]:
+    """Return the mutants of a rule, or every so manieth, that its tests do not notice, but for those that make no difference."""
+    numbered = dict(enumerate(mutants(file, opa)[::step]))
     with tempfile.TemporaryDirectory(prefix="ordain-mutants-") as name:
         root = Path(name)
         _write_helpers(root, file)

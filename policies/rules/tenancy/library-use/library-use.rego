@@ -2,7 +2,7 @@
 # title: Tenants use the library's components that they were given
 # description: |
 #   A component of the library runs with the platform's trust. Off until parameters.components says which ones may be
-#   used: names such as library/sshd, or patterns such as library/base-*. Overrides in ordain.yaml give a tenant others.
+#   used: names such as `library/sshd`, or patterns such as `library/base-*`. Overrides in ordain.yaml give a tenant others.
 # schemas:
 #   - input: schema.input
 # custom:
