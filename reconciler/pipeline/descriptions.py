@@ -25,6 +25,12 @@ _FILES = {
         "A Git LFS pointer names content that is not part of the commit, so it could change without one.",
         "commit the file itself, or make it an artifact",
     ),
+    "misplaced-file": (
+        "What looks like a manifest is read",
+        "A manifest in another directory, or with another ending, counts for nothing, and whoever wrote it thinks that it does.",
+        "move it below tenants/<tenant>/ or library/, and let it end in .yaml; what is no manifest belongs below files/",
+        "warn",
+    ),
     "path": (
         "Paths are plain UTF-8",
         "A path with control characters or broken UTF-8 looks different wherever it is shown.",

@@ -80,7 +80,7 @@ def test_a_verdict_that_stood_before_is_shown_and_refuses_nothing(root: Path) ->
     assert found["counts"]["standing"] == 1
     text = subprocess.run([ORDAIN, "check", root, "--base", "HEAD"], check=True, capture_output=True, text=True).stdout
     assert "host-safety/world-writable (standing)" in text
-    assert text.endswith("accepted: 1 standing\n")
+    assert text.endswith("manifests, 1 standing\n")
 
 
 def test_a_new_place_of_an_old_fault_is_refused(root: Path) -> None:

@@ -42,7 +42,7 @@ OFF = replace(OTHER, id="reliability/soak", level="off")
 def outcome(*verdicts: Verdict, base: str | None = None, **more: object) -> Outcome:
     rules = {one.id: one for one in (RULE, OTHER, OFF)}
     accepted = not any(one.blocking for one in verdicts)
-    return replace(Outcome(verdicts=verdicts, accepted=accepted, revision="c" * 40, base=base, rules=rules), **more)  # type: ignore[arg-type]
+    return replace(Outcome(verdicts=verdicts, manifests=6, accepted=accepted, revision="c" * 40, base=base, rules=rules), **more)  # type: ignore[arg-type]
 
 
 def sarif(*verdicts: Verdict, base: str | None = None, **more: object) -> dict[str, object]:
@@ -165,7 +165,7 @@ def test_github_commands_are_escaped_and_blocking_ones_come_first() -> None:
     assert second.startswith("::warning file=")
     assert third.startswith("::notice file=")
     assert "Standing since before: " in third
-    assert last == "refused: 1 deny, 1 warn, 1 standing"
+    assert last == "refused: 6 manifests, 1 deny, 1 warn, 1 standing"
 
 
 @given(text=st.text(max_size=80))
@@ -210,7 +210,7 @@ def test_text_puts_a_caret_below_the_column() -> None:
     lines = re.sub("\x1b\\[[0-9;]*m", "", render(outcome(DENIED), "text")).splitlines()
     assert lines[0] == "tenants/shop/components/a b.yaml:8:12 deny supply-chain/https-only"
     assert lines[3].index("^") == lines[2].index("http://x")
-    assert lines[-1] == "refused: 1 deny"
+    assert lines[-1] == "refused: 6 manifests, 1 deny"
 
 
 def test_a_long_line_is_shown_around_its_column_with_the_caret_below_it() -> None:

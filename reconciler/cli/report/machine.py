@@ -7,13 +7,14 @@ from reconciler.pipeline.finding import as_json
 
 
 def render(outcome: Outcome) -> str:
-    """Return the report as JSON: accepted, revision, base, judge, counts, and verdicts in order of file and line."""
+    """Return the report as JSON: accepted, revision, base, manifests, judge, counts, and verdicts in order of file and line."""
     counts: dict[str, int] = {action: outcome.counts[action] for action in ACTIONS}
     counts["standing"] = sum(one.standing and not one.blocking for one in outcome.verdicts)
     document = {
         "accepted": outcome.accepted,
         "revision": outcome.revision,
         "base": outcome.base,
+        "manifests": outcome.manifests,
         "judge": {"changed": outcome.judge_changed, "loosened": list(outcome.loosened)},
         "counts": counts,
         "verdicts": [{**as_json(one), "blocking": one.blocking, "fingerprint": one.fingerprint} for one in outcome.verdicts],

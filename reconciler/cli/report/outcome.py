@@ -16,7 +16,7 @@ class Outcome:
 
     `revision` is the commit that was judged (None for files as they are), `base` the one that it was compared with.
     `rules` describes the rules that judged, and every rule that a verdict names. `prefix` leads from the root of the git
-    repository to that of the fleet repository: empty, or with `/` at its end.
+    repository to that of the fleet repository: empty, or with `/` at its end. `manifests` counts those that could be read.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -27,6 +27,7 @@ class Outcome:
     loosened: tuple[str, ...] = ()
     rules: Mapping[str, Description] = field(default_factory=dict)
     prefix: str = ""
+    manifests: int = 0
 
     @property
     def counts(self) -> Counter[Action]:
@@ -45,11 +46,12 @@ class Outcome:
 
     @property
     def total(self) -> str:
-        """How many verdicts there are: `2 deny, 1 warn, 3 standing`."""
+        """How many manifests and verdicts there are: `12 manifests, 2 deny, 1 warn, 3 standing`."""
         fresh = Counter(one.action for one in self.verdicts if not one.standing or one.blocking)
         counted = [f"{fresh[action]} {action}" for action in ACTIONS if fresh[action]]
         standing = len(self.verdicts) - sum(fresh.values())
-        return ", ".join([*counted, *([f"{standing} standing"] if standing else [])]) or "nothing found"
+        found = [*counted, *([f"{standing} standing"] if standing else [])] or ["nothing found"]
+        return ", ".join([f"{self.manifests} manifest{'' if self.manifests == 1 else 's'}", *found])
 
     def path(self, one: Verdict) -> str:
         """Return a verdict's file from the root of the git repository, as forges name files."""

@@ -38,7 +38,7 @@ class Decision:
 
     `corpus` is the accepted state after it, `refused` the files that keep their accepted version, `releases` the fleets
     whose release is new, `frozen` those that stand still, each with its reason. `judged` is everything that was found,
-    `change` what rules saw of the change.
+    `change` what rules saw of the change, `manifests` how many there are in the head that could be read.
     """
 
     corpus: Corpus
@@ -49,6 +49,7 @@ class Decision:
     frozen: Mapping[FleetKey, str]
     new_judge: bool
     change: Mapping[str, Any] = field(default_factory=dict)
+    manifests: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -110,8 +111,14 @@ def decide(
         releases=tuple(key for key in candidates if key not in denied),
         frozen=frozen,
         new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
+        manifests=_manifests(proposal),
         change=change,
     )
+
+
+def _manifests(proposal: Proposal) -> int:
+    kept = {path: file for path, file in proposal.base.files.items() if path not in proposal.touched}
+    return sum(len(file.parsed.documents) for file in (kept | dict(proposal.read)).values())
 
 
 def _refused_by_reading(proposal: Proposal, judges: Judges) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, read_file
 from reconciler.pipeline.finding import Finding, ObjectName, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, inspect_tree, is_manifest
+from reconciler.pipeline.misplaced import misplaced
 from reconciler.pipeline.tree import Difference, Entry, Tree
 
 
@@ -73,6 +74,7 @@ def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *,
     unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
     files = {path: read(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
     found = [finding for file in files.values() for finding in file.findings]
+    found += misplaced(head, (path for path in present if path not in unreadable), layout)
     return Proposal(
         base=base, head=head, layout=layout, touched=touched, removed=removed, read=files, findings=(*barred, *found, *_missing(removed))
     )
