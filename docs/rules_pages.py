@@ -52,12 +52,14 @@ def _of(category: str, rules: Iterable[Rule]) -> list[Rule]:
 
 def _index(rules: Iterable[Rule]) -> str:
     rules = list(rules)
-    head = (
-        f"# The rules that ordain brings\n\n{len(rules)} rules judge a fleet repository unless its `ordain.yaml` says otherwise. Those about "
-        "safety and security deny, the others warn.\nRules that need to know something of you first (which labels mark production, which "
-        "hosts you trust) find nothing until their parameter is set.\n[Policies](../policies.md) tells how to set levels and parameters, "
-        "and how to write rules of your own.\n\n" + MADE
-    )
+    head = f"""\
+# The rules that ordain brings
+
+{len(rules)} rules judge a fleet repository unless its `ordain.yaml` says otherwise. Those about safety and security deny, the others warn.
+Rules that need to know something of you first (which labels mark production, which hosts you trust) find nothing until their parameter is set.
+[Policies](../policies.md) tells how to set levels and parameters, and how to write rules of your own.
+
+{MADE}"""
     parts = []
     for category, words in CATEGORIES.items():
         rows = "".join(
@@ -72,7 +74,8 @@ def _page(category: str, rules: Iterable[Rule]) -> str:
 
 
 def _section(rule: Rule) -> Iterator[str]:
-    yield f"\n## {_name(rule)}\n\n{rule.title}.\n\n> {rule.description.replace('\n', '\n> ')}\n\n"
+    reason = rule.description.replace("\n", "\n> ")
+    yield f"\n## {_name(rule)}\n\n{rule.title}.\n\n> {reason}\n\n"
     yield f"What to do: {rule.remedy}.\n\n"
     asked = f"each {' and '.join(sorted(rule.kinds))} that changed" if rule.kinds else SCOPES[rule.scope]
     yield f"| | |\n|---|---|\n| id | `{rule.id}` |\n| level | {rule.severity} |\n| asked about | {asked} |\n| code | `{rule.code}` |\n"
