@@ -56,7 +56,7 @@ def _index(rules: Iterable[Rule]) -> str:
 # The rules that ordain brings
 
 {len(rules)} rules judge a fleet repository unless its `ordain.yaml` says otherwise. Those about safety and security deny, the others warn.
-Rules that need to know something of you first (which labels mark production, which hosts you trust) find nothing until their parameter is set.
+Those that need to know something of you first (which labels mark production, say) find nothing until their parameter is set.
 [Policies](../policies.md) tells how to set levels and parameters, and how to write rules of your own.
 
 {MADE}"""
