@@ -7,6 +7,7 @@ name are refused by the types themselves (`forbid_unknown_fields`).
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,15 +21,25 @@ T = TypeVar("T")
 
 
 def _refuse_floats(value: object) -> None:
-    if isinstance(value, float):
-        message = f"{value!r} is a float; canonical JSON holds integers and strings only"
-        raise TypeError(message)
-    if isinstance(value, dict):
-        for item in value.values():
-            _refuse_floats(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _refuse_floats(item)
+    """Raise `TypeError` for a float at any depth; called once for each list and mapping, not for each value."""
+    pending = [value] if isinstance(value, (dict, list, tuple)) else _containers((value,))
+    while pending:
+        container = pending.pop()
+        pending += _containers(container.values() if isinstance(container, dict) else container)
+
+
+def _containers(items: Iterable[Any]) -> list[Any]:
+    found = []
+    for item in items:
+        kind = type(item)
+        if kind is str or kind is int:
+            continue
+        if isinstance(item, float):
+            message = f"{item!r} is a float; canonical JSON holds integers and strings only"
+            raise TypeError(message)
+        if isinstance(item, (dict, list, tuple)):
+            found.append(item)
+    return found
 
 
 def canonical(value: Any) -> bytes:

@@ -6,7 +6,8 @@ from typing import Any
 
 from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects
 from reconciler.pipeline.compile.compiler import Compiled
-from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.compile.index import MEMBER
+from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import ObjectName
 from reconciler.pipeline.manifests import Document
 
@@ -37,7 +38,7 @@ def change_input(
         "now": facts.now,
         "commits": [dict(commit) for commit in facts.commits],
         "objects": {kind: [_named(name, document) for name, document in found] for kind, found in objects.items()},
-        "impact": impact(compiled, released, proposal.base.objects),
+        "impact": impact(compiled, released, proposal.base.world),
         "judge": {"changed": judged, "loosened": list(loosened)},
     }
 
@@ -46,9 +47,7 @@ def _named(name: ObjectName, document: Document) -> dict[str, str]:
     return {"kind": name.kind, "tenant": name.tenant, "name": name.name, "file": document.path}
 
 
-def impact(
-    compiled: Mapping[FleetKey, Compiled], released: Mapping[FleetKey, Compiled], objects: Mapping[ObjectName, Document]
-) -> dict[str, Any]:
+def impact(compiled: Mapping[FleetKey, Compiled], released: Mapping[FleetKey, Compiled], world: World) -> dict[str, Any]:
     """Return how many agents would run something else, in all and by label; a pool counts as its maximum.
 
     `total` and `total_by_label` count all agents that are accepted now, so a first import hits more than there were.
@@ -58,37 +57,35 @@ def impact(
         old = released.get(fleet)
         if old is not None and old.digest == new.digest and old.agents == new.agents and old.pools == new.pools:
             continue
-        for member in new.release_input()["members"] if old is None else _moved(old, new):
+        for member in new.members_input() if old is None else _moved(old, new):
             hit[fleet[0], member["name"]] = (_weight(member), member["labels"])
     by_label: dict[str, dict[str, int]] = {}
     for weight, labels in hit.values():
         for key, value in labels.items():
             values = by_label.setdefault(key, {})
             values[value] = values.get(value, 0) + weight
-    total, total_by_label = _totals(objects, by_label)
+    total, total_by_label = _totals(world, by_label)
     return {"agents": sum(weight for weight, _ in hit.values()), "total": total, "by_label": by_label, "total_by_label": total_by_label}
 
 
-def _totals(objects: Mapping[ObjectName, Document], by_label: Mapping[str, Mapping[str, int]]) -> tuple[int, dict[str, dict[str, int]]]:
-    """Return how many agents there are, and how many have each of the labels that those hit have."""
+def _totals(world: World, by_label: Mapping[str, Mapping[str, int]]) -> tuple[int, dict[str, dict[str, int]]]:
+    """Return how many agents there are, and how many have each of the labels that those hit have; indexes know, so nobody is looked at."""
     total = 0
     counted: dict[str, dict[str, int]] = {key: dict.fromkeys(values, 0) for key, values in by_label.items()}
-    for name, document in objects.items():
-        if name.kind not in ("Agent", "AgentPool"):
-            continue
-        size = _size(document)
-        total += size
-        labels = document.labels
+    for index in world.tenants.values():
+        members = index.of(MEMBER)
+        more = {name: _size(members[name][0]) - 1 for name in index.kinds.get("AgentPool", ())}
+        total += len(members) + sum(more.values())
         for key, values in counted.items():
-            value = labels.get(key)
-            if value in values:
-                values[value] += size
+            for value in values:
+                names = index.labelled.get((key, value), frozenset())
+                values[value] += len(names) + sum(more[name] for name in more if name in names)
     return total, counted
 
 
 def _moved(old: Compiled, new: Compiled) -> Iterable[Mapping[str, Any]]:
     before = {**old.pools, **old.agents}
-    for member in new.release_input()["members"]:
+    for member in new.members_input():
         held = before.get(member["name"])
         state = old.bundle.groups.get(held.group) if held else None
         if state is None or state != new.bundle.groups[member["group"]]:

@@ -18,6 +18,7 @@ from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_jud
 from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled
+from reconciler.pipeline.compile.index import FLEET
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout, is_manifest
@@ -93,7 +94,8 @@ def decide(
     releases = {key: judge_release(judges, settled.compiled[key], released.compiled.get(key), change) for key in candidates}
     denied = {key: _first(found) for key, found in releases.items() if any(one.blocking for one in found)}
     frozen |= denied
-    kept = {key: one for key, one in released.compiled.items() if settled.world.fleet(key)}
+    present = {tenant: index.of(FLEET) for tenant, index in settled.world.tenants.items()}
+    kept = {key: one for key, one in released.compiled.items() if key[1] in present.get(key[0], ())}
     return Decision(
         corpus=_accepted_corpus(proposal, settled),
         refused=settled.refused,

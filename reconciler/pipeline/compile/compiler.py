@@ -87,8 +87,11 @@ class Compiled:
         groups = {name: msgspec.to_builtins(group) for name, group in self.bundle.groups.items()}
         for group in groups.values():
             group.setdefault("modes", [])
-        members = [self._member(name, pool=name in self.pools) for name in sorted({*self.pools, *self.agents})]
-        return {"fleet": self.document.value, "release": {"groups": groups}, "members": members}
+        return {"fleet": self.document.value, "release": {"groups": groups}, "members": self.members_input()}
+
+    def members_input(self) -> list[dict[str, Any]]:
+        """Return the members alone, as `release_input` has them."""
+        return [self._member(name, pool=name in self.pools) for name in sorted({*self.pools, *self.agents})]
 
     def _member(self, name: str, *, pool: bool) -> dict[str, Any]:
         member = self.pools[name] if pool else self.agents[name]

@@ -10,7 +10,7 @@ from agent.protocol import duration
 from agent.protocol.errors import MalformedError
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.affected import fleets_selecting
-from reconciler.pipeline.compile.index import FLEET, MEMBER, TENANT, Index
+from reconciler.pipeline.compile.index import FLEET, FREEZE, MEMBER, TENANT, Index
 from reconciler.pipeline.compile.world import World
 from reconciler.pipeline.manifests import Document
 
@@ -21,6 +21,8 @@ POOL_LEASE = 24 * 3600
 REPORT_EVERY = 60
 LOST_AFTER = 300
 """Seconds between reports, and without one until an agent counts as lost, where a tenant doesn't say."""
+SPACES = (MEMBER, FLEET, FREEZE, TENANT)
+"""What controls are made of: a commit that only touches components leaves them as they are."""
 DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
 """Fields of rollouts and objectives that hold a duration."""
 
@@ -40,11 +42,22 @@ def controls_of(world: World, tenant: str) -> dict[str, Any]:
         "agents": {_name(one): _agent(fleets, one) for one in members if one.kind == "Agent"},
         "pools": {_name(one): _pool(fleets, one) for one in members if one.kind == "AgentPool"},
         "fleets": {name: _fleet(found[0]) for name, found in sorted(index.of(FLEET).items())},
-        "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of("freeze").items())],
+        "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of(FREEZE).items())],
         "quotas": {},
         "reporting": _reporting(index.get(TENANT, tenant)),
         "roles": [],
     }
+
+
+def unchanged(before: World, after: World, tenant: str) -> bool:
+    """Return whether a tenant's controls are certain to be the same in two worlds, one derived from the other."""
+    old, new = before.tenant(tenant).claims, after.tenant(tenant).claims
+    return all(old.get(space) is new.get(space) for space in SPACES)
+
+
+def freshness_of(fleet: Document) -> int:
+    """Return the seconds for which a fleet's agents trust what they have."""
+    return _seconds(fleet.spec.get("freshness"), FRESHNESS)
 
 
 def _name(document: Document) -> str:
@@ -81,7 +94,7 @@ def _pool(fleets: _Fleets, document: Document) -> dict[str, Any]:
 def _fleet(document: Document) -> dict[str, Any]:
     spec = document.spec
     controls: dict[str, Any] = {
-        "freshness": _seconds(spec.get("freshness"), FRESHNESS),
+        "freshness": freshness_of(document),
         "drift": "report" if spec.get("drift") == "report" else "enforce",
         "rollout": _in_seconds(manifest.mapping(spec.get("rollout"))),
         "modes": [{"name": mode.name, "atMost": _seconds(mode.at_most, 0)} for mode in manifest.modes(document)],

@@ -18,7 +18,7 @@ Pair = tuple[str, str]
 Claim = tuple[str, str]
 """What may exist once in a tenant: (space, name); agents and pools share the space `member`."""
 
-MEMBER, COMPONENT, FLEET, TENANT = "member", "component", "fleet", "tenant"
+MEMBER, COMPONENT, FLEET, TENANT, FREEZE = "member", "component", "fleet", "tenant", "freeze"
 SPACES = {"Agent": MEMBER, "AgentPool": MEMBER, "Component": COMPONENT, "Fleet": FLEET, "Tenant": TENANT}
 
 
@@ -35,8 +35,12 @@ class Index:
     """Documents by file."""
     claims: Mapping[str, Mapping[str, tuple[Document, ...]]] = field(default_factory=dict)
     """Documents by space and name, in order of path; more than one is a duplicate."""
+    duplicates: AbstractSet[Claim] = frozenset()
+    """Spaces and names that more than one document claims."""
     labelled: Mapping[Pair, AbstractSet[str]] = field(default_factory=dict)
     """Names of members that carry a label."""
+    kinds: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    """Names of members by kind."""
     selecting: Mapping[Pair | None, AbstractSet[str]] = field(default_factory=dict)
     """Names of fleets by one label of their selector; under None those that select everybody."""
     users: Mapping[str, AbstractSet[Claim]] = field(default_factory=dict)
@@ -94,7 +98,8 @@ class _Draft:
         self._claims = dict(index.claims)
         self._own_spaces: set[str] = set()
         self._dirty: set[Claim] = set()
-        self._tables = {name: _Sets(getattr(index, name)) for name in ("labelled", "selecting", "users", "sources")}
+        self._duplicates = set(index.duplicates)
+        self._tables = {name: _Sets(getattr(index, name)) for name in ("labelled", "kinds", "selecting", "users", "sources")}
 
     def _space(self, space: str) -> dict[str, tuple[Document, ...]]:
         if space not in self._own_spaces:
@@ -119,6 +124,10 @@ class _Draft:
     def done(self) -> Index:
         for space, name in self._dirty:
             before, after = self._before.get(space, name), self._space(space)[name]
+            if len(after) > 1:
+                self._duplicates.add((space, name))
+            else:
+                self._duplicates.discard((space, name))
             if before is not (after[0] if after else None):
                 self._enter(before, discard=True)
                 self._enter(after[0] if after else None, discard=False)
@@ -126,7 +135,7 @@ class _Draft:
                 del self._space(space)[name]
         tables = {name: table.done() for name, table in self._tables.items()}
         claims = {space: names for space, names in self._claims.items() if names}
-        return Index(files=self._files, claims=claims, **tables)
+        return Index(files=self._files, claims=claims, duplicates=self._duplicates, **tables)
 
     def _enter(self, document: Document | None, *, discard: bool) -> None:
         if document is None:
@@ -148,6 +157,7 @@ def entries(document: Document) -> Iterator[tuple[str, object, object]]:
     """Yield (table, key, value) of each entry that a document has in the tables of an index."""
     space, name = claim_of(document)
     if space == MEMBER:
+        yield "kinds", document.kind, name
         for pair in manifest.labels(document).items():
             yield "labelled", pair, name
     if space == FLEET:

@@ -71,10 +71,8 @@ def _fleets(tenant: str, index: Index) -> list[str]:
 def check_duplicates(world: World) -> Iterator[Finding]:
     """Yield a finding for each document but the first that claims a name; agents and pools share one name space."""
     for index in world.tenants.values():
-        for names in index.claims.values():
-            for found in names.values():
-                if len(found) > 1:
-                    yield from duplicate(found)
+        for space, name in sorted(index.duplicates):
+            yield from duplicate(index.of(space)[name])
 
 
 def duplicate(found: tuple[Document, ...]) -> Iterator[Finding]:

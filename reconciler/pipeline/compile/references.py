@@ -13,7 +13,7 @@ from reconciler.pipeline.compile.assembly import Assembly, Components, assemble
 from reconciler.pipeline.compile.commands import check_staged
 from reconciler.pipeline.compile.expansion import Expansion, expand
 from reconciler.pipeline.compile.findings import across, did_you_mean, merged
-from reconciler.pipeline.compile.index import COMPONENT, FLEET, claim_of, space_of
+from reconciler.pipeline.compile.index import COMPONENT, FLEET, FREEZE, claim_of, space_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.parameters import check_uses
 from reconciler.pipeline.compile.parts import check_parts, parts_of
@@ -125,7 +125,7 @@ def _check_mentions(world: World) -> Iterator[Finding]:
     """Yield warnings for freezes and waivers that name what does not exist: they may have outlived it."""
     for tenant in world.names:
         index = world.tenant(tenant)
-        for freeze in index.documents("freeze"):
+        for freeze in index.documents(FREEZE):
             for position, name in enumerate(manifest.sequence(freeze.spec.get("fleets"))):
                 if isinstance(name, str) and index.get(FLEET, name) is None:
                     message = f"there is no fleet {name} in tenant {tenant}, so this freezes nothing; {did_you_mean(name, index.of(FLEET))}"
