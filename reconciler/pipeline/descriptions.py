@@ -74,14 +74,31 @@ _FILES = {
         "`ordain policy test` checks rules in the same way",
     ),
     "unknown-rule": (
-        "ordain.yaml names rules that exist",
-        "A setting for a rule that does not exist changes nothing, and whoever wrote it thinks it does.",
+        "Rules that are named exist",
+        "A setting or a waiver for a rule that does not exist changes nothing, and whoever wrote it thinks it does.",
         "`ordain policy list` names all rules",
     ),
     "rule-parameter": (
         "Parameters of rules have the type of their default",
         "A rule that gets text where it expects a list finds nothing.",
         "`ordain explain RULE` shows each parameter with its default",
+    ),
+    "unused-override": (
+        "Overrides in ordain.yaml match something",
+        "One whose path or tenant is misspelt changes nothing, and whoever wrote it thinks that it does.",
+        "correct the path or the tenant, or leave the override out",
+        "warn",
+    ),
+    "waiver": (
+        "A waiver ends within 90 days",
+        "It excuses for a time; what should hold for longer is a setting of the rule. One that has ended excuses nothing.",
+        "choose a day at most 90 days away, or remove the waiver",
+    ),
+    "not-in-effect": (
+        "What is written takes effect",
+        "Waivers and freezes are read and checked, and this version does not act on them yet: verdicts count, and rollouts go on.",
+        "don't count on it until a version of ordain brings it",
+        "warn",
     ),
     "unsupported": (
         "What this version can't do is refused",

@@ -287,3 +287,47 @@ def test_a_new_fleet_waits_for_its_agents_that_are_refused(bench: Bench) -> None
 def test_a_fleet_without_members_is_said_once(bench: Bench) -> None:
     decision = bench.decide(repository() | {FLEET: fleet("web", "motd", role="wbe")})
     assert [one.finding.rule for one in decision.judged] == ["release/members"]
+
+
+WAIVER = "tenants/shop/waiver.yaml"
+
+
+def waiver(rule: str, expires: str) -> str:
+    return (
+        "apiVersion: ordain.dev/v1\nkind: Waiver\nmetadata: {name: a, tenant: shop}\nspec:\n"
+        f"  rule: {rule}\n  object: {{kind: Component, name: motd}}\n  at: files[/etc/motd].mode\n  value: '0666'\n"
+        f"  reason: r\n  owner: ana@example.com\n  expires: '{expires}'\n"
+    )
+
+
+def test_a_waiver_is_said_not_to_be_in_effect(bench: Bench) -> None:
+    decision = bench.decide(repository() | {WAIVER: waiver("host-safety/world-writable", "2027-02-20")})
+    assert found_in(decision, WAIVER) == [("warn", "manifest/not-in-effect")]
+    assert decision.accepted
+    assert decision.dated
+
+
+def test_a_waiver_of_a_rule_that_does_not_exist_is_refused_with_the_one_that_was_meant(bench: Bench) -> None:
+    decision = bench.decide(repository() | {WAIVER: waiver("host-safety/world-writeable", "2026-12-01")})
+    assert ("deny", "manifest/unknown-rule") in found_in(decision, WAIVER)
+    assert any("did you mean host-safety/world-writable?" in one.finding.message for one in decision.judged)
+    assert set(decision.refused) == {WAIVER}
+
+
+@pytest.mark.parametrize(("expires", "action"), [("2027-02-21", "deny"), ("2026-11-21", "warn")])
+def test_a_waiver_that_ends_too_late_or_has_ended_is_found(bench: Bench, expires: str, action: str) -> None:
+    decision = bench.decide(repository() | {WAIVER: waiver("host-safety/world-writable", expires)})
+    assert (action, "manifest/waiver") in found_in(decision, WAIVER)
+    assert decision.accepted == (action == "warn")
+
+
+def test_overrides_that_match_nothing_are_warned_of(bench: Bench) -> None:
+    rules = "{hygiene/owner: {level: 'off'}}"
+    by_path = f"    - {{paths: ['tenants/lba/**', 'tenants/lab/**'], rules: {rules}}}\n"
+    by_tenant = f"    - {{tenants: [lab, lba], rules: {rules}}}\n"
+    decision = bench.decide(repository() | {"ordain.yaml": f"{REPOSITORY}  overrides:\n{by_path}{by_tenant}"})
+    found = [one.finding for one in decision.judged if one.finding.place.file == "ordain.yaml"]
+    assert [(one.action, one.rule, one.place.pointer) for one in found] == [
+        ("warn", "manifest/unused-override", ("spec", "overrides", 0, "paths", 0)),
+        ("warn", "manifest/unused-override", ("spec", "overrides", 1, "tenants", 1)),
+    ]

@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.pipeline.acceptance.change import Facts, change_input
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, by_name, read_file
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release, once
+from reconciler.pipeline.acceptance.mentions import check_effect, check_overrides, check_waivers, waivers
 from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_judge, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.compile.affected import affected
@@ -51,6 +52,8 @@ class Decision:
     new_judge: bool
     change: Mapping[str, Any] = field(default_factory=dict)
     manifests: int = 0
+    dated: bool = False
+    """Whether another day may change what was found, whatever the rules read."""
 
     @property
     def accepted(self) -> bool:
@@ -77,7 +80,8 @@ def decide(
     released = released or Released()
     proposal = propose(base, head, difference, layout, read=read)
     groups = companions(proposal)
-    refused = _refused_by_reading(proposal, judges)
+    mentions = (*check_waivers(proposal, judges, facts.now), *check_overrides(proposal), *check_effect(proposal))
+    refused = _refused_by_reading(proposal, judges, mentions)
     again = frozenset(released.frozen)
     with ThreadPoolExecutor(1, thread_name_prefix="objects") as aside:
         early = None if judges.objects_need_change else aside.submit(judge_objects, proposal, judges, {})
@@ -102,7 +106,7 @@ def decide(
         judged=tuple(
             once(
                 (
-                    *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *structure.findings)),
+                    *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *mentions, *structure.findings)),
                     *objects,
                     *whole,
                     *(one for found in releases.values() for one in found),
@@ -114,6 +118,7 @@ def decide(
         frozen=frozen,
         new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
         manifests=_manifests(proposal),
+        dated=any(True for _ in waivers(proposal)),
         change=change,
     )
 
@@ -123,8 +128,8 @@ def _manifests(proposal: Proposal) -> int:
     return sum(len(file.parsed.documents) for file in (kept | dict(proposal.read)).values())
 
 
-def _refused_by_reading(proposal: Proposal, judges: Judges) -> dict[str, str]:
-    refused = {one.place.file: one.message for one in proposal.findings if one.action in ("deny", "error")}
+def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:
+    refused = {one.place.file: one.message for one in (*proposal.findings, *mentions) if one.action in ("deny", "error")}
     if not judges.all:
         reason = judges.refused[0].message if judges.refused else "there is no judge"
         return dict.fromkeys(proposal.touched, f"nothing can be judged: {reason}") | refused
