@@ -19,7 +19,8 @@ from agent.protocol import bundle, codec
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.membership import Member
 from agent.protocol.state import File, State
-from reconciler.control.publish import Publication, Work, floors_of, online_keys, publish_fleet
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import Publication, Work, online_keys, publish_fleet
 from reconciler.control.records import Floors
 from reconciler.control.rollout import next_document
 from reconciler.pipeline.approve import Approved, approve_release, write_controls

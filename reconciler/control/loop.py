@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from agent.protocol.errors import MalformedError, OrdainError
 from agent.protocol.faults import reached
 from reconciler.control import records
-from reconciler.control.publish import Work, floors_of, publish_fleet
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import Work, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
 from reconciler.control.rollout import next_document
 from reconciler.control.tenants import Tenant, discover, read_tenant
@@ -64,6 +65,7 @@ class _Seen:
 
     approved: int
     controls: int
+    trust: tuple[int, int]
     due: datetime
     failures: int = 0
 
@@ -204,7 +206,8 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
     versions = layout.versions(store, layout.approved(name, fleet), "releases")
     newest = versions[-1] if versions else 0
     seen = loop.seen.get((name, fleet))
-    known = seen is not None and (seen.approved, seen.controls) == (newest, tenant.controls.sequence)
+    trust = (tenant.trust.root.version, tenant.trust.targets.version)
+    known = seen is not None and (seen.approved, seen.controls, seen.trust) == (newest, tenant.controls.sequence, trust)
     if seen is not None and known and now < seen.due:
         return
     failures = seen.failures if seen is not None and known else 0
@@ -217,7 +220,7 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
         unexpected = None if isinstance(error, OrdainError) else error
         _log.error("not published: %s", error, extra={"tenant": name, "fleet": fleet}, exc_info=unexpected)
         _record(store, records.stopped(records.read_status(store, name, fleet), name, fleet, "error", str(error)))
-    loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, due=due, failures=failures)
+    loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, trust=trust, due=due, failures=failures)
 
 
 def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime:
@@ -230,9 +233,10 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
         _record(store, records.stopped(recorded, trust.tenant, fleet, "waiting", why))
         return now + RETRY_MOST
     standing, stored = _standing(store, trust.tenant, fleet)
-    floors = floors_of(standing, recorded.floors if recorded else Floors())
+    unsigned = standing.unsigned(trust) if standing else frozenset()
+    floors = floors_of(standing, recorded.floors if recorded else Floors(), unsigned)
     document = next_document(
-        standing.document if standing else None,
+        standing.document if standing and "rollouts" not in unsigned else None,
         releases.desired,
         fleet=releases.fleet,
         epoch=_epoch(loop, floors, now),
@@ -242,7 +246,9 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     reached("control:after-document")
     freshness = timedelta(seconds=tenant.controls.fleets[fleet].freshness)
     work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now)
-    publication = publish_fleet(work, releases=releases, document=document, standing=standing, floors=floors, stored=stored)
+    publication = publish_fleet(
+        work, releases=releases, document=document, standing=standing, floors=floors, stored=stored, unsigned=unsigned
+    )
     if publication.changed:
         news = {"tenant": trust.tenant, "fleet": fleet, "serial": document.serial, "digest": releases.desired.digest}
         _log.info("published", extra=news)

@@ -1,9 +1,11 @@
 """Publish: a fleet's approved release and its rollout document become what agents may fetch, under `public/<tenant>/<fleet>/`.
 
-Order of writing: copies of trust and of verified releases with their targets, the rollout document, rollouts, snapshot (each only if
-absent), then the timestamp by replace-if-version. Before that last step everything is read back as an agent would read it, so an
-agent never meets a broken repository, whichever step was the last before a crash. Of two publishers at once the timestamp takes one;
-the other stops with `LostRaceError`. Versions only grow; an unchanged state publishes nothing.
+Order of writing: copies of targets metadata and of verified releases with their targets, the rollout document, rollouts, snapshot, roots
+(each only if absent), then the timestamp by replace-if-version. Before those last two everything is read back as an agent would read
+it, so an agent never meets a broken repository, whichever step was the last before a crash. (After one between a root with another
+timestamp key and the first timestamp of that key, agents wait for the next start.) Of two publishers at once the timestamp takes one;
+the other stops with `LostRaceError`. Versions only grow; an unchanged state publishes nothing. What a rotated key signed is published
+anew, under numbers far above all that honest hands may have reached.
 """
 
 import hmac
@@ -18,7 +20,7 @@ from agent.protocol import codec, faults, rollout
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.rollout import RolloutDocument
 from reconciler.control.readback import read_back
-from reconciler.control.records import RESTORED_JUMP, Floors
+from reconciler.control.records import Floors
 from reconciler.publication import layout, metadata
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.published import Published
@@ -34,6 +36,7 @@ PLACES = (
     "publish:after-document",
     "publish:after-rollouts",
     "publish:after-snapshot",
+    "publish:after-roots",
     "publish:before-timestamp",
     "publish:after-timestamp",
 )
@@ -41,7 +44,9 @@ PLACES = (
 
 TRIES = 100
 """Version numbers to step over that crashes left taken; each crash at the worst place leaves one."""
-ALL_DUE = frozenset({"rollouts", "snapshot", "timestamp"})
+ORDER = ("timestamp", "snapshot", "rollouts")
+"""Each refers to the next, so that a new one makes those before it due."""
+ALL_DUE = frozenset(ORDER)
 
 
 class LostRaceError(RetryError):
@@ -94,53 +99,40 @@ class Publication:
 
 def online_keys(ring: KeyRing, trust: Trust) -> OnlineKeys:
     """Return a tenant's signers; raise `RefusedError` if they are not the ones that its trust names."""
-    signers = {role: ring.signer(f"{trust.tenant}/{role}") for role in ("rollouts", "snapshot", "timestamp")}
     allowed = {
         "rollouts": [key.keyid for key in trust.keys("rollouts")],
         "snapshot": trust.root.roles[Snapshot.type].keyids,
         "timestamp": trust.root.roles[Timestamp.type].keyids,
     }
-    for role, signer in signers.items():
-        if signer.public_key.keyid not in allowed[role]:
-            message = f"the control key for {trust.tenant}/{role} is not the one that trust/{trust.tenant} names; repeat the key ceremony"
-            raise RefusedError(message)
+    named_by = f"trust/{trust.tenant}"
+    signers = {role: ring.signer_among(f"{trust.tenant}/{role}", keyids, named_by=named_by) for role, keyids in allowed.items()}
     return OnlineKeys(**signers)
 
 
-def floors_of(published: Published | None, recorded: Floors) -> Floors:
-    """Return the numbers above which to go on: those published, or far above what is recorded if less stands published."""
-    standing = Floors()
-    if published is not None:
-        standing = Floors(
-            timestamp=published.timestamp.version,
-            snapshot=published.snapshot.version,
-            rollouts=published.file("rollouts").version,
-            serial=published.document.serial,
-            epoch=published.document.epoch,
-        )
-    if recorded.timestamp <= standing.timestamp:
-        return standing
-    names = ("timestamp", "snapshot", "rollouts", "serial")
-    jumped = {name: max(getattr(recorded, name), getattr(standing, name)) + RESTORED_JUMP for name in names}
-    return Floors(**jumped, epoch=max(recorded.epoch, standing.epoch))
-
-
 def publish_fleet(
-    work: Work, *, releases: Releases, document: RolloutDocument, standing: Published | None, floors: Floors, stored: str | None
+    work: Work,
+    *,
+    releases: Releases,
+    document: RolloutDocument,
+    standing: Published | None,
+    floors: Floors,
+    stored: str | None,
+    unsigned: frozenset[str] = frozenset(),
 ) -> Publication:
     """Publish what is approved and decided for a fleet; write nothing where all of it stands and is fresh.
 
-    `standing` is what stands published, None if nothing usable does; `stored` the version of the timestamp's file in the store.
+    `standing` is what stands published, None if nothing usable does; `stored` the version of the timestamp's file in the store;
+    `unsigned` says which of its roles are not signed by the keys of now.
 
     Raises:
         LostRaceError: another publisher was faster.
         RefusedError: what is approved is expired or damaged, or what was written can't be read back.
     """
-    _require_live(work, releases, standing)
-    due = _due(work, releases, document, standing, floors)
+    _require_live(work, releases, None if "snapshot" in unsigned else standing)
+    due = _due(work, releases, document, standing, floors) | _before(unsigned)
     if standing is not None and not due:
         return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
-    _copy_trust(work)
+    _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
     faults.reached("publish:after-trust")
     _copy_releases(work, releases)
     rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
@@ -150,6 +142,7 @@ def publish_fleet(
         snapshot = standing.timestamp.snapshot_meta
     timestamp = _sign_timestamp(work, snapshot, floors)
     _read_back(work, releases, document, timestamp, None if due == ALL_DUE else standing)
+    _copy_roots(work)
     _move_timestamp(work, timestamp, stored)
     reached = Floors(
         timestamp=floors.timestamp + 1,
@@ -193,10 +186,19 @@ def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Pu
     return frozenset(due)
 
 
-def _copy_trust(work: Work) -> None:
-    for version, data in enumerate(work.trust.roots, start=1):
-        _put(work, work.metadata_key(f"{version}.root.json"), data)
-    _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
+def _before(unsigned: frozenset[str]) -> frozenset[str]:
+    """Return the roles that must be written where these are not signed by the keys of now."""
+    return frozenset(role for last in unsigned for role in ORDER[: ORDER.index(last) + 1])
+
+
+def _roots(work: Work) -> dict[str, bytes]:
+    return {work.metadata_key(f"{version}.root.json"): data for version, data in enumerate(work.trust.roots, start=1)}
+
+
+def _copy_roots(work: Work) -> None:
+    for key, data in _roots(work).items():
+        _put(work, key, data)
+    faults.reached("publish:after-roots")
 
 
 def _copy_releases(work: Work, releases: Releases) -> None:
@@ -282,7 +284,8 @@ def _read_back(work: Work, releases: Releases, document: RolloutDocument, timest
     if standing is None or standing.file("releases").version != releases.version:
         desired = [found[0] for found in (releases.bundle, releases.members) if found is not None]
         wanted |= {path: releases.signed.targets[path].hashes["sha256"] for path in desired}
-    read_back(work.store, work.name, root=work.trust.roots[0], timestamp=timestamp, standing=standing, targets=wanted)
+    overlay = {**_roots(work), work.metadata_key("timestamp.json"): timestamp}
+    read_back(work.store, work.name, root=work.trust.roots[0], overlay=overlay, standing=standing, targets=wanted)
 
 
 def _move_timestamp(work: Work, timestamp: bytes, stored: str | None) -> None:

@@ -1,6 +1,6 @@
 """Read a repository back as an agent would, before its timestamp moves: by python-tuf's own client, from the first root on.
 
-What is not published yet (the new timestamp) is laid over the store. The client starts from the timestamp and snapshot that stand
+What is not published yet (new roots and the timestamp) is laid over the store. The client starts from the timestamp and snapshot that stand
 published, so numbers that go backwards are found here and not by agents.
 """
 
@@ -49,8 +49,10 @@ class StoreFetcher(FetcherInterface):
         metadata.require_mark(signed, mark, value, what=key)
 
 
-def read_back(store: Store, fleet: str, *, root: bytes, timestamp: bytes, standing: Published | None, targets: Mapping[str, str]) -> None:
-    """Verify that an agent that knows only `root` could take what `timestamp` leads to.
+def read_back(
+    store: Store, fleet: str, *, root: bytes, overlay: Mapping[str, bytes], standing: Published | None, targets: Mapping[str, str]
+) -> None:
+    """Verify that an agent that knows only `root` could take what the store would be with `overlay`, by key, upon it.
 
     `fleet` is `<tenant>/<fleet>`; `targets` are path → SHA-256 of what it would download.
 
@@ -58,7 +60,7 @@ def read_back(store: Store, fleet: str, *, root: bytes, timestamp: bytes, standi
         RefusedError: it could not.
     """
     base = f"public/{fleet}/"
-    fetcher = StoreFetcher(store, fleet=fleet, overlay={f"{base}metadata/timestamp.json": timestamp})
+    fetcher = StoreFetcher(store, fleet=fleet, overlay=overlay)
     with tempfile.TemporaryDirectory(prefix="ordain-readback-") as directory:
         if standing is not None:
             Path(directory, "timestamp.json").write_bytes(standing.timestamp_data)
