@@ -16,6 +16,7 @@ from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
+from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.examine import examine, summary
 from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
@@ -220,7 +221,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
             _log.warning("refused", extra={"file": path, "why": reason})
     decision = examined.decision
     now = session.corpus.world
-    tenants = {name for name in {*world.names, *now.names} if world.tenants.get(name) is not now.tenants.get(name)}
+    tenants = {name for name in now.names if not unchanged(world, now, name)}
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
     changed = release(parts, session, decision.releases, tenants & set(now.names))
     mark_released(parts, session)

@@ -14,7 +14,7 @@ from agent.protocol.faults import reached
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.accepted import write as write_accepted
 from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
-from reconciler.pipeline.compile.controls import controls_of
+from reconciler.pipeline.compile.controls import controls_of, freshness_of
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.session import Parts, Session, has_keys
 from reconciler.pipeline.signing import releases_signing, repository_signing
@@ -23,25 +23,23 @@ from reconciler.publication.controls import Controls
 _log = logging.getLogger(__name__)
 PLACES = ("pipeline:before-controls", "pipeline:after-approve", "pipeline:after-released")
 """Where a crash test may kill the pipeline here."""
-Plan = dict[str, dict[str, Any]]
-"""Controls of each tenant, as compiled: what freshness and standing of its fleets are read from."""
 
 
 def release(parts: Parts, session: Session, fleets: Collection[FleetKey], tenants: Collection[str]) -> list[str]:
-    """Approve what is compiled for these fleets and write these tenants' controls; return the fleets that changed.
+    """Approve what is compiled for these fleets, then write these tenants' controls; return the fleets that changed.
 
-    Tenants without keys are passed over: they wait, and hold up nobody.
+    Tenants without keys are passed over: they wait, and hold up nobody. Controls come last: hosts wait for releases, and
+    to work out a large tenant's controls takes longer than to approve a release.
     """
-    tenants = {*tenants, *(tenant for tenant, _ in fleets)}
-    keyless = sorted(tenant for tenant in tenants if not has_keys(parts, tenant))
+    concerned = {*tenants, *(tenant for tenant, _ in fleets)}
+    keyless = sorted(tenant for tenant in concerned if not has_keys(parts, tenant))
     if keyless:
         parts.make_keys(keyless)
-    session.waiting = {name for name in {*session.waiting, *tenants} if not has_keys(parts, name)}
-    plan = {tenant: controls_of(session.corpus.world, tenant) for tenant in tenants}
-    changed = [key for key in sorted(fleets) if _approve(parts, session, key, plan)]
+    session.waiting = {name for name in {*session.waiting, *concerned} if not has_keys(parts, name)}
+    changed = [key for key in sorted(fleets) if _approve(parts, session, key)]
     for tenant in sorted(tenants):
         reached("pipeline:before-controls")
-        _write_controls(parts, session, tenant, plan[tenant])
+        _write_controls(parts, session, tenant, controls_of(session.corpus.world, tenant))
     return ["/".join(key) for key in changed]
 
 
@@ -54,7 +52,7 @@ def mark_released(parts: Parts, session: Session) -> None:
     reached("pipeline:after-released")
 
 
-def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
+def _approve(parts: Parts, session: Session, key: FleetKey) -> bool:
     compiled, state = session.released.compiled.get(key), session.state
     if compiled is None or state is None or not has_keys(parts, key[0]) or key in session.released.frozen:
         return False
@@ -70,7 +68,7 @@ def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
         agents=compiled.agents,
         commit=state.head,
         decision=state.decision,
-        freshness_seconds=_freshness(plan, key),
+        freshness_seconds=freshness_of(compiled.document),
         now=parts.now(),
         known=signing.known,
     )
@@ -78,10 +76,6 @@ def _approve(parts: Parts, session: Session, key: FleetKey, plan: Plan) -> bool:
         _log.info("approved", extra={"fleet": compiled.fleet, "digest": compiled.digest[:12], "members": done.release.members})
         reached("pipeline:after-approve")
     return done.changed
-
-
-def _freshness(plan: Plan, key: FleetKey) -> int:
-    return int(plan[key[0]]["fleets"][key[1]]["freshness"])
 
 
 def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[str, Any]) -> None:
