@@ -100,6 +100,9 @@ spec:
         retries: 3
 """
 _ARTIFACTS = """\
+  probes:
+    - name: {name}
+      tcp: 127.0.0.1:13133
   artifacts:
     - name: {name}
       path: /opt/{name}
@@ -143,7 +146,7 @@ spec:
 class Plan:
     """What a repository holds: `fleets` and `agents` in each tenant, five components for each fleet, and the Tenant manifest.
 
-    `one_fleet` puts all agents into the first fleet. `artifacts` are named by address only, so leave them out where agents run.
+    `one_fleet` puts all agents into the first fleet. `artifacts` are named by address only and probes ask nobody, so leave both out where agents run.
     """
 
     tenants: int
