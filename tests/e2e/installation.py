@@ -64,11 +64,11 @@ class Installation:
         self.git("commit", "--quiet", "--message", message)
         return self.git("rev-parse", "HEAD")
 
-    def up(self, *, fault: str = "") -> None:
+    def up(self, *, fault: str = "", environment: Mapping[str, str] | None = None) -> None:
         """Start `ordain up` and wait until it listens; with a fault it may die at any time after."""
         self.log.touch()
         begun = self.log.stat().st_size
-        environment = {**os.environ, "ORDAIN_FAULT": fault}
+        environment = {**(environment or os.environ), "ORDAIN_FAULT": fault}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [BIN / "ordain", "up", "--repo", self.repo, "--state", self.state, "--listen", "127.0.0.1:0", "--log-format", "json"],
@@ -160,7 +160,7 @@ class Installation:
 
     def agent_status(self, agent: str) -> dict[str, Any]:
         """Return what `ordain-agent status` says of an agent."""
-        command = [BIN / "ordain-agent", "status", "--state", self.hosts / agent / "state", "--format", "json"]
+        command = [str(BIN / "ordain-agent"), "status", "--state", str(self.hosts / agent / "state"), "--format", "json"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found: dict[str, Any] = json.loads(done.stdout)
         return found

@@ -130,7 +130,7 @@ def test_a_server_that_is_away_leaves_hosts_as_they_are(installation: Installati
 def test_a_second_process_on_one_state_directory_is_refused(installation: Installation) -> None:
     installation.commit(FILES)
     installation.up()
-    command = [BIN / "ordain", "up", "--repo", installation.repo, "--state", installation.state, "--listen", "127.0.0.1:0"]
+    command = [str(BIN / "ordain"), "up", "--repo", str(installation.repo), "--state", str(installation.state), "--listen", "127.0.0.1:0"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "another process" in done.stderr
