@@ -1,29 +1,34 @@
 """From a fleet repository on this machine to a decision on it: as a first import, or as a change of a base."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from agent.protocol.codec import sha256
+from reconciler.cli.memory import Memory, said_of
+from reconciler.cli.sources import Base
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Appointment, Corpus, Decision, Facts, Judges, Released, appoint, decide, loosened
-from reconciler.pipeline.acceptance.corpus import load, read_file
+from reconciler.pipeline.acceptance.corpus import ManifestFile, Reader, load, read_file
+from reconciler.pipeline.acceptance.judgement import judge_change
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout, is_manifest
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge
-from reconciler.pipeline.tree import EMPTY, Difference, Tree, difference
+from reconciler.pipeline.remembered.answers import KnownAnswers
+from reconciler.pipeline.remembered.identity import identity
+from reconciler.pipeline.remembered.manifests import KnownManifests
+from reconciler.pipeline.tree import Difference, Tree, difference
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """What a change starts from, all of it taken as accepted: a commit, its tree, and the commits since."""
-
-    revision: str
-    tree: Tree
-    commits: tuple[Mapping[str, Any], ...] = ()
+Told = Callable[[str], None]
+"""What is told at which step a check is."""
+STEP = 500
+"""Files between two words about reading them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,34 +46,44 @@ class Judgement:
         return tuple(judge for judge in (self.before, self.own) if judge is not None)
 
 
-def judge_tree(tree: Tree, *, opa: Path, now: str, revision: str | None) -> Judgement:
-    """Decide on a whole snapshot as if it were a first import.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What judging needs besides what is judged: an OPA, what is remembered (or nothing), and who is told how far it is."""
+
+    opa: Path
+    memory: Memory | None = None
+    told: Told = lambda _: None
+
+    def appoint(self, tree: Tree) -> Appointment:
+        """Return the judge that a snapshot brings."""
+        return appoint(tree, opa=self.opa, reports=self.memory.reports if self.memory is not None else None)
+
+
+def judge(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: str | None) -> Judgement:
+    """Decide on a snapshot: all of it as a first import, or the change from `base` as a reconcile that had accepted all of that.
 
     Raises:
         RetryError: OPA can't be run.
     """
-    return _judge(EMPTY_CORPUS, tree, difference(EMPTY, tree), None, opa=opa, facts=Facts(before=None, head=revision, now=now))
+    known = KnownManifests(bench.memory.sealed, f"manifests-{identity()[:32]}") if bench.memory is not None else None
+    read = _counted(known.read if known is not None else read_file, bench.told)
+    corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
+    before = bench.appoint(base.tree) if base is not None else None
+    facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
+    judgement = _judge(corpus, tree, before, bench=bench, read=read, facts=facts)
+    if known is not None and bench.memory is not None:
+        known.save()
+        bench.memory.told = f"{known.reused} files known, {known.read_anew} read; {bench.memory.told}"
+    return judgement
 
 
-def judge_change(base: Base, tree: Tree, *, opa: Path, now: str, revision: str | None) -> Judgement:
-    """Decide on the change from `base` to a snapshot, as a reconcile would that had accepted all of the base.
-
-    Raises:
-        RetryError: OPA can't be run.
-    """
-    corpus = load(base.tree)
-    before = appoint(base.tree, opa=opa)
-    facts = Facts(before=base.revision, head=revision, now=now, commits=base.commits)
-    return _judge(corpus, tree, difference(base.tree, tree), before, opa=opa, facts=facts)
-
-
-def _judge(base: Corpus, head: Tree, changed: Difference, before: Appointment | None, *, opa: Path, facts: Facts) -> Judgement:
-    after = appoint(head, opa=opa)
-    first = before.judge if before is not None else None
-    own = after.judge if after.judge is not None and (first is None or first.digest != after.judge.digest) else None
+def _judge(base: Corpus, head: Tree, before: Appointment | None, *, bench: Bench, read: Reader, facts: Facts) -> Judgement:
+    after = bench.appoint(head)
+    first, own = _judges(before, after)
     counted = after if after.judge is not None or before is None else before
     said = loosened(first, own)
-    with _asked(first, own, opa) as (asked, asked_own):
+    changed = difference(base.tree, head)
+    with _asked(first, own, bench) as (asked, asked_own):
         decision = decide(
             base,
             head,
@@ -78,15 +93,74 @@ def _judge(base: Corpus, head: Tree, changed: Difference, before: Appointment | 
             facts=facts,
             released=_released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1),
             bundle_format=counted.bundle_format,
+            read=read,
         )
     return Judgement(decision=decision, before=first, own=own, loosened=said)
 
 
+def _judges(before: Appointment | None, after: Appointment) -> tuple[Judge | None, Judge | None]:
+    first = before.judge if before is not None else None
+    return first, after.judge if after.judge is not None and (first is None or first.digest != after.judge.digest) else None
+
+
+def changes_said(judged: Iterable[Finding]) -> str:
+    """Return a digest of what change rules said."""
+    return said_of(
+        {"rule": one.rule, "action": one.action, "message": one.message, "file": one.place.file} for one in judged if one.scope == "change"
+    )
+
+
+def ask_again(tree: Tree, base: Base | None, change: Mapping[str, Any], *, bench: Bench, now: str) -> str:
+    """Return a digest of what change rules say now of a change that was judged before (see `changes_said`).
+
+    Raises:
+        RetryError: OPA can't be run.
+    """
+    first, own = _judges(bench.appoint(base.tree) if base is not None else None, bench.appoint(tree))
+    with _asked(first, own, bench) as (asked, asked_own):
+        found = judge_change(Judges(before=asked, own=asked_own), {**change, "now": now})
+    return changes_said(one.finding for one in found)
+
+
 @contextmanager
-def _asked(first: Judge | None, own: Judge | None, opa: Path) -> Iterator[tuple[Policies | None, Policies | None]]:
+def _asked(first: Judge | None, own: Judge | None, bench: Bench) -> Iterator[tuple[Policies | None, Policies | None]]:
+    """Yield those who are asked. Their OPA starts at once where it is needed for certain, else at the first question."""
     with ExitStack() as stack:
-        running = [stack.enter_context(Policies(judge, opa=opa)) if judge is not None else None for judge in (first, own)]
+        running = [_policies(judge, bench, stack) if judge is not None else None for judge in (first, own)]
         yield running[0], running[1]
+
+
+def _policies(judge: Judge, bench: Bench, stack: ExitStack) -> Policies:
+    if bench.memory is None:
+        policies = Policies(judge, opa=bench.opa)
+        policies.begin()
+    else:
+        status = bench.opa.stat()
+        name = sha256(f"{judge.digest} {identity()} {bench.opa} {status.st_size} {status.st_mtime_ns}".encode())
+        answers = KnownAnswers(bench.memory.sealed, f"answers-{name[:32]}")
+        policies = Policies(judge, opa=bench.opa, known=answers)
+        if answers.empty:
+            policies.begin()
+        stack.callback(_save, answers, bench)
+    stack.push(policies)
+    return policies
+
+
+def _save(answers: KnownAnswers, bench: Bench) -> None:
+    answers.save()
+    if bench.memory is not None:
+        bench.memory.told = f"{answers.reused} verdicts known, {answers.asked} asked; {bench.memory.told}"
+
+
+def _counted(read: Reader, told: Told) -> Reader:
+    numbers = count(1)
+
+    def counted(tree: Tree, path: str, layout: Layout) -> ManifestFile:
+        if (number := next(numbers)) % STEP == 0:
+            told(f"reading manifests: {number:,} of about {len(tree.entries):,}")
+        return read(tree, path, layout)
+
+    return counted
 
 
 def _released(base: Corpus, head: Tree, changed: Difference, *, layout: Layout, bundle_format: int) -> Released:

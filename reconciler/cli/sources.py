@@ -1,16 +1,26 @@
 """Where `ordain check` gets its snapshots: the files as they are, or a commit of the git repository that they are in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pygit2
 
 from agent.protocol.errors import InputError
-from reconciler.cli.judging import Base
-from reconciler.pipeline.manifests import DirectoryTree
+from reconciler.pipeline.snapshot import DirectoryTree, Unchanged
 from reconciler.pipeline.source import CommitTree, commits_between, descends, open_repository, resolve
 from reconciler.pipeline.tree import EMPTY, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a change starts from, all of it taken as accepted: a commit, its tree, and the commits since."""
+
+    revision: str
+    tree: Tree
+    commits: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +48,14 @@ def place_of(path: Path) -> Place:
     return Place(path=path, repository=repository, prefix="" if inside == "." else inside + "/")
 
 
-def head_of(place: Place, rev: str | None) -> tuple[Tree, str | None]:
-    """Return the snapshot to judge, and its commit; that is None for files as they are.
+def head_of(place: Place, rev: str | None, *, known: Unchanged | None = None) -> tuple[Tree, str | None]:
+    """Return the snapshot to judge, and its commit; that is None for files as they are, of which `known` knows some.
 
     Raises:
         InputError: the revision names no commit, or one that does not have the directory.
     """
     if rev is None:
-        return DirectoryTree(place.path), None
+        return DirectoryTree(place.path, known=known), None
     revision = resolve(place.git(), rev)
     tree = _at(place, revision)
     if tree is None:

@@ -1,0 +1,46 @@
+"""From a decision to what is reported of it, and whether that will still hold later."""
+
+from reconciler.cli.judging import Judgement, changes_said
+from reconciler.cli.memory import Kept
+from reconciler.cli.report.outcome import ACTIONS, Outcome
+from reconciler.cli.sources import Base
+from reconciler.pipeline.descriptions import of_judge, structural
+from reconciler.pipeline.positions import verdict
+from reconciler.pipeline.tree import Tree
+
+
+def outcome_of(judgement: Judgement, tree: Tree, *, revision: str | None, base: str | None, prefix: str = "") -> Outcome:
+    """Return what is reported of a decision: verdicts by file and line, and what their rules say of themselves."""
+    judged = judgement.decision.judged
+    verdicts = [verdict(one.finding, tree.read, standing=one.standing, blocks_standing=one.blocks_standing) for one in judged]
+    verdicts.sort(key=lambda one: (one.file, one.line, one.column, ACTIONS.index(one.action), one.rule, one.message))
+    named = {one.rule for one in verdicts}
+    rules = {one.id: one for one in structural() if one.id in named}
+    for judge in judgement.judges:
+        rules |= {one.id: one for one in of_judge(judge)}
+    return Outcome(
+        verdicts=tuple(verdicts),
+        accepted=judgement.decision.accepted,
+        revision=revision,
+        base=base,
+        judge_changed=judgement.before is not None and judgement.own is not None,
+        loosened=judgement.loosened,
+        rules=dict(sorted(rules.items())),
+        prefix=prefix,
+        manifests=judgement.decision.manifests,
+    )
+
+
+def kept_of(judgement: Judgement, tree: Tree, *, revision: str | None, base: Base | None, prefix: str) -> Kept:
+    """Return an outcome with what tells whether it holds at another time.
+
+    It does where no rule reads the time, or only rules of changes do and they say the same. What could not be judged is
+    never believed later.
+    """
+    outcome = outcome_of(judgement, tree, revision=revision, base=base.revision if base else None, prefix=prefix)
+    timed = {scope for judge in judgement.judges for scope in judge.timed}
+    lasting = bool(judgement.judges) and not outcome.unjudged and not judgement.decision.dated and timed <= {"change"}
+    if not timed:
+        return Kept(outcome=outcome, lasting=lasting)
+    said = changes_said(one.finding for one in judgement.decision.judged)
+    return Kept(outcome=outcome, lasting=lasting, change=dict(judgement.decision.change), said=said)
