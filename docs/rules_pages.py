@@ -56,14 +56,14 @@ def _index(rules: Iterable[Rule]) -> str:
 # The rules that ordain brings
 
 {len(rules)} rules judge a fleet repository unless its `ordain.yaml` says otherwise. Those about safety and security deny, the others warn.
-Those that need to know something of you first (which labels mark production, say) find nothing until their parameter is set.
+Those that need to know something of you first (which labels mark production, say) are off until that parameter is set.
 [Policies](../policies.md) tells how to set levels and parameters, and how to write rules of your own.
 
 {MADE}"""
     parts = []
     for category, words in CATEGORIES.items():
         rows = "".join(
-            f"| [{_name(rule)}]({category}.md#{_name(rule)}) | {rule.severity} | {rule.title} |\n" for rule in _of(category, rules)
+            f"| [{_name(rule)}]({category}.md#{_name(rule)}) | {_level(rule)} | {rule.title} |\n" for rule in _of(category, rules)
         )
         parts.append(f"\n## {category}\n\n{words}\n\n| rule | level | what holds where it is kept |\n|---|---|---|\n{rows}")
     return head + "".join(parts)
@@ -78,7 +78,7 @@ def _section(rule: Rule) -> Iterator[str]:
     yield f"\n## {_name(rule)}\n\n{rule.title}.\n\n> {reason}\n\n"
     yield f"What to do: {rule.remedy}.\n\n"
     asked = f"each {' and '.join(sorted(rule.kinds))} that changed" if rule.kinds else SCOPES[rule.scope]
-    yield f"| | |\n|---|---|\n| id | `{rule.id}` |\n| level | {rule.severity} |\n| asked about | {asked} |\n| code | `{rule.code}` |\n"
+    yield f"| | |\n|---|---|\n| id | `{rule.id}` |\n| level | {_level(rule)} |\n| asked about | {asked} |\n| code | `{rule.code}` |\n"
     for name, value in rule.parameters.items():
         yield f"| parameter `{name}` | {_default(value)} |\n"
     yield "\nFound, on the lines that are marked:\n\n"
@@ -94,6 +94,10 @@ def _examples(rule: Rule) -> Iterator[str]:
 
 def _name(rule: Rule) -> str:
     return rule.id.partition("/")[2]
+
+
+def _level(rule: Rule) -> str:
+    return f"{rule.severity}, once {' or '.join(f'`{name}`' for name in rule.needs)} is set" if rule.needs else rule.severity
 
 
 def _default(value: object) -> str:

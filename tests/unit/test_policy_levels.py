@@ -110,3 +110,16 @@ def test_one_rule_can_be_asked_alone() -> None:
     assert {name for name, setting in settings.items() if setting.level != "off"} == {OWNER}
     assert settings[OWNER].level == "deny"
     assert settings[OWNER].parameters["label"] == "team"
+
+
+def test_a_rule_that_needs_a_parameter_is_off_until_it_is_set() -> None:
+    rules = {HTTPS: rule(HTTPS, severity="deny", parameters={"hosts": [], "least": 4}, needs=("hosts",))}
+    assert Levels(rules, {"rules": {HTTPS: {"level": "deny", "parameters": {"least": 1}}}}).at("x.yaml", "")[HTTPS].level == "off"
+    assert Levels(rules, {"rules": {HTTPS: {"parameters": {"hosts": ["a"]}}}}).at("x.yaml", "")[HTTPS].level == "deny"
+
+
+def test_a_rule_is_on_somewhere_if_an_override_says_so() -> None:
+    rules = {HTTPS: rule(HTTPS, parameters={"hosts": []}, needs=("hosts",))}
+    override = {"tenants": ["lab"], "rules": {HTTPS: {"parameters": {"hosts": ["a"]}}}}
+    assert not Levels(rules, {}).anywhere(HTTPS)
+    assert Levels(rules, {"overrides": [override]}).anywhere(HTTPS)

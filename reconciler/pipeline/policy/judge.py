@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from securesystemslib.signer import Key
+
 from agent.protocol.codec import sha256
 from agent.protocol.errors import RefusedError, RetryError
+from reconciler.pipeline.attestations import keys_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.policy import checking, library, metadata
 from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
 from reconciler.pipeline.policy.library import Source
-from reconciler.pipeline.policy.metadata import Level, Rule
+from reconciler.pipeline.policy.metadata import Level, Rule, Scope
 from reconciler.pipeline.tree import Tree
 from reconciler.resources import directory
 
@@ -49,6 +52,8 @@ class Judge:
     rules: Mapping[str, Rule]
     bundle: bytes
     findings: tuple[Finding, ...] = ()
+    attesting: tuple[Key, ...] = ()
+    """Keys that `ordain.yaml` takes provenance from."""
     levels: Levels = field(repr=False, compare=False)
 
     def settings(self, path: str, tenant: str) -> Mapping[str, Setting]:
@@ -58,6 +63,11 @@ class Judge:
     def setting(self, rule: str, path: str, tenant: str) -> Setting:
         """Return what `rule` does for a manifest at `path` of `tenant`; another tenant's rule is off."""
         return self.settings(path, tenant).get(rule, Setting(level="off", parameters={}, standing="show"))
+
+    @property
+    def timed(self) -> frozenset[Scope]:
+        """The scopes of rules that are on somewhere and may read the time: what they say may not hold later."""
+        return frozenset(rule.scope for rule in self.rules.values() if rule.reads_time and self.levels.anywhere(rule.id))
 
     def level(self, rule: str, path: str, tenant: str) -> Level:
         """Return only the level of `setting`."""
@@ -97,6 +107,7 @@ def load(
         rules=rules,
         bundle=pack(sources.files, digest),
         findings=tuple(faults(rules, stated)),
+        attesting=keys_of(repository),
         levels=Levels(rules, stated),
     )
 
@@ -128,7 +139,7 @@ def _kinds() -> dict[str, str]:
 def _stated(repository: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parts of `ordain.yaml` that decide about verdicts."""
     spec = (repository or {}).get("spec")
-    return {name: spec[name] for name in ("rules", "overrides") if name in spec} if isinstance(spec, dict) else {}
+    return {name: spec[name] for name in ("rules", "overrides", "provenance") if name in spec} if isinstance(spec, dict) else {}
 
 
 def _digest(files: Mapping[str, Source], stated: Mapping[str, Any]) -> str:

@@ -54,12 +54,18 @@ class Levels:
             self._kept[key] = {name: self._setting(rule, matching) for name, rule in self._rules.items() if rule.tenant in ("", tenant)}
         return self._kept[key]
 
+    def anywhere(self, rule: str) -> bool:
+        """Return whether there is any place at which a rule is on."""
+        naming = [(index,) for index, override in enumerate(self._overrides) if rule in override.rules]
+        return any(self._setting(self._rules[rule], matching).level != "off" for matching in [(), *naming])
+
     def _setting(self, rule: Rule, matching: tuple[int, ...]) -> Setting:
         base = _mapping(self._stated.get(rule.id))
         last = next((self._overrides[index].rules[rule.id] for index in reversed(matching) if rule.id in self._overrides[index].rules), {})
         merged = {"level": rule.severity, "standing": rule.standing, **base, **last}
         parameters = {**rule.parameters, **_mapping(base.get("parameters")), **_mapping(last.get("parameters"))}
-        return Setting(level=merged["level"], standing=merged["standing"], parameters=parameters)
+        idle = bool(rule.needs) and not any(parameters[name] for name in rule.needs)
+        return Setting(level="off" if idle else merged["level"], standing=merged["standing"], parameters=parameters)
 
 
 def alone(rules: Mapping[str, Rule], rule: str, parameters: Mapping[str, Any]) -> Levels:

@@ -15,7 +15,7 @@ Scope = Literal["object", "release", "change"]
 Standing = Literal["show", "block"]
 
 TEXT_LIMIT = 4000
-_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters"}
+_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
@@ -39,7 +39,8 @@ class Rule:
     `standing` is "block" where a verdict that was there before blocks too. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
     says of the same change is the same at any time. `kinds` is empty where it asks about all. What a `sensitive` rule
-    finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
+    finds is never repeated, only its digest. `tenant` is set for a tenant's own rule. `needs` are parameters of which one must be
+    set, or the rule is off: it would have nothing to go by.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Rule:
     kinds: frozenset[str] = frozenset()
     tenant: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 def rules(checked: Checked, kinds: Mapping[str, str]) -> tuple[dict[str, Rule], tuple[Finding, ...]]:
@@ -103,6 +105,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         kinds=_kinds(annotation, kinds),
         tenant=source.tenant,
         parameters=custom.get("parameters", {}),
+        needs=tuple(custom.get("needs", ())),
     )
 
 
@@ -157,8 +160,15 @@ def _metadata_faults(annotation: Mapping[str, Any], source: Source) -> Iterator[
         yield "METADATA custom.sensitive must be true or false"
     if not isinstance(custom.get("parameters", {}), dict):
         yield "METADATA custom.parameters must be parameters by name, with their default values"
+    if not _are_parameters(custom.get("needs", []), custom.get("parameters")):
+        yield "METADATA custom.needs must list names of custom.parameters"
     if source.tenant and custom.get("scope") == "change":
         yield "METADATA custom.scope change is not for a tenant's own rules: a change may be of other tenants too"
+
+
+def _are_parameters(names: object, parameters: object) -> bool:
+    known = parameters if isinstance(parameters, dict) else {}
+    return isinstance(names, list) and all(isinstance(name, str) and name in known for name in names)
 
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> Iterator[str]:

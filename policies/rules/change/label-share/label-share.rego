@@ -10,6 +10,7 @@
 #   severity: warn
 #   code: change/label-share
 #   remedy: split the change, so that part of them is left if it goes wrong
+#   needs: [labels]
 #   parameters:
 #     labels: []
 #     share: 50%

@@ -11,6 +11,7 @@
 #   severity: warn
 #   code: change/production-hours
 #   remedy: bring it in again within these hours, or have somebody stay and look after it
+#   needs: [production]
 #   parameters:
 #     production: []
 #     days: [Monday, Tuesday, Wednesday, Thursday, Friday]

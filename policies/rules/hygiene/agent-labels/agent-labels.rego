@@ -10,6 +10,7 @@
 #   severity: warn
 #   code: hygiene/agent-labels
 #   remedy: 'add the label in metadata.labels'
+#   needs: [labels]
 #   parameters:
 #     labels: []
 package ordain.rules.hygiene.agent_labels

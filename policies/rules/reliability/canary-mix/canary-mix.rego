@@ -11,6 +11,7 @@
 #   severity: warn
 #   code: reliability/canary-mix
 #   remedy: give one agent of each kind the canary's label, or let the first wave take a share of the fleet instead
+#   needs: [labels]
 #   parameters:
 #     labels: []
 package ordain.rules.reliability.canary_mix

@@ -10,6 +10,7 @@
 #   severity: warn
 #   code: reliability/no-approval
 #   remedy: 'add approval: required to the first wave that reaches production'
+#   needs: [production]
 #   parameters:
 #     production: []
 package ordain.rules.reliability.production_approval

@@ -10,6 +10,7 @@
 #   severity: warn
 #   code: reliability/no-window
 #   remedy: 'add rollout.windows, such as {cron: "0 8 * * 1-5", duration: 9h, timeZone: Europe/Berlin}'
+#   needs: [production]
 #   parameters:
 #     production: []
 package ordain.rules.reliability.production_windows

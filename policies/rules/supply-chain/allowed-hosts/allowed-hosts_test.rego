@@ -40,10 +40,3 @@ test_other_hosts_are_found if {
 		found(url) == 1
 	}
 }
-
-test_it_is_off_until_hosts_are_set if {
-	count(allowed_hosts.deny) == 0 with input as {
-		"object": {"spec": {"artifacts": [{"name": "a", "url": "https://example.com/a"}]}},
-		"parameters": {"hosts": []},
-	}
-}

@@ -10,6 +10,7 @@
 #   severity: deny
 #   code: tenancy/library-use
 #   remedy: use another component, or ask the owners of ordain.yaml to add this one to parameters.components
+#   needs: [components]
 #   parameters:
 #     components: []
 package ordain.rules.tenancy.library_use
@@ -17,7 +18,6 @@ package ordain.rules.tenancy.library_use
 import data.ordain.result
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "name"], message) if {
-	count(input.parameters.components) > 0
 	tenant := input.object.metadata.tenant
 	some section in ["includes", "components"]
 	some i, use in input.object.spec[section]

@@ -25,6 +25,4 @@ test_given_ones_pass if {
 
 test_own_components_pass if found(shop, "components", "kernel", given) == set()
 
-test_it_is_off_until_components_are_set if found(shop, "components", "library/kernel", []) == set()
-
 test_the_library_may_use_itself if found({"name": "a"}, "includes", "library/kernel", given) == set()

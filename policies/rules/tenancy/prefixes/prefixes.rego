@@ -12,6 +12,7 @@
 #   severity: deny
 #   code: tenancy/outside
 #   remedy: put it below one of the prefixes, or ask the owners of ordain.yaml for another one
+#   needs: [prefixes]
 #   parameters:
 #     prefixes: []
 package ordain.rules.tenancy.prefixes
@@ -20,7 +21,6 @@ import data.ordain.result
 import data.ordain.rules.lib.lines
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	count(prefixes) > 0
 	some section in ["files", "artifacts"]
 	some i, entry in input.object.spec[section]
 	not allowed(entry.path)

@@ -26,8 +26,6 @@ test_own_places_pass if {
 	}
 }
 
-test_it_is_off_until_prefixes_are_set if found(shop, "files", "/etc/nginx", []) == set()
-
 test_the_library_belongs_to_no_tenant if found({"name": "a"}, "files", "/etc/nginx", own) == set()
 
 test_the_message_says_what_is_allowed if {
