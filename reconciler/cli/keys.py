@@ -1,6 +1,7 @@
 """`ordain keys`: each zone makes its own keys where they stay; only files of public keys travel."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -10,31 +11,54 @@ import click
 from agent.protocol import durable
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
-from reconciler.publication import layout
-from reconciler.publication.ceremony import found_trust, root_digest
-from reconciler.publication.key_making import Made, make_keys
+from reconciler.cli.key_rotation import import_, renew, retire, rotate, sign, with_secrets
+from reconciler.publication import layout, travel
+from reconciler.publication.ceremony import first_trust, found_trust, root_digest
+from reconciler.publication.key_making import encrypt_keys, make_keys
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.public_keys import PublicKeys, Zone, read_any_public
+from reconciler.publication.secret_files import named
 from reconciler.publication.store import Store, open_store
 
 
 @click.group()
 def keys() -> None:
-    """Make the keys of each zone."""
+    """Make, rotate and watch the keys of each zone."""
+
+
+for command in (rotate, renew, sign, import_, retire):
+    keys.add_command(command)
 
 
 @keys.command()
 @click.option("--zone", required=True, type=click.Choice(["offline", "pipeline", "control"]), help="Whose keys to make.")
 @click.option("--tenant", "tenants", multiple=True, help="A tenant; give it several times for several.")
 @click.option("--keys", "directory", required=True, type=click.Path(path_type=Path, file_okay=False), help="Where the zone's keys stay.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the public keys here, to be carried offline.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the public keys here, to be carried offline; with --import, what `ordain keys import` takes.",
+)
 @click.option(
     "--import", "imports", multiple=True, type=click.Path(path_type=Path, exists=True), help="offline: public keys of the other zones."
 )
 @click.option("--store", "store_url", help="offline: the store that the trust of each tenant goes to.")
+@click.option("--next", "following", multiple=True, metavar="ROLE", help="Also make a key for this role to be rotated to.")
+@click.option("--uri", "uris", multiple=True, metavar="ROLE=URI", help="A key that is elsewhere: shop/releases=hsm:2?label=ordain.")
+@with_secrets
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def init(  # noqa: PLR0917 - click passes options by keyword
-    zone: str, tenants: tuple[str, ...], directory: Path, out: Path | None, imports: tuple[Path, ...], store_url: str | None, form: str
+    zone: Zone,
+    tenants: tuple[str, ...],
+    directory: Path,
+    out: Path | None,
+    imports: tuple[Path, ...],
+    store_url: str | None,
+    following: tuple[str, ...],
+    uris: tuple[str, ...],
+    passphrase_file: str,
+    pin_file: str,
+    form: str,
 ) -> None:
     """Make a zone's keys, and offline the trust of each tenant.
 
@@ -50,39 +74,71 @@ def init(  # noqa: PLR0917 - click passes options by keyword
             require_label(tenant, "tenant")
     except MalformedError as error:
         raise InputError(str(error)) from error
-    if zone == "offline":
-        report = _offline(directory, tenants, imports, store_url)
+    _require_usage(zone, tenants, imports, store_url, out)
+    secrets = named(passphrase_file=passphrase_file, pin_file=pin_file)
+    made = make_keys(zone, directory, tenants, following=following, uris=_uris(uris), secrets=secrets)
+    report: dict[str, object] = {"zone": zone, "keys": str(directory), "created": list(made.created)}
+    if imports:
+        report["trust"] = _trust(made.ring, tenants, read_any_public(imports), store_url, out)
     else:
-        report = _online(cast("Zone", zone), directory, tenants, out, used_offline=bool(imports or store_url))
+        durable.replace(out, made.public) if out else None
+        report["public"] = str(out or directory / "public.json")
     click.echo(json.dumps(report, indent=2, sort_keys=True) if form == "json" else _text(report))
 
 
-def _online(zone: Zone, directory: Path, tenants: tuple[str, ...], out: Path | None, *, used_offline: bool) -> dict[str, object]:
-    if used_offline:
+@keys.command()
+@click.option("--zone", required=True, type=click.Choice(["offline", "pipeline", "control"]), help="Whose keys these are.")
+@click.option("--keys", "directory", required=True, type=click.Path(path_type=Path, file_okay=False), help="Where the zone's keys stay.")
+@with_secrets
+def encrypt(zone: Zone, directory: Path, passphrase_file: str, pin_file: str) -> None:
+    """Encrypt the key files of a zone that are not, with a passphrase from a file.
+
+    Afterwards name that file in the settings ([keys] passphrase_file), or make it a systemd credential.
+
+    \b
+    Example:
+      ordain keys encrypt --zone control --keys DIR --passphrase-file /etc/ordain/passphrase
+    """
+    ring = KeyRing(zone=zone, directory=directory, secrets=named(passphrase_file=passphrase_file, pin_file=pin_file))
+    click.echo(f"encrypted: {', '.join(encrypt_keys(ring)) or 'nothing, all keys were'}")
+
+
+def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ...], store_url: str | None, out: Path | None) -> None:
+    """Raise `InputError` for options that don't go together, before anything is made."""
+    message = ""
+    if zone != "offline" and (imports or store_url):
         message = "--import and --store belong to --zone offline"
-        raise InputError(message)
-    if not tenants:
+    elif zone != "offline" and not tenants:
         message = "name at least one --tenant"
+    elif tenants and zone == "offline" and not (store_url or (imports and out)):
+        message = "--zone offline needs --store to sign the trust of a tenant into, or --out for what `ordain keys import` takes"
+    elif (tenants and zone == "offline") != bool(imports) or (imports and set(read_any_public(imports)) != {"pipeline", "control"}):
+        message = "--zone offline needs --tenant, and --import twice: the public keys of the pipeline and of the control zone"
+    if message:
         raise InputError(message)
-    made = make_keys(zone, directory, tenants)
-    if out is not None:
-        durable.replace(out, made.public)
-    return _report(made) | {"public": str(out or directory / "public.json")}
 
 
-def _offline(directory: Path, tenants: tuple[str, ...], imports: tuple[Path, ...], store_url: str | None) -> dict[str, object]:
-    if tenants and store_url is None:
-        message = "--zone offline needs --store to sign the trust of a tenant into"
+def _uris(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = dict(one.partition("=")[::2] for one in given)
+    if "" in pairs.values():
+        message = "--uri takes ROLE=URI, say shop/releases=hsm:2?label=ordain"
         raise InputError(message)
-    imported = read_any_public(imports)
-    if tenants and set(imported) != {"pipeline", "control"}:
-        message = "--zone offline needs --import twice: the public keys of the pipeline and of the control zone"
-        raise InputError(message)
-    made = make_keys("offline", directory)
-    report: dict[str, object] = _report(made)
-    if store_url is not None and tenants:
-        report["trust"] = _found(open_store(store_url), made.ring, tenants, imported["pipeline"], imported["control"])
-    return report
+    return pairs
+
+
+def _trust(
+    offline: KeyRing, tenants: tuple[str, ...], public: Mapping[Zone, PublicKeys], store_url: str | None, out: Path | None
+) -> list[dict[str, object]]:
+    """Sign the first trust of tenants into a store, or into a file that is carried to one."""
+    pipeline, control = public["pipeline"], public["control"]
+    if store_url is not None:
+        return _found(open_store(store_url), offline, tenants, pipeline, control)
+    changes = [first_trust(offline, tenant, pipeline=pipeline, control=control, now=datetime.now(UTC)) for tenant in tenants]
+    durable.replace(out or Path(), travel.encode(changes))
+    return [
+        {"tenant": one.tenant, "created": True, "root": f"{out}, for ordain keys import", "sha256": root_digest(one.new_root.encode())}
+        for one in changes
+    ]
 
 
 def _found(store: Store, offline: KeyRing, tenants: tuple[str, ...], pipeline: PublicKeys, control: PublicKeys) -> list[dict[str, object]]:
@@ -95,15 +151,11 @@ def _found(store: Store, offline: KeyRing, tenants: tuple[str, ...], pipeline: P
     return founded
 
 
-def _report(made: Made) -> dict[str, object]:
-    return {"zone": made.ring.zone, "keys": str(made.ring.directory), "created": list(made.created)}
-
-
 def _text(report: dict[str, object]) -> str:
     created = cast("list[str]", report["created"])
     lines = [f"{report['zone']} keys in {report['keys']}: " + (f"made {', '.join(created)}" if created else "all there already")]
     if "public" in report:
-        lines.append(f"public keys, to be carried to the offline zone: {report['public']}")
+        lines.append(f"public keys, which may travel: {report['public']}")
     for trust in cast("list[dict[str, object]]", report.get("trust", [])):
         state = "signed" if trust["created"] else "stands as it was"
         lines.append(f"trust of {trust['tenant']} {state}: {trust['root']}, which agents take as root metadata (SHA-256 {trust['sha256']})")

@@ -1,7 +1,7 @@
-"""The key ceremony: root and targets of each tenant, signed offline, from public keys that other machines sent.
+"""The key ceremony: the first root and targets of each tenant, signed offline, from public keys that other machines sent.
 
 Nothing but public files travels. It is idempotent, and refuses to put other keys in the place of those that a tenant has: agents hold
-the first root, so keys are rotated by a further root, which comes with a later version of ordain.
+the first root, so keys are rotated by a further root (see `rotation` and `travel`).
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
 from agent.protocol import codec, durable
 from agent.protocol.errors import InputError
-from reconciler.publication import layout, metadata
+from reconciler.publication import layout, metadata, travel
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.public_keys import PublicKeys, read_public
 from reconciler.publication.store import Store
+from reconciler.publication.travel import Change
 from reconciler.publication.trust import Trust, read_trust
 
 MARKER = "DEVELOPMENT-KEYS"
@@ -40,17 +41,33 @@ def found_trust(
     Raises:
         InputError: the tenant has a trust with other keys, or a public key is missing.
     """
-    root = metadata.root(tenant, _top_level(offline, control, tenant), now=now, development=development)
-    releases, rollouts = pipeline.key(f"{tenant}/releases"), control.key(f"{tenant}/rollouts")
-    targets = metadata.targets(tenant, releases=releases, rollouts=rollouts, now=now)
+    root, targets = _first(offline, tenant, pipeline=pipeline, control=control, now=now, development=development)
     existing = read_trust(store, tenant)
     if existing is not None:
         _require_same_keys(existing, root, targets)
         return False
-    signers = [offline.signer(f"root-{number}") for number in range(1, metadata.ROOT_KEYS + 1)]
-    _put(store, layout.trust(tenant, "1.root.json"), metadata.sign(root, signers), root)
-    _put(store, layout.trust(tenant, "1.targets.json"), metadata.sign(targets, [offline.signer("targets")]), targets)
+    root_data, targets_data = _signed(offline, root, targets)
+    _put(store, layout.trust(tenant, "1.root.json"), root_data, root)
+    _put(store, layout.trust(tenant, "1.targets.json"), targets_data, targets)
     return True
+
+
+def first_trust(offline: KeyRing, tenant: str, *, pipeline: PublicKeys, control: PublicKeys, now: datetime) -> Change:
+    """Return a tenant's first root and targets, signed, to be carried to a store; raise `InputError` if a public key is missing."""
+    return travel.first(tenant, *_signed(offline, *_first(offline, tenant, pipeline=pipeline, control=control, now=now)))
+
+
+def _first(
+    offline: KeyRing, tenant: str, *, pipeline: PublicKeys, control: PublicKeys, now: datetime, development: bool = False
+) -> tuple[Root, Targets]:
+    root = metadata.root(tenant, _top_level(offline, control, tenant), now=now, development=development)
+    releases, rollouts = pipeline.key(f"{tenant}/releases"), control.key(f"{tenant}/rollouts")
+    return root, metadata.targets(tenant, releases=releases, rollouts=rollouts, now=now)
+
+
+def _signed(offline: KeyRing, root: Root, targets: Targets) -> tuple[bytes, bytes]:
+    signers = [offline.signer(f"root-{number}") for number in range(1, metadata.ROOT_KEYS + 1)]
+    return metadata.sign(root, signers), metadata.sign(targets, [offline.signer("targets")])
 
 
 def _top_level(offline: KeyRing, control: PublicKeys, tenant: str) -> dict[str, list[Key]]:
@@ -87,8 +104,8 @@ def _keys_of(signed: Root | Targets) -> dict[str, set[str]]:
 
 def _other_keys(where: str) -> InputError:
     message = (
-        f"{where}: stands with other keys, and agents rely on them; use the key rings it was made with. "
-        "Rotating keys comes with a later version of ordain"
+        f"{where}: stands with other keys, and agents rely on them; use the key rings it was made with, "
+        "or change its keys with `ordain keys rotate`"
     )
     return InputError(message)
 

@@ -75,6 +75,10 @@ def make_keys(
     """
     ring = KeyRing(zone=zone, directory=directory, uris=uris or {}, secrets=secrets)
     wanted = zone_roles(zone, tenants)
+    strange = sorted(slot for slot in ring.uris if slot.removesuffix(NEXT) not in wanted)
+    if strange:
+        message = f"the {zone} zone has no key {', '.join(strange)} for these tenants; it has {', '.join(wanted)}"
+        raise InputError(message)
     slots = wanted + [slot for role in following for slot in _following(ring, role, wanted)]
     durable.make_directory(directory, mode=0o700)
     created = tuple(slot for slot in slots if slot not in ring.uris and _make_key(ring.path(slot), secrets.passphrase))
@@ -169,8 +173,8 @@ def _on_token(uri: str, ring: KeyRing) -> Key:
 def retire(ring: KeyRing, role: str, listed: Collection[str]) -> str | None:
     """Put a role's following key in the place of its present one once the trust names it alone; return the retired key's id.
 
-    The private key is destroyed, its public half kept in `public.json`. `listed` are the ids of the keys that the trust names. None
-    means that there was nothing to do.
+    The private key is destroyed, its public half kept in `public.json`. `listed` are the ids of the keys that are relied on: those that
+    the trust names. None means that there was nothing to do.
 
     Raises:
         InputError: the key is still named, or not a file that ordain could move.
@@ -182,7 +186,8 @@ def retire(ring: KeyRing, role: str, listed: Collection[str]) -> str | None:
         raise InputError(message)
     old, new = ring.public(role), ring.public(role + NEXT)
     if new.keyid not in listed or old.keyid in listed:
-        message = f"{role}: trust {'still names the old key' if old.keyid in listed else 'does not name the new key yet'}; rotate first"
+        why = "the old key is still relied on" if old.keyid in listed else "nothing relies on the new key yet"
+        message = f"{role}: {why}; rotate first (of the repository key: restart `ordain reconcile`)"
         raise InputError(message)
     write_public(ring, {role: [public_keys.plain(old)]})
     ring.path(role + NEXT).replace(ring.path(role))

@@ -121,12 +121,16 @@ def meta_file(version: int, data: bytes) -> MetaFile:
 
 def sign(signed: Signed, signers: Sequence[Signer]) -> bytes:
     """Return the metadata file of a role, signed by all `signers`; raise `RetryError` if a key can't be used now."""
-    document: Metadata[Any] = Metadata(signed)
+    return add_signatures(Metadata(signed), signers)
+
+
+def add_signatures(document: Metadata[Any], signers: Sequence[Signer]) -> bytes:
+    """Return the file of a document signed by these too; raises as `sign`."""
     for signer in signers:
         try:
             document.sign(signer, append=True)
         except UnsignedMetadataError as error:
-            message = f"{signed.type} can't be signed: {error}; see to the key's place, then it goes on by itself"
+            message = f"{document.signed.type} can't be signed: {error}; see to the key's place, then it goes on by itself"
             raise RetryError(message) from error
     return document.to_bytes()
 

@@ -43,7 +43,7 @@ class Published:
 
     def unsigned(self, trust: Trust) -> frozenset[str]:
         """Return the roles among timestamp, snapshot and rollouts that no key signed which this trust names."""
-        delegators = {Timestamp.type: trust.root, Snapshot.type: trust.root, "rollouts": trust.targets}
+        delegators: dict[str, Root | Targets] = {Timestamp.type: trust.root, Snapshot.type: trust.root, "rollouts": trust.targets}
         return frozenset(role for role, delegator in delegators.items() if not _is_signed(delegator, role, self.files[role]))
 
     @property

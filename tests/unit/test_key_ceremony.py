@@ -85,7 +85,7 @@ def test_a_trust_that_stands_is_not_replaced_by_one_with_other_keys(tmp_path: Pa
         path.unlink()
     again = ceremony(tmp_path, "shop")
     assert isinstance(again.exception, InputError)
-    assert "later version" in str(again.exception)
+    assert "ordain keys rotate" in str(again.exception)
     assert (tmp_path / "store/trust/shop/1.root.json").read_bytes() == before
 
 
