@@ -88,7 +88,8 @@ def run(
       ordain-agent run --server http://127.0.0.1:8420 --root-metadata trust/shop.root.json \\
         --tenant shop --name web-01 --root ./host --state ./agent-state --once
     """
-    from agent.logs import Log  # noqa: PLC0415 - only commands that fetch pay for what they import
+    from agent.anchor import check_root_metadata  # noqa: PLC0415 - only commands that fetch pay for what they import
+    from agent.logs import Log  # noqa: PLC0415
     from agent.loop import Agent, Stop  # noqa: PLC0415
 
     require_identity(tenant, name)
@@ -102,6 +103,7 @@ def run(
         config=(config or root / DEFAULT_CONFIG.lstrip("/")).absolute(),
         poll=poll,
     )
+    check_root_metadata(settings.bootstrap, tenant=tenant, file=root_metadata)
     read_allow(settings.config)
     sys.exit(Agent(settings, Log(form), Stop()).run(once=once))
 
@@ -115,16 +117,20 @@ def status(state: Path, form: Form) -> None:
     if form == "json":
         _print(shown)
         return
-    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['last_contact'] or 'never'}")
+    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}")
+    for problem in _texts(shown["problems"]):
+        click.echo(f"problem: {problem}")
     for fleet in _rows(shown["fleets"]):
         click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + fleet['why'] if fleet['why'] else ''} (since {fleet['since']})")
         runs = f"generation {fleet['generation']}, bundle {str(fleet['digest'])[:12]}, commit {str(fleet['commit'])[:12]}"
         click.echo(
             f"  runs: {runs}, group {fleet['group']}, mode {fleet['mode'] or 'base'}" if fleet["generation"] else "  runs: nothing yet"
         )
+        if fleet["held"]:
+            click.echo("  held: stays at this generation until a newer release comes")
         if fleet["unheard"]:
-            ends = f"; new things are started until {fleet['fresh_until']}" if fleet["fresh_until"] else ""
-            click.echo(f"  no news since {fleet['unheard_since']}: {fleet['unheard']}{ends}")
+            ends = f"; new things are started until {fleet['freshUntil']}" if fleet["freshUntil"] else ""
+            click.echo(f"  no news since {fleet['unheardSince']}: {fleet['unheard']}{ends}")
         for warning in fleet["warnings"]:
             click.echo(f"  warning: {warning}")
         for drift in fleet["drift"]:
@@ -265,6 +271,10 @@ def _generations(disk: Disk, fleet: str) -> list[dict[str, Any]]:
 
 
 def _rows(value: object) -> list[dict[str, Any]]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
     return value if isinstance(value, list) else []
 
 

@@ -60,6 +60,16 @@ class Disk:
         return self.root / "contact.json"
 
     @property
+    def trouble(self) -> Path:
+        """What is wrong on this host, whatever its fleets ask for."""
+        return self.root / "trouble.json"
+
+    @property
+    def hint(self) -> Path:
+        """The server's last answer to which fleets this agent is in."""
+        return self.root / "hint.json"
+
+    @property
     def journal(self) -> Path:
         """What is being changed right now."""
         return self.root / "journal.json"

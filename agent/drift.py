@@ -48,6 +48,9 @@ def watch(settler: Settler, table: Table) -> None:
         except (RefusedError, InputError, RetryError, OSError) as error:
             settler.marks.wait(f"drift of {fleet}")
             settler.log.step("drift", fleet=fleet, why=f"can't be put right: {error}")
+        except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+            settler.marks.wait(f"drift of {fleet}")
+            settler.fault(fleet, error)
 
 
 def _attend(settler: Settler, seen: _Seen) -> None:

@@ -1,10 +1,12 @@
 """All that the agent fetches: bounded in size and time, and TUF metadata held to its tenant and fleet."""
 
 import contextlib
+import hashlib
 import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -27,7 +29,9 @@ ERROR_LIMIT = 64 * 1024
 """Bytes of a page about an error that are read so that its connection can be used again."""
 REDIRECTS_LIMIT = 5
 """Of artifacts only: release pages redirect to object stores. Metadata and bundles are never redirected."""
-OK, PARTIAL, FOUND = 200, 206, (301, 302, 303, 307, 308)
+OK, PARTIAL, NOT_MODIFIED, FOUND = 200, 206, 304, (301, 302, 303, 307, 308)
+TIMESTAMP = "timestamp.json"
+"""The one file of a repository that changes under its name."""
 _FROM = re.compile(r"bytes ([0-9]{1,15})-")
 
 
@@ -72,6 +76,21 @@ class Http:
         """Return the body of `url`; raises as `stream` does."""
         return b"".join(self.stream(url, limit=limit))
 
+    def read_again(self, url: str, *, limit: int, known: bytes | None) -> bytes:
+        """Return the body of `url`, which the server need not send if it is `known`; raises as `stream` does.
+
+        Its ETag is taken to be the SHA-256 of the body, as `serve` has it (RFC 9110, section 13.1.2); where it isn't, all is sent.
+        """
+        headers = {"If-None-Match": f'"{hashlib.sha256(known).hexdigest()}"'} if known is not None else {}
+        with _as_ours(url):
+            response = self._open(
+                url, limit, seconds=PATIENCE_SECONDS + limit / SLOWEST, headers=headers, wanted=(OK, NOT_MODIFIED) if headers else (OK,)
+            )
+            if response.status == NOT_MODIFIED and known is not None:
+                _discard(response)
+                return known
+            return b"".join(self._body(response, url, limit, CHUNK))
+
     def resume(self, url: str, *, offset: int, etag: str, limit: int, seconds: float, redirects: bool, chunk: int) -> Rest:
         """Return `url` from byte `offset` on, or from its beginning where the server can't, or has other content than `etag`.
 
@@ -82,7 +101,9 @@ class Http:
         """
         headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
         with _as_ours(url):
-            response = self._open(url, limit, seconds=seconds, redirects=redirects, headers=headers)
+            response = self._open(
+                url, limit, seconds=seconds, redirects=redirects, headers=headers, wanted=(OK, PARTIAL) if offset else (OK,)
+            )
             start = _FROM.match(response.headers.get("Content-Range", "")) if response.status == PARTIAL else None
             if response.status == PARTIAL and (start is None or int(start[1]) != offset):
                 response.close()
@@ -101,9 +122,15 @@ class Http:
                 yield chunk
 
     def _open(
-        self, url: str, limit: int, *, seconds: float, redirects: bool, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        limit: int,
+        *,
+        seconds: float,
+        redirects: bool = False,
+        headers: Mapping[str, str] | None = None,
+        wanted: tuple[int, ...] = (OK,),
     ) -> urllib3.BaseHTTPResponse:
-        wanted = (OK, PARTIAL) if headers else (OK,)
         for _ in range(REDIRECTS_LIMIT + 1):
             self._bounds.begin(url, limit=limit, seconds=seconds, gap=GAP_SECONDS)
             response = self._pool.request(
@@ -182,9 +209,11 @@ def _reason(error: Exception) -> str:
 class CheckedFetcher(FetcherInterface):
     """Feeds the TUF client of one fleet with metadata that says it belongs there."""
 
-    def __init__(self, http: Http, binding: Binding) -> None:
+    def __init__(self, http: Http, binding: Binding, metadata: Path) -> None:
+        """`metadata` is where the TUF client keeps its copies: a timestamp that is still the same is taken from there."""
         self._http = http
         self._binding = binding
+        self._metadata = metadata
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return self._http.stream(url, limit=0)  # pragma: no cover - the client only asks for bounded bytes
@@ -197,14 +226,16 @@ class CheckedFetcher(FetcherInterface):
             RefusedError: it is another tenant's or another fleet's, or says nothing of whose it is.
             MalformedError: it is larger than it may be, or no metadata.
         """
-        data = self.read(url, limit=max_length)
-        self._binding.check(data, role=url.rpartition("/")[2].removesuffix(".json").rpartition(".")[2], what=url)
+        name = url.rpartition("/")[2]
+        kept = self._metadata / name
+        data = self.read(url, limit=max_length, known=kept.read_bytes() if name == TIMESTAMP and kept.is_file() else None)
+        self._binding.check(data, role=name.removesuffix(".json").rpartition(".")[2], what=url)
         return data
 
-    def read(self, url: str, *, limit: int) -> bytes:
-        """Return the body of a file of the repository; raises as `download_bytes` does."""
+    def read(self, url: str, *, limit: int, known: bytes | None = None) -> bytes:
+        """Return the body of a file of the repository, which may be `known`; raises as `download_bytes` does."""
         try:
-            return self._http.read(url, limit=limit)
+            return self._http.read_again(url, limit=limit, known=known)
         except TooMuchError as error:
             message = f"{error}. Nothing of it is used: see what answers at this address"
             raise MalformedError(message) from error

@@ -9,19 +9,24 @@ from tuf.api.exceptions import DownloadHTTPError
 
 from agent import admission
 from agent.admission import NotListedError, WaitingError, Wanted
-from agent.disk import FLEETS_LIMIT, Disk
+from agent.disk import FLEETS_LIMIT, Disk, volatile_write
 from agent.fetcher import Http
 from agent.generations import Generations, Meta
 from agent.protocol.bundle import Bundle
-from agent.protocol.errors import RetryError
+from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import LABEL
 from agent.protocol.membership import Member
 from agent.protocol.rollout import RolloutDocument
 from agent.repository import Repository
 from agent.settings import Settings
 
+NOT_FOUND = 404
 HINT_LIMIT = 16 * 1024
 """Bytes of the server's list of fleets: 64 names of 63 characters are a quarter of it."""
+
+
+class UnknownAgentError(RefusedError):
+    """The server answers, and knows no such agent."""
 
 
 class _Hint(msgspec.Struct):
@@ -30,20 +35,33 @@ class _Hint(msgspec.Struct):
     fleets: list[str]
 
 
-def hinted_fleets(settings: Settings, http: Http) -> list[str]:
+def hinted_fleets(settings: Settings, http: Http, disk: Disk) -> list[str]:
     """Return the fleets that the server says this agent is in: a hint of where to look, nothing more.
 
+    The answer is kept, so that one that is the same needn't be sent again.
+
     Raises:
+        UnknownAgentError: the server knows no such agent.
         RetryError: no answer, or none that makes sense.
     """
     url = f"{settings.server}/v1/agents/{settings.tenant}/{settings.name}/fleets"
+    known = disk.hint.read_bytes() if disk.hint.is_file() else None
     try:
-        names = msgspec.json.decode(http.read(url, limit=HINT_LIMIT), type=_Hint).fleets
+        data = http.read_again(url, limit=HINT_LIMIT, known=known)
+        names = msgspec.json.decode(data, type=_Hint).fleets
     except DownloadHTTPError as error:
+        if error.status_code == NOT_FOUND:
+            message = (
+                f"the server knows no agent {settings.tenant}/{settings.name}: compare --tenant and --name with the manifests; "
+                "an agent is known once its manifest is accepted"
+            )
+            raise UnknownAgentError(message) from error
         raise RetryError(str(error)) from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         message = f"{url}: {error}"
         raise RetryError(message) from error
+    if data != known:
+        volatile_write(disk.hint, data)
     return [name for name in names if LABEL.fullmatch(name)][:FLEETS_LIMIT]
 
 

@@ -18,13 +18,13 @@ from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
 from agent.drift import watch
 from agent.fetcher import Http
-from agent.follow import Follower, fleets_to_follow, hinted_fleets, left_behind
+from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
-from agent.protocol.errors import OrdainError, RefusedError, RetryError
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.protocol.faults import reached
-from agent.settings import Settings, read_downloads
+from agent.settings import Settings, read_allow, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
 
@@ -94,6 +94,10 @@ class Agent:
         self._disk = self._work.disk
         self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log)
         self._warned = False
+        self._problems: list[str] = []
+        """What is wrong on this host at this poll, whatever its fleets ask for."""
+        self._unknown = False
+        """Whether the server knows no such agent."""
 
     def run(self, *, once: bool) -> int:
         """Poll until asked to stop, or once; return the exit code.
@@ -138,7 +142,10 @@ class Agent:
         """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""
         self._recover()
         reached("agent:after-recover")
+        self._problems = []
+        self._look_at_config()
         hinted = self._hear()
+        self._tell()
         reached("agent:after-hear")
         followers = self._followers(hinted)
         wanted, errors = self._follow(followers)
@@ -160,10 +167,28 @@ class Agent:
         if done is not None:
             self._log.step("recover", done=done)
 
-    def _hear(self) -> list[str] | None:
-        """Return the fleets that the server names, None if it does not answer."""
+    def _look_at_config(self) -> None:
+        """Read `agent.toml` at each poll, not only when something must be applied: whoever broke it should hear of it now."""
         try:
-            hinted = hinted_fleets(self._settings, self._http)
+            read_allow(self._settings.config)
+            read_downloads(self._settings.config)
+        except InputError as error:
+            self._problems.append(str(error))
+
+    def _tell(self) -> None:
+        """Keep what is wrong for `status`, and log what of it is new."""
+        for problem in self._settler.book.trouble(self._problems):
+            self._log.step("problem", why=problem)
+
+    def _hear(self) -> list[str] | None:
+        """Return the fleets that the server names, None if it does not answer or knows no such agent."""
+        self._unknown = False
+        try:
+            hinted = hinted_fleets(self._settings, self._http, self._disk)
+        except UnknownAgentError as error:
+            self._unknown = True
+            self._problems.append(str(error))
+            hinted = None
         except RetryError as error:
             self._log.step("unreachable", why=str(error))
             return None
@@ -199,6 +224,9 @@ class Agent:
             except OrdainError as error:
                 errors[fleet] = error
                 self._note(follower, error)
+            except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+                errors[fleet] = error
+                self._settler.fault(fleet, error)
             self._warn_of_development(follower)
         return wanted, errors
 
@@ -243,7 +271,7 @@ class Agent:
 
     def _exit_code(self, hinted: list[str] | None, errors: Mapping[str, Exception | None], left: frozenset[str]) -> int:
         statuses = [self._settler.book.read(fleet) for fleet in errors if fleet not in left or fleet in (hinted or [])]
-        if any(status is not None and status.result in ("refused", "failed") for status in statuses):
+        if self._unknown or any(status is not None and status.result in ("refused", "failed") for status in statuses):
             return REFUSED
         away = hinted is None or any(map(_is_away, errors.values()))
         return UNREACHABLE if away else DONE

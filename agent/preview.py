@@ -12,7 +12,7 @@ from agent.admission import Wanted
 from agent.apply.plan import Action
 from agent.disk import Disk
 from agent.fetcher import Http
-from agent.follow import Follower, fleets_to_follow, hinted_fleets, left_behind
+from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.generations import Generations
 from agent.protocol.errors import OrdainError, RetryError
 from agent.settings import Settings
@@ -23,11 +23,16 @@ def preview(settler: Settler, http: Http) -> list[dict[str, object]]:
     """Return for each fleet what it asks of this host and what that would change, or why it would change nothing."""
     settings, disk = settler.settings, settler.work.disk
     hinted: list[str] | None = None
+    unknown: UnknownAgentError | None = None
     try:
-        hinted = hinted_fleets(settings, http)
+        hinted = hinted_fleets(settings, http, disk)
+    except UnknownAgentError as error:
+        unknown = error
     except RetryError:  # then the fleets that are known here are asked for, and each says what is wrong
         hinted = None
     fleets = fleets_to_follow(hinted, disk)
+    if not fleets and unknown is not None:
+        raise unknown
     if not fleets:
         message = f"{settings.server} does not say which fleets {settings.tenant}/{settings.name} is in, and none is known here"
         raise RetryError(message)

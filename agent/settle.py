@@ -4,6 +4,7 @@ A path belongs to the fleet whose current generation declares it. A fleet that w
 again as soon as that other one has moved on. What a fleet gives up and another wants stays in place in between.
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ from agent.cache import NotYetError
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
-from agent.protocol.errors import InputError, RefusedError, RetryError
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.receipts import Result
@@ -96,7 +97,7 @@ class Settler:
                 table = self.table(wanted, left)
                 if table.conflict(fleet, wanted[fleet].state) is None:
                     open_fleets.remove(fleet)
-                    self._bring(wanted[fleet], table)
+                    self._bring_alone(wanted[fleet], table)
                     progress = True
         for fleet in open_fleets:
             self._waits(wanted[fleet], self.table(wanted, left))
@@ -123,6 +124,21 @@ class Settler:
         )
 
     # One fleet
+
+    def _bring_alone(self, wanted: Wanted, table: Table) -> None:
+        """Bring one fleet to what it asks for; whatever goes wrong, the others go on."""
+        try:
+            self._bring(wanted, table)
+        except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+            self.marks.wait(wanted.key)
+            self.fault(wanted.fleet, error)
+
+    def fault(self, fleet: str, error: Exception) -> None:
+        """Note what nobody expected of a fleet: its traceback in the log, a sentence in its status."""
+        ours = not isinstance(error, (OrdainError, OSError))
+        why = f"a fault of ordain, please report it ({type(error).__name__}: {error})" if ours else str(error)
+        self.log.step("fault", fleet=fleet, why=why, traceback="".join(traceback.format_exception(error)) if ours else None)
+        self.trouble(fleet, "failed", why, listed=True, serial=None)
 
     def _bring(self, wanted: Wanted, table: Table) -> None:
         """Bring one fleet to what it asks for, unless it is held, known to be bad, or there already."""

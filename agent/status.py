@@ -55,6 +55,12 @@ class Contact(Struct):
     at: str
 
 
+class Trouble(Struct):
+    """What is wrong on this host whatever its fleets ask for, each in one sentence."""
+
+    problems: list[str]
+
+
 class StatusBook:
     """The fleets' statuses on disk."""
 
@@ -93,6 +99,14 @@ class StatusBook:
         statuses = {fleet: self.read(fleet) for fleet in self._disk.known_fleets()}
         return frozenset(fleet for fleet, status in statuses.items() if status is not None and not status.listed)
 
+    def trouble(self, problems: list[str]) -> list[str]:
+        """Keep what is wrong on this host; return what of it is new."""
+        old = read_optional(self._disk.trouble, Trouble)
+        known = old.problems if old else []
+        if known != problems:
+            volatile_write(self._disk.trouble, codec.canonical(Trouble(problems=problems)))
+        return [problem for problem in problems if problem not in known]
+
     def contacted(self) -> None:
         """Note that the server answered now."""
         volatile_write(self._disk.contact, codec.canonical(Contact(at=timestamp())))
@@ -106,13 +120,15 @@ def overview(disk: Disk) -> dict[str, object]:
     """
     identity = disk.read_identity()
     contact = read_optional(disk.contact, Contact)
+    trouble = read_optional(disk.trouble, Trouble)
     receipts = read(disk)
     return {
         "agent": identity.agent,
         "tenant": identity.tenant,
         "server": identity.server,
         "root": identity.root,
-        "last_contact": contact.at if contact else None,
+        "lastContact": contact.at if contact else None,
+        "problems": trouble.problems if trouble else [],
         "fleets": [_fleet(disk, fleet, f"{identity.tenant}/{fleet}", receipts) for fleet in disk.shown_fleets()],
     }
 
@@ -139,8 +155,8 @@ def _fleet(disk: Disk, fleet: str, full: str, receipts: list[Receipt]) -> dict[s
         "desired": status.digest if status else None,
         "listed": status.listed if status else None,
         "unheard": status.unheard if status else "",
-        "unheard_since": (status.unheard_since or None) if status else None,
-        "fresh_until": (status.fresh_until or None) if status else None,
+        "unheardSince": (status.unheard_since or None) if status else None,
+        "freshUntil": (status.fresh_until or None) if status else None,
         "held": hold is not None,
         "warnings": list(status.warnings) if status else [],
         "drift": [msgspec.to_builtins(drift) for drift in status.drift] if status else [],

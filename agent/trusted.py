@@ -93,7 +93,7 @@ class Trusted:
         self._places = places
         self._bootstrap = bootstrap
         self._binding = binding
-        self._fetcher = CheckedFetcher(http, binding)
+        self._fetcher = CheckedFetcher(http, binding, places.metadata)
         self._floors = self._kept = Floors()
         self._clock = self._reference = datetime.now(UTC)
 

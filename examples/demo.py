@@ -277,7 +277,7 @@ def require_polls(stage: Stage) -> None:
     """Wait until each agent has asked the server again."""
 
     def contact(host: Host) -> str:
-        return str(stage.read(f"ordain-agent status --state {host.state} --format json")["last_contact"])
+        return str(stage.read(f"ordain-agent status --state {host.state} --format json")["lastContact"])
 
     earlier = {host: contact(host) for host in HOSTS}
     for host in HOSTS:

@@ -289,9 +289,9 @@ def test_a_server_that_is_away_changes_nothing_and_is_said_to_be(rig: Rig) -> No
     assert rig.tree() == before
     after = rig.status()
     assert "Connection refused" in after["unheard"]
-    assert after["unheard_since"] is not None
-    assert after["fresh_until"] == status["fresh_until"] is not None
-    assert {**after, "unheard": "", "unheard_since": None} == status
+    assert after["unheardSince"] is not None
+    assert after["freshUntil"] == status["freshUntil"] is not None
+    assert {**after, "unheard": "", "unheardSince": None} == status
 
 
 def test_a_server_that_stops_naming_a_fleet_changes_nothing(rig: Rig) -> None:

@@ -63,7 +63,7 @@ def refused(rig: Rig, *words: str) -> None:
 def unheard(rig: Rig, *words: str) -> None:
     """Poll: there is no news, for this reason, in log and status, and the host stays as it was."""
     _unchanged(rig, 3, "unheard", words)
-    assert rig.status()["unheard_since"] is not None
+    assert rig.status()["unheardSince"] is not None
 
 
 def _unchanged(rig: Rig, code: int, field: str, words: tuple[str, ...]) -> None:

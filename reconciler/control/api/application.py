@@ -92,19 +92,16 @@ class _Routes:
         if agent not in known:
             message = f"{tenant} has no such agent; it is known once its manifest is accepted"
             return _json({"error": message}, status=404)
-        return _json({"fleets": sorted(known[agent].fleets)})
+        return _changing(request, codec.canonical({"fleets": sorted(known[agent].fleets)}), "application/json")
 
     async def _file(self, request: web.Request, key: str, cache: str, content_type: str) -> web.Response:
         async with self._reads:
             data = await asyncio.to_thread(self._store.get, key)
         if data is None:
             raise web.HTTPNotFound
-        headers = {"Cache-Control": cache}
         if cache == CHECK:
-            headers["ETag"] = f'"{codec.sha256(data)}"'
-            if request.headers.get("If-None-Match") == headers["ETag"]:
-                return web.Response(status=304, headers=headers)
-        return web.Response(body=data, headers=headers, content_type=content_type)
+            return _changing(request, data, content_type)
+        return web.Response(body=data, headers={"Cache-Control": cache}, content_type=content_type)
 
     def _controls(self, tenant: str) -> Controls | None:
         version = self._store.version(layout.controls(tenant))
@@ -125,6 +122,14 @@ def _label(request: web.Request, part: str) -> str:
     if not LABEL.fullmatch(value):
         raise web.HTTPNotFound
     return value
+
+
+def _changing(request: web.Request, data: bytes, content_type: str) -> web.Response:
+    """Answer with what changes under its name, or that it is still what the asker has: agents rely on the ETag being the SHA-256."""
+    headers = {"Cache-Control": CHECK, "ETag": f'"{codec.sha256(data)}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=data, headers=headers, content_type=content_type)
 
 
 def _json(value: dict[str, object], *, status: int = 200) -> web.Response:
