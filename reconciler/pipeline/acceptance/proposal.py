@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reconciler.pipeline import attestations
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, read_file
 from reconciler.pipeline.finding import Finding, ObjectName, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, inspect_tree, is_manifest
@@ -135,6 +136,8 @@ def _sources(document: Document) -> Iterable[str]:
     for file in files if isinstance(files, list) else ():
         if isinstance(file, dict) and isinstance(file.get("source"), str):
             yield file["source"]
+    if document.kind == "Component":
+        yield from (source for _, source in attestations.stated(document.value))
 
 
 def _source_path(manifest: str, source: str) -> str:

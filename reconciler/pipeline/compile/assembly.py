@@ -11,7 +11,7 @@ from reconciler.pipeline.compile.ownership import check_ownership
 from reconciler.pipeline.compile.parameters import check_declarations, check_given, declared, layered
 from reconciler.pipeline.compile.parts import Field, Part, check_parts, parts_of
 from reconciler.pipeline.compile.placement import check_claims
-from reconciler.pipeline.compile.texts import Text, check_sources, check_texts, texts_of
+from reconciler.pipeline.compile.texts import Text, check_provenance, check_sources, check_texts, texts_of
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
@@ -85,6 +85,7 @@ def check_component(component: Document, tree: Tree) -> Iterator[Finding]:
     """Yield what is wrong with a component by itself, whoever uses it; its includes are `expand`'s."""
     yield from check_declarations(component)
     yield from check_sources(component, tree)
+    yield from check_provenance(component, tree)
     yield from check_texts(component, tree)
 
 

@@ -116,7 +116,9 @@ def source_path(document: Document, source: str) -> str | None:
 
 def sources(document: Document) -> Iterator[str]:
     """Yield the paths in the tree of all sources of a component."""
-    for _, item in items(document, "files"):
-        path = source_path(document, text(item.get("source"))) if text(item.get("source")) else None
+    named = [text(item.get("source")) for _, item in items(document, "files")]
+    named += [text(mapping(item.get("provenance")).get("source")) for _, item in items(document, "artifacts")]
+    for source in named:
+        path = source_path(document, source) if source else None
         if path is not None:
             yield path

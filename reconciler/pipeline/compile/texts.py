@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.protocol import rendering
+from agent.protocol.errors import MalformedError
+from reconciler.pipeline import attestations
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean, named
 from reconciler.pipeline.compile.parameters import declared
@@ -138,15 +140,37 @@ def _check_reference(component: Document, place: Place, space: str, name: str, k
 def check_sources(component: Document, tree: Tree) -> Iterator[Finding]:
     """Yield the sources that are not in the tree, or lie where none may."""
     for index, item in manifest.items(component, "files"):
-        source = manifest.text(item.get("source"))
-        if not source:
+        yield from _missing(component, tree, ("spec", "files", index, "source"), manifest.text(item.get("source")))
+
+
+def check_provenance(component: Document, tree: Tree) -> Iterator[Finding]:
+    """Yield provenance that is not there, can't be read, or is about another file than the artifact."""
+    for index, item in manifest.items(component, "artifacts"):
+        source = manifest.text(manifest.mapping(item.get("provenance")).get("source"))
+        pointer = ("spec", "artifacts", index, "provenance", "source")
+        yield from _missing(component, tree, pointer, source)
+        path = manifest.source_path(component, source) if source else None
+        data = read_source(tree, path) if path is not None else None
+        if data is None:
             continue
-        pointer = ("spec", "files", index, "source")
-        path = manifest.source_path(component, source)
-        if path is None:
-            message = f"source {source} is not under a directory `files` beside this manifest"
-            yield across("missing-source", component, pointer, message, remedy="move it to files/ beside this manifest and name it so")
-        elif read_source(tree, path) is None:
-            message = f"source {source} is not in the repository: there is no {path}"
-            also = (Place(file=path),)
-            yield across("missing-source", component, pointer, message, remedy=f"add {path}, or name a file that exists", also=also)
+        try:
+            statements = attestations.read(data.decode(errors="replace"))
+        except MalformedError as error:
+            yield across("provenance", component, pointer, f"{source}: {error}", remedy="keep what cosign or the builder wrote, unchanged")
+            continue
+        about = {subject for one in statements for subject in one.subjects}
+        for platform, digest in attestations.digests(item).items():
+            if digest not in about:
+                message = f"no statement in {source} is about {digest[:12]}…{f' ({platform})' if platform else ''}"
+                yield across("provenance", component, pointer, message, remedy="fetch the provenance of this very build, or correct sha256")
+
+
+def _missing(component: Document, tree: Tree, pointer: Pointer, source: str) -> Iterator[Finding]:
+    path = manifest.source_path(component, source)
+    if source and path is None:
+        message = f"source {source} is not under a directory `files` beside this manifest"
+        yield across("missing-source", component, pointer, message, remedy="move it to files/ beside this manifest and name it so")
+    elif source and path is not None and read_source(tree, path) is None:
+        message = f"source {source} is not in the repository: there is no {path}"
+        also = (Place(file=path),)
+        yield across("missing-source", component, pointer, message, remedy=f"add {path}, or name a file that exists", also=also)

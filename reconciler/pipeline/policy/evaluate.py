@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.policy.answers import Subject, findings, resolve
@@ -163,7 +164,8 @@ class Policies:
     def _about(self, item: ObjectItem) -> _Asked:
         document = item.document
         tenant = document.name.tenant if document.name else ""
-        seen = {"object": document.value, "old": item.old, "sources": item.sources}
+        provenance = attestations.for_rules(document.value, item.sources, self.judge.attesting) if item.sources else {}
+        seen = {"object": document.value, "old": item.old, "sources": item.sources, "provenance": provenance}
         value = {**document.value, "sources": {name: text.split("\n") for name, text in item.sources.items()}}
         subject = Subject(
             name=document.name,

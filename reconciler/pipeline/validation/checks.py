@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeGuard
 
 from agent.protocol import rendering
+from agent.protocol.errors import MalformedError
+from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.validation import rollouts
@@ -188,14 +190,24 @@ def _no_such_day(document: Document, pointer: Pointer, value: object) -> Finding
 
 
 def _repository(document: Document) -> Iterator[Finding]:
+    stated = document.spec.get("provenance")
+    listed = stated.get("keys") if isinstance(stated, dict) else None
+    for index, pem in enumerate(listed if isinstance(listed, list) else ()):
+        try:
+            attestations.key(pem if isinstance(pem, str) else "")
+        except MalformedError as error:
+            pointer = ("spec", "provenance", "keys", index)
+            yield refused(
+                document, "provenance", pointer, str(error), remedy="write the whole of cosign.pub, or of another public key in PEM"
+            )
     for pointer, item in items(document, "overrides"):
         if "paths" not in item and "tenants" not in item:
             yield alternatives(
                 document, pointer, "an override needs paths, tenants, or both", "say where it counts", needs=("paths", "tenants")
             )
-    stated = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")}
-    for name, directory in stated.items():
-        for other, outer in stated.items():
+    directories = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")}
+    for name, directory in directories.items():
+        for other, outer in directories.items():
             if name != other and isinstance(directory, str) and isinstance(outer, str) and f"{directory}/".startswith(f"{outer}/"):
                 message = f"spec.{name}: {shown(directory)} lies in {other} ({shown(outer)})"
                 yield schema_refused(document, "limit", ("spec", name), message, remedy="keep tenants, library and policies apart")
