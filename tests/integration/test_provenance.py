@@ -1,5 +1,6 @@
 """Provenance on its way into a rule: signed beside the manifest, read in few words, verified by the keys of ordain.yaml."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from securesystemslib.signer import CryptoSigner
 from reconciler.cli import cli
 
 pytestmark = pytest.mark.needs("opa")
-SHA256 = "ab" * 32
+SHA256 = hashlib.sha256(b"a tool").hexdigest()
 RULE = """\
 # METADATA
 # title: Programs are built by our own builder
@@ -85,7 +86,7 @@ def test_a_rule_lets_pass_what_a_trusted_key_vouches_for_and_nothing_else(tmp_pa
 
 def test_provenance_of_another_build_is_refused_whoever_signed_it(tmp_path: Path) -> None:
     ours = ed25519.Ed25519PrivateKey.generate()
-    assert ("manifest/provenance", 11) in _denied(_repository(tmp_path, ours, ours, "cd" * 32))
+    assert ("manifest/provenance", 11) in _denied(_repository(tmp_path, ours, ours, hashlib.sha256(b"another").hexdigest()))
 
 
 def test_a_key_that_is_none_is_refused_in_its_line(tmp_path: Path) -> None:
