@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.protocol.errors import InputError
+from reconciler.cli.vendor import upgrade, vendor
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree, Document, layout_of, parse_file
 from reconciler.pipeline.policy import testing
 from reconciler.pipeline.policy.judge import Judge, JudgeRefused, load
@@ -25,7 +26,11 @@ _PATH = click.argument("path", required=False, type=click.Path(exists=True, file
 
 @click.group()
 def policy() -> None:
-    """Rules: list them, test them, find the OPA that judges by them."""
+    """Rules: list them, test them, keep a copy of them, find the OPA that judges by them."""
+
+
+policy.add_command(vendor)
+policy.add_command(upgrade)
 
 
 @policy.command("opa")
@@ -66,6 +71,8 @@ def list_rules(path: Path | None, form: str, opa: Path | None) -> None:
         return
     for row in rows:
         click.echo(f"{row['id']:<32} {row['level']:<6} {row['scope']:<8} {row['title']}")
+        for name, value in settings[row["id"]].parameters.items():
+            click.echo(f"  {name}: {json.dumps(value, ensure_ascii=False)}")
 
 
 @policy.command("test")
@@ -125,6 +132,7 @@ def _as_text(report: Report) -> str:
     counted = ", ".join([_counted(report.rules, "rule"), _counted(report.tests, "Rego test"), _counted(report.examples, "example")])
     if report.findings:
         return "\n".join([*lines, "nothing was tested, since these rules don't compile"])
+    lines += [f"{rule}: no test; write one in a file that ends in _test.rego, or an example" for rule in report.untested]
     return "\n".join([*lines, f"{counted}: {f'{failed} failed' if failed else 'all pass'}"])
 
 
@@ -150,4 +158,4 @@ def _as_json(report: Report) -> dict[str, object]:
         }
         for each in report.examples
     ]
-    return {"passed": report.passed, "rules": list(report.rules), "findings": faults, "tests": tests, "examples": shown}
+    return {"passed": report.passed, "rules": list(report.rules), "untested": list(report.untested), "findings": faults, "tests": tests, "examples": shown}
