@@ -70,11 +70,12 @@ def _described(kind: type[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _shown(kind: object) -> str:
-    return {str: "text", float: "number", int: "whole number", bool: "true or false"}[kind]  # type: ignore[index]
+    shown: dict[object, str] = {str: "text", float: "number", int: "whole number", bool: "true or false", dict[str, str]: "table of texts"}
+    return shown[kind]
 
 
 def _default(value: object) -> str:
-    return "" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return "" if value in ("", dataclasses.MISSING) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import ipaddress
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agent.protocol.errors import InputError
+from reconciler.publication.keys import KeyRing
+from reconciler.publication.secret_files import named
 
 SETTINGS_LIMIT = 65_536
 """Bytes of a settings file: a hundred times what one needs."""
@@ -61,6 +63,12 @@ class KeySettings:
 
     directory: str = ""
     """Directory of key files by zone; empty means `keys` in the state directory."""
+    passphrase_file: str = ""
+    """File with the passphrase of encrypted key files; a name without a slash is a systemd credential of this unit."""
+    pin_file: str = ""
+    """File with the PIN of a PKCS#11 token, or the name of a systemd credential; `PYKCS11LIB` names the token's module."""
+    uris: dict[str, str] = field(default_factory=dict)
+    """Keys that are not files in the directory: role → securesystemslib URI, as in `"shop/releases" = "hsm:2?label=ordain"`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,11 @@ class Settings:
         """Where the keys are, the default filled in."""
         return Path(self.keys.directory) if self.keys.directory else self.state / "keys"
 
+    def ring(self, zone: Literal["pipeline", "control"]) -> KeyRing:
+        """Return a zone's key ring."""
+        secrets = named(passphrase_file=self.keys.passphrase_file, pin_file=self.keys.pin_file)
+        return KeyRing(zone=zone, directory=self.keys_directory / zone, uris=self.keys.uris, secrets=secrets)
+
 
 GROUPS = {
     "source": SourceSettings,
@@ -127,11 +140,18 @@ def _group(file: Path, name: str, kind: type[Any], values: object) -> Any:
             message = f"{file}: [{name}] has no setting {key!r}; it has {', '.join(sorted(fields))}"
             raise InputError(message)
         wanted = fields[key]
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) if wanted is float else type(value) is wanted
-        if not fits:
+        if not _fits(value, wanted):
             message = f"{file}: [{name}] {key} must be a {getattr(wanted, '__name__', wanted)}, not {value!r}"
             raise InputError(message)
     return kind(**values)
+
+
+def _fits(value: object, wanted: object) -> bool:
+    if wanted is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if wanted == dict[str, str]:
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    return type(value) is wanted
 
 
 def load(file: Path | None, *, state: Path) -> Settings:

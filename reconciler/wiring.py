@@ -15,7 +15,6 @@ from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
-from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
 from reconciler.settings import Settings
 
@@ -46,7 +45,7 @@ def pipeline(
     parts = Parts(
         state=settings.state,
         store=Scoped(inner=open_store(settings.store_url), write=PIPELINE_PREFIXES),
-        ring=KeyRing(zone="pipeline", directory=settings.keys_directory / "pipeline"),
+        ring=settings.ring("pipeline"),
         mirror=git,
         opa=find_opa(Path(settings.policy.opa) if settings.policy.opa else None),
         batch_seconds=settings.policy.batch_timeout,
@@ -61,7 +60,7 @@ def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threa
     """Return the control zone's loop, wired; `ready` is called after its first whole pass."""
     wired = control_loop.ControlSettings(
         store=Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES),
-        keys=KeyRing(zone="control", directory=settings.keys_directory / "control"),
+        keys=settings.ring("control"),
         holder=holder(settings, "control"),
     )
     return lambda stop: control_loop.run(wired, stop, ready=ready)

@@ -14,7 +14,6 @@ from reconciler.pipeline.notes import read_note
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import full_sha, mirror_path, open_repository, resolve
 from reconciler.publication import envelope
-from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import open_store
 
 
@@ -74,7 +73,7 @@ def _show_records(revision: str, loaded: settings.Settings, form: str) -> None:
 def _records(loaded: settings.Settings) -> Iterator[DecisionRecord]:
     """Yield the signed records of the store, oldest first."""
     store = open_store(loaded.store_url)
-    keys = decision_keys(KeyRing(zone="pipeline", directory=loaded.keys_directory / "pipeline"))
+    keys = decision_keys(loaded.ring("pipeline"))
     for name in sorted(store.list(RECORDS), key=lambda name: (len(name), name)):
         data = store.get(name)
         if data is not None:

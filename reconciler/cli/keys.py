@@ -112,7 +112,7 @@ def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ..
         message = "name at least one --tenant"
     elif tenants and zone == "offline" and not (store_url or (imports and out)):
         message = "--zone offline needs --store to sign the trust of a tenant into, or --out for what `ordain keys import` takes"
-    elif (tenants and zone == "offline") != bool(imports) or (imports and set(read_any_public(imports)) != {"pipeline", "control"}):
+    elif (zone == "offline" and bool(tenants)) != bool(imports) or (imports and set(read_any_public(imports)) != {"pipeline", "control"}):
         message = "--zone offline needs --tenant, and --import twice: the public keys of the pipeline and of the control zone"
     if message:
         raise InputError(message)

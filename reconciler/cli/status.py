@@ -12,7 +12,6 @@ from reconciler.pipeline import problem
 from reconciler.pipeline.source import mirror_path
 from reconciler.pipeline.source.mirror import fetched_head
 from reconciler.printable import printable
-from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import open_store
 from reconciler.status import gather
 
@@ -36,7 +35,7 @@ def status(state: Path, file: Path | None, form: str) -> None:
       ordain status --state /var/lib/ordain --format json
     """
     loaded = settings.load(file, state=state)
-    ring = KeyRing(zone="pipeline", directory=loaded.keys_directory / "pipeline")
+    ring = loaded.ring("pipeline")
     found = gather(open_store(loaded.store_url), ring, source=fetched_head(mirror_path(state)), problem=problem.read(state))
     if form == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
