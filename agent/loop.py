@@ -22,7 +22,7 @@ from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_f
 from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
-from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from agent.settings import Settings, read_allow, read_downloads
 from agent.settle import Settler
@@ -135,8 +135,9 @@ class Agent:
             with self._disk.lock("step", wait=STEP_WAIT, refused="a rollback is under way"):
                 return self.poll()
         except (OrdainError, OSError) as error:
-            self._log.step("error", why=str(error))
-            return error.exit_code if isinstance(error, OrdainError) else UNREACHABLE
+            known = disk_trouble(error) if isinstance(error, OSError) else error
+            self._log.step("error", why=str(known))
+            return known.exit_code
 
     def poll(self) -> int:
         """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""

@@ -22,7 +22,7 @@ from agent.cache import NotYetError
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
-from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.receipts import Result
@@ -190,7 +190,7 @@ class Settler:
         except (RetryError, OSError) as error:
             seconds = self.marks.wait(wanted.key)
             self.log.step("retry", fleet=wanted.fleet, seconds=round(seconds))
-            self._outcome(wanted, "failed", str(error))
+            self._outcome(wanted, "failed", str(disk_trouble(error) if isinstance(error, OSError) else error))
         else:
             self.marks.settle(wanted.key)
             self._outcome(wanted, "applied", "", items)

@@ -4,6 +4,16 @@ Every message says what is wrong, where, and what to do next. Bytes that come fr
 `MalformedError` and nothing else, whatever is wrong with them.
 """
 
+import errno
+
+NO_FAULT_OF_OURS = frozenset(
+    (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+    )
+)
+"""Errors of the system that whoever owns the machine can mend: full, read-only, forbidden or broken disks, and too little of the rest."""
+
 
 class OrdainError(Exception):
     """The root of all errors that ordain raises on purpose; its text is meant for a person."""
@@ -31,3 +41,9 @@ class RetryError(OrdainError):
     """Could not be done now (network, a busy lock, a part that is missing): try later. Exit code 3."""
 
     exit_code = 3
+
+
+def disk_trouble(error: OSError) -> RetryError:
+    """Return the system's error as one that a person can act on."""
+    where = f"{error.filename}: " if error.filename else ""
+    return RetryError(f"{where}{error.strerror or error}; see to the disk and its permissions, then it goes on by itself")
