@@ -19,6 +19,7 @@ from agent.generations import Generations, Meta
 from agent.host import Host
 from agent.journal import Journal, Step
 from agent.protocol import faults
+from agent.protocol.errors import RetryError, disk_trouble
 from agent.protocol.state import State
 from agent.providers.item import Item
 
@@ -69,11 +70,20 @@ def apply(work: Workspace, change: Change) -> None:
         switch(work.host, change.plan.actions, journal.steps)
         faults.reached("agent:before-commit")
         Generations(work.disk.fleet(change.fleet)).commit(change.meta.generation, journal.transaction)
-    except BaseException:
-        recover.recover(work.host, work.disk)
+    except BaseException as error:
+        _put_back(work, error)
         raise
     faults.reached("agent:after-commit")
     recover.finish(work.host, work.disk, journal)
+
+
+def _put_back(work: Workspace, error: BaseException) -> None:
+    """Undo what was begun; where even that can't be done now, say first what went wrong: the next poll tries again."""
+    try:
+        recover.recover(work.host, work.disk)
+    except OSError as later:
+        message = f"{error}; and what was begun can't be undone yet: {disk_trouble(later)}"
+        raise RetryError(message) from error
 
 
 def _begin(work: Workspace, change: Change) -> Journal:

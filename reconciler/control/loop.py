@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from agent.protocol.errors import MalformedError, OrdainError
+from agent.protocol.errors import NO_FAULT_OF_OURS, MalformedError, OrdainError, disk_trouble
 from agent.protocol.faults import reached
 from reconciler.control import records
 from reconciler.control.numbering import floors_of
@@ -128,8 +128,9 @@ def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) ->
             return False
         try:
             _tenant_step(loop, name, changed, stop)
-        except OrdainError as error:
-            _log.error("left for the next pass: %s", error, extra={"tenant": name})
+        except (OrdainError, OSError) as error:
+            known = disk_trouble(error) if isinstance(error, OSError) else error
+            _log.error("left for the next pass: %s", known, extra={"tenant": name})
     return True
 
 
@@ -214,7 +215,8 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
     try:
         due = _publish(loop, tenant, fleet, now)
         failures = 0
-    except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+    except Exception as problem:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+        error = disk_trouble(problem) if isinstance(problem, OSError) and problem.errno in NO_FAULT_OF_OURS else problem
         failures += 1
         due = now + min(RETRY_FIRST * 2 ** min(failures - 1, 10), RETRY_MOST)
         unexpected = None if isinstance(error, OrdainError) else error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from agent.protocol.errors import OrdainError, RetryError
+from agent.protocol.errors import NO_FAULT_OF_OURS, OrdainError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.acceptance.proposal import is_judge
@@ -88,16 +88,22 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
         while not stop.is_set():
             try:
                 _hold(parts, settings, stop, news, progress)
-            except OrdainError as error:
-                if _tell(parts, progress, explain(error)):
-                    _log.warning("round given up: %s", explain(error))
-                _sleep(PATIENCE, stop, threading.Event())
             except Exception as error:  # noqa: BLE001 - one bad head must not take down what serves agents beside this loop
-                _log.exception("round given up by a fault of ordain; please report it")
-                _tell(parts, progress, f"a fault of ordain ({type(error).__name__}: {error}); the log has more")
-                _sleep(PATIENCE_WITH_FAULTS, stop, threading.Event())
+                _sleep(_give_up(error, parts, progress), stop, threading.Event())
     finally:
         watcher.stop() if watched else None
+
+
+def _give_up(error: Exception, parts: Parts, progress: Progress) -> float:
+    """Say why a round was given up, once; return the seconds until the next."""
+    known = disk_trouble(error) if isinstance(error, OSError) and error.errno in NO_FAULT_OF_OURS else error
+    if not isinstance(known, OrdainError):
+        _log.error("round given up by a fault of ordain; please report it", exc_info=error)
+        _tell(parts, progress, f"a fault of ordain ({type(error).__name__}: {error}); the log has more")
+        return PATIENCE_WITH_FAULTS
+    if _tell(parts, progress, explain(known)):
+        _log.warning("round given up: %s", explain(known))
+    return PATIENCE
 
 
 def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: threading.Event, progress: Progress) -> None:
