@@ -4,80 +4,25 @@ What it hands out is read by python-tuf's own client where that alone refuses it
 also knows whose files it wants and what it has seen. The attacker here writes to the store directly; nothing of ours checks it first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import MetaFile, Signed
 from tuf.ngclient import Updater
 
 from agent.fetcher import Http
-from agent.protocol import bundle, codec, membership, rollout
+from agent.protocol import bundle, codec, membership
 from agent.protocol.errors import OrdainError, RefusedError
 from agent.protocol.rollout import Release, RolloutDocument
 from agent.repository import Repository
 from reconciler.control.api.application import application
 from reconciler.publication import layout, metadata
 from reconciler.publication.keys import KeyRing
-from reconciler.publication.published import read_published
 from reconciler.publication.releases import read_newest
 from tests.publication_cases import ONE_AGENT, Zone, bundle_of, make_zone, now, serving
-
-LIFE = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thief:
-    """Whoever holds the control ring and may write anything under `public/`; it has no other key."""
-
-    zone: Zone
-
-    def put(self, key: str, data: bytes) -> None:
-        """Write whatever wherever."""
-        self.zone.store.replace(key, data, self.zone.store.version(key))
-
-    def put_target(self, path: str, data: bytes) -> None:
-        """Put a target where clients look for it."""
-        self.put(layout.target("shop", "web", path, codec.sha256(data)), data)
-
-    def publish(
-        self,
-        document: RolloutDocument,
-        *,
-        number: int,
-        releases: MetaFile | None = None,
-        also: Mapping[str, bytes] | None = None,
-        fleet: str = "shop/web",
-    ) -> None:
-        """Sign all that online keys can sign, under the version `number`, and put it under fleet web."""
-        files = {rollout.target("web"): codec.canonical(document), **(also or {})}
-        for path, data in files.items():
-            self.put_target(path, data)
-        listed = {path: metadata.target_file(path, data) for path, data in files.items()}
-        rollouts = self.sign(metadata.role(fleet, listed, version=number, expires=now() + LIFE), "rollouts")
-        self.put(layout.metadata("shop", "web", f"{number}.rollouts.json"), rollouts)
-        standing = read_published(self.zone.store, "shop", "web")
-        assert standing is not None
-        roles = {"releases": releases or standing.file("releases"), "rollouts": metadata.meta_file(number, rollouts)}
-        snapshot = self.sign(metadata.snapshot(fleet, targets_version=1, roles=roles, version=number, expires=now() + LIFE), "snapshot")
-        self.put(layout.metadata("shop", "web", f"{number}.snapshot.json"), snapshot)
-        file = metadata.meta_file(number, snapshot)
-        timestamp = metadata.timestamp(fleet, snapshot_file=file, version=number, expires=now() + LIFE, now=now())
-        self.put(layout.metadata("shop", "web", "timestamp.json"), self.sign(timestamp, "timestamp"))
-
-    def sign(self, signed: Signed, role: str) -> bytes:
-        """Sign with one of the online keys."""
-        return metadata.sign(signed, [self.zone.rings.control.signer(f"shop/{role}")])
-
-    def document(self, **changes: object) -> RolloutDocument:
-        """Return the rollout document that stands published, with changes."""
-        standing = read_published(self.zone.store, "shop", "web")
-        assert standing is not None
-        return msgspec.structs.replace(standing.document, **changes)
+from tests.thief_cases import LIFE, Thief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
