@@ -12,6 +12,7 @@ from agent.protocol import durable
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
 from reconciler.cli.key_rotation import import_, renew, retire, rotate, sign, with_secrets
+from reconciler.cli.key_status import status
 from reconciler.publication import layout, travel
 from reconciler.publication.ceremony import first_trust, found_trust, root_digest
 from reconciler.publication.key_making import encrypt_keys, make_keys
@@ -23,10 +24,15 @@ from reconciler.publication.store import Store, open_store
 
 @click.group()
 def keys() -> None:
-    """Make, rotate and watch the keys of each zone."""
+    """Make, rotate and watch the keys of each zone.
+
+    \b
+    Example:
+      ordain keys init --zone pipeline --tenant shop --keys DIR --out pipeline.json
+    """
 
 
-for command in (rotate, renew, sign, import_, retire):
+for command in (rotate, renew, sign, import_, retire, status):
     keys.add_command(command)
 
 
@@ -62,9 +68,10 @@ def init(  # noqa: PLR0917 - click passes options by keyword
 ) -> None:
     """Make a zone's keys, and offline the trust of each tenant.
 
-    What exists stays as it is, so it may be run again for further tenants. The order of a key ceremony:
+    What exists stays as it is, so it may be run again for further tenants.
 
     \b
+    Example, in the order of a key ceremony:
       ordain keys init --zone pipeline --tenant shop --keys DIR --out pipeline.json
       ordain keys init --zone control --tenant shop --keys DIR --out control.json
       ordain keys init --zone offline --tenant shop --keys DIR --import pipeline.json --import control.json --store STORE

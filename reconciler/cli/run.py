@@ -12,8 +12,10 @@ from aiohttp import web
 from agent.protocol.errors import InputError
 from reconciler import health, logs, metrics, process, settings, wiring
 from reconciler.control.api.application import application
+from reconciler.key_status import KeyExpiryCollector
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.source import locate
+from reconciler.publication.keys import REPOSITORY
 from reconciler.publication.store import open_store
 
 Command = Callable[..., None]
@@ -71,7 +73,9 @@ def reconcile(  # noqa: PLR0917 - click passes options by name
     _need_repository(loaded)
     progress = Progress()
     app = health.add_routes(
-        web.Application(), ready=lambda: _missing(progress), metrics=metrics.exposition(metrics.PipelineCollector(progress))
+        web.Application(),
+        ready=lambda: _missing(progress),
+        metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded)),
     )
     with process.only_one(state):
         loops = {"pipeline": wiring.pipeline(loaded, progress)}
@@ -90,7 +94,7 @@ def serve(state: Path, file: Path | None, log_format: str | None, listen: str | 
     """
     loaded = _load(state, file, log_format, listen={"control": listen})
     passed: list[bool] = []
-    app = application(open_store(loaded.store_url), ready=lambda: bool(passed), metrics=metrics.exposition())
+    app = application(open_store(loaded.store_url), ready=lambda: bool(passed), metrics=metrics.exposition(_expiry(loaded)))
     with process.only_one(state):
         loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True))}
         sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
@@ -119,7 +123,7 @@ def up(  # noqa: PLR0917 - click passes options by name
     app = application(
         open_store(loaded.store_url),
         ready=lambda: bool(passed) and progress.ready,
-        metrics=metrics.exposition(metrics.PipelineCollector(progress)),
+        metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded)),
     )
     with process.only_one(state):
         loops = {
@@ -127,6 +131,11 @@ def up(  # noqa: PLR0917 - click passes options by name
             "control": wiring.control(loaded, ready=lambda: passed.append(True)),
         }
         sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
+
+
+def _expiry(loaded: settings.Settings) -> KeyExpiryCollector:
+    ring = loaded.ring("pipeline")
+    return KeyExpiryCollector(open_store(loaded.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
 
 
 def _missing(progress: Progress) -> str:

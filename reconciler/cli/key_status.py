@@ -1,0 +1,91 @@
+"""`ordain keys status`: until when what is signed is valid, and what must be seen to."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from reconciler import settings
+from reconciler.key_status import Expiry, gather
+from reconciler.publication.keys import REPOSITORY
+from reconciler.publication.store import open_store
+from reconciler.publication.times import stamp
+
+SHORT = 12
+"""Characters of a key's id on a terminal; JSON has all of them."""
+HOURS = 48
+"""Up to so many hours the rest of a life is shown in hours, beyond in days."""
+REMEDIES = {
+    "releases": "`ordain reconcile` renews it: see whether it runs",
+    "controls": "`ordain reconcile` renews it: see whether it runs",
+    "accepted": "the next decision renews it",
+    "root": "`ordain keys renew`",
+    "targets": "`ordain keys renew`",
+}
+ONLINE = "`ordain serve` renews it: see whether it runs"
+
+
+@click.command()
+@click.option("--state", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="State directory to look at.")
+@click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
+def status(ctx: click.Context, state: Path, file: Path | None, form: str) -> None:
+    """Show until when what is signed is valid, with which keys, and what must be seen to. Needs no running server.
+
+    Exits with 1 if anything is expired, late, or due within 60 days.
+
+    \b
+    Example:
+      ordain keys status --state /var/lib/ordain
+    """
+    loaded = settings.load(file, state=state)
+    ring, now = loaded.ring("pipeline"), datetime.now(UTC)
+    found = gather(open_store(loaded.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
+    if form == "json":
+        click.echo(json.dumps({"keys": [_plain(one, now) for one in found]}, indent=2, ensure_ascii=False))
+    else:
+        _print(found, now)
+    ctx.exit(1 if any(one.warning(now) for one in found) else 0)
+
+
+def _plain(one: Expiry, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant": one.tenant or None,
+        "fleet": one.fleet,
+        "role": one.role,
+        "expires": stamp(one.expires) if one.expires else None,
+        "seconds": int(one.left(now)) if one.expires else None,
+        "keys": list(one.keys),
+        "warning": one.warning(now) or None,
+        "remedy": _remedy(one) if one.warning(now) else None,
+    }
+
+
+def _remedy(one: Expiry) -> str:
+    return one.why or REMEDIES.get(one.role, ONLINE)
+
+
+def _print(found: list[Expiry], now: datetime) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("TENANT", "FLEET", "ROLE", "EXPIRES", "LEFT", "KEYS", "WARNING"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        warning = one.warning(now)
+        keys = " ".join(key[:SHORT] for key in one.keys)
+        expires = stamp(one.expires) if one.expires else "-"
+        said = f"{warning}: {_remedy(one)}" if warning else ""
+        table.add_row(one.tenant or "-", one.fleet or "-", one.role, expires, _left(one, now), keys, said)
+    console.print(table if found else "nothing is signed yet")
+
+
+def _left(one: Expiry, now: datetime) -> str:
+    if one.expires is None:
+        return "-"
+    hours = one.left(now) / 3600
+    return f"{hours:.0f} h" if hours <= HOURS else f"{hours / 24:.0f} d"
