@@ -45,6 +45,7 @@ def _go_tuf() -> Path | None:
 
 
 PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
+    "cc": (lambda: _on_path("cc"), "install gcc or another C compiler"),
     "git": (lambda: _on_path("git"), "install git"),
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),

@@ -145,11 +145,13 @@ class Installation:
         named = ["--tenant", tenant, "--name", agent, "--root", str(root), "--state", str(self.hosts / agent / "state")]
         return [str(BIN / "ordain-agent"), "run", "--server", server or self.url, "--root-metadata", str(trust), *named, *more]
 
-    def once(self, agent: str, *, tenant: str = "shop", fault: str = "", server: str = "") -> subprocess.CompletedProcess[str]:
+    def once(
+        self, agent: str, *, tenant: str = "shop", fault: str = "", server: str = "", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one agent once, as cron would."""
         command = self.agent_command(agent, "--once", tenant=tenant, server=server)
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, "ORDAIN_FAULT": fault}
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**(environment or os.environ), "ORDAIN_FAULT": fault}
         )
 
     def start_agent(self, agent: str, *, tenant: str = "shop", server: str = "") -> None:
