@@ -1,0 +1,201 @@
+"""Write docs/kinds/<kind>.md, made of the schemas: a field is described once, beside what it may be, and the page follows.
+
+tests/unit/test_kinds_pages.py holds the pages to that, and the examples to the schemas.
+
+    .venv/bin/python docs/kinds_pages.py
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.pipeline.validation import KINDS, schema
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "kinds"
+MADE = "<!-- Made by docs/kinds_pages.py from schemas/{name}.schema.json. Change it there. -->"
+EXAMPLES = {
+    "Repository": "ordain.yaml",
+    "Tenant": "tenants/shop/tenant.yaml",
+    "Agent": "tenants/shop/agents/web-01.yaml",
+    "AgentPool": "tenants/shop/pools/runners.yaml",
+    "Component": "library/collector/collector.yaml",
+    "Fleet": "tenants/shop/fleets/web.yaml",
+}
+"""Of the example repository, which the tests judge."""
+WRITTEN = {
+    "Waiver": """\
+apiVersion: ordain.dev/v1
+kind: Waiver
+metadata: {name: legacy-mirror, tenant: shop}
+spec:
+  rule: supply-chain/https-only
+  object: {kind: Component, name: storefront}
+  at: artifacts[storefront].url
+  value: http://mirror.example.com/storefront
+  reason: the mirror has no TLS yet
+  owner: ana@example.com
+  expires: 2027-01-31
+""",
+    "Freeze": """\
+apiVersion: ordain.dev/v1
+kind: Freeze
+metadata: {name: peak-season, tenant: shop}
+spec:
+  fleets: [web]
+  reason: peak season
+  owner: ana@example.com
+  from: 2026-11-26T00:00:00Z
+  until: 2026-12-01T00:00:00Z
+""",
+}
+MOST = 2**53 - 1
+NOTES = {
+    "Repository": "There is one, in `ordain.yaml` at the root. It is part of the judge: what it said before judges a change of it, too.",
+    "Tenant": "It lies in the tenant's directory, and says that the directory is a tenant. A tenant that is renamed is a new one.",
+    "Agent": "One host, by name. Its labels decide in which fleets it is, so a change of them is judged, and rolled out, like any other.",
+    "AgentPool": "Hosts that come and go, and share their labels. Rules that count agents count a pool as its maximum.",
+    "Component": """\
+In a tenant's directory it is that tenant's; in `library/` it has no tenant, and every tenant may use it as `library/<name>`.
+References (`${agent.…}`, `${labels.…}`, `${parameters.…}`) stand in contents, commands, environments and probe targets, nowhere else.""",
+    "Fleet": """\
+It binds components to the hosts that its selector matches. Hosts with the same variants and the same values of the labels that components
+refer to are one group, and get the same state.""",
+    "Waiver": "It excuses one verdict, at one place, with one value, until the end of a day. Rules do not act on it yet.",
+    "Freeze": "It stops releases from going forward, never back, from one time to another. Nothing acts on it yet.",
+}
+
+
+def page(kind: str) -> str:
+    """Return the page of a kind, ending in one line feed."""
+    name = kind.lower()
+    described = schema(name)
+    rows = "".join(_row(*field) for field in _fields(described, described["$defs"], ""))
+    return (
+        f"# {kind}\n\n{MADE.format(name=name)}\n\n{described['description']}\n\n{NOTES[kind]}\n\n"
+        f"## Example\n\n{_example(kind)}\n"
+        f"## Fields\n\nThose in bold must be there, where what they stand in is. A field that is not listed is refused.\n\n"
+        f"| field | value | what it is for |\n|---|---|---|\n{rows}\n"
+        f"`ordain schema {name}` prints the schema, for editors and other programs.\n"
+    )
+
+
+def index() -> str:
+    """Return the page that lists all kinds."""
+    rows = "".join(f"| [{kind}]({kind.lower()}.md) | {schema(kind.lower())['description']} |\n" for kind in KINDS)
+    return (
+        "# Kinds of manifests\n\n<!-- Made by docs/kinds_pages.py from the schemas. Change them there. -->\n\n"
+        "Every manifest has `apiVersion: ordain.dev/v1`, a kind, metadata and a spec. Unknown fields are refused: no slip is silent.\n\n"
+        f"| kind | what it is |\n|---|---|\n{rows}"
+    )
+
+
+def pages() -> Mapping[str, str]:
+    """Return all pages by file name."""
+    return {"README.md": index()} | {f"{kind.lower()}.md": page(kind) for kind in KINDS}
+
+
+def _example(kind: str) -> str:
+    if kind in WRITTEN:
+        return f"```yaml\n{WRITTEN[kind]}```\n"
+    path = EXAMPLES[kind]
+    text = (ROOT / "examples" / "fleet-repo" / path).read_text()
+    shown = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# yaml-language-server"))
+    return f"[{path}](../../examples/fleet-repo/{path}) of the example repository:\n\n```yaml\n{shown}```\n"
+
+
+def _fields(node: Mapping[str, Any], known: Mapping[str, Any], path: str) -> Iterator[tuple[str, bool, Mapping[str, Any]]]:
+    """Yield (path, whether it must be there, its schema) of each field below one, in order of the schema."""
+    for name, stated in node.get("properties", {}).items():
+        yield from _field(f"{path}.{name}".lstrip("."), name in node.get("required", ()), _resolved(stated, known), known)
+    inner = node.get("additionalProperties")
+    if isinstance(inner, dict):
+        resolved = _resolved(inner, known)
+        if {"properties", "additionalProperties", "items"} & resolved.keys():
+            yield from _field(f"{path}.<name>", False, resolved, known)  # noqa: FBT003 - a name of one's own choice
+
+
+def _field(
+    path: str,
+    required: bool,  # noqa: FBT001 - one of a triple that is made here
+    node: Mapping[str, Any],
+    known: Mapping[str, Any],
+) -> Iterator[tuple[str, bool, Mapping[str, Any]]]:
+    yield path, required, node
+    yield from _fields(node, known, path)
+    if "items" in node:
+        yield from _fields(_resolved(node["items"], known), known, f"{path}[]")
+
+
+def _resolved(node: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema with what it refers to filled in; what it says itself counts more."""
+    reference = node.get("$ref", "").removeprefix("#/$defs/")
+    resolved = {**known[reference], **node} if reference else dict(node)
+    if "items" in resolved:
+        resolved["items"] = _resolved(resolved["items"], known)
+    return resolved
+
+
+def _row(path: str, required: bool, node: Mapping[str, Any]) -> str:  # noqa: FBT001 - as above
+    shown = f"**`{path}`**" if required else f"`{path}`"
+    default = f"; left out: `{json.dumps(node['default'])}`" if "default" in node else ""
+    cells = (shown, _value(node) + default, node.get("description", "") + _form(node))
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
+
+
+def _form(node: Mapping[str, Any]) -> str:
+    remedy = node.get("x-remedy", "") if "pattern" in node else ""
+    return f" ({remedy})" if remedy else ""
+
+
+def _value(node: Mapping[str, Any]) -> str:
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return "one of " + ", ".join(f"`{one}`" for one in node["enum"])
+    stated = node.get("type", "object")
+    types = [stated] if isinstance(stated, str) else stated
+    if types == ["array"]:
+        return f"list of {_plural(node['items'])}{_range(node, 'minItems', 'maxItems', '')}"
+    limits = "" if "pattern" in node and "x-remedy" in node else _range(node, *_LIMITS.get(types[0], ("", "", "")))
+    return " or ".join(_TYPES[one] for one in types) + limits
+
+
+def _plural(node: Mapping[str, Any]) -> str:
+    if "enum" in node:
+        return " and ".join(f"`{one}`" for one in node["enum"])
+    return {"string": "texts", "object": "mappings", "array": "lists", "integer": "numbers"}.get(str(node.get("type", "object")), "values")
+
+
+def _range(node: Mapping[str, Any], least: str, most: str, unit: str) -> str:
+    low, high = node.get(least), node.get(most)
+    if high == MOST:  # what JSON can count to, and so no limit to speak of
+        return ""
+    if low is None and high is None:
+        return ""
+    said = f"{low} to {high}" if low is not None and high is not None else f"at least {low}" if high is None else f"at most {high}"
+    return f", {said}{unit}"
+
+
+_TYPES = {
+    "string": "text",
+    "number": "number",
+    "integer": "whole number",
+    "boolean": "`true` or `false`",
+    "object": "mapping",
+    "array": "list",
+    "null": "nothing",
+}
+_LIMITS = {
+    "string": ("minLength", "maxLength", " characters"),
+    "integer": ("minimum", "maximum", ""),
+    "number": ("minimum", "maximum", ""),
+    "object": ("minProperties", "maxProperties", " entries"),
+}
+
+
+if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
+    for file, text in pages().items():
+        (PAGES / file).write_text(text)
