@@ -5,6 +5,7 @@ part is missing the test is skipped and the end of the run names the part; under
 so that nothing goes untested unseen.
 """
 
+import importlib.util
 import os
 import shutil
 from collections import Counter
@@ -44,10 +45,18 @@ def _go_tuf() -> Path | None:
     return go_tuf.find()
 
 
+def _softhsm() -> Path | None:
+    """Return the PKCS#11 module of SoftHSM, which plays a hardware token, if Python can speak to it."""
+    found = [Path(place) / "libsofthsm2.so" for place in ("/usr/lib/softhsm", "/usr/local/lib/softhsm", "/usr/lib64/softhsm")]
+    speaks = importlib.util.find_spec("pkcs11") is not None and _on_path("softhsm2-util") is not None
+    return next((path for path in found if path.is_file()), None) if speaks else None
+
+
 PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "cc": (lambda: _on_path("cc"), "install gcc or another C compiler"),
     "git": (lambda: _on_path("git"), "install git"),
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
+    "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
