@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo test test-conformance test-mutations lint format bench lock
+.PHONY: help setup demo test test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ demo: setup ## Watch a commit reach three agents, and a bad one be refused; KEEP
 
 test: setup ## Run all tests and print the coverage figure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
+
+test-faults: setup ## Kill everything KILLS times (1,000) while commits keep coming; SEED=n repeats a run
+	@$(BIN)/python -m tests.faults.campaign --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
 
 test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
 	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)

@@ -122,7 +122,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
             if news.is_set() or now >= looked or _is_due(parts, session, progress):
                 news.clear()
                 reconcile(parts, session, progress)
-                looked = now + timedelta(seconds=next_poll(settings.poll, JITTER, random))
+                looked = now + timedelta(seconds=next_poll(_wait(parts, session, settings.poll), JITTER, random))
             if now - renewed >= RENEW_EVERY or keys_changed(parts, session):
                 renew(parts, session)
                 renewed = now
@@ -131,6 +131,11 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
     finally:
         session.close()
         lease.release(parts.store, held, now=parts.now())
+
+
+def _wait(parts: Parts, session: Session, poll: float) -> float:
+    """Return the seconds until the next look: a repository on this disk gives news once, so where that look failed the next comes soon."""
+    return min(poll, PATIENCE) if session.problem and parts.mirror.location.path is not None else poll
 
 
 def _is_due(parts: Parts, session: Session, progress: Progress) -> bool:

@@ -5,6 +5,7 @@ are fetched first, ours are appended, and whoever loses a race tries again. No b
 be written is warned about once, and holds up nothing: the signed records in the store are what counts.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ TRIES = 5
 """Attempts against writers that were quicker; each needs a whole fetch and push of theirs in between."""
 PAUSE = 0.05
 """Seconds before the second attempt, twice as many before the third: a writer holds its lock for milliseconds."""
+LOCK_AGE = 30.0
+"""Seconds after which a lock on our notes is one that a killed process left: a writer holds it for milliseconds."""
 PATIENCE = 300.0
 """Seconds for which a repository that can't be written is left alone: a remote that hangs costs a whole time limit."""
 NOTE_LIMIT = 64 * 1024
@@ -69,7 +72,18 @@ def write_notes(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
 def _write_local(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
     """Write straight into the repository's own notes: libgit2 can't push to one with a working tree."""
     refuse_alternates(mirror.location)
-    _append(pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH), notes)
+    repository = pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH)
+    _break_old_lock(repository)
+    _append(repository, notes)
+
+
+def _break_old_lock(repository: pygit2.Repository) -> None:
+    """Remove the lock that a writer left who was killed; git itself never does, and no note would ever be written again."""
+    lock = Path(repository.path, DECISIONS + ".lock")
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - lock.stat().st_mtime > LOCK_AGE:
+            lock.unlink()
+            _log.warning("%s: a killed process left it; removed", lock)
 
 
 def _write_remote(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:

@@ -21,13 +21,14 @@ ALLOWED = {
     "reconciler/control/readback.py": "a directory that lasts as long as one look",
     "reconciler/pipeline/policy": "files for an OPA that is about to start, gone when it ends, and the cache of what can be built again",
     "reconciler/pipeline/problem.py": "a note for `ordain status` that nothing is decided by",
+    "reconciler/publication/key_making.py": "a key that is on disk already takes its next name; the directory is fsynced there",
     "reconciler/pipeline/remembered": "a cache: sealed, so a torn file is found out and made again",
 }
 """File or directory → why what it writes need not survive, or how else it does."""
 WRITERS = frozenset(("write_text", "write_bytes", "replace", "rename", "touch", "link", "hardlink_to", "copy", "copy2", "copyfile", "move"))
 MODES = frozenset("wax+")
 LONGEST_MODE = 3
-VALUES = re.compile(r"\b([Ww]orld|tenant)\b")
+VALUES = re.compile(r"\b([Ww]orld|tenant|into)\b")
 """What has a `replace` of its own that writes nothing."""
 
 
@@ -46,7 +47,12 @@ def _is_write(call: ast.Call) -> bool:
         modes = [text for text in said if isinstance(text, str) and 0 < len(text) <= LONGEST_MODE]
         return owner != "tarfile" and any(set(text) <= set("rwaxbt+") and set(text) & MODES for text in modes)
     if name == "replace":  # of a path: one argument, where texts take two and dataclasses fields
-        return owner != "durable" and not VALUES.search(owner) and len(call.args) + len(call.keywords) == (2 if owner == "os" else 1) and not call.keywords
+        return (
+            owner != "durable"
+            and not VALUES.search(owner)
+            and len(call.args) + len(call.keywords) == (2 if owner == "os" else 1)
+            and not call.keywords
+        )
     return name in WRITERS and owner not in ("durable", "codec")
 
 

@@ -13,7 +13,6 @@ from tests.e2e.installation import Installation
 from tests.faults import places
 
 
-
 def test_every_place_in_the_code_is_listed_once_by_the_module_that_has_it() -> None:
     listed = places.listed()
     assert sorted(listed) == sorted(set(listed))
@@ -57,5 +56,5 @@ def test_every_place_is_passed_between_a_commit_and_a_host(installation: Install
 
 def _without_rules() -> str:
     """Return an ordain.yaml that lets artifacts come from this machine's files."""
-    off = "supply-chain/https-only: {level: \"off\"}, supply-chain/allowed-hosts: {level: \"off\"}"
+    off = 'supply-chain/https-only: {level: "off"}, supply-chain/allowed-hosts: {level: "off"}'
     return repository()["ordain.yaml"] + f"  rules: {{{off}}}\n"

@@ -223,9 +223,16 @@ def _open_or_make(path: Path) -> pygit2.Repository:
     pygit2.settings.enable_fsync_gitdir(True)  # noqa: FBT003 - pygit2's own; a power loss must not leave empty objects behind
     if path.exists():
         try:
+            _remove_locks(path)
             return pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
         except pygit2.GitError as error:
             _log.warning("mirror %s can't be opened and is made anew: %s", path, error)
             shutil.rmtree(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return pygit2.init_repository(str(path), bare=True)
+
+
+def _remove_locks(path: Path) -> None:
+    """Remove locks that a killed process left: one process works on a state directory, and this one holds none yet."""
+    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
+        lock.unlink(missing_ok=True)
