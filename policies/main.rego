@@ -29,7 +29,10 @@ answered := [[index, found] |
 	found := denials_of(group.rules) with input as seen
 ]
 
-denials_of(rules) := array.concat(of_library(rules), array.concat(of_repository(rules), of_tenants(rules)))
+denials_of(rules) := array.concat(
+	array.concat(of_library(rules), of_repository(rules)),
+	array.concat(of_tenants(rules), of_conftest(rules)),
+)
 
 of_library(rules) := [[id, denials] |
 	some id, path in rules
@@ -47,6 +50,12 @@ of_tenants(rules) := [[id, denials] |
 	some id, path in rules
 	["tenants", tenant, category, name] = path
 	denials := data.ordain.tenants[tenant][category][name].deny
+]
+
+of_conftest(rules) := [[id, denials] |
+	some id, path in rules
+	["conftest", package_, level] = path
+	denials := data.ordain.conftest[package_][level]
 ]
 
 report(index, id, denials) := {"item": index, "rule": id, "findings": denials} if count(denials) <= most_findings

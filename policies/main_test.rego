@@ -32,11 +32,13 @@ test_each_kind_of_rule_is_found_where_it_lies if {
 		"hygiene/description": ["rules", "hygiene", "description"],
 		"custom/a/b": ["custom", "a", "b"],
 		"shop/a/b": ["tenants", "shop", "a", "b"],
+		"conftest/main": ["conftest", "main", "deny"],
 	}
 	answer := main.answer with input as asking([shop], rules)
 		with data.ordain.custom.a.b.deny as {"own"}
 		with data.ordain.tenants.shop.a.b.deny as {"theirs"}
-	answer.asked == 3
+		with data.ordain.conftest.main.deny as {"foreign"}
+	answer.asked == 4
 	{report.rule | some report in answer.answers} == object.keys(rules)
 }
 

@@ -21,8 +21,9 @@ from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.attestations import keys_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
-from reconciler.pipeline.policy import checking, library, metadata
+from reconciler.pipeline.policy import checking, conftest, library, metadata
 from reconciler.pipeline.policy.checking import Reports
+from reconciler.pipeline.policy.conftest import Conftest
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
 from reconciler.pipeline.policy.library import Source
 from reconciler.pipeline.policy.metadata import Level, Rule, Scope
@@ -96,25 +97,28 @@ def load(
     sources = library.collect(tree, layout.policies)
     checked = checking.check(sources.files, opa, reports=reports)
     rules, wrong = metadata.rules(checked, _kinds())
-    findings = (*sources.findings, *checked.findings, *wrong)
+    foreign = conftest.load(sources.conftest, opa)
+    findings = (*sources.findings, *checked.findings, *wrong, *foreign.findings)
     if findings:
         _blame_ordain(findings)
         raise JudgeRefused(findings)
     stated = _stated(repository)
-    digest = _digest(sources.files, stated)
+    rules, files = {**rules, **foreign.rules}, {**sources.files, **foreign.files}
+    digest = _digest(files, stated)
     return Judge(
         digest=digest,
         rules=rules,
-        bundle=pack(sources.files, digest),
+        bundle=pack(files, digest, foreign),
         findings=tuple(faults(rules, stated)),
         attesting=keys_of(repository),
         levels=Levels(rules, stated),
     )
 
 
-def pack(files: Mapping[str, Source], digest: str) -> bytes:
+def pack(files: Mapping[str, Source], digest: str, foreign: Conftest | None = None) -> bytes:
     """Return Rego files as an OPA bundle, without times or owners in it."""
-    manifest = {"revision": digest, "roots": ["ordain"], "rego_version": 1}
+    foreign = foreign or Conftest()
+    manifest = {"revision": digest, **conftest.manifest(("ordain", *foreign.roots), foreign.versions)}
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
         contents = {".manifest": json.dumps(manifest, sort_keys=True).encode()} | {path: source.content for path, source in files.items()}

@@ -2,11 +2,12 @@
 
 The router and the result helper always come from ordain itself: they are the other half of `evaluate`. Rules come
 from the repository's vendored copy (`policies/library/`) where there is one, else from the library that ordain
-brings. A repository's own rules are all other `.rego` files below `policies/`. Tests and examples never load.
+brings. A repository's own rules are all other `.rego` files below `policies/`, of which those
+in `policies/conftest/` were written for conftest. Tests and examples never load.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.tree import Tree
 from reconciler.resources import directory
 
-Origin = Literal["core", "library", "custom", "tenant"]
+Origin = Literal["core", "library", "custom", "tenant", "conftest"]
 
 FILES_LIMIT = 2_000
 """Rego files of one repository: OPA compiles about 500 in a second."""
@@ -22,8 +23,10 @@ BYTES_LIMIT = 256 * 1024
 """Bytes of one Rego file; people do not write longer ones."""
 VENDORED = "library"
 TENANTS = "tenants"
-RESERVED_TENANT = "custom"
-"""A tenant of this name could not be told apart from the repository's own rules in ids."""
+CONFTEST = "conftest"
+"""Where rules stand that were written for conftest."""
+RESERVED_TENANTS = frozenset({"custom", CONFTEST})
+"""A tenant of such a name could not be told apart from the repository's own rules, or those for conftest, in ids."""
 BUILT_IN = "(ordain) "
 """How the place of a file begins that ordain brings itself."""
 _DATA = (".json", ".yaml", ".yml")
@@ -42,9 +45,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """All Rego files of a judge, by their path in it, and what was refused while looking for them."""
+    """All Rego files of a judge, by their path in it, and what was refused while looking for them.
+
+    Those that were written for conftest stand apart: other rules hold for them.
+    """
 
     files: Mapping[str, Source]
+    conftest: Mapping[str, Source] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -70,9 +77,11 @@ def collect(tree: Tree, policies: str) -> Sources:
         files = {path: source for path, source in files.items() if source.origin != "library"} | {
             source.path: source for source in vendored
         }
+    foreign = {path: source for path, source in files.items() if source.origin == "conftest"}
     if len(files) > FILES_LIMIT:
         findings.append(refused("policy/too-many", f"{len(files)} Rego files, more than {FILES_LIMIT}", Place(file=policies)))
-    return Sources(files=dict(sorted(files.items())), findings=tuple(findings))
+    own = {path: source for path, source in sorted(files.items()) if path not in foreign}
+    return Sources(files=own, conftest=dict(sorted(foreign.items())), findings=tuple(findings))
 
 
 def refused(code: str, message: str, place: Place, remedy: str = "") -> Finding:
@@ -96,6 +105,9 @@ def _own(path: str, policies: str, tree: Tree) -> Source | None:
     if parts[0] == VENDORED:
         below = "/".join(parts[1:])
         return Source(path=f"library/{below}", place=path, origin="library", content=tree.read(path)) if parts[1] == "rules" else None
+    if parts[0] == CONFTEST and len(parts) > 1:
+        below = "/".join(parts)
+        return Source(path=below, place=path, origin="conftest", content=tree.read(path))
     if parts[0] == TENANTS and len(parts) > 2:  # noqa: PLR2004 - tenants/<tenant>/<file>
         return Source(path=f"own/{path}", place=path, origin="tenant", content=tree.read(path), tenant=parts[1])
     return Source(path=f"own/{path}", place=path, origin="custom", content=tree.read(path))

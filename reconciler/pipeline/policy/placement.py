@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.pipeline.finding import Finding, Place
-from reconciler.pipeline.policy.library import RESERVED_TENANT, Source, refused
+from reconciler.pipeline.policy.library import RESERVED_TENANTS, Source, refused
 
 LIBRARY_CATEGORY = "lib"
 """Packages of this category help other rules (`ordain.custom.lib.<name>`) and are never asked themselves."""
@@ -58,7 +58,7 @@ def misplaced(package: Package, source: Source) -> Iterator[Finding]:
     fits = len(package) == len(wanted) and all(
         _NAME.fullmatch(part) if want.startswith("<") else part == want for part, want in zip(package, wanted, strict=True)
     )
-    if not fits or source.tenant == RESERVED_TENANT:
+    if not fits or source.tenant in RESERVED_TENANTS:
         message = f"package {'.'.join(package)} is not this file's to define"
         yield refused("policy/package", message, _place(source), f"name it {'.'.join(wanted)}, with _ for -")
 

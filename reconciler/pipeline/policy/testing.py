@@ -11,11 +11,11 @@ from typing import Any
 from agent.protocol.errors import RetryError
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import DirectoryTree, Layout
-from reconciler.pipeline.policy import examples, library
+from reconciler.pipeline.policy import conftest, examples, library
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.examples import ExampleResult
 from reconciler.pipeline.policy.judge import JudgeRefused, load
-from reconciler.pipeline.policy.library import BUILT_IN
+from reconciler.pipeline.policy.library import BUILT_IN, CONFTEST
 from reconciler.pipeline.tree import MemoryTree, Tree
 from reconciler.resources import directory
 
@@ -48,9 +48,21 @@ class Report:
     examples: tuple[ExampleResult, ...] = ()
 
     @property
+    def untested(self) -> tuple[str, ...]:
+        """The rules for which there is neither a Rego test nor an example: that all pass says nothing of them."""
+        packages = {test.package for test in self.tests}
+        shown = {example.rule for example in self.examples}
+        return tuple(rule for rule in self.rules if rule not in shown and not any(one.endswith(_test_package(rule)) for one in packages))
+
+    @property
     def passed(self) -> bool:
         """Whether all is well."""
         return not self.findings and all(test.passed for test in self.tests) and all(example.passed for example in self.examples)
+
+
+def _test_package(rule: str) -> str:
+    """Return how the package of a rule's tests ends."""
+    return f".{rule.replace('/', '.').replace('-', '_')}_test"
 
 
 def run_library(opa: Path) -> Report:
@@ -79,19 +91,29 @@ def _run(judged: Tree, tested: Tree, prefix: str, layout: Layout, opa: Path) -> 
         return Report(findings=refusal.findings)
     files = {name: rule.file.removeprefix(prefix) for name, rule in judge.rules.items() if rule.file.startswith(prefix)}
     files = {name: file for name, file in files.items() if not file.startswith(BUILT_IN)}
-    loaded = library.collect(judged, layout.policies).files.values()
-    contents = {source.place.removeprefix(prefix): source.content for source in loaded}
+    sources = library.collect(judged, layout.policies)
+    contents = {source.place.removeprefix(prefix): source.content for source in sources.files.values()}
     contents |= {path: tested.read(path) for path in tested.entries if path.endswith("_test.rego") and _is_tested(path, prefix, layout)}
+    foreign = {source.place: source.content for source in sources.conftest.values()}
+    foreign |= {path: contents.pop(path) for path in list(contents) if path.startswith(f"{layout.policies}/{CONFTEST}/")}
     with Policies(judge, opa=opa, seconds=EXAMPLE_SECONDS) as policies:
-        shown = tuple(examples.run(tested, files, policies))
-    return Report(rules=tuple(files), tests=tuple(_tests(contents, opa)), examples=shown)
+        shown = tuple(examples.run(tested, {name: file for name, file in files.items() if file not in foreign}, policies))
+    tests = (*_tests(contents, opa), *(_tests_for_conftest(foreign, opa) if foreign else ()))
+    return Report(rules=tuple(files), tests=tests, examples=shown)
 
 
 def _is_tested(path: str, prefix: str, layout: Layout) -> bool:
     return bool(prefix) or path.startswith(layout.policies + "/")
 
 
-def _tests(contents: Mapping[str, bytes], opa: Path) -> Iterator[TestResult]:
+def _tests_for_conftest(contents: Mapping[str, bytes], opa: Path) -> Iterator[TestResult]:
+    """Run the tests of rules that were written for conftest, each file as the version of Rego that it is."""
+    versions = conftest.versions(contents, opa)
+    manifest = json.dumps(conftest.manifest(("",), versions)).encode()
+    yield from _tests({**contents, ".manifest": manifest}, opa, "--bundle")
+
+
+def _tests(contents: Mapping[str, bytes], opa: Path, *options: str) -> Iterator[TestResult]:
     """Run all Rego tests among files by path."""
     with tempfile.TemporaryDirectory(prefix="ordain-test-") as name:
         root = Path(name)
@@ -100,7 +122,7 @@ def _tests(contents: Mapping[str, bytes], opa: Path) -> Iterator[TestResult]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         capabilities = directory("policies") / "capabilities.json"
-        command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", "."]
+        command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", *options, "."]
         try:
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
         except (OSError, subprocess.SubprocessError) as error:
