@@ -12,7 +12,6 @@ from typing import Any
 
 from agent.protocol.errors import InputError, RetryError
 from reconciler.manifest_edit import Edit
-from reconciler.pipeline.finding import Pointer
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree, Document, is_manifest, layout_of, parse_file
 from reconciler.publication import layout
 from reconciler.publication.store import Store
@@ -187,7 +186,7 @@ def _artifacts(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _edits(document: Document, index: int, item: dict[str, Any], build: Build, platform: str | None) -> list[Edit]:
-    place: Pointer = ("spec", "artifacts", index)
+    place: tuple[str | int, ...] = ("spec", "artifacts", index)
     source = {"url": f"store:{item['name']}", "sha256": build.sha256, "size": build.size}
     platforms = item.get("platforms")
     if platform is None and isinstance(platforms, dict):

@@ -1,11 +1,14 @@
 """After a crash: all of the old generation or all of the new, whichever the commit says. May itself be interrupted."""
 
+import contextlib
+
 from agent import journal as journal_of
+from agent.apply.plan import parents
 from agent.apply.saved import Originals, empty
 from agent.apply.switch import remove_staged, take_back
 from agent.disk import Disk
 from agent.generations import Generations
-from agent.host import Host
+from agent.host import EscapeError, Host
 from agent.journal import Journal
 from agent.protocol import durable, faults
 
@@ -43,10 +46,12 @@ def finish(host: Host, disk: Disk, journal: Journal) -> None:
 
 def _remove_emptied(host: Host, journal: Journal) -> None:
     """Remove directories that were let go and stayed only because a tree was put aside in them."""
+    above = {directory for step in journal.steps if step.kept is not None for directory in parents(step.kept)}
     staying = {step.path for step in journal.steps if step.kind != "remove"}
-    for path in sorted({step.path for step in journal.steps} & {*journal.released} - staying, reverse=True):
-        if host.observe(path).kind == "directory":
-            host.remove_directory(path)
+    for path in sorted(above & {*journal.released} - staying, reverse=True):
+        with contextlib.suppress(EscapeError):  # a link has taken the place of a directory above it
+            if host.observe(path).kind == "directory":
+                host.remove_directory(path)
 
 
 def abandon(host: Host, disk: Disk, journal: Journal) -> None:

@@ -196,10 +196,8 @@ def _repository(document: Document) -> Iterator[Finding]:
         try:
             attestations.key(pem if isinstance(pem, str) else "")
         except MalformedError as error:
-            pointer = ("spec", "provenance", "keys", index)
-            yield refused(
-                document, "provenance", pointer, str(error), remedy="write the whole of cosign.pub, or of another public key in PEM"
-            )
+            remedy = "write the whole of cosign.pub, or of another public key in PEM"
+            yield refused(document, "provenance", ("spec", "provenance", "keys", index), str(error), remedy=remedy)
     for pointer, item in items(document, "overrides"):
         if "paths" not in item and "tenants" not in item:
             yield alternatives(
