@@ -7,14 +7,15 @@ objects are archived beside it, so neither a force push nor a lost disk can take
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 import pygit2
 from securesystemslib.signer import Key, Signer
 
-from agent.protocol import codec
-from agent.protocol.errors import RetryError
+from agent.protocol import codec, durable
+from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.faults import reached
 from agent.protocol.state import Struct
 from reconciler.pipeline.objects import export_objects, import_objects
@@ -29,6 +30,8 @@ KEY = "approved/accepted.json"
 PAYLOAD_TYPE = "application/vnd.ordain.accepted+json"
 LIFE = timedelta(days=365)
 """Nobody but the pipeline reads it, so it is renewed by each decision and may lie for long."""
+SEEN = "accepted-sequence"
+"""File of the state directory with the highest sequence seen: an older signed state is still older."""
 ARCHIVES_LIMIT = 64
 """Archives of objects before all of the accepted tree is written as one again."""
 
@@ -87,6 +90,42 @@ def read(store: Store, *keys: Key) -> Stored | None:
         return None
     payload = envelope.verify(found[0], PAYLOAD_TYPE, keys, what=KEY)
     return Stored(state=codec.decode(payload, AcceptedState, what=KEY, limit=envelope.ENVELOPE_LIMIT), version=found[1])
+
+
+def seen(state: Path) -> int:
+    """Return the highest sequence that this machine has written or gone on from; 0 on an empty disk.
+
+    Raises:
+        RefusedError: the file is damaged.
+    """
+    file = state / SEEN
+    try:
+        return int(file.read_bytes().decode())
+    except FileNotFoundError:
+        return 0
+    except (ValueError, OSError) as error:
+        message = f"{file}: can't be read ({error}); if the store is known to be good, remove the file"
+        raise RefusedError(message) from error
+
+
+def require_seen(state: Path, stored: Stored | None) -> None:
+    """Refuse accepted state older than what this machine has seen: somebody put an old one back, or took it away.
+
+    Raises:
+        RefusedError: it is older, or gone.
+    """
+    floor, sequence = seen(state), stored.state.sequence if stored else 0
+    if sequence < floor:
+        message = (
+            f"{KEY}: sequence {sequence}, though {floor} was seen here: an older state was put back, or the store was lost. "
+            f"If you restored a backup yourself, remove {state / SEEN} and start again"
+        )
+        raise RefusedError(message)
+
+
+def remember(state: Path, sequence: int) -> None:
+    """Note for keeps that this sequence was seen, so that nothing older is gone on from."""
+    durable.replace(state / SEEN, str(sequence).encode())
 
 
 def sign_again(store: Store, signer: Signer, stored: Stored, *, now: datetime) -> Stored:

@@ -150,6 +150,7 @@ def _write_down(
     reached("pipeline:after-record")
     state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects)
     session.stored = accepted.write(parts.store, signer, state, session.stored, now=parts.now())
+    accepted.remember(parts.state, session.stored.state.sequence)
     reached("pipeline:after-accepted")
     parts.mirror.keep_accepted(head)
     return Examined(decision=decision, record=record, verdicts=verdicts)

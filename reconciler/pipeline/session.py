@@ -83,14 +83,16 @@ def resume(parts: Parts) -> Session:
     """Return a session that goes on from the accepted state in the store, or from nothing.
 
     Raises:
-        RefusedError: the accepted state isn't signed by our key, or its own judge doesn't compile here.
+        RefusedError: the accepted state isn't signed by our key, is older than one seen here, or its own judge doesn't compile here.
         RetryError: objects are missing from the store, or OPA can't be run.
     """
     signing = repository_signing(parts.ring)
     stored = accepted.read(parts.store, *signing.known)
+    accepted.require_seen(parts.state, stored)
     if stored is None:
         return Session()
     stored = accepted.sign_again(parts.store, signing.signer, stored, now=parts.now())
+    accepted.remember(parts.state, stored.state.sequence)
     repository = parts.mirror.repository
     accepted.restore(parts.store, repository, stored.state)
     tree = CommitTree(repository, stored.state.tree)

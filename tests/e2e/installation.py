@@ -151,7 +151,12 @@ class Installation:
         """Run one agent once, as cron would."""
         command = self.agent_command(agent, "--once", tenant=tenant, server=server)
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**(environment or os.environ), "ORDAIN_FAULT": fault}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**(environment or os.environ), "ORDAIN_FAULT": fault},
         )
 
     def start_agent(self, agent: str, *, tenant: str = "shop", server: str = "") -> None:

@@ -172,3 +172,19 @@ def test_an_empty_disk_beside_the_store_goes_on_from_it(installation: Installati
     installation.examined(head)
     assert installation.fleet("shop/web")["serial"] == serial
     assert installation.once("web-01").returncode == 0
+
+
+def test_an_older_accepted_state_that_is_put_back_is_refused(installation: Installation) -> None:
+    head = installation.commit(FILES)
+    installation.up()
+    installation.examined(head)
+    file = installation.state / "store/approved/accepted.json"
+    old = file.read_bytes()
+    head = installation.commit({MOTD: component("motd", "/etc/motd", "newer")})
+    installation.examined(head)
+    installation.down()
+    file.write_bytes(old)
+    installation.up()
+    until("refused", lambda: b"an older state was put back" in installation.log.read_bytes(), log=installation.log)
+    assert installation.once("web-01").returncode == 0
+    assert installation.content("web-01", "/etc/motd") == "newer"
