@@ -74,8 +74,8 @@ format: setup ## Rewrite Python and Rego the way lint wants them
 	@$(BIN)/ruff format --quiet .
 	@if [ -n "$(REGO)" ]; then "$$(cat $(STAMPS)/opa)" fmt --write $(REGO); fi
 
-bench: setup ## Time what benchmarks/README.md describes
-	@$(BIN)/python benchmarks/check.py
+bench: setup ## Measure what benchmarks/README.md describes, a quarter of an hour; NAME="check commit" for some of it
+	@$(BIN)/python -m benchmarks $(NAME)
 
 # pip-compile in an environment of its own; hashes only, so the file says nothing of where packages came from.
 lock: $(STAMPS)/venv ## Rewrite requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions

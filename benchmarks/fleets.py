@@ -146,7 +146,7 @@ spec:
 class Plan:
     """What a repository holds: `fleets` and `agents` in each tenant, five components for each fleet, and the Tenant manifest.
 
-    `one_fleet` puts all agents into the first fleet. `artifacts` are named by address only and probes ask nobody, so leave both out where agents run.
+    `one_fleet` puts all agents into the first fleet. `artifacts` (and probes) lead nowhere, so leave them out where agents run.
     """
 
     tenants: int
@@ -176,7 +176,7 @@ def manifests(planned: Plan) -> Iterator[tuple[str, str]]:
         tenant = f"tenant-{number:02d}"
         yield f"tenants/{tenant}/tenant.yaml", _TENANT.format(tenant=tenant)
         for fleet in range(planned.fleets):
-            yield f"tenants/{tenant}/fleets/{fleet // 100}/{_fleet_name(fleet)}.yaml", fleet_text(tenant, fleet)
+            yield f"tenants/{tenant}/fleets/{fleet // 100}/{fleet_name(fleet)}.yaml", fleet_text(tenant, fleet)
             for part in range(COMPONENTS_OF_A_FLEET):
                 name = component_name(fleet, part)
                 path = component_path(tenant, fleet, part)
@@ -186,7 +186,8 @@ def manifests(planned: Plan) -> Iterator[tuple[str, str]]:
             yield agent_path(tenant, agent), agent_text(tenant, agent, role)
 
 
-def _fleet_name(number: int) -> str:
+def fleet_name(number: int) -> str:
+    """Return the name of a fleet."""
     return f"fleet-{number:05d}"
 
 
@@ -235,7 +236,7 @@ def fleet_text(tenant: str, number: int) -> str:
     """Return a Fleet manifest: five components of its own, two variants, a mode and three waves."""
     names = [component_name(number, part) for part in range(COMPONENTS_OF_A_FLEET)]
     return _FLEET.format(
-        name=_fleet_name(number),
+        name=fleet_name(number),
         tenant=tenant,
         team=number % 16,
         role=f"role-{number:05d}",

@@ -4,9 +4,11 @@ Each is a body in Rego that reads the manifest as `DOC`. ordain gets it as a pac
 about, as its own library has them, and conftest as a package that asks for the kind first, or as one of several rules of one package.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 _FILE = "some i, file in DOC.spec.files\n"
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _ARTIFACT = "some i, artifact in DOC.spec.artifacts\n"
 
 
@@ -54,13 +56,18 @@ CHECKS = (
     _about_file("token", "regex.match(`gh[pousr]_[A-Za-z0-9]{36}`, file.content)", "content"),
     _about_file("debug", "regex.match(`(?i)debug\\s*[=:]\\s*true`, file.content)", "content"),
     _about_artifact("hosts", 'not startswith(artifact.url, "https://artifacts.example.com/")', "url"),
-    _about_artifact("digest", "not regex.match(`^[0-9a-f]{64}$`, artifact.sha256)", "sha256"),
+    _about_artifact("empty", f'artifact.sha256 == "{_OF_NOTHING}"', "sha256"),
     _about_artifact("place", 'not startswith(artifact.path, "/opt/")', "path"),
     _about_fleet("everybody", "count(DOC.spec.selector.matchLabels) == 0", '["spec", "selector"]'),
     _about_fleet("many_components", "count(DOC.spec.components) > 20", '["spec", "components"]'),
     _about_fleet("long_mode", 'some i, mode in DOC.spec.modes\nendswith(mode.atMost, "d")', '["spec", "modes", i, "atMost"]'),
     _about_fleet("soak", 'some i, wave in DOC.spec.rollout.waves\nwave.soak == "0s"', '["spec", "rollout", "waves", i]'),
-    Check(name="region", kind="Agent", body='not DOC.metadata.labels.region in {"eu", "us", "ap"}', path='["metadata", "labels"]'),
+    Check(
+        name="region",
+        kind="Agent",
+        body='not object.get(DOC.metadata, ["labels", "region"], "") in {"eu", "us", "ap"}',
+        path='["metadata", "labels"]',
+    ),
     Check(name="canary_label", kind="Agent", body="not DOC.metadata.labels.canary", path='["metadata", "labels"]'),
     Check(name="test_name", kind="", body='startswith(DOC.metadata.name, "test-")', path='["metadata", "name"]'),
 )
@@ -75,7 +82,7 @@ metadata:
   tenant: tenant-00
 spec:
   artifacts:
-    - {name: one, path: /usr/bin/one, url: "http://mirror.example.com/latest/one", sha256: "0"}
+    - {name: one, path: /usr/bin/one, url: "http://mirror.example.com/latest/one", sha256: "{nothing}"}
   files:
     - {path: /etc/sudoers.d/all, mode: "4777", content: "-----BEGIN PRIVATE KEY-----"}
     - {path: /etc/passwd, content: AKIAABCDEFGHIJKLMNOP}
@@ -85,7 +92,7 @@ spec:
     - {path: /root/.profile, content: a}
     - {path: /tmp/file, content: a}
     - {path: /etc/ld.so.preload, content: a}
-""",
+""".replace("{nothing}", _OF_NOTHING),
     "faulty-fleet.yaml": """\
 apiVersion: ordain.dev/v1
 kind: Fleet
@@ -98,7 +105,7 @@ spec:
   modes: [{name: incident, parameters: {}, atMost: 4d}]
   rollout:
     waves: [{name: all, limit: 100%, soak: 0s}]
-""".replace("{many}", ", ".join("{name: test-faulty}" for _ in range(21))),
+""".replace("{many}", ", ".join(f"{{name: part-{number}}}" for number in range(21))),
     "faulty-agent.yaml": """\
 apiVersion: ordain.dev/v1
 kind: Agent

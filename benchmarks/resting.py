@@ -1,0 +1,157 @@
+"""e. An agent at rest: memory, processor, and the bytes of a poll that finds nothing new, counted by a proxy in between."""
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from benchmarks import fleets
+from benchmarks.installation import BIN, Installation, process
+from benchmarks.measuring import Sample
+from benchmarks.report import Report
+
+PLAN = fleets.Plan(tenants=1, fleets=1, agents=3, artifacts=False)
+TENANT, AGENT = "tenant-00", "host-00000"
+POLL, DEFAULT_POLL, SECONDS, SETTLE = 5.0, 30.0, 30.0, 6.0
+"""The agent polls six times as often as it does by default, so that there is something to measure."""
+PATIENCE = 60.0
+APART = 1.0
+"""Seconds between requests that belong to different polls."""
+MEMORY_GOAL, PROCESSOR_GOAL, BYTES_GOAL = 45.0, 0.5, 600.0
+
+
+def measure(*, quick: bool) -> Report:
+    """Watch an agent for 30 s, or for 3 where it has to be quick."""
+    poll, seconds, settle = (1.2, 3.0, 1.5) if quick else (POLL, SECONDS, SETTLE)
+    report = Report(name="rest", title=f"an agent at rest, for {seconds:g} s", quick=quick)
+    with tempfile.TemporaryDirectory(prefix="ordain-bench-") as name:
+        made = Installation(Path(name))
+        fleets.commit(made.repository, dict(fleets.manifests(PLAN)))
+        with process(made) as address:
+            made.await_fleets(PLAN.fleets)
+            with _proxy(address) as (proxy, asked), _agent(made, proxy, poll) as agent:
+                time.sleep(settle)
+                _watch(report, agent, asked, poll, seconds)
+    report.limits.append("the Python interpreter with the TUF client and its cryptography is nearly all of the memory")
+    return report
+
+
+def _watch(report: Report, agent: int, asked: "list[tuple[float, int]]", poll: float, seconds: float) -> None:
+    before, begin, known = _processor(agent), time.monotonic(), len(asked)
+    time.sleep(seconds)
+    share = (_processor(agent) - before) / (time.monotonic() - begin) * 100
+    polls = _polls(asked[known:])
+    memory = _memory(agent)
+    report.one("resident memory", memory, "MB")
+    report.one(f"processor, a poll each {poll:g} s", share, "% of a core")
+    if polls:
+        report.one(f"processor, a poll each {DEFAULT_POLL:g} s", share * poll / DEFAULT_POLL, "% of a core", note="by default; scaled")
+        sizes = Sample(tuple(float(sum(size for _, size in requests)) for requests in polls))
+        report.add("a poll without news", sizes, "bytes of body")
+        report.add("a poll without news", Sample(tuple(float(len(requests)) for requests in polls)), "requests")
+        report.goal("a poll without news", f"< {BYTES_GOAL:g} B", f"{sizes.median:g} B", reached=sizes.median < BYTES_GOAL)
+    report.goal("resident memory", f"< {MEMORY_GOAL:g} MB", f"{memory:.1f} MB", reached=memory < MEMORY_GOAL)
+    report.goal("processor", f"< {PROCESSOR_GOAL} %", f"{share:.2f} %", reached=share < PROCESSOR_GOAL)
+
+
+def _polls(asked: "list[tuple[float, int]]") -> "list[list[tuple[float, int]]]":
+    """Return the requests by poll; the first and the last poll may be cut, so they are left out where there are more."""
+    found: list[list[tuple[float, int]]] = []
+    for request in asked:
+        if not found or request[0] - found[-1][-1][0] > APART:
+            found.append([])
+        found[-1].append(request)
+    return found[1:-1] if len(found) > 2 else found  # noqa: PLR2004 - the first, the last, and one between
+
+
+def _processor(process_id: int) -> float:
+    """Return the processor seconds of a process so far (proc(5): utime and stime are the 14th and 15th field)."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(process_id: int) -> float:
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1000
+
+
+@contextmanager
+def _agent(made: Installation, address: str, poll: float) -> Iterator[int]:
+    """Run an agent under a root of its own; yield its process id once it holds what its fleet says."""
+    root = made.directory / "root"
+    root.mkdir()
+    trust = made.state / "trust" / f"{TENANT}.root.json"
+    command: list[str | Path] = [
+        BIN / "ordain-agent",
+        "run",
+        "--server",
+        address,
+        "--root-metadata",
+        trust,
+        "--tenant",
+        TENANT,
+        "--name",
+        AGENT,
+    ]
+    command += ["--root", root, "--state", made.directory / "agent", "--poll", str(poll)]
+    with (made.directory / "agent.log").open("wb") as log:
+        running = subprocess.Popen(command, stderr=log)
+    try:
+        begin = time.monotonic()
+        while not (root / "etc" / fleets.component_name(0, 0) / "config.yaml").is_file():
+            if running.poll() is not None or time.monotonic() - begin > PATIENCE:
+                message = f"the agent applies nothing: {(made.directory / 'agent.log').read_text()[-500:]}"
+                raise RuntimeError(message)
+            time.sleep(0.05)
+        yield running.pid
+    finally:
+        running.kill()
+        running.wait(PATIENCE)
+
+
+class _Counting(BaseHTTPRequestHandler):
+    """Passes requests on and notes when each came and how long its answer's body was."""
+
+    upstream = ""
+    asked: "list[tuple[float, int]]"
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Pass one request on."""
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.upstream + self.path, headers=kept), timeout=PATIENCE) as answer:  # noqa: S310 - our own loopback address
+                status, body, named = answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            status, body, named = error.code, error.read(), error.headers
+        self.asked.append((time.monotonic(), len(body)))
+        self.send_response(status)
+        for name in ("ETag", "Content-Type", "Last-Modified"):
+            if named.get(name):
+                self.send_header(name, named[name])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
+        """Say nothing."""
+
+
+@contextmanager
+def _proxy(upstream: str) -> "Iterator[tuple[str, list[tuple[float, int]]]]":
+    asked: list[tuple[float, int]] = []
+    handler = type("Handler", (_Counting,), {"upstream": upstream, "asked": asked})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
