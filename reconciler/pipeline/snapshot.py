@@ -25,6 +25,8 @@ LFS_POINTER_LIMIT = 1024
 """Bytes that a Git LFS pointer may have: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 _LFS_START = b"version https://git-lfs.github.com/spec/"
 _CHUNK = 1024 * 1024
+FEW = 100
+"""Paths that are looked for one by one in a listing; past that, one look at all of it costs less."""
 KEPT_FILE, KEPT_TOTAL = 64 * 1024, 256 * 1024 * 1024
 """Bytes of one file, and of all, that a directory's listing keeps: it has read them for their id, and manifests are small."""
 SYMLINK, SUBMODULE, REGULAR, EXECUTABLE = 0o120000, 0o160000, 0o100644, 0o100755
@@ -202,7 +204,7 @@ def _content_refused(tree: Tree, path: str, entry: Entry) -> Iterator[Finding]:
 
 def _clashes(entries: Mapping[str, Entry], only: Collection[str] | None) -> Iterator[Finding]:
     """Yield a finding for each name, of file or directory, that another one differs from only in case; with `only`, for theirs."""
-    if only is not None and not _may_clash(entries, only):
+    if only is not None and len(only) <= FEW and not _may_clash(entries, only):
         return
     wanted = None if only is None else {_folded(name) for path in only for name in (path, *_parents(path))}
     seen: dict[str, tuple[str, str]] = {}
