@@ -220,6 +220,12 @@ _ACROSS = {
         "A misspelt parameter would leave the one that was meant at its default.",
         "correct the name, or declare the parameter",
     ),
+    "unused-component": (
+        "A tenant's components are used",
+        "One that no fleet and no component uses reaches no host; it is left over, or the fleet that was meant to have it lacks it.",
+        "add it to the components of a fleet, or remove it",
+        "warn",
+    ),
     "unresolved-reference": (
         "References lead to a value",
         "A parameter, a label or a field of an agent that is referred to must exist for every member that gets the text.",

@@ -314,6 +314,18 @@ def test_all_faults_are_reported_at_once() -> None:
     ]
 
 
+def test_a_component_that_nobody_uses_is_a_warning_unless_it_is_the_librarys() -> None:
+    case = shop().write(OTHER, component("other", "{}")).write("library/spare.yaml", component("spare", "{}", tenant=""))
+    [found] = case.findings()
+    assert (found.action, found.rule, found.message) == (
+        "warn",
+        "manifest/unused-component",
+        "no fleet and no component uses component other",
+    )
+    assert found.place.file == OTHER
+    assert found.remedy
+
+
 # Each change, with the fleets that must be looked at again.
 CHANGES = {
     "an agent joins": (lambda case: case.write("tenants/shop/more.yaml", agent("web-03", "{role: web, region: eu}")), {"web"}),

@@ -41,13 +41,15 @@ def check(
     assembled = {} if assembled is None else assembled
     parts = Components(tree)
     fleets = sorted(world.fleets()) if since is None else sorted(affected(since, world, touched))
-    components = _components(world) if since is None else _touched_components(since, world, touched)
+    components = set(_components(world)) if since is None else _touched_components(since, world, touched)
+    left = components if since is None else components | _used_before(since, touched)
     findings = [
         *check_placement(world),
         *check_duplicates(world),
         *(finding for tenant, name in sorted(components) for finding in _check_component(world, parts, tenant, name)),
         *(finding for key in fleets if world.fleet(key) is not None for finding in _assembled(assembled, world, tree, key, parts).findings),
         *_check_mentions(world),
+        *(finding for tenant, name in sorted(left) for finding in _check_used(world, tenant, name)),
     ]
     return merged(_with_fleets(world, finding) for finding in findings)
 
@@ -105,6 +107,22 @@ def _check_whole(tenant: str, name: str, component: Document, expansion: Expansi
     yield from check_parts(component, parts)
     if not expansion.findings:  # else the path may come from an include that is missing
         yield from check_staged(component, parts)
+
+
+def _check_used(world: World, tenant: str, name: str) -> Iterator[Finding]:
+    """Warn of a tenant's component that reaches no host; those of the library are there to be chosen from."""
+    component = world.tenant(tenant).get(COMPONENT, name)
+    if component is None or tenant == LIBRARY or world.tenant(tenant).users.get(name):
+        return
+    message = f"no fleet and no component uses component {name}"
+    remedy = "add it to the components of a fleet, or remove it"
+    yield across("unused-component", component, ("metadata", "name"), message, remedy=remedy, action="warn")
+
+
+def _used_before(old: World, touched: Collection[str]) -> set[tuple[str, str]]:
+    """Return the components that fleets and components in the touched files used: they may be in nobody's use now."""
+    users = (document for path in touched for document in old.at(path) if space_of(document.kind) in (FLEET, COMPONENT))
+    return {(tenant_of(old, document), use.ref) for document in users for use in manifest.uses(document)}
 
 
 def _concerns(finding: Finding, component: Document) -> bool:
