@@ -40,7 +40,7 @@ class Decision:
 
     `corpus` is the accepted state after it, `refused` the files that keep their accepted version, `releases` the fleets
     whose release is new, `frozen` those that stand still, each with its reason. `judged` is everything that was found,
-    `change` what rules saw of the change, `manifests` how many there are in the head that could be read.
+    `change` what rules saw of the change, `read` what its head has where they differ.
     """
 
     corpus: Corpus
@@ -51,9 +51,14 @@ class Decision:
     frozen: Mapping[FleetKey, str]
     new_judge: bool
     change: Mapping[str, Any] = field(default_factory=dict)
-    manifests: int = 0
+    read: Mapping[str, ManifestFile] = field(default_factory=dict)
     dated: bool = False
     """Whether another day may change what was found, whatever the rules read."""
+
+    @property
+    def manifests(self) -> int:
+        """How many manifests there are that could be read; all of them are counted, so it is for people to ask."""
+        return sum(len(file.parsed.documents) for file in {**self.corpus.files, **self.read}.values())
 
     @property
     def accepted(self) -> bool:
@@ -117,15 +122,10 @@ def decide(
         releases=tuple(key for key in candidates if key not in denied),
         frozen=frozen,
         new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
-        manifests=_manifests(proposal),
+        read=proposal.read,
         dated=any(True for _ in waivers(proposal)),
         change=change,
     )
-
-
-def _manifests(proposal: Proposal) -> int:
-    kept = {path: file for path, file in proposal.base.files.items() if path not in proposal.touched}
-    return sum(len(file.parsed.documents) for file in (kept | dict(proposal.read)).values())
 
 
 def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:

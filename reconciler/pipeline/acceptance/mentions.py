@@ -62,9 +62,10 @@ def _check_date(waiver: Document, today: date) -> Iterator[Finding]:
 
 def check_overrides(proposal: Proposal) -> Iterator[Finding]:
     """Yield a warning for each path and tenant in the overrides of a changed `ordain.yaml` that matches nothing in the head."""
-    paths = proposal.head.entries.keys()
+    documents = [document for document in proposal.documents(REPOSITORY_FILE) if document.spec.get("overrides")]
+    paths = proposal.head.entries.keys() if documents else ()
     tenants = {home_of(path, proposal.layout) for path in paths}
-    for document in proposal.documents(REPOSITORY_FILE):
+    for document in documents:
         for index, override in enumerate(document.spec.get("overrides", ())):
             for position, glob in enumerate(override.get("paths", ())):
                 matches = pattern(glob).fullmatch
