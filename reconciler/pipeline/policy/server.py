@@ -21,12 +21,14 @@ from typing import Any, Self
 
 from agent.protocol.errors import RetryError
 from reconciler.pipeline.policy import ports
-from reconciler.pipeline.policy.client import Connection, GoneError, TroubleError
+from reconciler.pipeline.policy.client import Connection, GoneError, TimedOutError, TroubleError
 from reconciler.resources import directory
 
 START_SECONDS = 15.0
 """It answers after about 100 ms; the rest is for a machine under heavy load."""
 STOP_SECONDS = 5.0
+ALIVE_SECONDS = 2.0
+"""It says that it is ready within a millisecond, whatever rules are at work; one that does not is stopped, or thrashes."""
 TICK = 0.005
 FAILED_STARTS = 3
 """So many starts in a row without an answer: it will not come up, and starting it again is no use."""
@@ -97,7 +99,7 @@ class OpaServer:
             held[1].close()
 
     def query(self, package: str, rule: str, question: object, *, seconds: float) -> Any:
-        """Return the value of a rule, as `Connection.query`; where OPA died meanwhile, ask its successor once.
+        """Return the value of a rule, as `Connection.query`; where OPA died meanwhile, or answers nobody, ask its successor once.
 
         Raises:
             RetryError: OPA does not come up again.
@@ -107,8 +109,19 @@ class OpaServer:
         try:
             return self._connection(running).query(package, rule, question, seconds=seconds)
         except GoneError:
-            successor = self._await(after=running)
-            return self._connection(successor).query(package, rule, question, seconds=seconds)
+            pass
+        except TimedOutError:
+            if self._answers(running.port, ALIVE_SECONDS):
+                raise
+            self._replace(running)
+        successor = self._await(after=running)
+        return self._connection(successor).query(package, rule, question, seconds=seconds)
+
+    def _replace(self, running: Running) -> None:
+        """End an OPA that answers nobody, so that another one is started, unless that is done already."""
+        with self._changed:
+            if self._running is running and self._child is not None:
+                self._child.kill()
 
     def _connection(self, running: Running) -> Connection:
         """Return this thread's connection to an OPA."""
@@ -182,15 +195,15 @@ class OpaServer:
         limit = time.monotonic() + START_SECONDS
         while child.poll() is None and time.monotonic() < limit:
             port = ports.listening(child.pid, chosen)
-            if port is not None and self._answers(port):
+            if port is not None and self._answers(port, START_SECONDS):
                 return Running(generation=generation, port=port, process=child.pid)
             time.sleep(TICK)
         return None
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, port: int, seconds: float) -> bool:
         connection = Connection(port=port, token=self._token)
         try:
-            return connection.query("ordain.main", "ready", {}, seconds=START_SECONDS) is True
+            return connection.query("ordain.main", "ready", {}, seconds=seconds) is True
         except TroubleError:
             return False
         finally:
