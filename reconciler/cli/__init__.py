@@ -23,6 +23,7 @@ COMMANDS = {
     "keys": "reconciler.cli.keys:keys",
     "policy": "reconciler.cli.policy:policy",
     "reconcile": "reconciler.cli.run:reconcile",
+    "release": "reconciler.cli.release:release",
     "schema": "reconciler.cli.schema:schema",
     "serve": "reconciler.cli.run:serve",
     "status": "reconciler.cli.status:status",
