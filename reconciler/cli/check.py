@@ -94,7 +94,7 @@ def _work_out(
     from reconciler.cli.outcomes import kept_of  # noqa: PLC0415
 
     judgement = judge(tree, base, bench=Bench(opa=opa, memory=memory, told=told), now=now, revision=revision)
-    return kept_of(judgement, tree, revision=revision, base=base, prefix=prefix)
+    return kept_of(judgement, tree, revision=revision, base=base, prefix=prefix, memory=memory)
 
 
 def _summary(memory: Memory | None, seconds: float) -> str:

@@ -1,7 +1,7 @@
 """What `ordain check` remembers from one run to the next, in one directory: $ORDAIN_CACHE/check, else ~/.cache/ordain/check.
 
-Four things, from cheap to dear: blob ids of files, values of manifests, OPA's reports on Rego, what rules said of objects; and the
-whole outcome of the last checks of a repository, for when nothing changed at all. `ordain check --no-cache` goes without.
+Blob ids of files, values of manifests, OPA's reports on Rego, what rules said of objects, lines of what is shown; and the whole
+outcome of the last checks of a repository, for when nothing changed at all. `ordain check --no-cache` goes without.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ class Memory:
         """Keep it in `directory`, which is made when there is something to keep."""
         self.sealed = Sealed(directory)
         self.reports = Reports(self.sealed)
-        self._place = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:32]
-        self.files = KnownFiles(self.sealed, f"files-{self._place}")
+        self.place = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:32]
+        self.files = KnownFiles(self.sealed, f"files-{self.place}")
         self.told = "outcome worked out"
 
     def recall(self, key: str) -> Kept | None:
@@ -71,16 +71,10 @@ class Memory:
         if len(kept.outcome.verdicts) <= VERDICTS_LIMIT:
             earlier = {name: one for name, one in self._outcomes().items() if name != key}
             latest = dict(list(earlier.items())[-(OUTCOMES - 1) :]) | {key: kept}
-            self.sealed.write(f"outcome-{self._place}", msgspec.msgpack.encode(latest))
+            self.sealed.write(f"outcome-{self.place}", msgspec.msgpack.encode(latest))
 
     def _outcomes(self) -> dict[str, Kept]:
-        name = f"outcome-{self._place}"
-        content = self.sealed.read(name)
-        try:
-            return {} if content is None else msgspec.msgpack.decode(content, type=dict[str, Kept])
-        except msgspec.DecodeError:  # of another version of ordain
-            self.sealed.drop(name)
-            return {}
+        return self.sealed.decoded(f"outcome-{self.place}", dict[str, Kept])
 
 
 def request_key(tree: Tree, revision: str | None, base: Base | None, opa: Path, prefix: str) -> str:

@@ -1,18 +1,24 @@
 """From a decision to what is reported of it, and whether that will still hold later."""
 
 from reconciler.cli.judging import Judgement, changes_said
-from reconciler.cli.memory import Kept
+from reconciler.cli.memory import Kept, Memory
 from reconciler.cli.report.outcome import ACTIONS, Outcome
 from reconciler.cli.sources import Base
 from reconciler.pipeline.descriptions import of_judge, structural
-from reconciler.pipeline.positions import verdict
+from reconciler.pipeline.positions import Finder, find, verdict
+from reconciler.pipeline.remembered.identity import identity
+from reconciler.pipeline.remembered.places import KnownPlaces
 from reconciler.pipeline.tree import Tree
 
 
-def outcome_of(judgement: Judgement, tree: Tree, *, revision: str | None, base: str | None, prefix: str = "") -> Outcome:
+def outcome_of(
+    judgement: Judgement, tree: Tree, *, revision: str | None, base: str | None, prefix: str = "", finder: Finder = find
+) -> Outcome:
     """Return what is reported of a decision: verdicts by file and line, and what their rules say of themselves."""
     judged = judgement.decision.judged
-    verdicts = [verdict(one.finding, tree.read, standing=one.standing, blocks_standing=one.blocks_standing) for one in judged]
+    verdicts = [
+        verdict(one.finding, tree.read, standing=one.standing, blocks_standing=one.blocks_standing, finder=finder) for one in judged
+    ]
     verdicts.sort(key=lambda one: (one.file, one.line, one.column, ACTIONS.index(one.action), one.rule, one.message))
     named = {one.rule for one in verdicts}
     rules = {one.id: one for one in structural() if one.id in named}
@@ -31,13 +37,19 @@ def outcome_of(judgement: Judgement, tree: Tree, *, revision: str | None, base: 
     )
 
 
-def kept_of(judgement: Judgement, tree: Tree, *, revision: str | None, base: Base | None, prefix: str) -> Kept:
+def kept_of(
+    judgement: Judgement, tree: Tree, *, revision: str | None, base: Base | None, prefix: str, memory: Memory | None = None
+) -> Kept:
     """Return an outcome with what tells whether it holds at another time.
 
     It does where no rule reads the time, or only rules of changes do and they say the same. What could not be judged is
     never believed later.
     """
-    outcome = outcome_of(judgement, tree, revision=revision, base=base.revision if base else None, prefix=prefix)
+    places = KnownPlaces(memory.sealed, f"places-{memory.place}-{identity()[:16]}") if memory is not None else None
+    finder = places.find if places is not None else find
+    outcome = outcome_of(judgement, tree, revision=revision, base=base.revision if base else None, prefix=prefix, finder=finder)
+    if places is not None:
+        places.save()
     timed = {scope for judge in judgement.judges for scope in judge.timed}
     lasting = bool(judgement.judges) and not outcome.unjudged and not judgement.decision.dated and timed <= {"change"}
     if not timed:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from reconciler.pipeline import nodes, reading
@@ -27,12 +28,32 @@ def locate(data: bytes, place: Place) -> tuple[int, int, str]:
     A place that does not exist in `data` is that of its nearest ancestor that does; in a file that is not YAML it is the
     line that the place itself states, or the first.
     """
-    text = data.decode(errors="replace")
-    line, column = place.line or 1, place.column or 1
-    if place.line is None:
-        line, column = _position(data, place)
-    lines = _LINE_END.split(text)
-    return line, column, lines[line - 1] if line <= len(lines) else ""
+    found = find(data, place)
+    return found.line, found.column, _line(data, found.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a place is: line and column, from 1, and its name, with list items by theirs: `.spec.artifacts[otelcol].url`."""
+
+    line: int
+    column: int
+    name: str
+
+
+Finder = Callable[[bytes, Place], Found]
+"""What finds a place in a file's bytes: `find`, or what remembers its results."""
+
+
+def find(data: bytes, place: Place) -> Found:
+    """Find a place in a file, as `locate` says."""
+    line, column = (place.line, place.column or 1) if place.line is not None else _position(data, place)
+    return Found(line, column, _named(data, place))
+
+
+def _line(data: bytes, number: int) -> str:
+    lines = _LINE_END.split(data.decode(errors="replace"))
+    return lines[number - 1] if number <= len(lines) else ""
 
 
 def _position(data: bytes, place: Place) -> tuple[int, int]:
@@ -132,16 +153,23 @@ def _position_of(text: str, index: int) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = False, blocks_standing: bool = False) -> Verdict:
-    """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`, and then there is no line.
+def verdict(
+    finding: Finding,
+    read: Callable[[str], bytes],
+    *,
+    standing: bool = False,
+    blocks_standing: bool = False,
+    finder: Finder = find,
+) -> Verdict:
+    """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`.
 
-    The line's text is left out where it may hold a secret.
+    What is said of a file that is not there is said of its beginning. The line's text is left out where it may hold a secret.
     """
     try:
         data = read(finding.place.file)
-        line, column, text = locate(data, finding.place)
+        found = finder(data, finding.place)
     except KeyError:
-        data, line, column, text = b"", 0, 0, ""
+        data, found = b"", Found(1, 1, _named(b"", finding.place))
     return Verdict(
         action=finding.action,
         rule=finding.rule,
@@ -149,13 +177,13 @@ def verdict(finding: Finding, read: Callable[[str], bytes], *, standing: bool = 
         message=finding.message,
         remedy=finding.remedy,
         file=finding.place.file,
-        line=line,
-        column=column,
+        line=found.line,
+        column=found.column,
         pointer=pointer_text(finding.place.pointer),
         object=finding.object,
         standing=standing,
-        source_line="" if finding.sensitive else text,
-        fingerprint=_fingerprint(finding, _named(data, finding.place)),
+        source_line="" if finding.sensitive else _line(data, found.line),
+        fingerprint=_fingerprint(finding, found.name),
         blocks_standing=blocks_standing,
     )
 

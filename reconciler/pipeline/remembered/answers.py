@@ -4,7 +4,6 @@ Only rules that can't read the change are answered from here (`Rule.reads_change
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ class KnownAnswers:
     def __init__(self, sealed: Sealed, name: str) -> None:
         """Begin with what is kept under `name`."""
         self._sealed, self._name = sealed, name
-        self._kept = _decoded(sealed, name)
+        self._kept = sealed.decoded(name, dict[str, _Answers])
         self._used: dict[str, _Answers] = {}
         self.reused = self.asked = 0
 
@@ -62,14 +61,3 @@ def _key(item: Item) -> str:
     old = "" if item.old is None else hashlib.sha256(msgspec.msgpack.encode(item.old)).hexdigest()
     sources = hashlib.sha256(msgspec.msgpack.encode(sorted(item.sources.items()))).hexdigest() if item.sources else ""
     return f"{document.oid}:{document.index}:{old}:{sources}:{document.path}"
-
-
-def _decoded(sealed: Sealed, name: str) -> Mapping[str, _Answers]:
-    content = sealed.read(name)
-    if content is None:
-        return {}
-    try:
-        return msgspec.msgpack.decode(content, type=dict[str, _Answers])
-    except msgspec.DecodeError:
-        sealed.drop(name)
-        return {}

@@ -24,7 +24,7 @@ class KnownFiles:
         """Begin with what is kept under `name`."""
         self._sealed, self._name = sealed, name
         self._since = time.time_ns()
-        self._known = _decoded(sealed, name)
+        self._known = sealed.decoded(name, dict[str, _Seen])
         self._seen: dict[str, _Seen] = {}
         self.reused = 0
 
@@ -46,14 +46,3 @@ class KnownFiles:
         """Keep all that was seen in this check, where it differs from what was kept."""
         if self._seen != self._known:
             self._sealed.write(self._name, msgspec.msgpack.encode(self._seen))
-
-
-def _decoded(sealed: Sealed, name: str) -> dict[str, _Seen]:
-    content = sealed.read(name)
-    if content is None:
-        return {}
-    try:
-        return msgspec.msgpack.decode(content, type=dict[str, _Seen])
-    except msgspec.DecodeError:
-        sealed.drop(name)
-        return {}

@@ -1,6 +1,5 @@
 """Manifests that were read and validated before, by blob id: their values, without YAML."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ class KnownManifests:
     def __init__(self, sealed: Sealed, name: str) -> None:
         """Begin with what is kept under `name`."""
         self._sealed, self._name = sealed, name
-        self._kept = _decoded(sealed, name)
+        self._kept = sealed.decoded(name, dict[str, msgspec.Raw])
         self._used: dict[str, msgspec.Raw] = {}
         self._values: dict[str, _Entry] = {}
         self.reused = self.read_anew = 0
@@ -70,14 +69,3 @@ class KnownManifests:
         encoded = msgspec.msgpack.encode(entry)
         if len(encoded) <= VALUE_LIMIT:
             self._used[key] = msgspec.Raw(encoded)
-
-
-def _decoded(sealed: Sealed, name: str) -> Mapping[str, msgspec.Raw]:
-    content = sealed.read(name)
-    if content is None:
-        return {}
-    try:
-        return msgspec.msgpack.decode(content, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
-        sealed.drop(name)
-        return {}

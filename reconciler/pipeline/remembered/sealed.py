@@ -11,16 +11,23 @@ import os
 import secrets
 import stat
 import tempfile
+import time
 from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
 
 MAGIC = b"ordain-cache-1\n"
 KEY_FILE = "key"
 KEY_BYTES = 32
 FILE_LIMIT = 128 * 1024 * 1024
 """Bytes of one file: 100,000 manifests of 1 kB; a larger one is not read, and not written."""
-TOTAL_LIMIT = 512 * 1024 * 1024
-"""Bytes of all files: the oldest go first."""
+TOTAL_LIMIT = 256 * 1024 * 1024
+"""Bytes of all files: those that were not used for longest go first."""
+LIFE = 30 * 86400
+"""Seconds after which a file that nobody used goes: each upgrade of ordain leaves some behind."""
 SUFFIX = ".sealed"
+_Mapping = TypeVar("_Mapping", bound=dict[str, Any])
 
 
 class Sealed:
@@ -66,9 +73,14 @@ class Sealed:
                     raise
             self._prune()
 
-    def drop(self, name: str) -> None:
-        """Forget a file whose seal holds and whose content is no use."""
-        self._drop(self.directory / (name + SUFFIX))
+    def decoded(self, name: str, kind: type[_Mapping]) -> _Mapping:
+        """Return the mapping that was written under a name in MessagePack, an empty one where there is none of that kind."""
+        content = self.read(name)
+        try:
+            return kind() if content is None else msgspec.msgpack.decode(content, type=kind)
+        except msgspec.DecodeError:  # another version of ordain wrote it
+            self._drop(self.directory / (name + SUFFIX))
+            return kind()
 
     def _drop(self, path: Path) -> None:
         self.dropped += 1
@@ -105,7 +117,7 @@ class Sealed:
         files = [(path, path.stat()) for path in self.directory.glob("*" + SUFFIX)]
         total = sum(status.st_size for _, status in files)
         for path, status in sorted(files, key=lambda one: one[1].st_mtime_ns):
-            if total <= TOTAL_LIMIT:
+            if total <= TOTAL_LIMIT and status.st_mtime > time.time() - LIFE:
                 return
             path.unlink(missing_ok=True)
             total -= status.st_size
