@@ -47,7 +47,8 @@ def _found(standing: Standing, name: str, digest: str) -> str:
     listed = [one.digest for one in standing.bundles if one.digest is not None]
     found = [one for one in listed if one.startswith(digest)] if len(digest) >= PREFIX else []
     if len(found) != 1:
-        message = f"{name}: {len(found)} listed bundles begin with {digest!r}; name {PREFIX} characters or more of one of these: {', '.join(listed)}"
+        names = ", ".join(listed)
+        message = f"{name}: {len(found)} listed bundles begin with {digest!r}; name {PREFIX} characters or more of one of these: {names}"
         raise InputError(message)
     return found[0]
 
