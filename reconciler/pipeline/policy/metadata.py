@@ -25,7 +25,8 @@ _READS_TIME = re.compile(
     rb"\bchange\b(?!\.(?:from|to|commits|objects|impact|judge)\b)|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)"
 )
 """What shows that a rule may read `change.now`: that by name, or a change of which it may take any field."""
-_PLAIN_LINE = re.compile(rb"^[^`\n]*$", re.MULTILINE)
+_PLAIN_LINE = re.compile(rb"^[^`$\n]*$", re.MULTILINE)
+"""A line whose texts are only texts: those in backticks may go on over lines, and those after $ hold expressions."""
 _STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
 _HELPER = re.compile(rb"^import data\.ordain\.rules\.lib\.(\w+)$", re.MULTILINE)
 _REMEDY = "begin the file with METADATA as the rules of the library do; `ordain policy list` names them"
