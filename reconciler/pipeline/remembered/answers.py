@@ -33,7 +33,7 @@ class KnownAnswers:
     def get(self, item: Item) -> Said | None:
         """Return what was answered about the same item, None where it must be asked about."""
         key = _key(item)
-        found = self._used.get(key) or self._kept.get(key) if key else None
+        found = self._used.get(key, self._kept.get(key)) if key else None
         if found is None:
             self.asked += 1
             return None
