@@ -8,10 +8,11 @@ package ordain.rules.lib.secrets
 places(words, shape) := {path | some path, _ in matches(words, shape)}
 
 # Path → the first match there, with its groups.
-matches(words, shape) := object.union(in_manifest(words, shape), in_sources(shape))
+matches(words, shape) := object.union(in_manifest(shape), in_sources(shape)) if suspicious(words)
 
-in_manifest(words, shape) := {path: found |
-	suspicious(words)
+else := {}
+
+in_manifest(shape) := {path: found |
 	walk(input.object, [path, text])
 	is_string(text)
 	found := regex.find_all_string_submatch_n(shape, text, 1)[0]
@@ -29,4 +30,9 @@ suspicious(words) if {
 }
 
 # Made once, however many shapes a rule looks for.
-whole := json.marshal(input.object)
+whole := json.marshal([input.object, texts])
+
+# Named by its field, or it would look as if the change were read.
+default texts := {}
+
+texts := input.sources

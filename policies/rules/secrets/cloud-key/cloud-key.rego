@@ -10,7 +10,7 @@
 #   severity: deny
 #   code: secrets/cloud-key
 #   sensitive: true
-#   remedy: remove it, revoke it where it was made (git remembers it), and let hosts get a new one by ${secret.…}
+#   remedy: remove it, revoke it where it was made (git remembers it), and put a new one on hosts by other means than git
 package ordain.rules.secrets.cloud_key
 
 import data.ordain.result

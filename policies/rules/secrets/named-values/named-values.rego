@@ -11,7 +11,7 @@
 #   severity: deny
 #   code: secrets/named-value
 #   sensitive: true
-#   remedy: take the value out, change it where it is used (git remembers it), and let hosts get it by ${secret.…}
+#   remedy: take the value out, change it where it is used (git remembers it), and put it on hosts by other means than git
 package ordain.rules.secrets.named_values
 
 import data.ordain.result

@@ -11,7 +11,7 @@
 #   severity: deny
 #   code: secrets/password-in-address
 #   sensitive: true
-#   remedy: take it out, change it where it is used (git remembers it), and give the password apart from the address, by ${secret.…}
+#   remedy: take it out, change it where it is used (git remembers it), and put the password on hosts by other means than git
 package ordain.rules.secrets.password_in_address
 
 import data.ordain.result

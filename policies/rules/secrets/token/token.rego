@@ -11,7 +11,7 @@
 #   severity: deny
 #   code: secrets/token
 #   sensitive: true
-#   remedy: remove it, revoke it where it was made (git remembers it), and let hosts get a new one by ${secret.…}
+#   remedy: remove it, revoke it where it was made (git remembers it), and put a new one on hosts by other means than git
 package ordain.rules.secrets.token
 
 import data.ordain.result

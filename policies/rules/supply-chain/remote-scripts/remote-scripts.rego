@@ -20,28 +20,26 @@ fetched := `\b(?:curl|wget)\s`
 
 interpreter := `(?:\S*/)?(?:(?:ba|da|k|z)?sh|python[0-9.]*|perl|ruby|node)\b`
 
-shapes := [
+in_quotes := concat("", [`["']?(?:\$\(|<\(|`, "`", `)\s*`, fetched])
+
+# Piped into an interpreter, given to one, or taken up by the shell itself. One shape, since it looks at every line.
+shape := concat("|", [
 	concat("", [fetched, `[^;]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?`, interpreter]),
-	concat("", [`\b`, interpreter, `\s+(?:-\S+\s+)*["']?(?:\$\(|<\(|`, "`", `)\s*`, fetched]),
-	concat("", [`\b(?:eval|source)\s+["']?(?:\$\(|<\(|`, "`", `)\s*`, fetched]),
-]
+	concat("", [`\b`, interpreter, `\s+(?:-\S+\s+)*`, in_quotes]),
+	concat("", [`\b(?:eval|source)\s+`, in_quotes]),
+])
 
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some i, file in input.object.spec.files
 	some line in lines.of(i, file)
+	regex.match(shape, line.text)
 	not regex.match(`^\s*(#|//)`, line.text)
-	fetches_and_runs(line.text)
 	message := sprintf("%s runs what it fetches", [file.path])
 }
 
 deny contains result.at(rego.metadata.chain(), command.at, "this command runs what it fetches") if {
 	some command in commands
-	fetches_and_runs(concat(" ", command.words))
-}
-
-fetches_and_runs(text) if {
-	some shape in shapes
-	regex.match(shape, text)
+	regex.match(shape, concat(" ", command.words))
 }
 
 commands contains {"at": ["spec", section, i, "command"], "words": entry.command} if {
