@@ -20,7 +20,12 @@ SHORT = 12
 
 @click.group()
 def release() -> None:
-    """Look at approved releases, or take one off the list."""
+    """Look at approved releases, or take one off the list.
+
+    \b
+    Example:
+      ordain release list shop/web --state /var/lib/ordain
+    """
 
 
 def _of(name: str) -> tuple[str, str]:

@@ -158,6 +158,11 @@ _ACROSS = {
         "A source elsewhere could be another component's, or out of the tenant.",
         "add the file under files/ beside the manifest, or name one that exists",
     ),
+    "provenance": (
+        "Provenance is an in-toto statement about the artifact that names it",
+        "A statement about other bytes, or one that can't be read, proves nothing about what hosts get.",
+        "put the statement that your builder made for this sha256 under files/, or take provenance out",
+    ),
     "missing-tenant": (
         "Every tenant has a Tenant manifest",
         "It is what says that the directory is a tenant, and how its agents report.",
