@@ -5,6 +5,7 @@ The TUF client and all that comes with it are imported only by commands that fet
 """
 
 import json
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -112,7 +113,14 @@ def run(
 @state_option
 @format_option
 def status(state: Path, form: Form) -> None:
-    """Show what runs here for each fleet, what came of the newest release, and drift."""
+    """Show what runs here for each fleet, what came of the newest release, and drift.
+
+    COMMIT is that of the release: of its bundle or of its members, whichever was approved last.
+
+    \b
+    Example:
+      ordain-agent status --state /var/lib/ordain-agent
+    """
     shown = overview(Disk(root=state))
     if form == "json":
         _print(shown)
@@ -144,6 +152,10 @@ def plan(state: Path, form: Form) -> None:
     """Show what the next apply would change, without changing anything.
 
     Uses the server and root metadata that the agent was last run with. Exit code 1 if a release would be refused.
+
+    \b
+    Example:
+      ordain-agent plan --format json
     """
     from agent.preview import preview  # noqa: PLC0415 - see run
 
@@ -164,7 +176,12 @@ def plan(state: Path, form: Form) -> None:
 @state_option
 @format_option
 def generations(state: Path, form: Form) -> None:
-    """List what was applied here and is kept for rollback, by fleet."""
+    """List what was applied here and is kept for rollback, by fleet.
+
+    \b
+    Example:
+      ordain-agent generations
+    """
     disk = Disk(root=state)
     disk.read_identity()
     rows = [row for fleet in disk.known_fleets() for row in _generations(disk, fleet)]
@@ -203,7 +220,12 @@ def rollback(fleet: str, to: int | None, state: Path, form: Form) -> None:
 @state_option
 @format_option
 def recover(state: Path, form: Form) -> None:
-    """Settle what a crash or power loss interrupted; run it at boot before anything that reads managed files."""
+    """Settle what a crash or power loss interrupted; run it at boot before anything that reads managed files.
+
+    \b
+    Example:
+      ordain-agent recover --state /var/lib/ordain-agent
+    """
     from agent.apply.recover import recover as settle  # noqa: PLC0415 - see run
     from agent.host import Host  # noqa: PLC0415
 
@@ -285,7 +307,7 @@ def _print(value: object) -> None:
 def main() -> None:
     """Run the command line; errors of ordain's own families end it with a message and their exit code."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from agent.apply.plan import parents
 from agent.host import Host
+from agent.protocol import rendering
 from agent.protocol.errors import RefusedError
 from agent.providers.item import Item
 
@@ -20,7 +21,6 @@ SECONDS = 60.0
 """Room for a validator that loads models or resolves names; a hung one may not hold up the fleet for longer."""
 OUTPUT_SHOWN = 2000
 """Characters of output in the error: the end, where programs say what was wrong."""
-STAGED = re.compile(r"\{staged(?::([^{}]+))?\}")
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 """All that a check sees: it must not depend on how the agent was started, nor read what is in its environment."""
 
@@ -36,7 +36,7 @@ def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Ho
         CheckError: with the end of the command's output.
     """
     for item in items.values():
-        found = (match[1] or item.path for argument in item.check for match in STAGED.finditer(argument))
+        found = (match[1] or item.path for argument in item.check for match in rendering.STAGED.finditer(argument))
         named = {_held(path, items) or path for path in found}
         if item.check and not staged.keys().isdisjoint({item.path, *named}):
             _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
@@ -59,7 +59,7 @@ def _resolved(item: Item, argument: str, items: Mapping[str, Item], staged: Mapp
             raise CheckError(message)
         return str(host.outside(staged.get(held, held) + path.removeprefix(held)))
 
-    return STAGED.sub(one, argument)
+    return rendering.STAGED.sub(one, argument)
 
 
 def _run(item: Item, command: list[str]) -> None:
@@ -85,7 +85,8 @@ def _run(item: Item, command: list[str]) -> None:
         finally:
             _end(process)
         if code != 0:
-            message = f"{item.path}: its check {command[0]} ended with {code}: {_tail(output.fileno())}"
+            said = _tail(output.fileno())
+            message = f"{item.path}: its check {command[0]} ended with {code}{f': {said}' if said else ' and said nothing'}"
             raise CheckError(message)
 
 

@@ -5,6 +5,7 @@ of commands, imported only when its command is asked for.
 """
 
 import importlib
+import os
 import sys
 import traceback
 from types import ModuleType
@@ -76,7 +77,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors of ordain's own families end it with a message and their exit code."""
     try:
-        outcome = cli.main(standalone_mode=False)  # the code that a command gave to ctx.exit
+        # No standalone mode: what comes back is the code that a command gave to ctx.exit.
+        outcome = cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
         sys.exit(outcome if isinstance(outcome, int) else 0)
     except click.ClickException as error:
         error.show()

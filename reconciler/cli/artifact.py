@@ -19,7 +19,12 @@ Command = Callable[..., None]
 
 @click.group()
 def artifact() -> None:
-    """Put builds into the store, from where agents fetch them."""
+    """Put builds into the store, from where agents fetch them.
+
+    \b
+    Example:
+      ordain artifact publish dist/otelcol.tar.gz --component collector --tenant shop --state /var/lib/ordain
+    """
 
 
 @artifact.command()

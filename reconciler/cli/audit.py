@@ -19,7 +19,12 @@ from reconciler.publication.store import open_store
 
 @click.group()
 def audit() -> None:
-    """Look into decisions."""
+    """Look into decisions.
+
+    \b
+    Example:
+      ordain audit show HEAD
+    """
 
 
 @audit.command()

@@ -26,7 +26,12 @@ _PATH = click.argument("path", required=False, type=click.Path(exists=True, file
 
 @click.group()
 def policy() -> None:
-    """Rules: list them, test them, keep a copy of them, find the OPA that judges by them."""
+    """Rules: list them, test them, keep a copy of them, find the OPA that judges by them.
+
+    \b
+    Example:
+      ordain policy test fleets
+    """
 
 
 policy.add_command(vendor)
@@ -35,7 +40,12 @@ policy.add_command(upgrade)
 
 @policy.command("opa")
 def print_opa() -> None:
-    """Print the path of the OPA that judges; build it first where there is none."""
+    """Print the path of the OPA that judges; build it first where there is none.
+
+    \b
+    Example:
+      ordain policy opa
+    """
     click.echo(find_opa())
 
 
@@ -47,6 +57,11 @@ def list_rules(path: Path | None, form: str, opa: Path | None) -> None:
     """List the rules that judge the fleet repository at PATH, with their levels; without PATH, ordain's own.
 
     Exit codes: 0 listed, 1 the repository's rules don't compile, 2 wrong usage, 3 OPA can't be run.
+
+    \b
+    Examples:
+      ordain policy list                      the rules that ordain brings
+      ordain policy list fleets               with the levels and parameters of a fleet repository
     """
     judge = _judge(path, find_opa(opa))
     settings = {name: judge.setting(name, REPOSITORY_FILE, rule.tenant) for name, rule in judge.rules.items()}
@@ -69,9 +84,9 @@ def list_rules(path: Path | None, form: str, opa: Path | None) -> None:
     if form == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for row in rows:
-        click.echo(f"{row['id']:<32} {row['level']:<6} {row['scope']:<8} {row['title']}")
-        for name, value in settings[row["id"]].parameters.items():
+    for rule in judge.rules.values():
+        click.echo(f"{rule.id:<32} {settings[rule.id].level:<6} {rule.scope:<8} {rule.title}")
+        for name, value in settings[rule.id].parameters.items():
             click.echo(f"  {name}: {json.dumps(value, ensure_ascii=False)}")
 
 
@@ -158,4 +173,5 @@ def _as_json(report: Report) -> dict[str, object]:
         }
         for each in report.examples
     ]
-    return {"passed": report.passed, "rules": list(report.rules), "untested": list(report.untested), "findings": faults, "tests": tests, "examples": shown}
+    rules = {"rules": list(report.rules), "untested": list(report.untested)}
+    return {"passed": report.passed, **rules, "findings": faults, "tests": tests, "examples": shown}

@@ -81,7 +81,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A finding as it is shown and recorded: with line and column, from 1; 0 where there are none."""
+    """A finding as it is shown and recorded: with line and column, from 1."""
 
     action: Action
     rule: str

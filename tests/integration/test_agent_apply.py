@@ -414,3 +414,9 @@ def test_a_second_apply_changes_nothing_and_an_empty_release_leaves_nothing(
         rig.fleet().publish(State(), ["web-01"])
         assert rig.poll() == 0
         assert rig.tree() == {}
+
+
+def test_a_check_that_fails_without_a_word_is_said_to(rig: Rig) -> None:
+    rig.fleet().publish(State(files=[File(path="/etc/app/a", content="2", check=["/bin/false"])]), ["web-01"])
+    assert rig.poll() == 1
+    assert rig.status()["why"] == "/etc/app/a: its check /bin/false ended with 1 and said nothing"

@@ -139,3 +139,18 @@ def test_list_tells_levels_as_the_repository_sets_them(repository: Path) -> None
 
 def test_opa_prints_its_path() -> None:
     assert ordain("opa").stdout == f"{find_opa(None)}\n"
+
+
+def test_a_rule_without_test_and_example_is_said_to_have_none(repository: Path) -> None:
+    for path in ("policies/names/short/short_test.rego", "policies/names/short/examples/fail-long.yaml"):
+        (repository / path).unlink()
+    done = ordain("test", repository)
+    assert done.returncode == 0
+    assert "custom/names/short: no test" in done.stdout
+    assert json.loads(ordain("test", repository, "--format", "json").stdout)["untested"] == ["custom/names/short"]
+
+
+def test_the_list_shows_parameters_as_they_are_here(repository: Path) -> None:
+    lines = ordain("list", repository).stdout.splitlines()
+    owner = next(number for number, line in enumerate(lines) if line.startswith("hygiene/owner "))
+    assert '  label: "team"' in lines[owner : owner + 5]

@@ -142,10 +142,10 @@ def test_a_line_that_may_hold_a_secret_is_not_repeated() -> None:
     assert (found.line, found.source_line) == (5, "")
 
 
-def test_a_verdict_on_a_file_that_is_gone_has_no_line() -> None:
+def test_a_verdict_on_a_file_that_is_gone_is_at_its_beginning() -> None:
     finding = Finding(action="deny", rule="a/b", code="c", message="m", place=at("spec"))
     found = verdict(finding, dict[str, bytes]().__getitem__)
-    assert (found.line, found.column, found.source_line) == (0, 0, "")
+    assert (found.line, found.column, found.source_line) == (1, 1, "")
 
 
 @pytest.mark.parametrize("text", [b"kind: Agent\nspec:\n", b"kind: Agent\nspec:\n\n\n", b"kind: Agent\nspec:   # nothing yet\n"])

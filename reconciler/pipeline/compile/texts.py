@@ -112,7 +112,7 @@ def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
         for space, name, offset in text.used:
             yield from _check_reference(component, text.place(offset), space, name, known)
         for written, offset in rendering.near_misses(text.text) if "${" in text.text else ():
-            remedy = "references are ${agent.…}, ${labels.…}, ${parameters.…} and ${secret.…}, without spaces; $${…} is the literal"
+            remedy = "references are ${agent.…}, ${labels.…} and ${parameters.…}, without spaces; $${…} is the literal"
             message = f"{written} is no reference and reaches the host as plain text"
             yield across("near-miss", component, (), message, remedy=remedy, place=text.place(offset), action="warn")
     for text in plain_texts(component):
