@@ -15,6 +15,7 @@ import click
 
 from agent.disk import Disk
 from agent.generations import Generations
+from agent.logs import printable
 from agent.protocol.errors import InputError, OrdainError
 from agent.settings import (
     DEFAULT_CONFIG,
@@ -127,9 +128,9 @@ def status(state: Path, form: Form) -> None:
         return
     click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}")
     for problem in _texts(shown["problems"]):
-        click.echo(f"problem: {problem}")
+        click.echo(f"problem: {printable(problem)}")
     for fleet in _rows(shown["fleets"]):
-        click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + fleet['why'] if fleet['why'] else ''} (since {fleet['since']})")
+        click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + printable(fleet['why']) if fleet['why'] else ''} (since {fleet['since']})")
         runs = f"generation {fleet['generation']}, bundle {str(fleet['digest'])[:12]}, commit {str(fleet['commit'])[:12]}"
         click.echo(
             f"  runs: {runs}, group {fleet['group']}, mode {fleet['mode'] or 'base'}" if fleet["generation"] else "  runs: nothing yet"
@@ -138,11 +139,11 @@ def status(state: Path, form: Form) -> None:
             click.echo("  held: stays at this generation until a newer release comes")
         if fleet["unheard"]:
             ends = f"; new things are started until {fleet['freshUntil']}" if fleet["freshUntil"] else ""
-            click.echo(f"  no news since {fleet['unheardSince']}: {fleet['unheard']}{ends}")
+            click.echo(f"  no news since {fleet['unheardSince']}: {printable(fleet['unheard'])}{ends}")
         for warning in fleet["warnings"]:
-            click.echo(f"  warning: {warning}")
+            click.echo(f"  warning: {printable(warning)}")
         for drift in fleet["drift"]:
-            click.echo(f"  drift: {drift['path']} ({', '.join(drift['differs'])}) since {drift['since']}")
+            click.echo(f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}")
 
 
 @cli.command()

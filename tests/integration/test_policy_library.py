@@ -91,7 +91,7 @@ def test_only_rules_that_read_the_change_are_asked_again_for_each(opa: Path) -> 
 
 
 def test_the_rego_tests_reach_every_line(opa: Path) -> None:
-    command = [opa, "test", "--coverage", "--format=json", "--ignore=*.yaml", "--ignore=*.json", LIBRARY]
+    command = [str(opa), "test", "--coverage", "--format=json", "--ignore=*.yaml", "--ignore=*.json", str(LIBRARY)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     files = {path: file for path, file in json.loads(done.stdout)["files"].items() if "/authz/" not in path}
     assert len(files) > 100
