@@ -33,6 +33,12 @@ class Log:
         self._stream.flush()
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with what moves a terminal's cursor or colours it written as escapes: programs said it."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
 def _shown(value: str | int) -> str:
     text = str(value)[:LINE_LIMIT]
-    return json.dumps(text) if not text or any(character.isspace() or character in '"=' for character in text) else text
+    plain = bool(text) and text.isprintable() and not any(character.isspace() or character in '"=' for character in text)
+    return text if plain else json.dumps(text)

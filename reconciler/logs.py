@@ -5,6 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from reconciler.printable import printable
 from reconciler.settings import LogSettings
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -30,12 +31,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`time level message key=value …`, for people."""
+    """`time level message key=value …`, for people; nothing in it passes for another line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, and its traceback if it has one."""
         extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}{extra}"
+        line = f"{_time(record)} {record.levelname.lower():7} {printable(record.getMessage() + extra)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

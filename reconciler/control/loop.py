@@ -77,6 +77,8 @@ class _Loop:
     settings: ControlSettings
     lease: Lease | None = None
     seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
+    standby: str = ""
+    """Why this process does not publish, as it was said last."""
 
 
 def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -167,8 +169,11 @@ def _hold_lease(loop: _Loop, now: datetime) -> bool:
             loop.lease = lease.renew(settings.store, loop.lease, ttl=LEASE_TTL, now=now)
     except OrdainError as error:
         loop.lease = None
-        _log.warning("not publishing: %s", error)
+        if str(error) != loop.standby:
+            loop.standby = str(error)
+            _log.warning("not publishing: %s", error)
         return False
+    loop.standby = ""
     return True
 
 

@@ -6,6 +6,7 @@ LFS pointers, paths that differ only in case.
 
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ import pygit2
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.reading import SIZE_LIMIT
 from reconciler.pipeline.tree import Entry, Tree, blob_id
+from reconciler.printable import printable
 
 FILES_LIMIT = 100_000
 """Files of one fleet repository: ten times the largest that was measured."""
@@ -25,6 +27,8 @@ LFS_POINTER_LIMIT = 1024
 """Bytes that a Git LFS pointer may have: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 _LFS_START = b"version https://git-lfs.github.com/spec/"
 _CHUNK = 1024 * 1024
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no path may have: control characters, signs that turn the writing direction, and bytes that are no UTF-8."""
 FEW = 100
 """Paths that are looked for one by one in a listing; past that, one look at all of it costs less."""
 KEPT_FILE, KEPT_TOTAL = 64 * 1024, 256 * 1024 * 1024
@@ -182,8 +186,9 @@ def inspect_tree(
 
 
 def _kind_refused(path: str, entry: Entry) -> Finding | None:
-    if not path.isprintable() and any(ord(letter) < ord(" ") or "\ud800" <= letter <= "\udfff" for letter in path):
-        return _refused("path", f"the path {path!r} is not plain UTF-8", "rename the file", path)
+    if not path.isprintable() and (found := _UNFIT.search(path)):
+        why = "is not UTF-8" if "\ud800" <= found[0] <= "\udfff" else "has control characters"
+        return _refused("path", f"the path {printable(path)} {why}", "rename the file", path)
     if entry.mode == SYMLINK:
         message = "a symlink; it could lead out of the repository"
         return _refused("symlink", message, "put the file itself here, or use a component of library/", path)

@@ -57,7 +57,7 @@ def acquire(store: Store, key: str, *, holder: str, ttl: timedelta, now: datetim
     found = store.get_versioned(key)
     record = codec.decode(found[0], _Record, what=key) if found else None
     if record and record.holder != holder and instant(record.expires, what=key) > now:
-        message = f"{key}: held by {record.holder} until {record.expires}; this one stands by"
+        message = f"{key}: held by {record.holder}; this one stands by until that ends or gives it back"
         raise HeldError(message)
     epoch = max(record.epoch if record else 0, floor) + 1
     return _write(store, Lease(key=key, holder=holder, epoch=epoch, expires=now + ttl, version=found[1] if found else ""))

@@ -225,6 +225,16 @@ def test_a_second_loop_stands_by_while_the_first_holds_the_lease(zone: Zone) -> 
         assert second.wait(PATIENCE), "the first gave its lease back when it ended"
 
 
+def test_a_loop_that_stands_by_says_so_once(zone: Zone, caplog: pytest.LogCaptureFixture) -> None:
+    with looping(zone, "one") as passed:
+        assert passed.wait(PATIENCE)
+        with looping(zone, "two", poll=0.05) as second:
+            assert not second.wait(1)
+    said = [record.getMessage() for record in caplog.records if "not publishing" in record.getMessage()]
+    assert len(said) == 1
+    assert "held by one" in said[0]
+
+
 def test_a_lease_of_a_dead_process_runs_out(zone: Zone) -> None:
     dead = lease.acquire(zone.store, layout.CONTROL_LEASE, holder="dead", ttl=timedelta(seconds=1), now=now())
     with looping(zone, "one", poll=0.1) as passed:

@@ -364,3 +364,24 @@ def test_a_value_that_a_message_repeats_is_cut_with_a_sign_of_it() -> None:
     [finding] = parse_file("tenants/shop/a.yaml", b"x" * 500 + b"\n").findings
     assert "…" in finding.message
     assert len(finding.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("tenants/a\nb.yaml", "the path tenants/a\\nb.yaml has control characters"),
+        ("docs/a\x1b[2K.md", "has control characters"),
+        ("docs/a\x9b2K.md", "has control characters"),
+        ("docs/a\u202egnp.md", "has control characters"),
+        ("docs/a\udcff.md", "is not UTF-8"),
+    ],
+)
+def test_a_path_that_could_forge_what_is_printed_is_refused_and_shown_escaped(path: str, why: str) -> None:
+    [finding] = inspect_tree(MemoryTree({path: b""}))
+    assert finding.rule == "manifest/path"
+    assert why in finding.message
+    assert finding.message.isprintable()
+
+
+def test_a_path_in_another_script_passes() -> None:
+    assert inspect_tree(MemoryTree({"docs/日本 é.md": b""})) == []

@@ -1,8 +1,13 @@
 """What authors of a fleet repository wrote, as it is shown: nothing of it passes for something else."""
 
+import io
+import logging
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.logs import Log
+from reconciler.logs import JsonFormatter, TextFormatter
 from reconciler.printable import EXCERPT, clipped, excerpt, printable
 
 
@@ -48,3 +53,15 @@ def test_the_column_that_a_line_is_shown_for_is_in_what_is_shown(line: str, colu
     assert before <= len(shown)
     if column <= len(line):
         assert shown[before] == line[column - 1]
+
+
+def test_a_log_line_stays_one_line_whatever_is_logged() -> None:
+    record = logging.makeLogRecord({"msg": "refused %s", "args": ("a\nb\x1b[2K",), "file": "c\nd", "levelname": "WARNING"})
+    for formatter in (TextFormatter(), JsonFormatter()):
+        assert formatter.format(record).isprintable()
+
+
+def test_an_agents_log_line_stays_one_line_whatever_a_program_said() -> None:
+    stream = io.StringIO()
+    Log("text", stream).step("failed", why="a\x1b[2K", fleet="b\nc")
+    assert stream.getvalue()[:-1].isprintable()
