@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for anything: far more than it takes, so that a slow machine is no failure."""
 BIN = Path(sys.executable).parent
 

@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance_cases import component, fleet, repository
 from tests.e2e.installation import Installation, until
 
-pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 PATHS = ("/etc/motd", "/etc/more")
 PIPELINE = ("pipeline:after-objects", "pipeline:after-record", "pipeline:after-accepted", "approve:after-bundle", "approve:after-releases")
 CONTROL = (

@@ -21,7 +21,7 @@ from tests.conftest import part
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PORT = "8420"
-SECONDS = 60
+SECONDS = 300
 BLOCK = re.compile(r"^( *)```console test\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"^ *```.*?^ *```$|^    [^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance_cases import agent, component, fleet, repository
 from tests.e2e.installation import BIN, Installation, counting, until
 
-pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 MOTD = "tenants/shop/components/motd.yaml"
 FILES = repository() | {"tenants/shop/agents/web-03.yaml": agent("web-03", role="web")}
 HOSTS = ("web-01", "web-02", "web-03")

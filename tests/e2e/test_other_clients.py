@@ -12,7 +12,7 @@ from tests import go_tuf
 from tests.acceptance_cases import component, repository
 from tests.e2e.installation import PATIENCE, Installation
 
-pytestmark = [pytest.mark.needs("opa", "git", "go-tuf"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("opa", "git", "go-tuf"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from reconciler.publication.trust import Trust, read_trust
 from tests.acceptance_cases import agent, component, fleet, repository
 from tests.e2e.installation import BIN, Installation, until
 
-pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 MOTD = "tenants/shop/components/motd.yaml"
 FILES = repository() | {
     "tenants/shop/agents/db-01.yaml": agent("db-01", role="db"),

@@ -16,7 +16,7 @@ from tests.acceptance_cases import component, repository
 from tests.e2e.installation import BIN, Installation, until
 from tests.faults import checks
 
-pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 MOTD = "tenants/shop/components/motd.yaml"
 COMPONENTS = 400
 """Enough for several batches: OPA is met at work."""

@@ -18,7 +18,7 @@ from tests.e2e.installation import Installation, until
 from tests.faults import checks, preload
 from tests.faults.client import Client, FileFetcher
 
-pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(600)]
 MOTD = "tenants/shop/components/motd.yaml"
 REFUSALS = (
     ("store/approved", errno.ENOSPC),

@@ -26,7 +26,7 @@ from tests.e2e.installation import Installation
 from tests.faults import checks, preload, recording
 from tests.faults.client import Client, FileFetcher
 
-pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(600)]
 WAYS = ("nothing", "names", "some")
 CHANCE = 5
 SECOND_SERIAL = 2

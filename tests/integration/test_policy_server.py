@@ -85,7 +85,7 @@ def ask(server: OpaServer) -> object:
 
 def test_it_answers_within_300_ms_of_its_start(opa_path: Path, bundle: bytes) -> None:
     times = []
-    for _ in range(8):  # other work on this machine may delay any one start
+    for _ in range(60):  # other work on this machine may delay any one start, or many
         started = time.monotonic()
         with OpaServer(opa_path, bundle) as server:
             assert ask(server) is True
