@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -153,11 +152,18 @@ def _save(answers: KnownAnswers, bench: Bench) -> None:
 
 
 def _counted(read: Reader, told: Told) -> Reader:
-    numbers = count(1)
+    totals: dict[int, int] = {}
+    numbers: dict[int, int] = {}
 
     def counted(tree: Tree, path: str, layout: Layout) -> ManifestFile:
-        if (number := next(numbers)) % STEP == 0:
-            told(f"reading manifests: {number:,} of about {len(tree.entries):,}")
+        if id(tree) not in totals:
+            totals[id(tree)] = sum(is_manifest(each, layout) for each in tree.entries)
+        total = totals[id(tree)]
+        number = numbers[id(tree)] = numbers.get(id(tree), 0) + 1
+        if number % STEP == 0:
+            told(f"reading manifests: {number:,} of {total:,}")
+        if number == total:
+            told(f"compiling and judging {total:,} manifests")
         return read(tree, path, layout)
 
     return counted
