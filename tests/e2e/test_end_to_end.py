@@ -112,6 +112,8 @@ def test_one_host_more_makes_no_other_fetch_a_bundle(installation: Installation)
         asked.clear()
         assert installation.once("web-01", server=address).returncode == 0
         assert not [path for path in asked if "/bundles/" in path or "/members/" in path]
+    assert installation.fleet("shop/web")["commit"] == head
+    assert [one["commit"] for one in installation.agent_status("web-01")["fleets"] if one["fleet"] == "web"] == [head]
     assert installation.once("web-04").returncode == 0
     assert installation.content("web-04", "/etc/motd") == "hello"
 
