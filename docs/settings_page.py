@@ -42,7 +42,7 @@ BESIDE = """
 |---|---|
 | `--state DIR` | Directory of everything that this process keeps; every command that needs it asks for it. |
 | `ORDAIN_OPA` | OPA binary to use where neither `--opa` nor `[policy] opa` names one. |
-| `ORDAIN_CACHE` | Directory in which an OPA that ordain built is kept, and what `ordain check` remembers; without it `ordain` in the user's cache directory. |
+| `ORDAIN_CACHE` | Where an OPA that ordain built is kept, and what `ordain check` remembers; else `ordain` in the user's cache directory. |
 """
 
 
