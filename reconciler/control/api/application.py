@@ -98,7 +98,7 @@ class _Routes:
         async with self._reads:
             data = await asyncio.to_thread(self._store.get, key)
         if data is None:
-            raise web.HTTPNotFound
+            raise web.HTTPNotFound(text="")  # asked for at each poll, for the root after the newest: a body would only cost
         if cache == CHECK:
             return _changing(request, data, content_type)
         return web.Response(body=data, headers={"Cache-Control": cache}, content_type=content_type)
