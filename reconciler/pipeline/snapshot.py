@@ -164,18 +164,23 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def inspect_tree(
-    tree: Tree, *, read_from: Collection[str] = ("tenants", "library", "policies"), only: Collection[str] | None = None
+    tree: Tree,
+    *,
+    read_from: Collection[str] = ("tenants", "library", "policies"),
+    only: Collection[str] | None = None,
+    added: Collection[str] | None = None,
 ) -> list[Finding]:
     """Return what is refused of a snapshot by name or kind of file, whatever its manifests say; rules are `manifest/<what>`.
 
     Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, these paths
-    alone are looked at (those that changed since a snapshot that passed).
+    alone are looked at (those that changed since a snapshot that passed), and of these only the names of `added` ones are
+    compared with all others, since a name that was there has been.
     """
     entries = tree.entries
     if len(entries) > FILES_LIMIT:
         message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}"
         return [_refused("too-many-files", message, "split the repository", "ordain.yaml")]
-    findings = [*_clashes(entries, only)]
+    findings = [*_clashes(entries, only if added is None else added)]
     read_roots = {directory.split("/", 1)[0] for directory in read_from}
     for path in entries if only is None else sorted(entries.keys() & set(only)):
         if kind := _kind_refused(path, entries[path]):
@@ -209,7 +214,7 @@ def _content_refused(tree: Tree, path: str, entry: Entry) -> Iterator[Finding]:
 
 def _clashes(entries: Mapping[str, Entry], only: Collection[str] | None) -> Iterator[Finding]:
     """Yield a finding for each name, of file or directory, that another one differs from only in case; with `only`, for theirs."""
-    if only is not None and len(only) <= FEW and not _may_clash(entries, only):
+    if only is not None and len(only) <= FEW and not (only and _may_clash(entries, only)):
         return
     wanted = None if only is None else {_folded(name) for path in only for name in (path, *_parents(path))}
     seen: dict[str, tuple[str, str]] = {}

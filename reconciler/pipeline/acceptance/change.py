@@ -79,7 +79,9 @@ def _totals(world: World, by_label: Mapping[str, Mapping[str, int]]) -> tuple[in
         for key, values in counted.items():
             for value in values:
                 names = index.labelled.get((key, value), frozenset())
-                values[value] += len(names) + sum(more[name] for name in more if name in names)
+                values[value] += len(names)
+                if more:
+                    values[value] += sum(more[name] for name in more if name in names)
     return total, counted
 
 

@@ -20,10 +20,14 @@ from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.index import FLEET
-from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.layers import derived
 from reconciler.pipeline.manifests import Layout, is_manifest
 from reconciler.pipeline.tree import Difference, Tree
+
+WORTH_A_THREAD = 100
+"""Changed manifests from which on OPA is asked beside compiling: for fewer, to start a thread takes longer than it saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,8 @@ def decide(
     refused = _refused_by_reading(proposal, judges, mentions)
     again = frozenset(released.frozen)
     with ThreadPoolExecutor(1, thread_name_prefix="objects") as aside:
-        early = None if judges.objects_need_change else aside.submit(judge_objects, proposal, judges, {})
+        beside = len(proposal.read) >= WORTH_A_THREAD and not judges.objects_need_change
+        early = aside.submit(judge_objects, proposal, judges, {}) if beside else None
         structure = settle(proposal, refused, groups, again, bundle_format=bundle_format)
         change = change_input(facts, proposal, structure.compiled, released.compiled, judges.loosened)
         objects = early.result() if early else judge_objects(proposal, judges, change)
@@ -103,8 +108,6 @@ def decide(
     releases = {key: judge_release(judges, settled.compiled[key], released.compiled.get(key), change) for key in candidates}
     denied = {key: _first(found) for key, found in releases.items() if any(one.blocking for one in found)}
     frozen |= denied
-    present = {tenant: index.of(FLEET) for tenant, index in settled.world.tenants.items()}
-    kept = {key: one for key, one in released.compiled.items() if key[1] in present.get(key[0], ())}
     return Decision(
         corpus=_accepted_corpus(proposal, settled),
         refused=settled.refused,
@@ -118,7 +121,8 @@ def decide(
                 )
             )
         ),
-        compiled=kept | {key: one for key, one in settled.compiled.items() if key not in frozen},
+        compiled=_kept(released.compiled, base.world, settled.world)
+        | {key: one for key, one in settled.compiled.items() if key not in frozen},
         releases=tuple(key for key in candidates if key not in denied),
         frozen=frozen,
         new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
@@ -126,6 +130,14 @@ def decide(
         dated=any(True for _ in waivers(proposal)),
         change=change,
     )
+
+
+def _kept(compiled: Mapping[FleetKey, Compiled], before: World, after: World) -> dict[FleetKey, Compiled]:
+    """Return the releases of fleets that there still are; a tenant whose Fleet manifests are untouched has all of its."""
+    there = {tenant: index.of(FLEET) for tenant, index in after.tenants.items()}
+    if all(index.of(FLEET) is there.get(tenant) for tenant, index in before.tenants.items()):
+        return dict(compiled)
+    return {key: one for key, one in compiled.items() if key[1] in there.get(key[0], ())}
 
 
 def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:
@@ -175,17 +187,12 @@ def _is_new(new: Compiled, old: Compiled | None) -> bool:
 
 def _accepted_corpus(proposal: Proposal, settled: Structure) -> Corpus:
     accepted = proposal.touched - settled.refused.keys()
-    files: dict[str, ManifestFile] = dict(proposal.base.files)
-    objects = dict(proposal.base.objects)
-    for path in accepted:
-        before = files.pop(path, None)
-        for document in before.documents if before else ():
-            if document.name is not None and objects.get(document.name) is document:
-                del objects[document.name]
-    for path in sorted(accepted):
-        if path in proposal.read:
-            files[path] = proposal.read[path]
-            objects |= by_name(proposal.read[path].documents)
+    read = {path: proposal.read[path] for path in sorted(accepted) if path in proposal.read}
+    files = derived(proposal.base.files, read, accepted - read.keys())
+    before = (document for path in accepted if (file := proposal.base.files.get(path)) for document in file.documents)
+    now = by_name(document for file in read.values() for document in file.documents)
+    gone = {one.name for one in before if one.name is not None and proposal.base.objects.get(one.name) is one} - now.keys()
+    objects = derived(proposal.base.objects, now, gone)
     layout = proposal.base.layout if any(proposal.is_judge(path) for path in settled.refused) else proposal.layout
     files = {path: file for path, file in files.items() if is_manifest(path, layout)} if layout != proposal.base.layout else files
     return Corpus(tree=settled.tree, layout=layout, files=files, objects=objects, world=settled.world)

@@ -65,13 +65,15 @@ def is_judge(path: str, layout: Layout) -> bool:
 
 def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *, read: Reader = read_file) -> Proposal:
     """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning."""
-    touched, removed = difference.touched, difference.removed
+    touched, removed, added = difference.touched, difference.removed, difference.added
     if layout != base.layout:
         touched = frozenset(base.tree.entries.keys() | head.entries.keys())
         removed = frozenset(touched - head.entries.keys())
+        added = touched - removed
     present = sorted(touched - removed)
     directories = (layout.tenants, layout.library, layout.policies)
-    barred = [finding for finding in inspect_tree(head, read_from=directories, only=touched) if not finding.files.isdisjoint(touched)]
+    inspected = inspect_tree(head, read_from=directories, only=touched, added=added)
+    barred = [finding for finding in inspected if not finding.files.isdisjoint(touched)]
     unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
     files = {path: read(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
     found = [finding for file in files.values() for finding in file.findings]

@@ -7,6 +7,7 @@ so that accepting one host costs the same in a fleet of ten and of ten thousand.
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from reconciler.pipeline.compile import manifest
@@ -25,6 +26,9 @@ SPACES = {"Agent": MEMBER, "AgentPool": MEMBER, "Component": COMPONENT, "Fleet":
 def space_of(kind: str) -> str:
     """Return the name space of a kind; other kinds have one each, by their own name in lower case."""
     return SPACES.get(kind, kind.lower())
+
+
+_NO_NAMES: Mapping[str, tuple[Document, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Index:
 
     def of(self, space: str) -> Mapping[str, tuple[Document, ...]]:
         """Return the documents of one space by name."""
-        return self.claims.get(space, {})
+        return self.claims.get(space, _NO_NAMES)
 
     def get(self, space: str, name: str) -> Document | None:
         """Return the document that has a name, None if none."""

@@ -7,6 +7,7 @@ names half-way: one reading serves listing, comparing and writing, so they can't
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pygit2
@@ -21,6 +22,8 @@ DEPTH_LIMIT = 64
 """Parts of a path."""
 READ_LIMIT = 32 * 1024 * 1024
 """Bytes of one file that are read into memory: as much as a packed bundle may hold."""
+KEPT_DIRECTORIES, KEPT_SIZE = 64, 64 * 1024
+"""Directories that are kept as parsed, and bytes of one (some 1,500 names): a commit is compared with the one before several times."""
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 TREE, SUBMODULE, REGULAR = 0o040000, 0o160000, 0o100644
@@ -28,16 +31,23 @@ _KIND = 0o170000
 _RECORD = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
 Node = tuple[int, str]
 """What stands under a name: (mode, oid)."""
-Directory = dict[bytes, Node]
+Directory = Mapping[bytes, Node]
 
 
 def parse_tree(data: bytes, oid: str) -> Directory:
     """Read a tree object; raise `MalformedError` if any byte of it is not a proper record."""
+    return _parse_kept(data, oid) if len(data) <= KEPT_SIZE else _parse(data, oid)
+
+
+def _parse(data: bytes, oid: str) -> Directory:
     records = _RECORD.findall(data)
     if sum(len(mode) + len(name) for mode, name, _ in records) + 22 * len(records) != len(data):
         message = f"tree {oid}: not a well-formed git tree"
         raise MalformedError(message)
     return {name: (int(mode, 8), raw.hex()) for mode, name, raw in records}
+
+
+_parse_kept = lru_cache(maxsize=KEPT_DIRECTORIES)(_parse)
 
 
 def read_directory(repository: pygit2.Repository, oid: str | None) -> Directory:
@@ -189,7 +199,7 @@ def write_tree(repository: pygit2.Repository, base: str, overrides: Mapping[str,
 
 def _write_directory(repository: pygit2.Repository, base: str | None, changes: _Nested) -> str | None:
     """Return the id of a directory with the changes made, or None if nothing is left in it."""
-    directory = read_directory(repository, base)
+    directory = dict(read_directory(repository, base))
     for name, change in changes.items():
         mode, oid = directory.get(name, (0, None))
         if isinstance(change, dict):

@@ -7,6 +7,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from agent.protocol.errors import MalformedError
+from reconciler.pipeline.layers import derived
 from reconciler.pipeline.source.directories import (
     FILES_LIMIT,
     REGULAR,
@@ -48,17 +49,13 @@ class CommitTree:
         return self._entries
 
     def _list(self, oid: str | None, known: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        entries, grown = dict(known), False
-        for path, _, after in changes_between(self.repository, oid, self.oid):
-            if after is None:
-                del entries[path]
-            else:
-                grown = grown or path not in entries
-                entries[path] = Entry(oid=after[1], mode=after[0], size=size_of(self.repository, *after))
+        changes = {path: after for path, _, after in changes_between(self.repository, oid, self.oid)}
+        put = {path: Entry(oid=after[1], mode=after[0], size=size_of(self.repository, *after)) for path, after in changes.items() if after}
+        entries = derived(known, put, changes.keys() - put.keys(), ordered=True)
         if len(entries) > FILES_LIMIT:
             message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}; take some out"
             raise MalformedError(message)
-        return dict(sorted(entries.items())) if grown else entries
+        return entries
 
     def read(self, path: str) -> bytes:
         """As `Tree.read`, by walking the path: nothing is listed."""
