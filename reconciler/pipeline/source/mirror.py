@@ -17,6 +17,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from agent.protocol.errors import InputError, RetryError
 from reconciler.pipeline.source.location import Credentials, Location, locate
+from reconciler.pipeline.source.nearby import bring
 from reconciler.pipeline.source.transfer import SourceLimits, Transfer
 
 ACCEPTED = "refs/ordain/accepted"
@@ -130,7 +131,8 @@ class Mirror:
             return None
         ref = BRANCHES + remote.ref.removeprefix(HEADS)
         if not self._has(ref, remote.sha):
-            self.transfer.fetch(self.repository, [f"+{remote.ref}:{ref}"])
+            if not self._brought(ref, remote.sha):
+                self.transfer.fetch(self.repository, [f"+{remote.ref}:{ref}"])
             self._prune(ref)
         else:
             self.compact()
@@ -165,6 +167,14 @@ class Mirror:
     def _has(self, ref: str, sha: str) -> bool:
         known = self.repository.references.get(ref)
         return known is not None and str(known.target) == sha and sha in self.repository
+
+    def _brought(self, ref: str, sha: str) -> bool:
+        """Bring a local repository's commit here if it is close to the one that the ref is at; return whether that was done."""
+        known = self.repository.references.get(ref)
+        if known is None or self.location.path is None or not bring(self.location.path, self.repository, str(known.target), sha):
+            return False
+        self.repository.references.create(ref, sha, force=True)
+        return True
 
     def _prune(self, keep: str) -> None:
         for ref in list(_below(self.repository, BRANCHES)):
