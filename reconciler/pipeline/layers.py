@@ -4,7 +4,6 @@ A layered mapping is never changed. What it shares with the one before is not co
 compared with what is below them, they are merged into a plain mapping again.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -36,9 +35,9 @@ class Layered(Mapping[K, V]):
 
     def __iter__(self) -> Iterator[K]:
         """Yield the keys: those that are new come last, unless it is ordered."""
-        kept = (key for key in self._base if key not in self._gone)
-        new: list[Any] = [key for key in self._put if key not in self._base]
-        return heapq.merge(kept, sorted(new)) if self._ordered and new else iter((*kept, *new))
+        keys: list[Any] = [key for key in self._base if key not in self._gone] if self._gone else list(self._base)
+        new = [key for key in self._put if key not in self._base]
+        return iter(sorted(keys + new) if self._ordered and new else keys + new)
 
     def __len__(self) -> int:
         return self._length
