@@ -113,6 +113,12 @@ def test_the_extra_brings_the_control_plane_beside_the_agent(control_plane: Envi
         assert (answer.returncode, answer.stderr) == (0, "")
 
 
+def test_the_extra_names_every_package_that_the_control_plane_imports(control_plane: Environment) -> None:
+    listing = "import pkgutil, reconciler\nfor found in pkgutil.walk_packages(reconciler.__path__, 'reconciler.'):\n  __import__(found.name)"
+    answer = control_plane.run("python", "-c", listing)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 def test_every_command_of_an_installed_ordain_can_be_loaded(control_plane: Environment) -> None:
     answer = control_plane.run("ordain", "--help")
     assert (answer.returncode, answer.stderr) == (0, "")
