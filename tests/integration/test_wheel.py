@@ -114,7 +114,7 @@ def test_the_extra_brings_the_control_plane_beside_the_agent(control_plane: Envi
 
 
 def test_the_extra_names_every_package_that_the_control_plane_imports(control_plane: Environment) -> None:
-    listing = "import pkgutil, reconciler\nfor found in pkgutil.walk_packages(reconciler.__path__, 'reconciler.'):\n  __import__(found.name)"
+    listing = "import pkgutil, reconciler as r\nfor found in pkgutil.walk_packages(r.__path__, 'reconciler.'):\n  __import__(found.name)"
     answer = control_plane.run("python", "-c", listing)
     assert (answer.returncode, answer.stderr) == (0, "")
 
