@@ -1,0 +1,87 @@
+"""A fleet's strategy as the controls hold it, and the one that counts where a fleet states none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from agent.protocol.errors import MalformedError
+from reconciler.rollouts.windows import Window, window_of
+
+SOAK = 600
+"""Seconds for which probes must hold where a wave doesn't say."""
+WHOLE = 100_000
+"""A limit of 100 %: limits are thousandths of a per cent, since manifests give three decimals, so that no share is ever rounded."""
+DEFAULT_LIMITS = (("first", "5%"), ("half", "50%"), ("all", "100%"))
+IMPLIED = "rest"
+"""The step that ends a strategy which stops short of everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One wave as it is stated: `limit` in thousandths of a per cent of all members (None: only those selected), `soak` in seconds.
+
+    `selector` is None where the wave selects nobody by labels; an empty one selects everybody. `implied` is the rest of a
+    strategy that stops short: when its last wave is done, the candidate becomes stable for everybody at once.
+    """
+
+    name: str
+    limit: int | None = None
+    selector: Mapping[str, str] | None = None
+    soak: int = SOAK
+    approval: bool = False
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """How a fleet's releases go out: the steps, and the windows in which they may go forward (none: always)."""
+
+    steps: tuple[Step, ...]
+    windows: tuple[Window, ...] = ()
+
+
+def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
+    """Read `rollout` of a fleet's controls; an empty one is the default: 5 % (at least one), 50 %, 100 %, 10 minutes of soak each.
+
+    Raises:
+        MalformedError: not as `schemas/fleet.schema.json` has it.
+    """
+    steps = tuple(_step(wave) for wave in rollout.get("waves") or _default())
+    if not any(step.limit == WHOLE or step.selector == {} for step in steps):
+        steps = (*steps, Step(name=IMPLIED, limit=WHOLE, soak=0, implied=True))
+    return Strategy(steps=steps, windows=tuple(window_of(window) for window in rollout.get("windows") or ()))
+
+
+def share_of(text: str) -> int:
+    """Return thousandths of a per cent: `99.5%` is 99,500.
+
+    Raises:
+        MalformedError: not a percentage from 0 % to 100 % with at most three decimals.
+    """
+    try:
+        share = Decimal(text.removesuffix("%")) * 1000 if text.endswith("%") else Decimal(-1)
+    except InvalidOperation:
+        share = Decimal(-1)
+    if not 0 <= share <= WHOLE or share != int(share):
+        message = f"{text[:40]!r} is not a percentage: write 0% to 100%, with at most three decimals"
+        raise MalformedError(message)
+    return int(share)
+
+
+def _default() -> Sequence[Mapping[str, Any]]:
+    return [{"name": name, "limit": limit} for name, limit in DEFAULT_LIMITS]
+
+
+def _step(wave: Mapping[str, Any]) -> Step:
+    limit, soak = wave.get("limit"), wave.get("soak", SOAK)
+    if not isinstance(soak, int) or soak < 0:
+        message = f"wave {wave.get('name')!r}: a soak is whole seconds, not {soak!r}"
+        raise MalformedError(message)
+    return Step(
+        name=str(wave.get("name", "")),
+        limit=None if limit is None else share_of(str(limit)),
+        selector=wave.get("matchLabels"),
+        soak=soak,
+        approval=wave.get("approval") == "required",
+    )
