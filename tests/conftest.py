@@ -8,6 +8,7 @@ so that nothing goes untested unseen.
 import importlib.util
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,6 +21,9 @@ from agent.protocol.errors import OrdainError
 
 settings.register_profile("ordain", deadline=None, print_blob=True)  # shared machines: a slow example is not a fault
 settings.load_profile("ordain")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MISSING = "missing part"
 """Under this name a report carries the parts that its test went without, also from a worker of pytest-xdist."""
