@@ -44,7 +44,11 @@ class PolicySettings:
     """How OPA is found and how long it may think."""
 
     opa: str = ""
-    """Path of an OPA binary; empty means PATH, the cache, then a build of the pinned version."""
+    """Path of an OPA binary; empty means PATH, the cache, then a download or a build of the pinned version."""
+    opa_url: str = ""
+    """Where the pinned OPA's file is downloaded from, a mirror say; empty means its release page."""
+    opa_sha256: str = ""
+    """SHA-256 that the downloaded file must have; empty means the one that this version pins. Without either, OPA is built by Go."""
     batch_timeout: float = 2.0
     """Seconds that one batch of objects may take before its rule and object are singled out."""
 

@@ -16,7 +16,7 @@ from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
-from reconciler.settings import Settings
+from reconciler.settings import PolicySettings, Settings
 
 
 def holder(settings: Settings, zone: str) -> str:
@@ -47,13 +47,17 @@ def pipeline(
         store=Scoped(inner=open_store(settings.store_url), write=PIPELINE_PREFIXES),
         ring=settings.ring("pipeline"),
         mirror=git,
-        opa=find_opa(Path(settings.policy.opa) if settings.policy.opa else None),
+        opa=_opa(settings.policy),
         batch_seconds=settings.policy.batch_timeout,
         notes=NoteExporter(git, settings.state) if settings.source.notes else None,
         make_keys=make_keys or (lambda tenants: None),  # noqa: ARG005 - a real installation leaves keys to the ceremony
     )
     waits = pipeline_loop.LoopSettings(holder=holder(settings, "pipeline"), poll=settings.source.poll)
     return lambda stop: pipeline_loop.run(parts, waits, stop, progress)
+
+
+def _opa(policy: PolicySettings) -> Path:
+    return find_opa(Path(policy.opa) if policy.opa else None, url=policy.opa_url, sha256=policy.opa_sha256)
 
 
 def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threading.Event], None]:

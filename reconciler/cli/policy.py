@@ -40,7 +40,10 @@ policy.add_command(upgrade)
 
 @policy.command("opa")
 def print_opa() -> None:
-    """Print the path of the OPA that judges; build it first where there is none.
+    """Print the path of the OPA that judges; download or build it first where there is none.
+
+    It is downloaded where its SHA-256 is known: pinned by this version, or named in ORDAIN_OPA_SHA256. ORDAIN_OPA_URL
+    names a mirror. Else Go builds it.
 
     \b
     Example:

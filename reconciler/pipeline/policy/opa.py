@@ -1,7 +1,8 @@
 """Which OPA judges: one whose version is known to agree with the rule library, wherever it comes from.
 
 Looked for in this order: the setting (`ORDAIN_OPA`), PATH when the version fits, ordain's own cache. Where none is,
-the pinned version is built once by Go into the cache. `python -m reconciler.pipeline.policy.opa` prints the path.
+the pinned version is downloaded once into the cache, if its SHA-256 is known (see `opa_download`), else built there by Go.
+`python -m reconciler.pipeline.policy.opa` prints the path.
 """
 
 import fcntl
@@ -14,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RetryError
+from reconciler.pipeline.policy.opa_download import Offer, download, offered, this_platform
 
 PINNED = "1.22.2"
 """The version that is built, and that capabilities.json was made from."""
@@ -27,12 +30,15 @@ VERSION_SECONDS = 10
 """`opa version` answers in 20 ms; a file of that name that does not is not OPA."""
 
 
-def find_opa(setting: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Path:
-    """Return the path of an OPA that may judge; build it where there is none.
+def find_opa(setting: Path | None = None, *, url: str = "", sha256: str = "", environment: Mapping[str, str] | None = None) -> Path:
+    """Return the path of an OPA that may judge; download or build it where there is none.
+
+    `url` and `sha256` say where it can be had instead of its release page, and what it must be (`ORDAIN_OPA_URL`,
+    `ORDAIN_OPA_SHA256` where they are empty).
 
     Raises:
-        InputError: the one that was set is not there, or has a version that does not fit.
-        RetryError: none was found, and building one failed; the message says what to do.
+        InputError: the one that was set is not there, or has a version that does not fit; or an address or a sum is none.
+        RetryError: none was found, and neither download nor build worked; the message says what to do.
     """
     environment = os.environ if environment is None else environment
     stated = setting or environment.get("ORDAIN_OPA")
@@ -44,7 +50,8 @@ def find_opa(setting: Path | None = None, *, environment: Mapping[str, str] | No
     cached = cache_directory(environment) / "opa" / PINNED / "opa"
     if fits(version(cached)):
         return cached
-    return _built(cached, environment)
+    offer = offered(PINNED, url=url or environment.get("ORDAIN_OPA_URL", ""), sha256=sha256 or environment.get("ORDAIN_OPA_SHA256", ""))
+    return _made(cached, offer, environment)
 
 
 def version(opa: Path) -> str | None:
@@ -78,20 +85,48 @@ def _stated(opa: Path) -> Path:
     raise InputError(message)
 
 
-def _built(target: Path, environment: Mapping[str, str]) -> Path:
-    go = shutil.which("go", path=environment.get("PATH"))
-    if go is None:
-        message = f"no OPA {FITTING}x on PATH and no Go to build it: install either, or name one in ORDAIN_OPA"
-        raise RetryError(message)
+def _made(target: Path, offer: Offer, environment: Mapping[str, str]) -> Path:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_directory(target.parent)
         with _alone(target.parent / ".lock"):
-            if not fits(version(target)):  # another process may have built it while this one waited
-                _build(go, target, environment)
+            if not fits(version(target)):  # another process may have made it while this one waited
+                _make(target, offer, environment)
     except OSError as error:
         message = f"can't put OPA into {target.parent}: {error}; free or change the cache (ORDAIN_CACHE), or name an OPA in ORDAIN_OPA"
         raise RetryError(message) from error
     return target
+
+
+def _make(target: Path, offer: Offer, environment: Mapping[str, str]) -> None:
+    why = _downloaded(target, offer)
+    if not why:
+        return
+    go = shutil.which("go", path=environment.get("PATH"))
+    if go is None:
+        message = f"no OPA {FITTING}x on PATH, {why}, and no Go to build it: install either, or name one in ORDAIN_OPA"
+        raise RetryError(message)
+    _say(f"{why}; building OPA {PINNED} into {target.parent}, once: this takes about a minute")
+    _build(go, target, environment)
+
+
+def _downloaded(target: Path, offer: Offer) -> str:
+    """Download OPA; return why that was not done, nothing if it was."""
+    if not offer.sha256 or not offer.url:
+        return f"no download, since no SHA-256 of OPA {PINNED} for {this_platform()} is known here (opa_sha256 sets one)"
+    _say(f"downloading OPA {PINNED} from {offer.url}, once")
+    try:
+        download(offer, target)
+    except RetryError as error:
+        return f"no download ({error})"
+    found = version(target)
+    if fits(found):
+        return ""
+    target.unlink()
+    return f"no download ({offer.url} has the sum that was set, but is {f'OPA {found}' if found else 'no OPA that runs here'})"
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)  # noqa: T201 - a person waits for it, and this comes before logs are set up
 
 
 @contextmanager
@@ -102,7 +137,6 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def _build(go: str, target: Path, environment: Mapping[str, str]) -> None:
-    print(f"building OPA {PINNED} into {target.parent}, once; this takes about a minute", file=sys.stderr, flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(dir=target.parent) as directory:
         wanted = {**environment, "GOBIN": directory, "CGO_ENABLED": "0"}
         command = [go, "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@v{PINNED}"]
@@ -122,7 +156,7 @@ def _last_line(text: str) -> str:
 
 
 def main() -> int:
-    """Print the path of OPA, building it first where that is needed; `make setup` uses this."""
+    """Print the path of OPA, making it first where that is needed; `make setup` uses this."""
     try:
         print(find_opa())  # noqa: T201 - this is its output
     except OrdainError as error:
