@@ -1,0 +1,128 @@
+"""Which waiver excuses which finding, which nothing needs, and why one that nearly fits does not.
+
+A value is compared as canonical JSON, as findings hold it: in full or, where it is long or secret, by its digest
+(`sha256:…`), which a waiver may name too. A waiver without a value counts only where the place holds no plain value.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.protocol.codec import sha256
+from reconciler.pipeline.finding import Finding, Pointer
+from reconciler.pipeline.waivers.terms import Waiver
+
+DIGEST = "sha256:"
+WHOLE = "."
+"""The place that is the manifest itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A finding as waivers see it: `place` as `place_in` names it; `waivable` is false where its rule allows none."""
+
+    finding: Finding
+    place: str
+    waivable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """A waiver of the rule and object of a finding that does not excuse it, and why, as a clause: `its value is now …`."""
+
+    waiver: Waiver
+    finding: Finding
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excused:
+    """What waivers make of findings. `by` maps the number of a finding to its waiver; `unused` excused none of them."""
+
+    by: Mapping[int, Waiver] = field(default_factory=dict)
+    unused: tuple[Waiver, ...] = ()
+    near: tuple[NearMiss, ...] = ()
+
+
+def excuse(found: Sequence[Found], waivers: Iterable[Waiver], now: str) -> Excused:
+    """Return which findings the waivers excuse at `now`; of several that fit, the one that ends last.
+
+    Waivers that are not in force at `now` excuse nothing and are not `unused` either.
+    """
+    counting = sorted((one for one in waivers if one.counts(now)), key=lambda one: (one.until, one.title))
+    about: dict[tuple[str, str], list[Waiver]] = {}
+    for waiver in counting:
+        about.setdefault((waiver.rule, str(waiver.object)), []).append(waiver)
+    by: dict[int, Waiver] = {}
+    near: list[NearMiss] = []
+    used: set[str] = set()
+    for number, one in enumerate(found):
+        candidates = about.get((one.finding.rule, str(one.finding.object)), [])
+        reasons = {waiver.title: misfit(waiver, one) for waiver in candidates}
+        fitting = [waiver for waiver in candidates if not reasons[waiver.title]]
+        if fitting:
+            by[number] = fitting[-1]
+            used.update(waiver.title for waiver in fitting)
+        near += [NearMiss(waiver=waiver, finding=one.finding, why=reasons[waiver.title]) for waiver in candidates if not fitting]
+    unused = tuple(waiver for waiver in counting if waiver.title not in used)
+    return Excused(by=by, unused=unused, near=tuple(near))
+
+
+def misfit(waiver: Waiver, one: Found) -> str:
+    """Return why a waiver of its rule and object does not excuse a finding, empty where it does."""
+    if one.finding.action == "error":
+        return "what could not be judged can't be excused"
+    if not one.waivable:
+        return f"{one.finding.rule} can't be waived"
+    if waiver.incident and not waiver.at:
+        return ""
+    if waiver.at != one.place:
+        return f"it excuses {waiver.at}, and this is at {one.place}"
+    return _misfit_of_value(waiver, one.finding)
+
+
+def _misfit_of_value(waiver: Waiver, finding: Finding) -> str:
+    if waiver.value is None:
+        named = finding.value[:1] not in ("", "{", "[")
+        return "it names no value, and this place holds one: name the value that is excused" if named else ""
+    if _same(waiver.value, finding.value):
+        return ""
+    shown = "" if finding.sensitive or finding.value.startswith(DIGEST) else f" ({finding.value or 'nothing'})"
+    return f"the value that it excuses is not the one that is there now{shown}"
+
+
+def place_in(value: object, pointer: Pointer) -> str:
+    """Return the place of a pointer into a manifest as waivers name it: from its spec, list items by name.
+
+    `artifacts[otelcol].url` for what lies in the spec, `metadata.labels.team` beside it, `.` for the manifest as a whole.
+    """
+    parts: list[str] = []
+    for step in pointer:
+        value = _step(value, step)
+        named = value.get("name", value.get("path")) if isinstance(value, dict) and isinstance(step, int) else None
+        parts.append(f"[{named if isinstance(named, str) else step}]" if isinstance(step, int) else f".{step}")
+    text = "".join(parts).removeprefix(".")
+    return text.removeprefix("spec.") or WHOLE
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        return value[step] if isinstance(value, list) and 0 <= step < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
+
+
+def digest_of(text: str) -> str:
+    """Return the digest by which a waiver may name a value, of its canonical JSON or of what a finding has of it."""
+    return text if text.startswith(DIGEST) else DIGEST + sha256(text.encode(errors="surrogatepass"))
+
+
+def canonical(value: Any) -> str:
+    """Return a value as canonical JSON, as findings hold it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _same(stated: Any, held: str) -> bool:
+    text = canonical(stated)
+    by_digest = isinstance(stated, str) and stated.startswith(DIGEST) and stated == digest_of(held)
+    return by_digest or held in (text, digest_of(text))
