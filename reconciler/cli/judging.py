@@ -52,10 +52,29 @@ class Bench:
     opa: Path
     memory: Memory | None = None
     told: Told = lambda _: None
+    eager: bool = False
+    """Whether OPA will be needed for certain, and so starts before anything is read."""
 
     def appoint(self, tree: Tree) -> Appointment:
         """Return the judge that a snapshot brings."""
         return appoint(tree, opa=self.opa, reports=self.memory.reports if self.memory is not None else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A judgement while its judges can still be asked, with both sides of what was judged.
+
+    `changed` says where they differ, `released` what the base's fleets that this concerns were compiled to.
+    """
+
+    judgement: Judgement
+    judges: Judges
+    base: Corpus
+    head: Tree
+    changed: Difference
+    released: Released
+    bundle_format: int
+    layout: Layout
 
 
 def judge(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: str | None) -> Judgement:
@@ -64,37 +83,67 @@ def judge(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: st
     Raises:
         RetryError: OPA can't be run.
     """
+    with opened(tree, base, bench=bench, now=now, revision=revision) as found:
+        return found.judgement
+
+
+@contextmanager
+def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: str | None) -> Iterator[Opened]:
+    """Decide as `judge` does, and keep the judges at hand until the end of the block.
+
+    Raises:
+        RetryError: OPA can't be run.
+    """
     known = KnownManifests(bench.memory.sealed, f"manifests-{identity()[:32]}") if bench.memory is not None else None
     read = _counted(known.read if known is not None else read_file, bench.told)
-    corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
     before = bench.appoint(base.tree) if base is not None else None
+    after = bench.appoint(tree)
     facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
-    judgement = _judge(corpus, tree, before, bench=bench, read=read, facts=facts)
+    with _asked(*_judges(before, after), bench) as asked:
+        corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
+        yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=facts)
     if known is not None and bench.memory is not None:
         known.save()
         bench.memory.told = f"{known.reused} files known, {known.read_anew} read; {bench.memory.told}"
-    return judgement
 
 
-def _judge(base: Corpus, head: Tree, before: Appointment | None, *, bench: Bench, read: Reader, facts: Facts) -> Judgement:
-    after = bench.appoint(head)
+def _judge(
+    base: Corpus,
+    head: Tree,
+    appointed: tuple[Appointment | None, Appointment],
+    *,
+    asked: tuple[Policies | None, Policies | None],
+    read: Reader,
+    facts: Facts,
+) -> Opened:
+    before, after = appointed
     first, own = _judges(before, after)
     counted = after if after.judge is not None or before is None else before
     said = loosened(first, own)
     changed = difference(base.tree, head)
-    with _asked(first, own, bench) as (asked, asked_own):
-        decision = decide(
-            base,
-            head,
-            changed,
-            layout=counted.layout,
-            judges=Judges(before=asked, own=asked_own, refused=after.findings, loosened=said),
-            facts=facts,
-            released=_released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1),
-            bundle_format=counted.bundle_format,
-            read=read,
-        )
-    return Judgement(decision=decision, before=first, own=own, loosened=said)
+    judges = Judges(before=asked[0], own=asked[1], refused=after.findings, loosened=said)
+    released = _released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1)
+    decision = decide(
+        base,
+        head,
+        changed,
+        layout=counted.layout,
+        judges=judges,
+        facts=facts,
+        released=released,
+        bundle_format=counted.bundle_format,
+        read=read,
+    )
+    return Opened(
+        judgement=Judgement(decision=decision, before=first, own=own, loosened=said),
+        judges=judges,
+        base=base,
+        head=head,
+        changed=changed,
+        released=released,
+        bundle_format=counted.bundle_format,
+        layout=counted.layout,
+    )
 
 
 def _judges(before: Appointment | None, after: Appointment) -> tuple[Judge | None, Judge | None]:
@@ -138,7 +187,7 @@ def _policies(judge: Judge, bench: Bench, stack: ExitStack) -> Policies:
         name = sha256(f"{judge.digest} {identity()} {bench.opa} {status.st_size} {status.st_mtime_ns}".encode())
         answers = KnownAnswers(bench.memory.sealed, f"answers-{name[:32]}")
         policies = Policies(judge, opa=bench.opa, known=answers)
-        if answers.empty:
+        if answers.empty or bench.eager:
             policies.begin()
         stack.callback(_save, answers, bench)
     stack.push(policies)
