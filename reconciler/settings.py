@@ -51,6 +51,8 @@ class PolicySettings:
     """SHA-256 that the downloaded file must have; empty means the one that this version pins. Without either, OPA is built by Go."""
     batch_timeout: float = 2.0
     """Seconds that one batch of objects may take before its rule and object are singled out."""
+    opa_memory: int = 1_073_741_824
+    """Bytes of memory that OPA may hold; over it, it is started anew and the rule and object are singled out (on Linux)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ def pipeline(
         mirror=git,
         opa=_opa(settings.policy),
         batch_seconds=settings.policy.batch_timeout,
+        opa_memory=settings.policy.opa_memory,
         notes=NoteExporter(git, settings.state) if settings.source.notes else None,
         make_keys=make_keys or (lambda tenants: None),  # noqa: ARG005 - a real installation leaves keys to the ceremony
     )

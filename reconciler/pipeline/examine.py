@@ -13,7 +13,6 @@ from typing import Literal
 from agent.protocol.faults import reached
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import Appointment, Decision, Facts, Judges, Released, appoint, decide, loosened
-from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import (
     PAYLOAD_TYPE,
     DecisionRecord,
@@ -25,7 +24,7 @@ from reconciler.pipeline.audit import (
     recorded_verdict,
 )
 from reconciler.pipeline.finding import Verdict
-from reconciler.pipeline.manifests import verdict
+from reconciler.pipeline.manifests import is_judge, verdict
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.session import Parts, Session, start
@@ -93,7 +92,7 @@ def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> 
     judge = appointment.judge
     if judge is None or (before is not None and before.judge.digest == judge.digest):
         return Judges(before=before, refused=appointment.findings)
-    own = start(Policies(judge, opa=parts.opa, seconds=parts.batch_seconds))
+    own = start(Policies(judge, opa=parts.opa, seconds=parts.batch_seconds, memory=parts.opa_memory))
     return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge))
 
 

@@ -17,6 +17,7 @@ from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compi
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
+from reconciler.pipeline.policy.server import MEMORY_LIMIT
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitTree, Mirror
 from reconciler.publication.keys import KeyRing
@@ -39,6 +40,7 @@ class Parts:
     mirror: Mirror
     opa: Path
     batch_seconds: float = 2.0
+    opa_memory: int = MEMORY_LIMIT
     notes: NoteExporter | None = None
     make_keys: Callable[[Collection[str]], None] = lambda tenants: None  # noqa: ARG005
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC).replace(microsecond=0)
@@ -102,7 +104,7 @@ def resume(parts: Parts) -> Session:
         why = "; ".join(finding.message for finding in appointment.findings)
         message = f"the accepted judge can't be used here: {why}; run the version of ordain and OPA that accepted it, or restore the store"
         raise RefusedError(message)
-    policies = start(Policies(appointment.judge, opa=parts.opa, seconds=parts.batch_seconds))
+    policies = start(Policies(appointment.judge, opa=parts.opa, seconds=parts.batch_seconds, memory=parts.opa_memory))
     session = Session(stored=stored, corpus=corpus, policies=policies, bundle_format=appointment.bundle_format)
     session.released = _released(session)
     if stored.state.unjudged or stored.state.judge != appointment.judge.digest:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.pipeline.finding import ObjectName, Place, Pointer
+from reconciler.pipeline.policy.batches import BATCH_ITEMS
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.opa import find_opa
@@ -260,3 +262,42 @@ def test_secrets_are_found_without_being_repeated(opa: Path) -> None:
     secrets = [each for each in found if each.rule == "secrets/private-key"]
     assert [(each.place.file, each.place.line) for each in secrets] == [("tenants/shop/files/key", 2), ("tenants/shop/tls.yaml", None)]
     assert all("MIIEvTeStOnLy" not in repr(each) and each.sensitive for each in secrets)
+
+
+ALLOCATES = {
+    "a set of strings": 'count({sprintf("%d and more", [x]) | some x in numbers.range(1, 1000000000)}) == 1',
+    "a number of three billion bits": "bits.lsh(1, 3000000000) == 1",
+}
+
+
+@pytest.mark.parametrize("what", ALLOCATES)
+def test_a_rule_that_takes_memory_without_end_is_named_with_its_object_and_all_others_are_judged(opa: Path, what: str) -> None:
+    greedy = f'input.object.metadata.name == "greedy"\n\t{ALLOCATES[what]}'
+    files = {
+        "policies/a.rego": rego("ordain.custom.bad.greedy", finds(greedy)),
+        "policies/b.rego": rego("ordain.custom.good.rule", finds()),
+    }
+    names = [f"c{number}" for number in range(BATCH_ITEMS + 3)]  # two batches, so that one is under way with the greedy one
+    with Policies(only(opa, files), opa=opa, seconds=20, memory=120 * 1024**2) as policies:
+        found = policies.objects([ObjectItem(document=component(name)) for name in [*names, "greedy"]], CHANGE)
+        assert ask(policies, component("later")) == [("later", "custom/good/rule", "deny")]
+    errors = [each for each in found if each.action == "error"]
+    assert [(each.rule, str(each.object), each.code) for each in errors] == [
+        ("custom/bad/greedy", "Component shop/greedy", "policy/memory")
+    ]
+    assert "OPA took more than 120 MiB of memory" in errors[0].message
+    assert len([each for each in found if each.rule == "custom/good/rule" and each.action == "deny"]) == len(names) + 1
+
+
+def test_what_takes_memory_is_never_blamed_on_a_question_beside_it(opa: Path) -> None:
+    greedy = f'input.object.metadata.name == "greedy"\n\t{ALLOCATES["a number of three billion bits"]}'
+    files = {
+        "policies/a.rego": rego("ordain.custom.bad.greedy", finds(greedy)),
+        "policies/b.rego": rego("ordain.custom.good.rule", finds()),
+    }
+    with Policies(only(opa, files), opa=opa, seconds=20, memory=120 * 1024**2) as policies, ThreadPoolExecutor(4) as callers:
+        names = ["greedy", "a", "b", "greedy", "c", "d"]
+        answers = list(callers.map(lambda name: ask(policies, component(name)), names))
+    assert answers == [
+        [*([(name, "custom/bad/greedy", "error")] if name == "greedy" else []), (name, "custom/good/rule", "deny")] for name in names
+    ]

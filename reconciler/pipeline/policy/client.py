@@ -15,7 +15,7 @@ MESSAGE_LIMIT = 300
 
 
 class TroubleError(Exception):
-    """OPA did not answer a question; `code` is what a finding says of it: failed, timeout or gone."""
+    """OPA did not answer a question; `code` is what a finding says of it: failed, timeout, memory or gone."""
 
     code = "failed"
 
@@ -24,6 +24,12 @@ class TimedOutError(TroubleError):
     """OPA took too long; it stops working on a question when its asker leaves."""
 
     code = "timeout"
+
+
+class MemoryTakenError(TroubleError):
+    """OPA took more memory than it may while it worked on a question, and was ended."""
+
+    code = "memory"
 
 
 class GoneError(TroubleError):

@@ -17,7 +17,7 @@ from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import Scope
 from reconciler.pipeline.policy.recall import Answers, learn, told
-from reconciler.pipeline.policy.server import OpaServer
+from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
 
 BATCH_SECONDS = 2.0
 """The longest that OPA may take over a batch; a whole one usually takes a tenth of that."""
@@ -50,16 +50,23 @@ class Policies:
     """A judge with an OPA of its own behind it. Use as a context manager; safe to call from several threads."""
 
     def __init__(
-        self, judge: Judge, *, opa: Path, seconds: float = BATCH_SECONDS, server: OpaServer | None = None, known: Answers | None = None
+        self,
+        judge: Judge,
+        *,
+        opa: Path,
+        seconds: float = BATCH_SECONDS,
+        memory: int = MEMORY_LIMIT,
+        server: OpaServer | None = None,
+        known: Answers | None = None,
     ) -> None:
-        """Prepare to ask `judge`; `seconds` is the longest that OPA may take over one batch.
+        """Prepare to ask `judge`; `seconds` is the longest that OPA may take over one batch, `memory` the most bytes that it may hold.
 
         `server` is one that has the judge's bundle already and is started and stopped by someone else. With `known`,
         object rules are asked only about what is not known from there.
         """
         self.judge = judge
         self._opa = opa
-        self._server = server or OpaServer(opa, judge.bundle)
+        self._server = server or OpaServer(opa, judge.bundle, memory=memory)
         self._seconds = seconds
         self._known = known
         self._open: dict[int, tuple[_Settings, _Settings]] = {}

@@ -1,10 +1,11 @@
-"""An OPA of our own: on loopback, behind a random token, restarted when it dies, and gone when we are.
+"""An OPA of our own: on loopback, behind a random token, held to a bound of memory, restarted when it dies, and gone when we are.
 
 A thread of its own starts OPA and waits for its end, for as long as the server is open: the kernel ends OPA when
 the thread that started it ends (see `launch`), so no thread that comes and goes may do it. Nothing that OPA was
 started with stays on disk, so a killed process leaves no files behind.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,8 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.protocol.errors import RetryError
-from reconciler.pipeline.policy import ports
-from reconciler.pipeline.policy.client import Connection, GoneError, TimedOutError, TroubleError
+from reconciler.pipeline.policy import ports, resident
+from reconciler.pipeline.policy.client import Connection, GoneError, MemoryTakenError, TimedOutError, TroubleError
 from reconciler.resources import directory
 
 START_SECONDS = 15.0
@@ -34,8 +35,10 @@ FAILED_STARTS = 3
 """So many starts in a row without an answer: it will not come up, and starting it again is no use."""
 COLLECT_AT = "400"
 """Go collects garbage when the heap has grown fivefold (GOGC, in percent): measured, a third less CPU for some 50 MB."""
-MEMORY = "1GiB"
-"""From here on Go's collector works harder (GOMEMLIMIT); a rule that runs away is stopped by its time."""
+MEMORY_LIMIT = 1024 * 1024 * 1024
+"""Bytes of memory that OPA may hold: measured, judging 10,000 manifests at once takes 0.2 GB. Over it, it is ended, and another started."""
+COLLECT_SHARE = 0.75
+"""Part of that from which on Go's collector works harder (GOMEMLIMIT), so that garbage alone does not reach the bound."""
 OPTIONS = (
     "--authentication=token",
     "--authorization=basic",
@@ -58,9 +61,13 @@ class Running:
 class OpaServer:
     """A managed OPA that serves one policy bundle. Use as a context manager; safe to ask from several threads."""
 
-    def __init__(self, opa: Path, bundle: bytes) -> None:
+    def __init__(self, opa: Path, bundle: bytes, *, memory: int = MEMORY_LIMIT) -> None:
+        """`memory` is how many bytes OPA may hold (watched on Linux alone, see `resident`)."""
         self._opa = opa
         self._bundle = bundle
+        self._memory = memory
+        self._outgrown = 0
+        self._turn = threading.Lock()
         self._token = secrets.token_urlsafe(32)
         self._changed = threading.Condition()
         self._running: Running | None = None
@@ -103,19 +110,36 @@ class OpaServer:
 
         Raises:
             RetryError: OPA does not come up again.
+            MemoryTakenError: it held too much memory over this question. From the first time on, questions are put one at a time,
+                so that none is blamed for another.
             TroubleError: as `Connection.query`.
         """
         running = self._await()
+        if not self._outgrown:
+            with contextlib.suppress(MemoryTakenError):  # which of the questions under way took it is not known
+                return self._ask(running, package, rule, question, seconds)
+        with self._turn:
+            return self._ask(self._await(), package, rule, question, seconds)
+
+    def _ask(self, running: Running, package: str, rule: str, question: object, seconds: float) -> Any:
         try:
-            return self._connection(running).query(package, rule, question, seconds=seconds)
+            return self._put(running, package, rule, question, seconds)
         except GoneError:
             pass
         except TimedOutError:
             if self._answers(running.port, ALIVE_SECONDS):
                 raise
             self._replace(running)
-        successor = self._await(after=running)
-        return self._connection(successor).query(package, rule, question, seconds=seconds)
+        return self._put(self._await(after=running), package, rule, question, seconds)
+
+    def _put(self, running: Running, package: str, rule: str, question: object, seconds: float) -> Any:
+        try:
+            return self._connection(running).query(package, rule, question, seconds=seconds)
+        except GoneError as error:
+            if self._outgrown != running.generation:
+                raise
+            message = f"OPA took more than {self._memory / 1024**2:g} MiB of memory, and was ended"
+            raise MemoryTakenError(message) from error
 
     def _replace(self, running: Running) -> None:
         """End an OPA that answers nobody, so that another one is started, unless that is done already."""
@@ -174,6 +198,10 @@ class OpaServer:
                 child.kill()
                 return f"{_last_line(Path(name) / 'log') or 'no reason given'} (status {child.wait()})"
         self._announce(running)
+        if resident.wait_within(child, self._memory):
+            self._outgrown = generation  # before it ends, so that whoever waits for its answer learns why there is none
+            self._announce(None)
+            child.kill()
         child.wait()
         self._announce(None)
         return ""
@@ -183,7 +211,7 @@ class OpaServer:
         _write_authorization(runtime / "authz", self._token)
         launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(os.getpid())]
         command = [*launcher, str(self._opa), "run", "--server", f"--addr=127.0.0.1:{port}", *OPTIONS, "judge.tar.gz", "authz"]
-        environment = {"PATH": os.defpath, "HOME": str(runtime), "GOGC": COLLECT_AT, "GOMEMLIMIT": MEMORY}
+        environment = {"PATH": os.defpath, "HOME": str(runtime), "GOGC": COLLECT_AT, "GOMEMLIMIT": f"{int(self._memory * COLLECT_SHARE)}B"}
         with self._changed, (runtime / "log").open("wb") as log:
             if self._ended:
                 raise InterruptedError(self._ended)
