@@ -49,6 +49,18 @@ spec:
   from: 2026-11-26T00:00:00Z
   until: 2026-12-01T00:00:00Z
 """,
+    "Signer": """\
+apiVersion: ordain.dev/v1
+kind: Signer
+metadata: {name: ana, tenant: shop}
+spec:
+  keys:
+    - ssh: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHwvKcu2Jx2vKpUZlW5CUx01RKxh5nQnd1OZGVKKyh9v ana@example.com
+      until: 2027-11-30T00:00:00Z
+  may:
+    - paths: [tenants/shop/**]
+    - {paths: [tenants/shop/waivers/**], kinds: [Waiver]}
+""",
 }
 MOST = 2**53 - 1
 NOTES = {
@@ -64,6 +76,9 @@ It binds components to the hosts that its selector matches. Hosts with the same 
 refer to are one group, and get the same state.""",
     "Waiver": "It excuses one verdict, at one place, with one value, until the end of a day. Rules do not act on it yet.",
     "Freeze": "It stops releases from going forward, never back, from one time to another. Nothing acts on it yet.",
+    "Signer": """\
+Those of a tenant lie in `tenants/<tenant>/signers/`, those of the whole repository in `signers/` at the root. [Signers](../signers.md)
+tells who may make one, and how to begin. They count where `ordain.yaml` says `signatures: {required: true}`.""",
 }
 
 

@@ -11,7 +11,7 @@ from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.metadata import Rule
 from reconciler.pipeline.validation.schemas import names, schema
 
-MANIFEST, SCHEMA = "manifest/", "schema/"
+MANIFEST, SCHEMA, SIGNATURES = "manifest/", "schema/", "signatures/"
 
 
 _FILES = {
@@ -90,8 +90,9 @@ _FILES = {
         "warn",
     ),
     "waiver": (
-        "A waiver ends within 90 days",
-        "It excuses for a time; what should hold for longer is a setting of the rule. One that has ended excuses nothing.",
+        "A waiver excuses what may be excused, for at most 90 days",
+        "What should hold for longer is a setting of the rule. One that breaks the glass lasts at most 12 hours, and two people sign it. "
+        "One that has ended excuses nothing.",
         "choose a day at most 90 days away, or remove the waiver",
     ),
     "not-in-effect": (
@@ -104,6 +105,11 @@ _FILES = {
         "What this version can't do is refused",
         "Kinds and fields that a later version brings are known by name, so that nobody counts on what is not there yet.",
         "leave it out until a version of ordain brings it",
+    ),
+    "signer": (
+        "A signer's keys can be read, and it can be what it says",
+        "A key that nobody can use, or a tenant's signer that claims more than its tenant, would be believed to count.",
+        "correct the key, or move a signer of the whole repository to signers/",
     ),
     "near-miss": (
         "What looks like a reference is one",
@@ -238,6 +244,49 @@ _ACROSS = {
     ),
 }
 
+_SIGNATURES = {
+    "co-signer": (
+        "Two people sign what ordain.yaml says so of",
+        "One stolen key, or one mistake, is then not enough to change what decides.",
+        "let a second allowed signer merge the commit by a merge commit that is signed",
+    ),
+    "judge": (
+        "Only policy owners change what decides",
+        "ordain.yaml, policies/ and signers/ judge everything else, so whoever changes them could let anything in.",
+        "let a policy owner make and sign the change",
+    ),
+    "not-allowed": (
+        "A commit touches what its signer may touch",
+        "Signer manifests say for each key which paths and kinds its commits may touch, before and after.",
+        "let somebody make the change who may, or ask for the right in the manifest of the signer",
+    ),
+    "owner": (
+        "Somebody may always change the judge",
+        "With signatures required and no policy owner in signers/, nobody could change ordain.yaml again.",
+        "keep a Signer with policyOwner: true in signers/",
+    ),
+    "signer": (
+        "Nobody gives away more than they have",
+        "Whoever may write signers could otherwise let themselves, or another, into everything.",
+        "let a policy owner make the change, or give no more paths and kinds than your own",
+    ),
+    "too-many": (
+        "A range has at most 2,000 commits",
+        "Each commit is verified by itself, and a reconciler must come to an end with what arrives at once.",
+        "push it in parts, or as one commit that is signed",
+    ),
+    "unsigned": (
+        "Every commit is signed",
+        "What nobody signed could come from whoever has a way to push.",
+        "take the commit's changes back by a signed commit, then make them again in one that is signed",
+    ),
+    "unverified": (
+        "Every signature holds",
+        "A signature by a key that no signer states, by one that has ended, or over something else is none.",
+        "sign with a key that a Signer manifest states, from and until when it counts",
+    ),
+}
+
 
 def structural() -> Iterator[Description]:
     """Yield the description of every rule that is no policy, by id."""
@@ -248,6 +297,18 @@ def structural() -> Iterator[Description]:
         yield Description(
             id=name, title=title, description=description, remedy=remedy, level="warn" if level else "deny", scope=scope, code=name
         )
+    yield Description(
+        id="waivers/unused",
+        title="A waiver is needed",
+        description="One that excuses nothing is left over, or names another place or value than the verdict that it was written for.",
+        remedy="remove it, or correct its place and value",
+        level="warn",
+        scope="across",
+        code="waivers/unused",
+    )
+    for what, (title, description, remedy) in _SIGNATURES.items():
+        name = SIGNATURES + what
+        yield Description(id=name, title=title, description=description, remedy=remedy, code=name)
     yield Description(
         id=SCHEMA + "manifest",
         title="A manifest says which kind it is",

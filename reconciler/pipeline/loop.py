@@ -14,11 +14,11 @@ from random import Random
 from agent.protocol.errors import NO_FAULT_OF_OURS, OrdainError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
-from reconciler.pipeline.acceptance.proposal import is_judge
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.examine import examine, summary
 from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
+from reconciler.pipeline.manifests import is_judge, is_signers
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
@@ -216,7 +216,8 @@ def _steps(parts: Parts, session: Session, head: str) -> list[str]:
         due = session.retry_at is not None and parts.now() >= session.retry_at
         return [head] if due else []
     layout = session.corpus.layout
-    return judge_steps(parts.mirror.repository, before.head if before else None, head, lambda path: is_judge(path, layout))
+    since = before.head if before else None
+    return judge_steps(parts.mirror.repository, since, head, lambda path: is_judge(path, layout) or is_signers(path, layout))
 
 
 def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> None:

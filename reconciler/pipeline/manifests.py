@@ -17,13 +17,16 @@ from reconciler.printable import clipped
 
 __all__ = [
     "REPOSITORY_FILE",
+    "SIGNERS_DIRECTORY",
     "SOURCES_DIRECTORY",
     "DirectoryTree",
     "Document",
     "Layout",
     "ParsedFile",
     "inspect_tree",
+    "is_judge",
     "is_manifest",
+    "is_signers",
     "layout_of",
     "locate",
     "object_name",
@@ -36,6 +39,8 @@ REPOSITORY_FILE = "ordain.yaml"
 """The one manifest that stands at the root: it says where all others are."""
 SOURCES_DIRECTORY = "files"
 """What lies under a directory of this name is content for hosts, so YAML there is not read."""
+SIGNERS_DIRECTORY = "signers"
+"""At the root it holds the signers of the whole repository, in a tenant's directory those of the tenant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +127,27 @@ def _directory(stated: object, default: str) -> str:
 
 
 def is_manifest(path: str, layout: Layout | None = None) -> bool:
-    """Return whether a path is read as manifests: `ordain.yaml`, and YAML under tenants and library but for sources."""
+    """Return whether a path is read as manifests: `ordain.yaml`, and YAML under tenants, library and signers but for sources."""
     if path == REPOSITORY_FILE:
         return True
     if not path.endswith((".yaml", ".yml")):
         return False
     layout = layout or Layout()
-    under = path.startswith((layout.tenants + "/", layout.library + "/"))
+    under = path.startswith((layout.tenants + "/", layout.library + "/", SIGNERS_DIRECTORY + "/"))
     return under and SOURCES_DIRECTORY not in path.split("/")[:-1]
+
+
+def is_judge(path: str, layout: Layout) -> bool:
+    """Return whether a path is part of what decides for all: `ordain.yaml`, the policies, and the signers of the whole repository."""
+    return path == REPOSITORY_FILE or path.startswith((layout.policies + "/", SIGNERS_DIRECTORY + "/"))
+
+
+def is_signers(path: str, layout: Layout) -> bool:
+    """Return whether a path lies where signers do: `signers/`, or `tenants/<tenant>/signers/`."""
+    if path.startswith(SIGNERS_DIRECTORY + "/"):
+        return True
+    inside = path.removeprefix(layout.tenants + "/").split("/") if path.startswith(layout.tenants + "/") else []
+    return len(inside) > 2 and inside[1] == SIGNERS_DIRECTORY  # noqa: PLR2004 - a tenant, the directory, and a file
 
 
 def object_name(value: Mapping[str, Any]) -> ObjectName | None:

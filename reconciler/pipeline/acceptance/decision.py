@@ -23,7 +23,7 @@ from reconciler.pipeline.compile.index import FLEET
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.layers import derived
-from reconciler.pipeline.manifests import Layout, is_manifest
+from reconciler.pipeline.manifests import Layout, is_judge, is_manifest
 from reconciler.pipeline.tree import Difference, Tree
 
 WORTH_A_THREAD = 100

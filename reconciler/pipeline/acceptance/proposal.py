@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from reconciler.pipeline import attestations
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, read_file
 from reconciler.pipeline.finding import Finding, ObjectName, Place
-from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, inspect_tree, is_manifest
+from reconciler.pipeline.manifests import (
+    REPOSITORY_FILE,
+    SIGNERS_DIRECTORY,
+    SOURCES_DIRECTORY,
+    Document,
+    Layout,
+    inspect_tree,
+    is_judge,
+    is_manifest,
+)
 from reconciler.pipeline.misplaced import misplaced
 from reconciler.pipeline.tree import Difference, Entry, Tree
 
@@ -58,11 +67,6 @@ class PartialTree:
         return (self.base if path in self.kept else self.head).read(path)
 
 
-def is_judge(path: str, layout: Layout) -> bool:
-    """Return whether a path is part of what decides: `ordain.yaml` and the policies."""
-    return path == REPOSITORY_FILE or path.startswith(layout.policies + "/")
-
-
 def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *, read: Reader = read_file) -> Proposal:
     """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning."""
     touched, removed, added = difference.touched, difference.removed, difference.added
@@ -71,7 +75,7 @@ def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *,
         removed = frozenset(touched - head.entries.keys())
         added = touched - removed
     present = sorted(touched - removed)
-    directories = (layout.tenants, layout.library, layout.policies)
+    directories = (layout.tenants, layout.library, layout.policies, SIGNERS_DIRECTORY)
     inspected = inspect_tree(head, read_from=directories, only=touched, added=added)
     barred = [finding for finding in inspected if not finding.files.isdisjoint(touched)]
     unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}

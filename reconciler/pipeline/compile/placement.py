@@ -8,7 +8,7 @@ from reconciler.pipeline.compile.groups import Membership
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, MEMBER, TENANT, Index
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, has_tenant_manifest, home_of
 from reconciler.pipeline.finding import Finding, ObjectName
-from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
+from reconciler.pipeline.manifests import REPOSITORY_FILE, SIGNERS_DIRECTORY, Document, is_signers
 
 
 def check_placement(world: World) -> Iterator[Finding]:
@@ -28,6 +28,13 @@ def _misplaced(world: World, document: Document) -> Finding:
         what = f"it names tenant {stated}" if document.kind == "Component" else f"this is a {document.kind}"
         message = f"{world.layout.library}/ holds components that belong to no tenant, and {what}"
         remedy = f"leave metadata.tenant out, or move it to {world.layout.tenants}/<tenant>/"
+    elif document.kind == "Signer" and not is_signers(document.path, world.layout):
+        pointer, message = ("kind",), "a Signer lies in a directory named signers, so that a change of one is seen by its path"
+        remedy = f"move it to {SIGNERS_DIRECTORY}/, or to {world.layout.tenants}/{home or '<tenant>'}/{SIGNERS_DIRECTORY}/"
+    elif home is None and is_signers(document.path, world.layout):
+        pointer = ("metadata", "tenant") if document.kind == "Signer" else ("kind",)
+        message = f"{SIGNERS_DIRECTORY}/ holds signers of the whole repository, and this is {document.name or 'none'}"
+        remedy = f"move it to {world.layout.tenants}/<tenant>/, or leave metadata.tenant out of a Signer"
     elif home is None:
         pointer, message = ("kind",), f"a {document.kind} does not belong into {document.path}"
         remedy = f"move it to {world.layout.tenants}/<tenant>/; {REPOSITORY_FILE} holds the one Repository"

@@ -10,7 +10,7 @@ from dataclasses import replace as replaced
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, MEMBER, TENANT, Index
-from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout
+from reconciler.pipeline.manifests import REPOSITORY_FILE, SIGNERS_DIRECTORY, Document, Layout, is_signers
 
 LIBRARY = ""
 """The library stands where a tenant does, under a name that no tenant can have."""
@@ -87,9 +87,10 @@ class World:
             if path == REPOSITORY_FILE:
                 repository = next((document for document in documents if document.kind == "Repository"), None)
             home = home_of(path, self.layout)
-            right = tuple(document for document in documents if home is not None and belongs(document, home))
+            right = tuple(document for document in documents if home is not None and belongs(document, home, self.layout))
+            standing = {id(document) for document in (*right, repository)}
             wrong = tuple(
-                document for document in documents if document is not repository and (home is None or not belongs(document, home))
+                document for document in documents if id(document) not in standing and not (home is None and is_repository_signer(document))
             )
             if home is not None:
                 by_home.setdefault(home, {})[path] = right
@@ -126,7 +127,13 @@ def home_of(path: str, layout: Layout) -> str | None:
     return tenant if slash and tenant else None
 
 
-def belongs(document: Document, home: str) -> bool:
+def is_repository_signer(document: Document) -> bool:
+    """Return whether a document is a signer of the whole repository, and stands where these do: it is in no tenant's index."""
+    named = document.name is not None and not document.name.tenant
+    return document.kind == "Signer" and named and document.path.startswith(SIGNERS_DIRECTORY + "/")
+
+
+def belongs(document: Document, home: str, layout: Layout) -> bool:
     """Return whether a document may stand in a tenant's directory, or in the library."""
     if document.name is None:
         return False
@@ -135,6 +142,8 @@ def belongs(document: Document, home: str) -> bool:
         return document.kind == "Component" and not stated
     if document.kind == "Tenant":
         return document.name.name == home and stated in ("", home)
+    if document.kind == "Signer" and not is_signers(document.path, layout):
+        return False
     return document.kind != "Repository" and stated == home
 
 

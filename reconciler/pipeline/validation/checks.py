@@ -5,16 +5,17 @@ The schema has been asked already, and its findings stand beside these: a value 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, TypeGuard
 
 from agent.protocol import rendering
 from agent.protocol.errors import MalformedError
 from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, Pointer
-from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.manifests import SIGNERS_DIRECTORY, Document
+from reconciler.pipeline.signatures.keys import ssh_blob
 from reconciler.pipeline.validation import rollouts
-from reconciler.pipeline.validation.fields import items, seconds
+from reconciler.pipeline.validation.fields import instant, items, seconds
 from reconciler.pipeline.validation.findings import alternatives, refused, schema_refused, shown, spelled
 
 PROBES = ("http", "tcp", "command", "file")
@@ -155,19 +156,51 @@ def _tenant(document: Document) -> Iterator[Finding]:
 
 
 def _freeze(document: Document) -> Iterator[Finding]:
-    start, end = (_instant(document.spec.get(name)) for name in ("from", "until"))
+    yield from _period(document, ("spec",), document.spec, "a freeze")
+
+
+def _signer_keys(document: Document) -> Iterator[Finding]:
+    """Yield keys that are not stated in exactly one way, that can't be read, or that end before they begin."""
+    for pointer, key in items(document, "keys"):
+        stated = [name for name in ("ssh", "gpg") if name in key]
+        if len(stated) != 1:
+            yield alternatives(document, pointer, "a key is either ssh or gpg", "write one of them", needs=() if stated else ("ssh", "gpg"))
+        if stated == ["ssh"] and isinstance(key["ssh"], str):
+            try:
+                ssh_blob(key["ssh"])
+            except MalformedError as error:
+                remedy = "write the one line of the .pub file, such as ssh-ed25519 AAAA… ana@example.com"
+                yield refused(document, "signer", (*pointer, "ssh"), str(error), remedy=remedy)
+        yield from _period(document, pointer, key, "a key")
+
+
+def _signer_rights(document: Document) -> Iterator[Finding]:
+    """Yield what a signer can't be: a tenant's own that is more than its tenant's, or one that may do nothing."""
+    spec, tenant = document.spec, document.metadata.get("tenant")
+    owner, role = spec.get("policyOwner") is True, spec.get("role", "person")
+    if owner and (tenant is not None or role != "person"):
+        message = "spec.policyOwner: only a person in signers/, without a tenant, can be a policy owner"
+        yield refused(document, "signer", ("spec", "policyOwner"), message, remedy="leave it out, or move the signer to signers/")
+    if role == "forge" and (tenant is not None or spec.get("may")):
+        message = (
+            "spec.role: a forge's key counts for merges of the whole repository that change nothing by themselves, and for nothing else"
+        )
+        yield refused(document, "signer", ("spec", "role"), message, remedy="put it into signers/, without a tenant and without may")
+    if not owner and role != "forge" and not spec.get("may"):
+        yield alternatives(
+            document, ("spec",), "a signer needs may, or it may touch nothing", "say which paths", at_key=True, needs=("may",)
+        )
+
+
+def _period(document: Document, pointer: Pointer, stated: Mapping[str, Any], what: str) -> Iterator[Finding]:
+    """Yield what is wrong with a pair of fields `from` and `until`."""
+    start, end = (instant(stated.get(name)) for name in ("from", "until"))
     for name, found in (("from", start), ("until", end)):
-        if found is None and _has_form(document.spec.get(name), _INSTANT):
-            yield _no_such_day(document, ("spec", name), document.spec[name])
+        if found is None and _has_form(stated.get(name), _INSTANT):
+            yield _no_such_day(document, (*pointer, name), stated[name])
     if start is not None and end is not None and end <= start:
-        yield schema_refused(document, "limit", ("spec", "until"), "spec.until: a freeze ends after it begins", remedy="write a later time")
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) if isinstance(text, str) else None
-    except ValueError:
-        return None
+        message = f"{spelled((*pointer, 'until'))}: {what} ends after it begins"
+        yield schema_refused(document, "limit", (*pointer, "until"), message, remedy="write a later time")
 
 
 def _waiver(document: Document) -> Iterator[Finding]:
@@ -203,12 +236,13 @@ def _repository(document: Document) -> Iterator[Finding]:
             yield alternatives(
                 document, pointer, "an override needs paths, tenants, or both", "say where it counts", needs=("paths", "tenants")
             )
-    directories = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")}
+    directories = {name: document.spec.get(name, name) for name in ("tenants", "library", "policies")} | {"signers": SIGNERS_DIRECTORY}
     for name, directory in directories.items():
         for other, outer in directories.items():
             if name != other and isinstance(directory, str) and isinstance(outer, str) and f"{directory}/".startswith(f"{outer}/"):
                 message = f"spec.{name}: {shown(directory)} lies in {other} ({shown(outer)})"
-                yield schema_refused(document, "limit", ("spec", name), message, remedy="keep tenants, library and policies apart")
+                pointer = ("spec", other if name == "signers" else name)
+                yield schema_refused(document, "limit", pointer, message, remedy="keep tenants, library, policies and signers apart")
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
@@ -219,3 +253,4 @@ _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
     "Tenant": (_tenant,),
     "Waiver": (_waiver,),
 }
+    "Signer": (_signer_keys, _signer_rights),

@@ -1,6 +1,7 @@
 """Reading fields of a manifest that its schema may have refused: what has another shape than it should is passed over."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.protocol import duration
@@ -24,4 +25,12 @@ def seconds(text: object) -> int | None:
     try:
         return duration.seconds(text) if isinstance(text, str) else None
     except MalformedError:
+        return None
+
+
+def instant(text: object) -> datetime | None:
+    """Return the time that a field states, such as 2026-11-26T00:00:00Z; None where it states none, or no day of the calendar."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) if isinstance(text, str) else None
+    except ValueError:
         return None
