@@ -181,14 +181,6 @@ def _acquire(descriptor: int, deadline: float, refused: str) -> None:
             return
 
 
-def volatile_write(path: Path, data: bytes) -> None:
-    """Replace a file whole, without fsync: for what only people read and the next poll writes again."""
-    durable.make_directory(path.parent, mode=0o700)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    beside.rename(path)
-
-
 def read_optional(path: Path, kind: type[T]) -> T | None:
     """Return the document at `path`, None if there is none; raise `MalformedError` if it is damaged."""
     try:

@@ -9,9 +9,10 @@ from tuf.api.exceptions import DownloadHTTPError
 
 from agent import admission
 from agent.admission import NotListedError, WaitingError, Wanted
-from agent.disk import FLEETS_LIMIT, Disk, volatile_write
+from agent.disk import FLEETS_LIMIT, Disk
 from agent.fetcher import Http
 from agent.generations import Generations, Meta
+from agent.protocol import durable
 from agent.protocol.bundle import Bundle
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import LABEL
@@ -61,7 +62,7 @@ def hinted_fleets(settings: Settings, http: Http, disk: Disk) -> list[str]:
         message = f"{url}: {error}"
         raise RetryError(message) from error
     if data != known:
-        volatile_write(disk.hint, data)
+        durable.replace(disk.hint, data, mode=0o600, lasting=False)
     return [name for name in names if LABEL.fullmatch(name)][:FLEETS_LIMIT]
 
 

@@ -22,6 +22,7 @@ from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_f
 from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
+from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from agent.settings import Settings, read_allow, read_downloads
@@ -108,6 +109,7 @@ class Agent:
         """
         with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals():
             self._claim()
+            durable.sweep(self._disk.root)
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
             while not self._stop():
                 code = self._guarded_poll()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.disk import Disk, read_optional, volatile_write
+from agent.disk import Disk, read_optional
 from agent.generations import Generations
 from agent.logs import timestamp
 from agent.protocol import codec, durable
@@ -104,12 +104,12 @@ class StatusBook:
         old = read_optional(self._disk.trouble, Trouble)
         known = old.problems if old else []
         if known != problems:
-            volatile_write(self._disk.trouble, codec.canonical(Trouble(problems=problems)))
+            durable.replace(self._disk.trouble, codec.canonical(Trouble(problems=problems)), mode=0o600, lasting=False)
         return [problem for problem in problems if problem not in known]
 
     def contacted(self) -> None:
         """Note that the server answered now."""
-        volatile_write(self._disk.contact, codec.canonical(Contact(at=timestamp())))
+        durable.replace(self._disk.contact, codec.canonical(Contact(at=timestamp())), mode=0o600, lasting=False)
 
 
 def overview(disk: Disk) -> dict[str, object]:

@@ -27,6 +27,7 @@ def recover(host: Host, disk: Disk) -> str | None:
         return None
     pointer = Generations(disk.fleet(journal.fleet)).pointer()
     if pointer is not None and pointer.transaction == journal.transaction:
+        durable.sync_directory(disk.fleet(journal.fleet))  # who committed may have died before that was for keeps
         finish(host, disk, journal)
         return f"finished generation {journal.generation} of {journal.fleet}, which was complete"
     abandon(host, disk, journal)

@@ -30,7 +30,7 @@ from reconciler.publication.keys import KeyRing
 from reconciler.publication.lease import Lease
 from reconciler.publication.published import Published, read_published
 from reconciler.publication.releases import read_newest
-from reconciler.publication.store import Store
+from reconciler.publication.store import CONTROL_PREFIXES, Store
 
 PLACES = ("control:after-lease", "control:after-trust", "control:after-document", "control:before-record", "control:after-record")
 """Where a crash test may kill the control zone here."""
@@ -88,6 +88,8 @@ def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[],
     """
     loop = _Loop(settings=settings)
     wakeup = Wakeup()
+    for prefix in CONTROL_PREFIXES:
+        settings.store.sweep(prefix)
     with watching(settings.store, wakeup):
         changed: frozenset[str] | None = None
         rest_until = 0.0

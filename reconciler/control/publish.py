@@ -208,9 +208,9 @@ def _copy_releases(work: Work, releases: Releases) -> None:
     for path, file in releases.signed.targets.items():
         sha256 = file.hashes["sha256"]
         key = work.target_key(path, sha256)
-        if key in present and _is_signed(work.store.get(key), file):
-            continue
-        data = work.store.get(layout.approved(work.trust.tenant, work.fleet, path))
+        data = work.store.get(key) if key in present else None
+        if not _is_signed(data, file):
+            data = work.store.get(layout.approved(work.trust.tenant, work.fleet, path))
         if data is None or not _is_signed(data, file):
             message = f"{layout.approved(work.trust.tenant, work.fleet, path)}: missing, or not the bytes that were approved; restore it"
             raise RefusedError(message)

@@ -178,11 +178,10 @@ def _approve_bundle(work: _Work, data: bytes, digest: str) -> dict[str, TargetFi
 
 def _store_bundle(store: Store, key: str, data: bytes, digest: str) -> bytes:
     stored = store.get(key)
-    if stored is None:
-        packed = bundle.pack(data)
-        if store.create(key, packed):
-            return packed
-        stored = store.get(key) or b""
+    packed = bundle.pack(data) if stored is None else stored
+    if store.create(key, packed):  # what stands there is asked for as well: from here on it is there for keeps
+        return packed
+    stored = store.get(key) or b""
     bundle.unpack(stored, digest=digest)
     return stored
 

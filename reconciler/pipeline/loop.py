@@ -11,19 +11,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+from agent.protocol import durable
 from agent.protocol.errors import NO_FAULT_OF_OURS, OrdainError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.examine import examine, summary
-from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.manifests import is_judge, is_signers
+from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
 from reconciler.publication import envelope, lease
 from reconciler.publication.layout import REPOSITORY_LEASE
+from reconciler.publication.store import PIPELINE_PREFIXES
 
 _log = logging.getLogger(__name__)
 PLACES = (
@@ -84,6 +86,7 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
     news = threading.Event()
     watcher = Watcher(parts.mirror.location, news.set)
     watched = watcher.start()
+    _sweep(parts)
     try:
         while not stop.is_set():
             try:
@@ -92,6 +95,13 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
                 _sleep(_give_up(error, parts, progress), stop, threading.Event())
     finally:
         watcher.stop() if watched else None
+
+
+def _sweep(parts: Parts) -> None:
+    """Remove what a process that was killed here left half written."""
+    durable.sweep(parts.state, deep=False)
+    for prefix in PIPELINE_PREFIXES:
+        parts.store.sweep(prefix)
 
 
 def _give_up(error: Exception, parts: Parts, progress: Progress) -> float:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -74,6 +74,10 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`, if anything does."""
+        ...
+
+    def sweep(self, prefix: str) -> None:
+        """Remove what writers that were killed left unfinished below `prefix`, a directory's; for its only writer, at its start."""
         ...
 
 
@@ -173,6 +177,11 @@ class LocalStore:
         with _trouble(path), self._locked():
             durable.remove(path)
 
+    def sweep(self, prefix: str) -> None:
+        """Remove temporary files that nobody is at work on, as `Store.sweep`."""
+        with suppress(RefusedError):  # a link that leads out of the store: what is read and written through it says so
+            durable.sweep(self._path(prefix.rstrip("/")))
+
     def _path(self, key: str) -> Path:
         path = self.root.resolve() / require_key(key)
         if os.path.realpath(path) != str(path):
@@ -269,6 +278,10 @@ class Scoped:
     def delete(self, key: str) -> None:
         """Remove what stands at a key of this zone, as `Store.delete`."""
         self.inner.delete(self._own(key))
+
+    def sweep(self, prefix: str) -> None:
+        """Sweep below a prefix of this zone, as `Store.sweep`."""
+        self.inner.sweep(self._own(prefix))
 
     def _own(self, key: str) -> str:
         if not key.startswith(self.write):

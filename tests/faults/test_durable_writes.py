@@ -12,7 +12,6 @@ ALLOWED = {
     "agent/apply/saved.py": "images of what stood there, fsynced here, and their names before the journal that refers to them",
     "agent/apply/switch.py": "the switch itself: names of managed paths, each directory fsynced before the commit",
     "agent/cache.py": "artifacts, fsynced before they are believed; whatever is missing or damaged is fetched again",
-    "agent/disk.py": "`volatile_write`: what only people read, and the next poll writes again",
     "agent/download.py": "what has arrived of a download: resumed or begun again, believed only by its digest",
     "agent/host.py": "managed paths: staged and fsynced here; test_unsynced shows that recovery holds",
     "agent/protocol/faults.py": "the trace of a test",

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -109,6 +110,34 @@ def test_a_writer_that_syncs_nothing_is_caught(tmp_path: Path, shim: Path) -> No
     subprocess.run([sys.executable, "-c", script, str(watched)], env=environment, check=True)
     found = {(places[watched] / "file").read_text() for _, places in losses(disk, log, tmp_path / "scratch")}
     assert found == {"old", ""}
+
+
+def test_what_create_found_there_is_there_for_keeps_whoever_put_it(tmp_path: Path, shim: Path) -> None:
+    """Another writer put the file, in a directory that it made too, and died before it fsynced either name."""
+    watched, log = tmp_path / "watched", tmp_path / "log"
+    watched.mkdir()
+    disk = recording.Disk(watched)
+    other = (
+        "import os, sys, pathlib; from agent.protocol import durable; top = pathlib.Path(sys.argv[1])\n"
+        "durable.make_directory(top / 'a'); (top / 'a/b').mkdir()\n"
+        "durable._settle = lambda path: None\n"
+        "durable.create(top / 'a/b/file', b'x')"
+    )
+    relying = (
+        "import sys, pathlib; from agent.protocol import durable; top = pathlib.Path(sys.argv[1])\n"
+        "assert not durable.create(top / 'a/b/file', b'y')\n"
+        "durable.replace(top / 'relying', b'on it')"
+    )
+    environment = recording.environment(shim, log, watched)
+    fatal = environment | {"ORDAIN_FAULT": "durable:after-name"}
+    assert subprocess.run([sys.executable, "-c", other, str(watched)], env=fatal, check=False).returncode == -signal.SIGKILL
+    subprocess.run([sys.executable, "-c", relying, str(watched)], env=environment, check=True)
+    lost = 0
+    for what, places in losses(disk, log, tmp_path / "scratch"):
+        file, relied = places[watched] / "a/b/file", places[watched] / "relying"
+        lost += not file.exists()
+        assert file.exists() or not relied.exists(), f"{what}: what was relied on is gone"
+    assert lost, "the file was never at risk"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from agent.protocol import durable
 
 def left_behind(directory: Path) -> list[str]:
     return [path.name for path in directory.rglob("*.tmp")]
+
+
+def killed_while_writing(path: Path) -> None:
+    script = "import sys; from pathlib import Path; from agent.protocol import durable; durable.replace(Path(sys.argv[1]), b'new')"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], env={**os.environ, "ORDAIN_FAULT": "durable:before-name"}, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_a_file_is_put_with_its_directories_and_mode(tmp_path: Path) -> None:
@@ -78,3 +85,41 @@ def test_readers_never_see_half_a_file_while_it_is_replaced_and_killed(tmp_path:
     for data in [*seen, path.read_bytes()]:
         assert len(data) == 100_000
         assert len(set(data)) == 1
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_stands_stays(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    durable.replace(path, b"old")
+    killed_while_writing(path)
+    assert len(left_behind(tmp_path)) == 1
+    assert durable.sweep(tmp_path, deep=False) == 0
+    assert durable.sweep(tmp_path) == 1
+    assert left_behind(tmp_path) == []
+    assert path.read_bytes() == b"old"
+
+
+def test_a_sweep_spares_what_is_being_written_and_what_only_looks_like_it(tmp_path: Path) -> None:
+    foreign = [tmp_path / name for name in ("file.tmp", ".file.tmp", ".file.abc.tmp", "file.abcdefgh.tmp")]
+    for place in foreign:
+        place.write_text("somebody's")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        assert durable.sweep(tmp_path) == 0
+        yield b" and half"
+
+    assert durable.create_from(tmp_path / "file", chunks())
+    assert (tmp_path / "file").read_bytes() == b"half and half"
+    assert all(place.exists() for place in foreign)
+
+
+def test_a_sweep_that_never_ends_takes_nothing_from_a_writer(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from agent.protocol import durable\nwhile True: durable.sweep(Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as sweeper:
+        try:
+            for number in range(300):
+                durable.replace(tmp_path / "file", str(number).encode(), lasting=False)
+                assert (tmp_path / "file").read_bytes() == str(number).encode()
+            assert sweeper.poll() is None
+        finally:
+            sweeper.kill()
