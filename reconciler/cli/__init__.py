@@ -4,15 +4,14 @@
 of commands, imported only when its command is asked for.
 """
 
-import importlib
 import os
 import sys
 import traceback
-from types import ModuleType
 
 import click
 
-from agent.protocol.errors import InputError, OrdainError
+from agent.protocol.errors import OrdainError
+from reconciler.cli.lazy import LazyGroup
 
 COMMANDS = {
     "accept-history": "reconciler.cli.history:accept_history",
@@ -33,35 +32,7 @@ COMMANDS = {
 """Command → `module:attribute`; help texts come from the modules."""
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(_load(module), attribute)
-        return command
-
-
-def _load(module: str) -> ModuleType:
-    """Import a command's module; raise `InputError` where a host has the base alone, without the extra."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] in {"agent", "reconciler"}:
-            raise
-        message = (
-            f"this environment has the agent alone (no {missing.name}); "
-            "install the control plane with pip install 'ordain[reconciler]', or use ordain-agent"
-        )
-        raise InputError(message) from missing
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ordain", prog_name="ordain")
 def cli() -> None:
     """GitOps policy-as-code for agent fleets.
