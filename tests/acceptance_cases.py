@@ -78,6 +78,10 @@ class Bench:
     released: Released = field(default_factory=Released)
     policies: Policies | None = None
     appointment: Appointment | None = None
+    now: str = NOW
+    since: str | None = None
+    """When it decided last."""
+    commits: tuple[Mapping[str, object], ...] = ()
 
     def decide(self, files: Mapping[str, str]) -> Decision:
         """Propose these files as the new head, and take on what was decided."""
@@ -92,10 +96,10 @@ class Bench:
             changed,
             layout=appointment.layout if appointment and appointment.judge else self.corpus.layout,
             judges=judges,
-            facts=Facts(before=None, head=None, now=NOW),
+            facts=Facts(before=None, head=None, now=self.now, since=self.since, commits=self.commits),
             released=self.released,
         )
-        self.corpus = decision.corpus
+        self.corpus, self.since = decision.corpus, self.now
         self.released = Released(compiled=decision.compiled, frozen=decision.frozen)
         if decision.new_judge:
             self.policies = judges.own

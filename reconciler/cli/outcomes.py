@@ -4,7 +4,9 @@ from reconciler.cli.judging import Judgement, changes_said
 from reconciler.cli.memory import Kept, Memory
 from reconciler.cli.report.outcome import ACTIONS, Outcome
 from reconciler.cli.sources import Base
+from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.descriptions import of_judge, structural
+from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.positions import Finder, find, verdict
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.places import KnownPlaces
@@ -16,9 +18,7 @@ def outcome_of(
 ) -> Outcome:
     """Return what is reported of a decision: verdicts by file and line, and what their rules say of themselves."""
     judged = judgement.decision.judged
-    verdicts = [
-        verdict(one.finding, tree.read, standing=one.standing, blocks_standing=one.blocks_standing, finder=finder) for one in judged
-    ]
+    verdicts = [_shown(one, tree, finder) for one in judged]
     verdicts.sort(key=lambda one: (one.file, one.line, one.column, ACTIONS.index(one.action), one.rule, one.message))
     named = {one.rule for one in verdicts}
     rules = {one.id: one for one in structural() if one.id in named}
@@ -34,6 +34,18 @@ def outcome_of(
         rules=dict(sorted(rules.items())),
         prefix=prefix,
         manifests=judgement.decision.manifests,
+    )
+
+
+def _shown(one: Judged, tree: Tree, finder: Finder) -> Verdict:
+    return verdict(
+        one.finding,
+        tree.read,
+        standing=one.standing,
+        blocks_standing=one.blocks_standing,
+        waived=one.waived.shown if one.waived else None,
+        notes=one.notes,
+        finder=finder,
     )
 
 

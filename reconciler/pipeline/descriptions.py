@@ -97,7 +97,7 @@ _FILES = {
     ),
     "not-in-effect": (
         "What is written takes effect",
-        "Waivers and freezes are read and checked, and this version does not act on them yet: verdicts count, and rollouts go on.",
+        "Freezes are read and checked, and this version does not act on them yet: rollouts go on.",
         "don't count on it until a version of ordain brings it",
         "warn",
     ),

@@ -80,6 +80,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waived:
+    """The waiver that excuses a verdict: `waiver` is `tenant/name`, `until` the first instant at which it no longer does."""
+
+    waiver: str
+    owner: str
+    reason: str
+    until: str
+    file: str
+    incident: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A finding as it is shown and recorded: with line and column, from 1."""
 
@@ -100,11 +112,15 @@ class Verdict:
     """A digest of rule, object, place by name and value: the same wherever the lines around it move."""
     blocks_standing: bool = False
     """Whether its rule refuses what stood before, too."""
+    waived: Waived | None = None
+    """The waiver that excuses it: then it refuses nothing."""
+    notes: tuple[str, ...] = ()
+    """What else is to be said of it: why a waiver does not fit, or what it will be from some day on."""
 
     @property
     def blocking(self) -> bool:
-        """Whether it refuses something: an error always, a deny unless it is merely standing."""
-        return blocks(self.action, standing=self.standing, blocks_standing=self.blocks_standing)
+        """Whether it refuses something: an error always, a deny unless it is waived or merely standing."""
+        return self.waived is None and blocks(self.action, standing=self.standing, blocks_standing=self.blocks_standing)
 
 
 def blocks(action: Action, *, standing: bool, blocks_standing: bool) -> bool:
@@ -142,4 +158,12 @@ def as_json(one: Verdict) -> dict[str, Any]:
         "pointer": one.pointer,
         "object": named,
         "standing": one.standing,
+        "waived": waived_json(one.waived) if one.waived else None,
+        "notes": list(one.notes),
     }
+
+
+def waived_json(one: Waived) -> dict[str, Any]:
+    """Return what excuses a verdict as it stands in JSON output."""
+    stated = {"waiver": one.waiver, "owner": one.owner, "reason": one.reason, "until": one.until, "file": one.file}
+    return stated | ({"incident": one.incident} if one.incident else {})

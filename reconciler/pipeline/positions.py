@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from reconciler.pipeline import nodes, reading
-from reconciler.pipeline.finding import Finding, Place, Pointer, Verdict
+from reconciler.pipeline.finding import Finding, Place, Pointer, Verdict, Waived
 from reconciler.pipeline.nodes import Node, ReadingRefused
 
 CACHED_FILES = 4
@@ -73,7 +73,7 @@ def _position(data: bytes, place: Place) -> tuple[int, int]:
 def _composed(data: bytes) -> tuple[str, list[Node]] | None:
     try:
         text = reading.decode(data)
-        return text, nodes.compose(text)
+        return text, nodes.outline(text)
     except ReadingRefused:
         return None
 
@@ -159,6 +159,8 @@ def verdict(
     *,
     standing: bool = False,
     blocks_standing: bool = False,
+    waived: Waived | None = None,
+    notes: tuple[str, ...] = (),
     finder: Finder = find,
 ) -> Verdict:
     """Return a finding as it is shown; `read` gives a file's bytes or raises `KeyError`.
@@ -185,6 +187,8 @@ def verdict(
         source_line="" if finding.sensitive else _line(data, found.line),
         fingerprint=_fingerprint(finding, found.name),
         blocks_standing=blocks_standing,
+        waived=waived,
+        notes=notes,
     )
 
 

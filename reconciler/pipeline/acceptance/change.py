@@ -17,13 +17,15 @@ class Facts:
     """What the edge knows of a change: commits from the examined head to the new one, and the decision time.
 
     `commits` are {sha, author, email, signer, time, paths}; `now` is RFC 3339 in UTC. From the first import on, `before` is
-    the examined head; a working tree has neither.
+    the examined head; a working tree has neither. `since` is the time of the decision before: what ended or began in between is
+    judged again though nothing touched it.
     """
 
     before: str | None
     head: str | None
     now: str
     commits: tuple[Mapping[str, Any], ...] = ()
+    since: str | None = None
 
 
 def change_input(

@@ -13,18 +13,21 @@ from typing import Any
 
 from reconciler.pipeline.acceptance.change import Facts, change_input
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, by_name, read_file
-from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, judge_release, once
+from reconciler.pipeline.acceptance.excusing import to_judge_again
+from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, once
 from reconciler.pipeline.acceptance.mentions import check_effect, check_overrides, check_waivers, waivers
-from reconciler.pipeline.acceptance.proposal import Proposal, companions, is_judge, propose
+from reconciler.pipeline.acceptance.proposal import Proposal, companions, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
+from reconciler.pipeline.acceptance.upholding import Case, Upheld, judge_releases, left_over, uphold
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.index import FLEET
 from reconciler.pipeline.compile.world import FleetKey, World
-from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.layers import derived
 from reconciler.pipeline.manifests import Layout, is_judge, is_manifest
 from reconciler.pipeline.tree import Difference, Tree
+from reconciler.pipeline.waivers import Waiver
 
 WORTH_A_THREAD = 100
 """Changed manifests from which on OPA is asked beside compiling: for fewer, to start a thread takes longer than it saves."""
@@ -58,6 +61,8 @@ class Decision:
     read: Mapping[str, ManifestFile] = field(default_factory=dict)
     dated: bool = False
     """Whether another day may change what was found, whatever the rules read."""
+    waivers: tuple[Waiver, ...] = ()
+    """The waivers that are accepted after it, in force or ended; those that excuse something stand in `judged`."""
 
     @property
     def manifests(self) -> int:
@@ -89,46 +94,51 @@ def decide(
     released = released or Released()
     proposal = propose(base, head, difference, layout, read=read)
     groups = companions(proposal)
-    mentions = (*check_waivers(proposal, judges, facts.now), *check_overrides(proposal), *check_effect(proposal))
-    refused = _refused_by_reading(proposal, judges, mentions)
-    again = frozenset(released.frozen)
+    mentions = (*check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
+    again = to_judge_again(proposal, facts)
+
+    def settled(refused: Mapping[str, str]) -> Structure:
+        return settle(proposal, refused, groups, frozenset(released.frozen), bundle_format=bundle_format)
+
+    case = Case(proposal=proposal, judges=judges, facts=facts, settle=settled)
     with ThreadPoolExecutor(1, thread_name_prefix="objects") as aside:
         beside = len(proposal.read) >= WORTH_A_THREAD and not judges.objects_need_change
-        early = aside.submit(judge_objects, proposal, judges, {}) if beside else None
-        structure = settle(proposal, refused, groups, again, bundle_format=bundle_format)
+        early = aside.submit(judge_objects, proposal, judges, {}, again) if beside else None
+        structure = settled(_refused_by_reading(proposal, judges, mentions))
         change = change_input(facts, proposal, structure.compiled, released.compiled, judges.loosened)
-        objects = early.result() if early else judge_objects(proposal, judges, change)
+        objects = early.result() if early else judge_objects(proposal, judges, change, again)
     whole = judge_change(judges, change) if proposal.touched else []
-    more = {**_files_of(objects, proposal.touched), **_everything(whole, proposal.touched), **structure.refused}
-    settled = settle(proposal, more, groups, again, bundle_format=bundle_format) if more.keys() != structure.refused.keys() else structure
+    upheld = uphold(case, structure, objects, whole)
+    read_or_joined = (*(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *mentions, *structure.findings)), *whole)
+    return _decision(case, upheld, released, change, found=read_or_joined, again=again)
+
+
+def _decision(
+    case: Case, upheld: Upheld, released: Released, change: Mapping[str, Any], *, found: Iterable[Judged], again: frozenset[ObjectName]
+) -> Decision:
+    """Judge the releases that follow from what is left of a change, and put together what came of all of it."""
+    proposal, settled = case.proposal, upheld.settled
     frozen = {**_held_up(proposal, settled), **settled.broken}
     candidates = [
         key for key in sorted(settled.compiled) if key not in frozen and _is_new(settled.compiled[key], released.compiled.get(key))
     ]
-    releases = {key: judge_release(judges, settled.compiled[key], released.compiled.get(key), change) for key in candidates}
-    denied = {key: _first(found) for key, found in releases.items() if any(one.blocking for one in found)}
-    frozen |= denied
+    releases = judge_releases(case, upheld, candidates, released.compiled, change)
+    frozen |= releases.denied
+    asked = {*again, *(document.name for file in proposal.read.values() for document in file.documents if document.name)}
+    idle = left_over(case, upheld, releases, asked)
     return Decision(
         corpus=_accepted_corpus(proposal, settled),
         refused=settled.refused,
-        judged=tuple(
-            once(
-                (
-                    *(Judged(finding=one) for one in (*judges.refused, *proposal.findings, *mentions, *structure.findings)),
-                    *objects,
-                    *whole,
-                    *(one for found in releases.values() for one in found),
-                )
-            )
-        ),
-        compiled=_kept(released.compiled, base.world, settled.world)
+        judged=tuple(once((*found, *upheld.objects, *idle, *(one for judged in releases.found.values() for one in judged)))),
+        compiled=_kept(released.compiled, proposal.base.world, settled.world)
         | {key: one for key, one in settled.compiled.items() if key not in frozen},
-        releases=tuple(key for key in candidates if key not in denied),
+        releases=tuple(key for key in candidates if key not in releases.denied),
         frozen=frozen,
-        new_judge=judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
+        new_judge=case.judges.own is not None and not any(proposal.is_judge(path) for path in settled.refused),
         read=proposal.read,
-        dated=any(True for _ in waivers(proposal)),
+        dated=bool(upheld.waivers) or any(True for _ in waivers(proposal)),
         change=change,
+        waivers=upheld.waivers,
     )
 
 
@@ -148,23 +158,6 @@ def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[F
     if judges.refused:
         refused |= {path: judges.refused[0].message for path in proposal.touched if proposal.is_judge(path)}
     return refused
-
-
-def _files_of(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:
-    return {path: _sentence(one.finding) for one in judged if one.blocking for path in one.finding.files & touched}
-
-
-def _everything(judged: Iterable[Judged], touched: frozenset[str]) -> dict[str, str]:
-    blocking = [one for one in judged if one.blocking]
-    return dict.fromkeys(touched, _sentence(blocking[0].finding)) if blocking else {}
-
-
-def _first(judged: Iterable[Judged]) -> str:
-    return next(_sentence(one.finding) for one in judged if one.blocking)
-
-
-def _sentence(finding: Finding) -> str:
-    return f"{finding.rule}: {finding.message}"
 
 
 def _held_up(proposal: Proposal, settled: Structure) -> dict[FleetKey, str]:

@@ -5,6 +5,7 @@ blocking only where its rule says `standing: block`. So a tightened rule never b
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer, blo
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.tree import Tree
+from reconciler.pipeline.waivers import Waiver
 
 Key = tuple[str, str, str, str]
 """What makes two verdicts the same: rule, object, place by name, value."""
@@ -40,25 +42,34 @@ class Judges:
     @property
     def objects_need_change(self) -> bool:
         """Whether a rule about objects may look at the change as a whole, and so must wait until that is known."""
-        return any(rule.scope == "object" and rule.reads_change for policies in self.all for rule in policies.judge.rules.values())
+        judges = (policies.judge for policies in self.all)
+        return any(
+            rule.scope == "object" and rule.reads_change and judge.levels.anywhere(rule.id)
+            for judge in judges
+            for rule in judge.rules.values()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A finding, and whether it stood before."""
+    """A finding, whether it stood before, the waiver that excuses it, and why waivers that nearly fit don't (`notes`)."""
 
     finding: Finding
     standing: bool = False
     blocks_standing: bool = False
+    waived: Waiver | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def blocking(self) -> bool:
-        """Whether it refuses something: an error always, a deny unless it is merely standing."""
-        return blocks(self.finding.action, standing=self.standing, blocks_standing=self.blocks_standing)
+        """Whether it refuses something: an error always, a deny unless it is waived or merely standing."""
+        return self.waived is None and blocks(self.finding.action, standing=self.standing, blocks_standing=self.blocks_standing)
 
 
-def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
-    """Return what the object rules say of each object that changed and, of a new judge, of all others too."""
+def judge_objects(
+    proposal: Proposal, judges: Judges, change: Mapping[str, Any], again: AbstractSet[ObjectName] = frozenset()
+) -> list[Judged]:
+    """Return what the object rules say of each object that changed, of those to judge `again` and, of a new judge, of all others too."""
     objects = changed_objects(proposal)
     changed = {**with_touched_sources(proposal), **dict((*objects["added"], *objects["changed"]))}
     items = [_item(document, proposal.head, old=_accepted(proposal.base, name)) for name, document in changed.items()]
@@ -69,11 +80,13 @@ def judge_objects(proposal: Proposal, judges: Judges, change: Mapping[str, Any])
         found += [
             _judged(policies, one, standing=one.object is not None and _key(one, changed[one.object].value) in keys) for one in verdicts
         ]
-    if judges.own is not None:
+    newest = judges.own or judges.before
+    if newest is not None and (again or judges.own is not None):
         gone = changed.keys() | dict(objects["removed"]).keys()
         base = proposal.base
-        rest = [_item(document, base.tree, old=document.value) for name, document in base.objects.items() if name not in gone]
-        found += [_judged(judges.own, one, standing=one.action != "error") for one in judges.own.objects(rest, change)]
+        names = base.objects.keys() if judges.own is not None else again & base.objects.keys()
+        rest = [_item(base.objects[name], base.tree, old=base.objects[name].value) for name in names if name not in gone]
+        found += [_judged(newest, one, standing=one.action != "error") for one in newest.objects(rest, change)]
     return once(found)
 
 

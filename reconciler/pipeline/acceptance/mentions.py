@@ -1,40 +1,87 @@
 """What manifests say that only a judge, a date or the whole snapshot can tell to be wrong: waivers and overrides that excuse nothing."""
 
 import difflib
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
+from reconciler.pipeline.acceptance.change import Facts
 from reconciler.pipeline.acceptance.judgement import Judges
 from reconciler.pipeline.acceptance.proposal import Proposal
 from reconciler.pipeline.compile.world import home_of
-from reconciler.pipeline.finding import Action, Finding, Pointer
+from reconciler.pipeline.finding import Action, Finding, ObjectName, Pointer
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.policy.levels import pattern
+from reconciler.pipeline.policy.metadata import Rule
+from reconciler.pipeline.waivers.terms import BREAK_GLASS_HOURS, WAIVER_DAYS, ends
+from reconciler.publication.times import instant, stamp
 
-WAIVER_DAYS = 90
-"""The farthest day on which a waiver may end: what should hold for longer is a change of the rule."""
+
+def check_waivers(proposal: Proposal, judges: Judges, facts: Facts) -> Iterator[Finding]:
+    """Yield what is wrong with the waivers of a change, by the rules that there are, the decision time and who signed."""
+    rules = {name: rule for policies in judges.all for name, rule in policies.judge.rules.items()}
+    for document in waivers(proposal):
+        rule = document.spec.get("rule")
+        if rules and isinstance(rule, str):
+            yield from _check_rule(document, rule, rules)
+        yield from _check_end(document, instant(facts.now, what="the decision time"))
+        if "breakGlass" in document.spec and proposal.base.objects.get(_name(document)) != document:
+            yield from _check_signers(document, facts)
 
 
-def check_waivers(proposal: Proposal, judges: Judges, now: str) -> Iterator[Finding]:
-    """Yield what is wrong with the waivers of a change, by the rules that there are and the decision time."""
-    known = sorted({rule for policies in judges.all for rule in policies.judge.rules})
-    for waiver in waivers(proposal):
-        rule = waiver.spec.get("rule")
-        if known and isinstance(rule, str) and rule not in known:
-            close = difflib.get_close_matches(rule, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            message = f"there is no policy rule {rule} whose verdict could be excused{hint}"
-            yield _finding(waiver, "manifest/unknown-rule", ("spec", "rule"), message, "`ordain policy list` names all rules")
-        yield from _check_date(waiver, datetime.fromisoformat(now).date())
+def _check_rule(waiver: Document, rule: str, rules: Mapping[str, Rule]) -> Iterator[Finding]:
+    pointer = ("spec", "rule")
+    if rule not in rules:
+        close = difflib.get_close_matches(rule, sorted(rules), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        message = f"there is no policy rule {rule} whose verdict could be excused{hint}"
+        yield _finding(waiver, "manifest/unknown-rule", pointer, message, "`ordain policy list` names all rules")
+    elif not rules[rule].waivable:
+        message = f"{rule} can't be waived: its METADATA says waivable: false"
+        yield _finding(waiver, "manifest/waiver", pointer, message, "mend what it finds; nobody can excuse it")
+
+
+def _check_end(waiver: Document, now: datetime) -> Iterator[Finding]:
+    until, glass = ends(waiver.spec), "breakGlass" in waiver.spec
+    if until is None:
+        return
+    pointer = ("spec", "breakGlass", "until") if glass else ("spec", "expires")
+    ended = stamp(until) if glass else str(waiver.spec.get("expires"))
+    if until <= now:
+        message = f"this waiver ended {'at' if glass else 'on'} {ended}: it excuses nothing any more"
+        yield _finding(waiver, "manifest/waiver", pointer, message, "remove it, or write a new one", action="warn")
+    elif glass and until > now + timedelta(hours=BREAK_GLASS_HOURS):
+        last = stamp(now + timedelta(hours=BREAK_GLASS_HOURS))
+        message = f"breaking the glass lasts at most {BREAK_GLASS_HOURS} hours, now until {last}, and this one until {ended}"
+        yield _finding(waiver, "manifest/waiver", pointer, message, "choose an earlier time; a waiver with expires may last for days")
+    elif not glass and (until - timedelta(days=1)).date() > (last_day := now.date() + timedelta(days=WAIVER_DAYS)):
+        message = f"a waiver ends within {WAIVER_DAYS} days, today by {last_day}, and this one on {ended}"
+        remedy = "choose an earlier day; what should hold for longer is a level or a parameter in ordain.yaml"
+        yield _finding(waiver, "manifest/waiver", pointer, message, remedy)
+
+
+def _check_signers(waiver: Document, facts: Facts) -> Iterator[Finding]:
+    """Yield a finding where not both people who are named have signed a commit of this change that touches the file."""
+    glass = waiver.spec["breakGlass"]
+    named = glass.get("approvedBy") if isinstance(glass, dict) else None
+    signed = {str(commit["signer"]) for commit in facts.commits if commit.get("signer") and waiver.path in commit.get("paths", ())}
+    missing = [name for name in named or () if name not in signed]
+    if missing:
+        pointer = ("spec", "breakGlass", "approvedBy")
+        message = f"breaking the glass needs the signatures of two people, and none of its commits is signed by {missing[0]}"
+        remedy = "with signatures on, let each of the two sign a commit that touches this file, and push both together"
+        yield _finding(waiver, "manifest/waiver", pointer, message, remedy)
+
+
+def _name(document: Document) -> ObjectName:
+    return document.name or ObjectName(kind="Waiver", tenant="", name="")
 
 
 def check_effect(proposal: Proposal) -> Iterator[Finding]:
-    """Yield a warning for each waiver and freeze of a change: they are checked, and nothing acts on them yet."""
+    """Yield a warning for each freeze of a change: they are checked, and nothing acts on them yet."""
     for file in proposal.read.values():
         for document in file.documents:
-            if document.kind in ("Waiver", "Freeze"):
-                what = "this waiver excuses nothing" if document.kind == "Waiver" else "this freeze stops nothing"
-                message = f"{what} yet: this version of ordain reads and checks it, and does not act on it"
+            if document.kind == "Freeze":
+                message = "this freeze stops nothing yet: this version of ordain reads and checks it, and does not act on it"
                 remedy = "don't count on it until a version of ordain brings it"
                 yield _finding(document, "manifest/not-in-effect", ("kind",), message, remedy, action="warn")
 
@@ -42,22 +89,6 @@ def check_effect(proposal: Proposal) -> Iterator[Finding]:
 def waivers(proposal: Proposal) -> Iterator[Document]:
     """Yield the waivers among the manifests that a change touches."""
     return (document for file in proposal.read.values() for document in file.documents if document.kind == "Waiver")
-
-
-def _check_date(waiver: Document, today: date) -> Iterator[Finding]:
-    try:
-        expires = date.fromisoformat(str(waiver.spec.get("expires")))
-    except ValueError:
-        return
-    last = today + timedelta(days=WAIVER_DAYS)
-    pointer = ("spec", "expires")
-    if expires > last:
-        message = f"a waiver ends within {WAIVER_DAYS} days, today by {last}, and this one on {expires}"
-        remedy = "choose an earlier day; what should hold for longer is a level or a parameter in ordain.yaml"
-        yield _finding(waiver, "manifest/waiver", pointer, message, remedy)
-    elif expires < today:
-        message = f"this waiver ended on {expires}: it excuses nothing any more"
-        yield _finding(waiver, "manifest/waiver", pointer, message, "remove it, or give it a later day", action="warn")
 
 
 def check_overrides(proposal: Proposal) -> Iterator[Finding]:

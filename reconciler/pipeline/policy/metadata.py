@@ -15,7 +15,7 @@ Scope = Literal["object", "release", "change"]
 Standing = Literal["show", "block"]
 
 TEXT_LIMIT = 4000
-_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs"}
+_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs", "waivable"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
@@ -37,7 +37,8 @@ class Rule:
     """One rule, as its METADATA describes it; `id` comes from where it lies, never from what it says.
 
     `path` leads to its package below `data.ordain`. `severity` is the level where `ordain.yaml` says nothing.
-    `standing` is "block" where a verdict that was there before blocks too. `reads_change` is false only where that is
+    `standing` is "block" where a verdict that was there before blocks too. What a rule finds that is not `waivable` can't be
+    excused. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
     says of the same change is the same at any time. `kinds` is empty where it asks about all. What a `sensitive` rule
     finds is never repeated, only its digest. `tenant` is set for a tenant's own rule. `needs` are parameters of which one must be
@@ -55,6 +56,7 @@ class Rule:
     file: str
     standing: Standing = "show"
     sensitive: bool = False
+    waivable: bool = True
     reads_change: bool = True
     reads_time: bool = True
     kinds: frozenset[str] = frozenset()
@@ -101,6 +103,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         file=source.place,
         standing=custom.get("standing", "show"),
         sensitive=custom.get("sensitive", False),
+        waivable=custom.get("waivable", True),
         reads_change=_READS_CHANGE.search(code) is not None,
         reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
         kinds=_kinds(annotation, kinds),
@@ -157,8 +160,9 @@ def _metadata_faults(annotation: Mapping[str, Any], source: Source) -> Iterator[
         yield "METADATA custom.code must be lower-case words joined by - and /, such as supply-chain/insecure-url"
     if not isinstance(custom.get("remedy", ""), str):
         yield "METADATA custom.remedy must be text"
-    if not isinstance(custom.get("sensitive", False), bool):
-        yield "METADATA custom.sensitive must be true or false"
+    for name in ("sensitive", "waivable"):
+        if not isinstance(custom.get(name, False), bool):
+            yield f"METADATA custom.{name} must be true or false"
     if not isinstance(custom.get("parameters", {}), dict):
         yield "METADATA custom.parameters must be parameters by name, with their default values"
     if not _are_parameters(custom.get("needs", []), custom.get("parameters")):

@@ -204,7 +204,19 @@ def _period(document: Document, pointer: Pointer, stated: Mapping[str, Any], wha
 
 
 def _waiver(document: Document) -> Iterator[Finding]:
-    expires = document.spec.get("expires")
+    """Yield what a waiver lacks: one for an incident ends at an instant and may leave out the place; any other has a day and a place."""
+    expires, glass = document.spec.get("expires"), document.spec.get("breakGlass")
+    if isinstance(glass, dict):
+        until = glass.get("until")
+        if "expires" in document.spec:
+            message = "breakGlass says until when, so expires does not belong beside it"
+            yield alternatives(document, ("spec", "expires"), message, "leave one of them out", at_key=True)
+        if instant(until) is None and _has_form(until, _INSTANT):
+            yield _no_such_day(document, ("spec", "breakGlass", "until"), until)
+        return
+    for name, what in (("expires", "the last day on which it counts"), ("at", "the place that it excuses")):
+        if name not in document.spec:
+            yield alternatives(document, ("spec",), f"a waiver needs {name}, {what}", f"add {name}", needs=(name, "breakGlass"))
     try:
         if _has_form(expires, _DAY):
             date.fromisoformat(expires) + timedelta(days=1)
@@ -250,7 +262,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
     "Fleet": (rollouts.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),
+    "Signer": (_signer_keys, _signer_rights),
     "Tenant": (_tenant,),
     "Waiver": (_waiver,),
 }
-    "Signer": (_signer_keys, _signer_rights),

@@ -48,33 +48,35 @@ class Excused:
 def excuse(found: Sequence[Found], waivers: Iterable[Waiver], now: str) -> Excused:
     """Return which findings the waivers excuse at `now`; of several that fit, the one that ends last.
 
-    Waivers that are not in force at `now` excuse nothing and are not `unused` either.
+    One that has ended excuses nothing, is not `unused`, and may be a near miss; one that excuses something is a near miss of nothing.
     """
-    counting = sorted((one for one in waivers if one.counts(now)), key=lambda one: (one.until, one.title))
     about: dict[tuple[str, str], list[Waiver]] = {}
-    for waiver in counting:
+    for waiver in sorted(waivers, key=lambda one: (one.until, one.title)):
         about.setdefault((waiver.rule, str(waiver.object)), []).append(waiver)
     by: dict[int, Waiver] = {}
-    near: list[NearMiss] = []
-    used: set[str] = set()
+    missed: list[NearMiss] = []
     for number, one in enumerate(found):
         candidates = about.get((one.finding.rule, str(one.finding.object)), [])
-        reasons = {waiver.title: misfit(waiver, one) for waiver in candidates}
-        fitting = [waiver for waiver in candidates if not reasons[waiver.title]]
+        reasons = [misfit(waiver, one, now) for waiver in candidates]
+        fitting = [waiver for waiver, why in zip(candidates, reasons, strict=True) if not why]
         if fitting:
             by[number] = fitting[-1]
-            used.update(waiver.title for waiver in fitting)
-        near += [NearMiss(waiver=waiver, finding=one.finding, why=reasons[waiver.title]) for waiver in candidates if not fitting]
-    unused = tuple(waiver for waiver in counting if waiver.title not in used)
-    return Excused(by=by, unused=unused, near=tuple(near))
+        else:
+            missed += [NearMiss(waiver=waiver, finding=one.finding, why=why) for waiver, why in zip(candidates, reasons, strict=True)]
+    used = {waiver.title for waiver in by.values()}
+    return Excused(
+        by=by,
+        unused=tuple(one for each in about.values() for one in each if one.counts(now) and one.title not in used),
+        near=tuple(miss for miss in missed if miss.waiver.title not in used),
+    )
 
 
-def misfit(waiver: Waiver, one: Found) -> str:
+def misfit(waiver: Waiver, one: Found, now: str) -> str:
     """Return why a waiver of its rule and object does not excuse a finding, empty where it does."""
-    if one.finding.action == "error":
-        return "what could not be judged can't be excused"
-    if not one.waivable:
-        return f"{one.finding.rule} can't be waived"
+    if not waiver.counts(now):
+        return f"it ended at {waiver.until}"
+    if one.finding.action == "error" or not one.waivable:
+        return "what could not be judged can't be excused" if one.waivable else f"{one.finding.rule} can't be waived"
     if waiver.incident and not waiver.at:
         return ""
     if waiver.at != one.place:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from reconciler.pipeline.finding import ObjectName, Place
+from reconciler.pipeline.finding import ObjectName, Place, Waived
 from reconciler.pipeline.manifests import Document
 from reconciler.publication.times import stamp
 
@@ -42,6 +42,13 @@ class Waiver:
     def title(self) -> str:
         """How people know it: `shop/legacy-mirror`."""
         return f"{self.name.tenant}/{self.name.name}"
+
+    @property
+    def shown(self) -> Waived:
+        """What verdicts say of it."""
+        return Waived(
+            waiver=self.title, owner=self.owner, reason=self.reason, until=self.until, file=self.place.file, incident=self.incident
+        )
 
     def counts(self, now: str) -> bool:
         """Return whether it is in force at an instant."""

@@ -10,6 +10,7 @@
 #   severity: deny
 #   code: secrets/private-key
 #   sensitive: true
+#   waivable: false
 #   remedy: remove it, replace the key everywhere it is used (git remembers it), and put it on hosts by other means than git
 package ordain.rules.secrets.private_key
 

@@ -1,0 +1,108 @@
+"""Applying waivers to what was found: which ones are in force follows from what is accepted, and what is accepted from them.
+
+A waiver counts as any manifest does: once its file is accepted. One that comes with what it excuses counts too, unless its file is
+refused, by who signed it or by a rule about waivers; then what it would have excused is refused with it.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+from reconciler.pipeline.acceptance.change import Facts
+from reconciler.pipeline.acceptance.judgement import Judged, Judges
+from reconciler.pipeline.acceptance.proposal import Proposal
+from reconciler.pipeline.compile.world import World
+from reconciler.pipeline.finding import Finding, ObjectName
+from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.policy.metadata import Scope
+from reconciler.pipeline.waivers import Excused, Found, Waiver, excuse, place_in, read
+
+WAIVER = "waiver"
+"""The space of an index in which waivers stand."""
+
+
+def waivers_of(world: World) -> tuple[Waiver, ...]:
+    """Return the waivers of a world, whether or not they are in force."""
+    found = (read(document) for tenant in world.names for document in world.tenants[tenant].documents(WAIVER))
+    return tuple(waiver for waiver in found if waiver is not None)
+
+
+def excused(
+    judged: Sequence[Judged], waivers: Sequence[Waiver], judges: Judges, now: str, document_of: Callable[[Finding], Document | None]
+) -> tuple[list[Judged], Excused]:
+    """Return what was judged, with the waivers that excuse it and why others don't, and what came of the waivers.
+
+    `document_of` finds the manifest that a finding is placed in.
+    """
+    about = {(waiver.rule, waiver.object) for waiver in waivers}
+    chosen = [number for number, one in enumerate(judged) if (one.finding.rule, one.finding.object) in about]
+    found = [_found(judged[number].finding, judges, document_of) for number in chosen]
+    outcome = excuse(found, waivers, now)
+    by = {chosen[number]: waiver for number, waiver in outcome.by.items()}
+    notes: dict[int, list[str]] = {}
+    for miss in outcome.near:
+        notes.setdefault(id(miss.finding), []).append(f"waiver {miss.waiver.title} does not excuse this: {miss.why}")
+    told = [
+        replace(one, waived=by.get(number), notes=tuple(notes.get(id(one.finding), ())))
+        if (one.finding.rule, one.finding.object) in about
+        else one
+        for number, one in enumerate(judged)
+    ]
+    return told, outcome
+
+
+def to_judge_again(proposal: Proposal, facts: Facts) -> frozenset[ObjectName]:
+    """Return the objects about which a waiver came, changed, went, or ended since the decision before."""
+    accepted = waivers_of(proposal.base.world)
+    ended = (waiver for waiver in accepted if facts.since is not None and facts.since < waiver.until <= facts.now)
+    gone = (waiver for waiver in accepted if waiver.place.file in proposal.touched)
+    new = (read(document) for path in proposal.read for document in proposal.documents(path))
+    return frozenset(waiver.object for waiver in (*ended, *gone, *new) if waiver is not None)
+
+
+def unused(outcome: Excused, judges: Judges, asked: Callable[[Scope, ObjectName], bool]) -> Iterator[Judged]:
+    """Yield a warning for each waiver that nothing needs; `asked` says whether rules of a scope were asked about an object just now."""
+    rules = {name: rule for policies in judges.all for name, rule in policies.judge.rules.items()}
+    near = {miss.waiver.title: miss.why for miss in outcome.near}
+    for waiver in outcome.unused:
+        rule = rules.get(waiver.rule)
+        if rule is not None and asked(rule.scope, waiver.object):
+            why = f": {near[waiver.title]}" if waiver.title in near else f": {waiver.rule} finds nothing on {waiver.object}"
+            yield Judged(finding=_unused(waiver, why))
+
+
+def _unused(waiver: Waiver, why: str) -> Finding:
+    return Finding(
+        action="warn",
+        rule="waivers/unused",
+        code="waivers/unused",
+        message=f"nothing needs this waiver{why}",
+        remedy="remove it, or correct its place and value",
+        place=replace(waiver.place, pointer=("spec",)),
+        object=waiver.name,
+    )
+
+
+def _found(finding: Finding, judges: Judges, document_of: Callable[[Finding], Document | None]) -> Found:
+    rules = [policies.judge.rules[finding.rule] for policies in judges.all if finding.rule in policies.judge.rules]
+    document = document_of(finding)
+    place = place_in(document.value, finding.place.pointer) if document is not None else _source(finding)
+    return Found(finding=finding, place=place, waivable=bool(rules) and all(rule.waivable for rule in rules))
+
+
+def _source(finding: Finding) -> str:
+    """Return the place of a finding in a source file, by its path beside the manifest: `sources[files/motd]`."""
+    manifest = next((place.file for place in finding.also), "").rpartition("/")[0]
+    return f"sources[{finding.place.file.removeprefix(manifest + '/')}]"
+
+
+def placed(proposal: Proposal, kept: Collection[str] = ()) -> Callable[[Finding], Document | None]:
+    """Return what finds the manifest that a finding is placed in: the head's where it was touched and is not `kept` as it was accepted."""
+
+    def find(finding: Finding) -> Document | None:
+        path = finding.place.file
+        before = proposal.base.files.get(path)
+        accepted = before.documents if before else ()
+        documents = proposal.documents(path) if path in proposal.read and path not in kept else accepted
+        return next((document for document in documents if document.index == finding.place.document), None)
+
+    return find
