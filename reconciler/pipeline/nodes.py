@@ -7,6 +7,7 @@ numbers past 64 bits, NaN and infinity, aliases of what is not finished. https:/
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -29,8 +31,13 @@ DOCUMENTS_LIMIT = 100
 """Documents of one file: more is generated, and one file is one unit of acceptance."""
 DEPTH_LIMIT = 64
 """Collections within collections: no manifest needs ten, and every reader can follow this many."""
+TOO_DEEP = f"nested more than {DEPTH_LIMIT} deep"
 NODES_LIMIT = 100_000
 """Values and keys of one file after aliases are followed: stops alias bombs before anybody walks into one."""
+SLOW_LIMIT = 128 * 1024
+"""Characters that ruamel.yaml is given, at up to 3 microseconds each: longer texts must be written so that yaml-rs reads them."""
+SLOW_NODES_LIMIT = 10_000
+"""Values and keys that it is asked for, at 40 microseconds each: ten times the largest manifest that people wrote."""
 INTEGER_LIMIT = 2**63
 """Integers are signed 64-bit: what JSON readers on both sides can hold."""
 MERGE_KEY = "<<"
@@ -72,13 +79,41 @@ class Node:
     parts: "list[Node]" = field(default_factory=list)
 
 
-def compose(text: str) -> list[Node]:
+def compose(text: str, *, patiently: bool = False) -> list[Node]:
     """Return the root node of each document; an empty document's value is None.
 
+    It takes at most half a second, or with `patiently` as long as the largest file takes: for want of a faster reader.
+
     Raises:
-        ReadingRefused: not YAML, or something in it that is refused here.
+        ReadingRefused: not YAML, or something in it that is refused here, or too long for this reader (`yaml/unusual`).
     """
-    composer = _Composer()
+    composer = _Composer(NODES_LIMIT if patiently else SLOW_NODES_LIMIT)
+    part = text if patiently else _beginning(text)
+    try:
+        _feed(composer, part)
+    except ReadingRefused as refusal:
+        if part is not text and refusal.code == "yaml/syntax":  # where it was cut, or caused by that
+            raise composer.too_long() from refusal
+        raise
+    if part is not text:
+        raise composer.too_long()
+    return composer.roots
+
+
+def outline(text: str) -> list[Node]:
+    """Return the nodes of a text that is known to be YAML, without those that are past the limits of `compose`: for positions."""
+    composer = _Composer(SLOW_NODES_LIMIT)
+    with suppress(ReadingRefused):
+        _feed(composer, _beginning(text))
+    return composer.so_far()
+
+
+def _beginning(text: str) -> str:
+    """Return what ruamel.yaml is given of a text: all of it, or the lines within the limit."""
+    return text if len(text) <= SLOW_LIMIT else text[: text.rfind("\n", 0, SLOW_LIMIT) + 1 or SLOW_LIMIT]
+
+
+def _feed(composer: "_Composer", text: str) -> None:
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             composer.take(event)
@@ -86,7 +121,15 @@ def compose(text: str) -> list[Node]:
         raise _syntax(error, composer.document) from error
     except YAMLError as error:
         raise ReadingRefused("yaml/syntax", f"not YAML: {str(error).splitlines()[0]}", document=max(composer.document, 0)) from error
-    return composer.roots
+    except (ValueError, OverflowError) as error:  # numbers of a million digits in %YAML, escapes of no character
+        message = "not YAML: a directive or an escape holds a number that is none"
+        raise ReadingRefused("yaml/syntax", message, document=max(composer.document, 0)) from error
+
+
+def too_many() -> ReadingRefused:
+    """Return the refusal of a file with too many values."""
+    message = f"more than {NODES_LIMIT} values, or {DEPTH_LIMIT} levels, once aliases are followed"
+    return ReadingRefused("yaml/nodes", message, remedy="split the file, and write out what aliases repeat")
 
 
 def _syntax(error: MarkedYAMLError, document: int) -> ReadingRefused:
@@ -97,9 +140,12 @@ def _syntax(error: MarkedYAMLError, document: int) -> ReadingRefused:
 class _Composer:
     """Builds nodes from one event after another, without recursion: depth is bounded before it costs anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.roots: list[Node] = []
         self.document = -1
+        self._room = limit
+        self._limit = limit
+        self._line = 0
         self._open: list[Node] = []
         self._keys: list[Node | None] = []
         self._anchors: dict[str, Node] = {}
@@ -107,6 +153,8 @@ class _Composer:
 
     def take(self, event: Any) -> None:
         """Go on by one event of the parser."""
+        if isinstance(event, NodeEvent):
+            self._count(event)
         if isinstance(event, DocumentStartEvent):
             self._begin(event)
         elif isinstance(event, AliasEvent):
@@ -119,6 +167,26 @@ class _Composer:
             self._enter(event, {} if isinstance(event, MappingStartEvent) else [])
         elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
             self._leave(event)
+
+    def so_far(self) -> list[Node]:
+        """Return the documents, and of the one that is not finished what there is of it."""
+        while self._open:
+            node = self._open.pop()
+            self._keys.pop()
+            self._add(node)
+        return self.roots
+
+    def too_long(self) -> ReadingRefused:
+        """Return the refusal of a text that would take too long."""
+        message = f"no plain YAML, and longer than the {SLOW_LIMIT} characters or {SLOW_NODES_LIMIT} values that such a text may have"
+        remedy = "see that it is YAML; leave out tabs, tags, anchors, aliases and merge keys; or split the file"
+        return self._refusal("unusual", message, remedy, self._line + 1, 1)
+
+    def _count(self, event: NodeEvent) -> None:
+        self._room -= 1
+        self._line = event.start_mark.line
+        if self._room < 0:
+            raise self.too_long() if self._limit < NODES_LIMIT else too_many()
 
     def _begin(self, event: DocumentStartEvent) -> None:
         self.document += 1
@@ -164,7 +232,7 @@ class _Composer:
 
     def _enter(self, event: Any, value: Any) -> None:
         if len(self._open) >= DEPTH_LIMIT:
-            raise self._refused("depth", f"nested more than {DEPTH_LIMIT} deep", event, "flatten it")
+            raise self._refused("depth", TOO_DEEP, event, "flatten it")
         self._open.append(_node(event, value))
         self._keys.append(None)
         self._unfinished.append(event.anchor)

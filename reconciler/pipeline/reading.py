@@ -14,6 +14,8 @@ from typing import Any
 
 from reconciler.pipeline import nodes
 from reconciler.pipeline.nodes import ReadingRefused
+from reconciler.pipeline.syntax import OTHERWISE
+from reconciler.printable import clipped
 
 FAST: ModuleType | None = importlib.import_module("yaml_rs") if importlib.util.find_spec("yaml_rs") else None
 """yaml-rs, where it is installed."""
@@ -38,7 +40,6 @@ _SUSPICIOUS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("- -", "-  "), r"-[ ]+-[ ]+-[ ]+-"),  # lists begun on one line: each is a level
     (("- ?", "- :", "-  "), r"-[ ]+[?:](?:[ \r\n]|\Z)"),  # keys and values in lists, on lines of their own: levels too
     (("\n---",), r"\n---[ ]+[|>]"),  # text blocks that are documents: yaml-rs overlooks `---` in them
-    (("|", ">"), r"[|>][-+0-9]*[ ]*(?:\#.*)?(?:\Z|\r?\n[ ]*(?:\r?\n|\Z|---))"),  # and those that begin with a blank line, or are empty
     ((":", "|", ">", "?"), r"[\n\[{,][ ]*[|>?:]"),  # signs that begin a text block, a key or a value, where none may begin
     ((":,", ":]", ":}"), r":[,\]}]"),  # colons that may end a key or belong to a text
     ((":[", ":{"), r":(?<![\"']:)[\[{]"),
@@ -46,15 +47,23 @@ _SUSPICIOUS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("\\u",), r"\\u[dD][89a-fA-F]"),  # escaped surrogates
     (("0b", "0B", "0X", "0O"), r"0(?<![\w.]0)[bBXO]"),  # numbers in other schemas
     (("0x", "0o"), "0(?<=[-+]0)[xo]"),
-    (("_",), _BEGIN + r"[-+]?(?=[0-9._])[\w.+-]*_"),
 )
 """What yaml-rs was seen to read otherwise than YAML or ruamel.yaml has it: parts without which a text is free of it, and its form.
 
 Looking for a part costs a fiftieth of looking for a form, and most texts have few of them.
 """
+_BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ ]*(?:\#.*)?(?=\n|\Z)")
+_BLANK_BELOW = re.compile(r"\Z|\n[ ]*(?:\r?\n|\Z|---)")
+"""Text blocks that begin with a blank line, or are empty, in two steps: as one form, the time would grow with the square of a line."""
+_NUMBER = re.compile(_BEGIN + r"[-+]?(?=[0-9._])[\w.+-]*")
+"""What may be a number; one with an underscore is one in other schemas. Two steps for the same reason."""
+_LONG_NUMBER = re.compile("[0-9]{20,}+")
+_DIGITS = 1000
+"""Digits of one number that yaml-rs is given in a large file: the time that it takes grows with their square."""
 _NEVER_PLAIN = frozenset("|>@`%")
 """Signs with which no text begins unless it is quoted: within brackets yaml-rs takes them for text."""
 _SEARCHES = tuple((signs, re.compile(form)) for signs, form in _SUSPICIOUS)
+_SAID_AT = re.compile(r"YAML parse error at line ([0-9]{1,9}), column ([0-9]{1,9})")
 _EXPLICIT_START = re.compile(r"(?:[ ]*(?:#[^\n]*)?\r?\n)*---(?:\s|\Z)")
 
 
@@ -67,13 +76,18 @@ def read(data: bytes, *, fast: ModuleType | None = FAST) -> list[Any]:
         ReadingRefused: not UTF-8, not YAML, or more than the limits allow.
     """
     text = decode(data)
-    values = None if fast is None or _unusual(text) else _quickly(text, fast)
-    return _trimmed(slowly(text) if values is None else values)
+    usual = not _unusual(text)
+    values = _quickly(text, fast) if fast is not None and usual else None
+    return _trimmed(slowly(text, patiently=usual and fast is None) if values is None else values)
 
 
 def _unusual(text: str) -> bool:
     text = "\n" + text
-    if not text.endswith("\n") and ("|" in text or ">" in text):  # a text block that may end without a line end
+    if ("|" in text or ">" in text) and _odd_block(text):
+        return True
+    if "_" in text and any("_" in found[0] for found in _NUMBER.finditer(text)):
+        return True
+    if len(text) > nodes.SLOW_LIMIT and any(len(found[0]) > _DIGITS for found in _LONG_NUMBER.finditer(text)):
         return True
     for parts, form in _SEARCHES:
         for part in parts:
@@ -82,6 +96,11 @@ def _unusual(text: str) -> bool:
                     return True
                 break
     return False
+
+
+def _odd_block(text: str) -> bool:
+    """Return whether a text block begins with a blank line, is empty, or may end without a line end."""
+    return not text.endswith("\n") or any(_BLANK_BELOW.match(text, found.end()) for found in _BLOCK_HEADER.finditer(text))
 
 
 def decode(data: bytes) -> str:
@@ -117,9 +136,22 @@ def _quickly(text: str, parser: ModuleType) -> list[Any] | None:
     first = "--- 0\n" if _EXPLICIT_START.match(text) else "--- 0\n---\n"
     try:
         values: Any = parser.loads(first + text, parse_datetime=False)
-    except ValueError:
+    except ValueError as error:
+        if len(text) > nodes.SLOW_LIMIT:
+            raise _said(str(error), first.count("\n")) from error
         return None
-    return values[1:] if isinstance(values, list) and _acceptable(values[1:], certain=True) else None
+    few = isinstance(values, list) and len(values) <= nodes.DOCUMENTS_LIMIT + 1
+    return values[1:] if few and _acceptable(values[1:], certain=True) else None
+
+
+def _said(message: str, above: int) -> ReadingRefused:
+    """Return what yaml-rs says of a text that is too long to ask `nodes`; `above` are lines that were put before it."""
+    found = _SAID_AT.match(message)
+    line, column = (int(found[1]) - above, int(found[2])) if found else (1, 1)
+    if "recursion limit" in message:
+        return ReadingRefused("yaml/depth", nodes.TOO_DEEP, remedy="flatten it", line=max(line, 1), column=max(column, 1))
+    why = clipped(message.rstrip().rpartition("\n")[2], nodes.SHOWN)
+    return ReadingRefused("yaml/syntax", f"not YAML: {why}", remedy=OTHERWISE, line=max(line, 1), column=max(column, 1))
 
 
 def _acceptable(values: list[Any], *, certain: bool) -> bool:
@@ -127,9 +159,10 @@ def _acceptable(values: list[Any], *, certain: bool) -> bool:
 
     With `certain`, whether each scalar that yaml-rs read is also what it seems, and may stand in a manifest. This loop
     sees every value of a repository, so it calls nothing that it needn't.
+
+    Raises:
+        ReadingRefused: more values than the limit, whoever reads them.
     """
-    if len(values) > nodes.DOCUMENTS_LIMIT:
-        return False
     count = 0
     pending: list[tuple[Any, int]] = [(values, 0)]
     while pending and count <= nodes.NODES_LIMIT:
@@ -149,7 +182,9 @@ def _acceptable(values: list[Any], *, certain: bool) -> bool:
                 pending.append((item, depth + 1))
             elif certain and (item[:1] in _NEVER_PLAIN if kind is str else not _certain(item)):
                 return False
-    return count <= nodes.NODES_LIMIT
+    if count > nodes.NODES_LIMIT:
+        raise nodes.too_many()
+    return True
 
 
 def _certain(number: Any) -> bool:
@@ -159,13 +194,12 @@ def _certain(number: Any) -> bool:
     return number is None or -nodes.INTEGER_LIMIT <= number < nodes.INTEGER_LIMIT
 
 
-def slowly(text: str) -> list[Any]:
+def slowly(text: str, *, patiently: bool = False) -> list[Any]:
     """Return the values as `nodes` reads them; raise `ReadingRefused` where they are refused."""
-    roots = nodes.compose(text)
-    if not _acceptable([root.value for root in roots], certain=False):
-        message = f"more than {nodes.NODES_LIMIT} values, or {nodes.DEPTH_LIMIT} levels, once aliases are followed"
-        raise ReadingRefused("yaml/nodes", message, remedy="split the file, and write out what aliases repeat")
-    return [root.value for root in roots]
+    values = [root.value for root in nodes.compose(text, patiently=patiently)]
+    if not _acceptable(values, certain=False):
+        raise nodes.too_many()
+    return values
 
 
 def _trimmed(values: list[Any]) -> list[Any]:

@@ -47,7 +47,8 @@ _CASES = (
     _Case(says="chomping or indentation indicators", remedy="begin the text on the line below, or quote it"),
     _Case(says="expected the node content", remedy="leave the sign out, or quote the text that it is part of"),
 )
-_OTHERWISE = "see that lines are indented alike, brackets and quotes are closed, and texts that hold signs are quoted"
+OTHERWISE = "see that lines are indented alike, brackets and quotes are closed, and texts that hold signs are quoted"
+"""The remedy where nothing more is known."""
 
 
 def explained(error: MarkedYAMLError) -> Explained:
@@ -58,7 +59,7 @@ def explained(error: MarkedYAMLError) -> Explained:
     opened = error.context_mark.line + 1 if error.context_mark else 1
     return Explained(
         message="not YAML: " + ", ".join(part for part in (context, problem) if part),
-        remedy=case.remedy.format(line=opened) if case is not None else _OTHERWISE,
+        remedy=case.remedy.format(line=opened) if case is not None else OTHERWISE,
         line=mark.line + 1 if mark else 1,
         column=mark.column + 1 if mark else 1,
     )

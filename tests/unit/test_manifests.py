@@ -1,5 +1,6 @@
 """YAML in, plain values out: one reading, whatever is installed, and a refusal with its place for all else."""
 
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -385,3 +386,38 @@ def test_a_path_that_could_forge_what_is_printed_is_refused_and_shown_escaped(pa
 
 def test_a_path_in_another_script_passes() -> None:
     assert inspect_tree(MemoryTree({"docs/日本 é.md": b""})) == []
+
+
+LONG = nodes.SLOW_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("b_c: 1\na: " + "-1" * LONG + "\n", ""),  # square time, once: forms that begin again at every sign
+        ('a: "' + "|#" * LONG + '"\nb: 1\n', ""),
+        ("a: " + "9" * 4 * LONG + "\n", "yaml/unusual"),
+        ("a: [" + "1, " * LONG + "1]", "yaml/nodes"),
+        ("a: !<" + "x" * 4 * LONG + ">", "yaml/unusual"),
+        ("a:\n" + "- &x 1\n" * 2 * nodes.SLOW_NODES_LIMIT, "yaml/unusual"),
+        ("a: " + "[" * 4 * LONG, "yaml/depth"),
+        ("a: 1\n" * 2 + "b: 1\n" * LONG, "yaml/syntax"),
+        ("%YAML " + "1" * 5000 + ".1\n---\na: 1", "yaml/syntax"),
+    ],
+)
+def test_a_large_text_is_read_or_refused_in_no_time(text: str, code: str) -> None:
+    began = time.process_time()
+    found = parse_file("tenants/a.yaml", text.encode()).findings
+    assert [one.code for one in found] == ([code] if code else [])
+    assert time.process_time() - began < 1
+
+
+def test_a_large_text_that_is_no_yaml_is_refused_at_its_line() -> None:
+    text = "a: 1\n" + "# much\n" * LONG + "b: c: d\n"
+    (found,) = parse_file("tenants/a.yaml", text.encode()).findings
+    assert (found.code, found.place.line) == ("yaml/syntax", LONG + 2)
+
+
+def test_large_values_are_read_alike_with_and_without_yaml_rs() -> None:
+    text = "a: 1\nlist:\n" + "- {b: x, c: 2}\n" * (nodes.SLOW_NODES_LIMIT // 2)
+    assert read(text.encode(), fast=None) == read(text.encode())
