@@ -72,7 +72,7 @@ def judge_objects(
     """Return what the object rules say of each object that changed, of those to judge `again` and, of a new judge, of all others too."""
     objects = changed_objects(proposal)
     changed = {**with_touched_sources(proposal), **dict((*objects["added"], *objects["changed"]))}
-    items = [_item(document, proposal.head, old=_accepted(proposal.base, name)) for name, document in changed.items()]
+    items = [item_of(document, proposal.head, old=_accepted(proposal.base, name)) for name, document in changed.items()]
     found: list[Judged] = []
     for policies in judges.all:
         verdicts = policies.objects(items, change)
@@ -85,7 +85,7 @@ def judge_objects(
         gone = changed.keys() | dict(objects["removed"]).keys()
         base = proposal.base
         names = base.objects.keys() if judges.own is not None else again & base.objects.keys()
-        rest = [_item(base.objects[name], base.tree, old=base.objects[name].value) for name in names if name not in gone]
+        rest = [item_of(base.objects[name], base.tree, old=base.objects[name].value) for name in names if name not in gone]
         found += [_judged(newest, one, standing=one.action != "error") for one in newest.objects(rest, change)]
     return once(found)
 
@@ -96,7 +96,7 @@ def _accepted_keys(policies: Policies, verdicts: Iterable[Finding], base: Corpus
     before = [base.objects[name] for name in denied if name is not None]
     if not before:
         return set()
-    found = policies.objects([_item(document, base.tree, old=document.value) for document in before], change)
+    found = policies.objects([item_of(document, base.tree, old=document.value) for document in before], change)
     return {_key(one, base.objects[one.object].value) for one in found if one.object is not None}
 
 
@@ -111,14 +111,15 @@ def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: M
     found: list[Judged] = []
     before = old.release_input() if old else None
     for policies in judges.all:
-        verdicts = _ask(policies, new, before, change)
+        verdicts = ask_release(policies, new, before, change)
         denied = any(one.action == "deny" for one in verdicts)
-        keys = {_key(one, {}) for one in _ask(policies, old, before, change)} if old and denied else set()
+        keys = {_key(one, {}) for one in ask_release(policies, old, before, change)} if old and denied else set()
         found += [_judged(policies, one, standing=_key(one, {}) in keys) for one in verdicts]
     return once(found)
 
 
-def _ask(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, change: Mapping[str, Any]) -> list[Finding]:
+def ask_release(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, change: Mapping[str, Any]) -> list[Finding]:
+    """Return what one judge's release rules say of a compiled fleet; `old` is the input of the release that is accepted."""
     return policies.release(
         compiled.release_input(),
         old=old,
@@ -137,7 +138,8 @@ def _origin(compiled: Compiled, pointer: Pointer) -> Place:
     return replace(compiled.place, pointer=rest) if root == ("fleet",) else compiled.place
 
 
-def _item(document: Document, tree: Tree, *, old: Mapping[str, Any] | None) -> ObjectItem:
+def item_of(document: Document, tree: Tree, *, old: Mapping[str, Any] | None) -> ObjectItem:
+    """Return what object rules are asked about: a manifest of a snapshot, and its accepted version."""
     return ObjectItem(document=document, old=old, sources=source_texts(document, tree))
 
 

@@ -45,7 +45,7 @@ def settle(
     while True:
         refused = closure(refused, groups)
         accepted = proposal.touched - refused.keys()
-        world = _world(proposal, accepted)
+        world = proposed_world(proposal, accepted)
         tree = PartialTree(proposal.head, proposal.base.tree, frozenset(refused))
         assembled: dict[FleetKey, Assembly] = {}
         found = check(world, tree, since=proposal.base.world, touched=accepted, assembled=assembled)
@@ -87,7 +87,8 @@ def _as_written(proposal: Proposal, world: World, tree: Tree, found: list[Findin
     return [*kept, *(one for one in more if (one.place.file, one.place.document, one.place.pointer) not in said)]
 
 
-def _world(proposal: Proposal, accepted: frozenset[str]) -> World:
+def proposed_world(proposal: Proposal, accepted: frozenset[str]) -> World:
+    """Return the world as it would be with the change of these paths accepted."""
     if proposal.layout != proposal.base.layout:
         kept = [document for path, file in proposal.base.files.items() if path not in accepted for document in file.documents]
         return build((*kept, *(document for path in accepted for document in proposal.documents(path))), proposal.layout)

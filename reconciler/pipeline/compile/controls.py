@@ -41,7 +41,7 @@ def controls_of(world: World, tenant: str) -> dict[str, Any]:
     return {
         "agents": {_name(one): _agent(fleets, one) for one in members if one.kind == "Agent"},
         "pools": {_name(one): _pool(fleets, one) for one in members if one.kind == "AgentPool"},
-        "fleets": {name: _fleet(found[0]) for name, found in sorted(index.of(FLEET).items())},
+        "fleets": {name: fleet_controls(found[0]) for name, found in sorted(index.of(FLEET).items())},
         "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of(FREEZE).items())],
         "quotas": {},
         "reporting": _reporting(index.get(TENANT, tenant)),
@@ -91,7 +91,8 @@ def _pool(fleets: _Fleets, document: Document) -> dict[str, Any]:
     return {**_agent(fleets, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
 
 
-def _fleet(document: Document) -> dict[str, Any]:
+def fleet_controls(document: Document) -> dict[str, Any]:
+    """Return what controls say of one fleet, as `controls_of` has it."""
     spec = document.spec
     controls: dict[str, Any] = {
         "freshness": freshness_of(document),
