@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
@@ -12,7 +12,7 @@ from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.policy.answers import Subject, findings, resolve
-from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Batches, Question
+from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Asked, Batches, Question
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import Scope
@@ -46,6 +46,18 @@ _Settings = Mapping[str, tuple[Rule, Setting]]
 """The rules to ask about something, by id."""
 
 
+class Serving(Asked, Protocol):
+    """What is asked: an `OpaServer`, or what stands before one and sees the questions."""
+
+    def begin(self) -> None:
+        """Start in the background."""
+        ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
 class Policies:
     """A judge with an OPA of its own behind it. Use as a context manager; safe to call from several threads."""
 
@@ -56,7 +68,7 @@ class Policies:
         opa: Path,
         seconds: float = BATCH_SECONDS,
         memory: int = MEMORY_LIMIT,
-        server: OpaServer | None = None,
+        server: Serving | None = None,
         known: Answers | None = None,
     ) -> None:
         """Prepare to ask `judge`; `seconds` is the longest that OPA may take over one batch, `memory` the most bytes that it may hold.
@@ -66,7 +78,7 @@ class Policies:
         """
         self.judge = judge
         self._opa = opa
-        self._server = server or OpaServer(opa, judge.bundle, memory=memory)
+        self._server: Serving = server or OpaServer(opa, judge.bundle, memory=memory)
         self._seconds = seconds
         self._known = known
         self._open: dict[int, tuple[_Settings, _Settings]] = {}
