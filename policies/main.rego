@@ -3,7 +3,7 @@
 # description: |
 #   Asks the rules that the caller lists about each item, and says who answered what. The caller gives profiles, each
 #   a list of {parameters, rules: {id: path}}; an item names its profile and brings the input that its rules see. Rules
-#   with the same parameters are asked under one `with`: a new input for each rule cost four times the rules themselves.
+#   that can share parameters are asked under one `with`: a new input for each rule cost four times the rules themselves.
 #   `asked` counts the questions that had an answer: a rule that stays undefined makes it fall short, and the
 #   caller treats that as an error. Rules never see their own id, so none can speak for another.
 package ordain.main

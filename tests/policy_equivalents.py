@@ -2,6 +2,7 @@
 
 _NO_OTHER = "no other list of a spec has what is asked of its items, so looking at all of them finds the same"
 _STRICT = "only seen where errors of built-ins are strict, as they are when rules judge: then every manifest with a number fails"
+_SOONER = "what is called next says the same, only later"
 _BOTH = 'some section in ["files", "artifacts"]'
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
@@ -19,5 +20,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("tenancy/library-use", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
     ("reliability/health-threshold", "left out", 'some field in ["successThreshold", "quorum"]'): "the rule has no other parameters",
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
+    ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
+    ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,
+    ("secrets/token", "left out", "secrets.suspicious(kind.words)"): _SOONER,
 }
 """(rule, what was done, the text it was done to) → why it makes no difference."""

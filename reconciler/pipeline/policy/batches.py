@@ -37,7 +37,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """An item: what rules see of it, which are asked (id → {path, parameters}), and its bytes as JSON, about."""
+    """An item: what rules see of it, which are asked (id → {path, parameters, named}), and its bytes as JSON, about."""
 
     number: int
     input: Mapping[str, Any]
@@ -125,13 +125,35 @@ class Batches:
 
 
 def _grouped(profile: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rules of a profile by their parameters: [{parameters, rules: {id: path}}]. The same ones see one input."""
-    groups: dict[str, dict[str, Any]] = {}
+    """Return the rules of a profile by the input that they share: [{parameters, rules: {id: path}}].
+
+    Each further input costs as much as several rules. So rules that read parameters by name get one with the parameters
+    of all of them, where no name means two things; others share theirs only with those that have the very same.
+    """
+    named: list[dict[str, Any]] = []
+    others: dict[str, dict[str, Any]] = {}
     for name, asked in profile.items():
         parameters = asked["parameters"]
-        group = groups.setdefault(json.dumps(parameters, sort_keys=True), {"parameters": parameters, "rules": {}})
+        own = {"parameters": parameters, "rules": {}}
+        group = _with_room(named, parameters) if asked["named"] else others.setdefault(_as_json(parameters), own)
         group["rules"][name] = asked["path"]
-    return list(groups.values())
+    return [*named, *others.values()]
+
+
+def _with_room(groups: list[dict[str, Any]], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first group that has no other values for these parameters, with them added; a new one where there is none."""
+    for group in groups:
+        known = group["parameters"]
+        if all(name not in known or _as_json(known[name]) == _as_json(value) for name, value in parameters.items()):
+            known |= parameters
+            return group
+    groups.append({"parameters": dict(parameters), "rules": {}})
+    return groups[-1]
+
+
+def _as_json(value: object) -> str:
+    """Return what two values have in common only if they are the same: in Python 1, 1.0 and True are equal."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _answer(raw: Mapping[str, Any], batch: Sequence[Question]) -> Answer:

@@ -235,7 +235,10 @@ def _question(number: int, asked: _Asked, profiles: dict[int, dict[str, dict[str
     """Return a question; those with the same rules and parameters share a profile, which is sent once."""
     key = id(asked.settings)
     if key not in profiles:
-        profiles[key] = {name: {"path": rule.path, "parameters": setting.parameters} for name, (rule, setting) in asked.settings.items()}
+        profiles[key] = {
+            name: {"path": rule.path, "parameters": setting.parameters, "named": rule.names_parameters}
+            for name, (rule, setting) in asked.settings.items()
+        }
     return Question(number=number, input=asked.input, profile=profiles[key], size=_size(asked.input))
 
 

@@ -25,6 +25,9 @@ _READS_TIME = re.compile(
     rb"\bchange\b(?!\.(?:from|to|commits|objects|impact|judge)\b)|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)"
 )
 """What shows that a rule may read `change.now`: that by name, or a change of which it may take any field."""
+_TAKES_PARAMETERS = re.compile(rb"\binput\b(?!\.[A-Za-z_])|\binput\.parameters\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
+"""What shows that a rule may read parameters otherwise than by name."""
+_PARAMETER = re.compile(rb"\binput\.parameters\.(\w+)")
 _PLAIN_LINE = re.compile(rb"^[^`$\n]*$", re.MULTILINE)
 """A line whose texts are only texts: those in backticks may go on over lines, and those after $ hold expressions."""
 _STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
@@ -40,8 +43,10 @@ class Rule:
     `standing` is "block" where a verdict that was there before blocks too. What a rule finds that is not `waivable` can't be
     excused. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
-    says of the same change is the same at any time. `kinds` is empty where it asks about all. What a `sensitive` rule
-    finds is never repeated, only its digest. `tenant` is set for a tenant's own rule. `needs` are parameters of which one must be
+    says of the same change is the same at any time. `names_parameters` is true only where it certainly reads its own ones
+    by name and no others: then it makes no difference to it what else stands beside them. `kinds` is empty where it asks
+    about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
+    `needs` are parameters of which one must be
     set, or the rule is off: it would have nothing to go by.
     """
 
@@ -59,6 +64,7 @@ class Rule:
     waivable: bool = True
     reads_change: bool = True
     reads_time: bool = True
+    names_parameters: bool = False
     kinds: frozenset[str] = frozenset()
     tenant: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +112,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         waivable=custom.get("waivable", True),
         reads_change=_READS_CHANGE.search(code) is not None,
         reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
+        names_parameters=_names_parameters(code, custom.get("parameters", {})),
         kinds=_kinds(annotation, kinds),
         tenant=source.tenant,
         parameters=custom.get("parameters", {}),
@@ -118,6 +125,11 @@ def _code(source: Source, checked: Checked) -> bytes:
     helpers = [("ordain", "rules", LIBRARY_CATEGORY, name.decode()) for name in _HELPER.findall(source.content)]
     texts = [source.content, *(helper.content for package in helpers for helper in checked.packages.get(package, ()))]
     return b"\n".join(_SILENT.sub(b"", _HELPER.sub(b"", text)) for text in texts)
+
+
+def _names_parameters(code: bytes, declared: Mapping[str, Any]) -> bool:
+    named = {name.decode() for name in _PARAMETER.findall(code)}
+    return _TAKES_PARAMETERS.search(code) is None and named <= declared.keys()
 
 
 def _without_texts(line: re.Match[bytes]) -> bytes:

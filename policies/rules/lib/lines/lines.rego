@@ -12,6 +12,6 @@ of(i, file) := array.concat(
 
 # A path is in a directory; the directory itself is not.
 below(path, directories) if {
-	some directory in directories
-	startswith(path, concat("", [directory, "/"]))
+	some end in indexof_n(path, "/")
+	substring(path, 0, end) in directories
 }

@@ -20,6 +20,7 @@ import data.ordain.rules.lib.secrets
 shape := "[A-Za-z][A-Za-z0-9+.-]*://[^\\s/?#@:\"'`<>]*:([^\\s/?#@\"'`<>]+)@"
 
 deny contains result.at(rego.metadata.chain(), path, "an address in this text holds a password") if {
+	contains(secrets.whole, "@") # many manifests hold an address, few one with somebody in it
 	some path, found in secrets.matches(["://"], shape)
 	not stands_for_one(found[1])
 }

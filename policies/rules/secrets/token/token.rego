@@ -34,6 +34,7 @@ kinds := {
 
 deny contains result.at(rego.metadata.chain(), path, message) if {
 	some what, kind in kinds
+	secrets.suspicious(kind.words) # before a call that gathers: most manifests hold none of these words
 	some path in secrets.places(kind.words, kind.shape)
 	message := sprintf("this text holds %s", [what])
 }
