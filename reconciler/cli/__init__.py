@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "reconciler.cli.explain:explain",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
+    "plan": "reconciler.cli.plan:plan",
     "policy": "reconciler.cli.policy:policy",
     "reconcile": "reconciler.cli.run:reconcile",
     "release": "reconciler.cli.release:release",

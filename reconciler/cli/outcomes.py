@@ -18,7 +18,7 @@ def outcome_of(
 ) -> Outcome:
     """Return what is reported of a decision: verdicts by file and line, and what their rules say of themselves."""
     judged = judgement.decision.judged
-    verdicts = [_shown(one, tree, finder) for one in judged]
+    verdicts = [verdict_of(one, tree, finder) for one in judged]
     verdicts.sort(key=lambda one: (one.file, one.line, one.column, ACTIONS.index(one.action), one.rule, one.message))
     named = {one.rule for one in verdicts}
     rules = {one.id: one for one in structural() if one.id in named}
@@ -37,7 +37,8 @@ def outcome_of(
     )
 
 
-def _shown(one: Judged, tree: Tree, finder: Finder) -> Verdict:
+def verdict_of(one: Judged, tree: Tree, finder: Finder = find) -> Verdict:
+    """Return what was judged as it is shown, with its line in `tree`."""
     return verdict(
         one.finding,
         tree.read,

@@ -64,6 +64,43 @@ def head_of(place: Place, rev: str | None, *, known: Unchanged | None = None) ->
     return tree, revision
 
 
+DEFAULT_BRANCHES = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master")
+"""What a change is merged into, where nothing else is said; a branch's own upstream is where it is pushed to, not that."""
+LOCAL_BRANCHES = ("refs/heads/main", "refs/heads/master")
+"""The same in a repository without a remote."""
+
+
+def merge_base_of(place: Place, rev: str | None, head: str | None) -> Base | None:
+    """Return where `head` (None: files as they are) parted from `rev` or, that left out, from the default branch; else what is checked out.
+
+    None where there is no commit to start from: then all of it is new. A revision that has no history in common with the head
+    is a base as it is.
+
+    Raises:
+        InputError: `rev` names no commit, or there is no git repository.
+    """
+    repository = place.git()
+    newest = head or _checked_out(repository)
+    if rev is None:
+        found = _default_base(repository, newest) if newest is not None else None
+        return base_of(place, found, head) if found is not None else None
+    revision = _resolved(repository, rev)
+    parted = repository.merge_base(revision, newest) if newest is not None else None
+    if parted is not None and str(parted) != revision:
+        click.echo(f"{rev} has moved on: planned from {str(parted)[:12]}, where the head parted from it", err=True)
+    return base_of(place, str(parted or revision), head)
+
+
+def _default_base(repository: pygit2.Repository, newest: str) -> str:
+    remote = any(name in repository.references for name in DEFAULT_BRANCHES)
+    for name in DEFAULT_BRANCHES if remote else LOCAL_BRANCHES:
+        if name in repository.references:
+            found = repository.merge_base(repository.references[name].peel(pygit2.Commit).id, newest)
+            if found is not None:
+                return str(found)
+    return newest
+
+
 def base_of(place: Place, rev: str, head: str | None) -> Base:
     """Return a revision as the accepted state of a check, with the commits since: up to `head`, or to what is checked out.
 
@@ -71,11 +108,7 @@ def base_of(place: Place, rev: str, head: str | None) -> Base:
         InputError: it names no commit.
     """
     repository = place.git()
-    try:
-        revision = resolve(repository, rev)
-    except InputError as error:
-        message = f"--base: {error}; a shallow clone may lack it (`git fetch --unshallow`, or fetch-depth: 0)"
-        raise InputError(message) from error
+    revision = _resolved(repository, rev)
     newest = head or _checked_out(repository)
     if newest is not None and not descends(repository, revision, newest):
         click.echo(f"warning: {rev} is not in the history of what is judged, so what only it has counts as removed", err=True)
@@ -84,6 +117,14 @@ def base_of(place: Place, rev: str, head: str | None) -> Base:
         for one in (commits_between(repository, revision, newest) if newest is not None else ())
     )
     return Base(revision=revision, tree=_at(place, revision) or EMPTY, commits=commits)
+
+
+def _resolved(repository: pygit2.Repository, rev: str) -> str:
+    try:
+        return resolve(repository, rev)
+    except InputError as error:
+        message = f"--base: {error}; a shallow clone may lack it (`git fetch --unshallow`, or fetch-depth: 0)"
+        raise InputError(message) from error
 
 
 def _checked_out(repository: pygit2.Repository) -> str | None:

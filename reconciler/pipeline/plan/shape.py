@@ -10,8 +10,8 @@ from typing import Any, Literal
 FORMAT = 1
 """Of this shape; raised when a field changes its meaning or goes away."""
 
-Kind = Literal["created", "changed", "members", "deleted"]
-"""`members`: nothing but who is in the fleet differs."""
+Kind = Literal["created", "changed", "members", "settings", "deleted"]
+"""`members`: nothing but who is in the fleet differs. `settings`: nothing reaches a host now, later releases go by other settings."""
 Change = Literal["added", "changed", "removed"]
 
 
@@ -43,6 +43,8 @@ class Item:
     lines: tuple[str, ...] = ()
     more: int = 0
     withheld: str = ""
+    alike: bool = True
+    """False where what stands around the changed lines differs from host to host: then it is shown as the first has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,8 @@ class Verdicts:
     new: tuple[dict[str, Any], ...] = ()
     gone: tuple[dict[str, Any], ...] = ()
     unchanged: tuple[dict[str, Any], ...] = ()
+    more: int = 0
+    """How many more there are than a plan holds, of all three together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

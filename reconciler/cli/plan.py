@@ -1,0 +1,70 @@
+"""`ordain plan`: what a change would do to hosts, before it is merged. No server needed."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from reconciler.cli.judging import Bench, opened
+from reconciler.cli.memory import Memory
+from reconciler.cli.planned import FORMATS, render
+from reconciler.cli.planning import Wanted, plan_of
+from reconciler.cli.progress import Progress
+from reconciler.cli.sources import Base, head_of, merge_base_of, place_of
+from reconciler.pipeline.plan.shape import Plan
+from reconciler.pipeline.policy.opa import cache_directory, find_opa
+from reconciler.pipeline.tree import Tree
+from reconciler.publication.times import stamp
+
+REFUSED, UNJUDGED = 1, 3
+
+
+@click.command()
+@click.argument("path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--base", help="Plan the change from where this revision and the head part; left out: the default branch, else HEAD.")
+@click.option("--head", default=".", show_default=True, help="Plan the change to this revision; `.` is the files as they are.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How the plan is printed.")
+@click.option("--all", "everything", is_flag=True, help="Name every host and every fleet.")
+@click.option("--opa", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ORDAIN_OPA", help="OPA binary to use.")
+@click.option("--no-cache", is_flag=True, help="Work everything out anew, and remember nothing.")
+def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *, everything: bool, no_cache: bool) -> None:
+    """Show what a change would do: which hosts, how, in which waves, whether it is allowed, and on which line it is not.
+
+    Exit codes: 0 nothing is refused, 1 refused, 2 wrong usage, 3 could not be judged.
+
+    \b
+    Examples:
+      ordain plan                                    your files against the default branch
+      ordain plan fleets --base main --head topic    a branch
+      ordain plan fleets --format json --all         for a program, nobody left out
+    """
+    place = place_of(path)
+    memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
+    tree, revision = head_of(place, None if head == "." else head, known=memory.files if memory is not None else None)
+    start = merge_base_of(place, base, revision)
+    with Progress() as told:
+        told("looking at files")
+        bench = Bench(opa=find_opa(opa), memory=memory, told=told, eager=True)
+        found = _plan(
+            tree,
+            start,
+            bench,
+            Wanted(base=start.revision if start else None, head=revision, now=_now(), all=everything, prefix=place.prefix),
+        )
+    click.echo(render(found, form))
+    sys.exit(UNJUDGED if found.unjudged else 0 if found.accepted else REFUSED)
+
+
+def _plan(tree: Tree, base: Base | None, bench: Bench, wanted: Wanted) -> Plan:
+    with opened(tree, base, bench=bench, now=stamp(wanted.now), revision=wanted.head) as judged:
+        found = plan_of(judged, wanted)
+    if bench.memory is not None:
+        bench.memory.files.save()
+    return found
+
+
+def _now() -> datetime:
+    """Return the time to the second, as decisions have it."""
+    return datetime.now(tz=UTC).replace(microsecond=0)

@@ -1,0 +1,135 @@
+"""What all forms of a plan say alike: its sentences, without any form's signs."""
+
+from collections.abc import Iterator
+
+from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Object, Plan, UsedWaiver, Wave
+
+KINDS = {
+    "created": "new fleet",
+    "changed": "new release",
+    "members": "other members",
+    "settings": "other settings",
+    "deleted": "deleted",
+}
+FIELDS = {"files": "file", "processes": "process", "state": "setting"}
+"""What one item of a field is called, where taking an `s` away does not say it."""
+SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def headline(plan: Plan) -> str:
+    """Return what came of it and how much it hits, in one line."""
+    hit = plan.impact
+    fleets = counted(len(plan.fleets) + plan.more_fleets, "fleet")
+    removed = f", {counted(len(plan.objects.removed), 'object')} removed" if plan.objects.removed else ""
+    return f"{counted(hit.agents, 'agent')} of {hit.total:,} ({hit.share:g} %) in {fleets}{removed}; {tally(plan)}"
+
+
+def tally(plan: Plan) -> str:
+    """Return how many verdicts there are of each sort."""
+    found = plan.verdicts
+    more = f" and {found.more:,} more" if found.more else ""
+    return f"verdicts: {len(found.new)} new, {len(found.gone)} gone, {len(found.unchanged)} unchanged{more}"
+
+
+def compared(plan: Plan) -> str:
+    """Return which sides are compared."""
+    return f"{plan.head[:12] if plan.head else 'the files as they are'} against {plan.base[:12] if plan.base else 'nothing'}"
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 agent` or `2,000 agents`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def names(hosts: Hosts) -> str:
+    """Return some hosts by name: `web-01, web-02 and 7 more`."""
+    shown = ", ".join(hosts.names)
+    return f"{shown} and {hosts.more:,} more" if hosts.more else shown
+
+
+def fleet_line(fleet: Fleet) -> str:
+    """Return how much of a fleet is hit."""
+    if fleet.kind == "deleted":
+        return f"{KINDS[fleet.kind]}, {counted(fleet.leaving.count, 'host')} were in it"
+    parts = [KINDS[fleet.kind], f"{fleet.hit.count:,} of {counted(fleet.members, 'agent')} hit ({fleet.share:g} %)"]
+    parts += [
+        f"{hosts.count:,} {verb}" for hosts, verb in ((fleet.joining, "join"), (fleet.leaving, "leave")) if hosts.count and fleet.before
+    ]
+    return ", ".join(parts)
+
+
+def object_line(one: Object, change: str) -> str:
+    """Return a manifest that differs, without its sign and its file: `Agent shop/web-01 is REMOVED`."""
+    return f"{one.kind} {one.tenant + '/' if one.tenant else ''}{one.name}{' is REMOVED' if change == 'removed' else ''}"
+
+
+def field_of(item: Item) -> str:
+    """Return what an item is: `file`, `artifact`, `process`."""
+    return FIELDS.get(item.field, item.field.removesuffix("s"))
+
+
+def item_line(item: Item) -> str:
+    """Return an item in one line, without its sign: `file /etc/motd, +2 -1 lines, in mode incident`."""
+    lines = f" +{item.added} -{item.removed}" if item.change == "changed" else f" {counted(item.added or item.removed, 'line')}"
+    mode = f", in mode {item.mode}" if item.mode else ""
+    gone = ", REMOVED" if item.change == "removed" else ""
+    return f"{field_of(item)} {item.name}{gone},{lines}{mode}"
+
+
+def left_out(item: Item) -> str:
+    """Return what is said below an item's lines, empty where they are all there."""
+    if item.withheld:
+        return f"not shown: {item.withheld}"
+    return f"{item.more:,} more lines" if item.more and item.lines else ""
+
+
+def wave_line(wave: Wave) -> str:
+    """Return a wave in one line: who is in it, when, and what it waits for."""
+    to = f", to {wave.limit} of all" if wave.limit else ""
+    labels = " ".join(f"{key}={value}" for key, value in wave.selector.items())
+    chosen = f" with {labels}" if labels else ""
+    hit = f", {wave.hit:,} of them hit" if wave.hit != wave.hosts.count else ""
+    if not wave.hosts.count:
+        return f"{wave.name}: nobody new{chosen}{to}"
+    return f"{wave.name}: {counted(wave.hosts.count, 'agent')}{chosen}{to}{hit} ({names(wave.hosts)}); {when(wave)}"
+
+
+def when(wave: Wave) -> str:
+    """Return when a wave starts at the earliest, and what comes after."""
+    start = f"from {wave.earliest}" if wave.earliest else "never: no window opens"
+    waits = f" (after {wave.waits_for})" if wave.waits_for else ""
+    approved = ", once somebody has approved it" if wave.approval else ""
+    rest = ", since the last stated wave makes the release stable" if wave.implied else ""
+    soak = f", then {span(wave.soak)} of soak" if wave.soak else ""
+    return f"{start}{waits}{approved}{rest}{soak}"
+
+
+def span(seconds: int) -> str:
+    """Return a length of time as manifests write it: `10m`."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def waiver_line(waiver: UsedWaiver) -> str:
+    """Return a waiver in one line."""
+    used = "used here" if waiver.used else "not used here"
+    soon = f", ENDS in {counted(waiver.days, 'day')}" if waiver.expiring else ""
+    return f"{waiver.tenant}/{waiver.name} excuses {waiver.rule} on {waiver.object} until {waiver.expires} ({waiver.owner}); {used}{soon}"
+
+
+def judge_lines(plan: Plan) -> Iterator[str]:
+    """Yield what is to be said of the judge."""
+    judge = plan.judge
+    if judge.changed:
+        yield "the judge itself changes: the base's judge decides, and the new one must agree"
+    yield from (f"loosened: {said}" for said in judge.loosened)
+    yield from (f"the new judge can't be used: {said}" for said in judge.refused)
+    if judge.changed and not judge.refused:
+        apart = f"{counted(len(judge.base_only), 'verdict')} by the base's judge alone, {len(judge.head_only)} by the new one alone"
+        yield (
+            f"on what the change leaves they differ: {apart}"
+            if judge.base_only or judge.head_only
+            else "on what the change leaves they agree"
+        )

@@ -1,0 +1,65 @@
+"""Both sides of a change, as far as it reaches: what its fleets were compiled to, and what they would be if all of it went through.
+
+A decision keeps refused files as they were accepted. People who look at a plan want to see what they wrote, refused or not, so here
+the head is taken as it is wherever it can be read; what does not compile is said to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.pipeline.acceptance import Corpus, Decision, Released
+from reconciler.pipeline.acceptance.proposal import Proposal
+from reconciler.pipeline.acceptance.structure import proposed_world
+from reconciler.pipeline.compile.affected import affected
+from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
+from reconciler.pipeline.compile.findings import named
+from reconciler.pipeline.compile.world import FleetKey, World
+from reconciler.pipeline.manifests import Layout
+from reconciler.pipeline.tree import Difference, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """The worlds before and after, and what the fleets that the change reaches compile to in each.
+
+    `fleets` are all that it reaches, removed ones too. One that is in neither of `old` and `new` compiles on neither side;
+    `failed` says why one does not compile after the change.
+    """
+
+    proposal: Proposal
+    before: World
+    after: World
+    fleets: tuple[FleetKey, ...]
+    old: Mapping[FleetKey, Compiled]
+    new: Mapping[FleetKey, Compiled]
+    failed: Mapping[FleetKey, str]
+
+
+def both_sides(
+    base: Corpus, head: Tree, changed: Difference, decision: Decision, released: Released, *, layout: Layout, bundle_format: int
+) -> Sides:
+    """Compile what the decision did not: of the base nothing, since `released` has it; of the head what was refused or held up."""
+    touched = changed.touched if layout == base.layout else frozenset(base.tree.entries.keys() | head.entries.keys())
+    removed = frozenset(touched - head.entries.keys())
+    proposal = Proposal(base=base, head=head, layout=layout, touched=touched, removed=removed, read=decision.read, findings=())
+    after = proposed_world(proposal, touched)
+    reached = affected(base.world, after, touched)
+    known = {key for key in reached if key in decision.compiled and key not in decision.frozen} if not decision.refused else set()
+    new: dict[FleetKey, Compiled] = {key: decision.compiled[key] for key in known}
+    failed: dict[FleetKey, str] = {}
+    for key in sorted(reached - known):
+        if after.fleet(key) is None:
+            continue
+        try:
+            new[key] = compile_fleet(after, head, key, format=bundle_format)
+        except CompileRefused as refusal:
+            failed[key] = named([f"{finding.place.file}: {finding.message}" for finding in refusal.findings])
+    return Sides(
+        proposal=proposal,
+        before=base.world,
+        after=after,
+        fleets=tuple(sorted(key for key in reached if base.world.fleet(key) or after.fleet(key))),
+        old={key: released.compiled[key] for key in reached if key in released.compiled},
+        new=new,
+        failed=failed,
+    )

@@ -1,0 +1,152 @@
+"""What differs between two finished states: files line by line, all else field by field.
+
+It goes by the shape of a state, not by a list of its parts, so whatever a later version puts on hosts is compared too.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agent.protocol.state import State
+from reconciler.pipeline.plan.shape import Change, Item
+from reconciler.printable import clipped
+
+LINES_LIMIT = 120
+"""Lines shown of one item: more than anybody reads in a review; `git diff` has the rest."""
+LINE_LIMIT = 400
+"""Characters shown of one line."""
+COMPARED_LIMIT = 5_000
+"""Lines of a file that are compared one by one: the time that takes grows with their square, and this is a quarter of a second."""
+CONTEXT = 3
+WHOLE = "state"
+"""The field under which what is not in a list stands: whether drift is enforced, say."""
+CONTENTS = ("content", "content_base64")
+
+Key = tuple[str, str]
+"""(field, path or name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One thing as it was and as it would be, None where it was or would be none."""
+
+    field: str
+    name: str
+    old: Any
+    new: Any
+
+    @property
+    def change(self) -> Change:
+        """What happens to it."""
+        return "added" if self.old is None else "removed" if self.new is None else "changed"
+
+    def known_by(self) -> bytes:
+        """Return bytes that are the same for the same two things."""
+        return msgspec.json.encode([self.field, self.name, self.old, self.new])
+
+
+def differing(old: State | None, new: State | None) -> Iterator[Pair]:
+    """Yield what differs, in order of field and name; removed things too."""
+    before, after = _things(old), _things(new)
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            yield Pair(*key, before.get(key), after.get(key))
+
+
+def _things(state: State | None) -> dict[Key, Any]:
+    if state is None:
+        return {}
+    found: dict[Key, Any] = {}
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if isinstance(value, list):
+            found.update(((name, _name(one)), one) for one in value)
+        else:
+            found[WHOLE, name] = {name: value}
+    return found
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "path", None) or getattr(thing, "name", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An item as it is shown, and what changes in it: equal where the same lines go and come, whatever stands around them."""
+
+    item: Item
+    changed: tuple[str, ...]
+
+
+def shown(pair: Pair, *, withheld: str = "", veiled: Sequence[str] = ()) -> Shown:
+    """Return how a difference is shown: without lines where it is `withheld` (the reason); `veiled` texts are blotted out."""
+    before, after = _fields(pair.old), _fields(pair.new)
+    lines = [*_by_field(before, after), *_by_line(_content(pair.old), _content(pair.new))]
+    changed = tuple(line for line in lines if line[0] in "+-")
+    visible = () if withheld else tuple(clipped(_veil(line, veiled), LINE_LIMIT) for line in lines[:LINES_LIMIT])
+    added = sum(line.startswith("+") for line in changed)
+    item = Item(
+        field=pair.field,
+        name=pair.name,
+        change=pair.change,
+        added=added,
+        removed=len(changed) - added,
+        lines=visible,
+        more=0 if withheld else len(lines) - len(visible),
+        withheld=withheld,
+    )
+    return Shown(item=item, changed=changed)
+
+
+def _veil(line: str, veiled: Sequence[str]) -> str:
+    for secret in veiled:
+        line = line.replace(secret, "…secret…")
+    return line
+
+
+def _fields(thing: Any) -> dict[str, str]:
+    """Return the fields of a thing that are not its content as text, inner ones by their way: `platforms.linux/amd64.url`."""
+    plain = msgspec.to_builtins(thing) if thing is not None else {}
+    return dict(_flat({key: value for key, value in plain.items() if key not in ("content", "contentBase64")}, ""))
+
+
+def _flat(value: Mapping[str, Any], way: str) -> Iterator[tuple[str, str]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from _flat(inner, f"{way}{key}.")
+        else:
+            yield way + key, inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
+
+
+def _by_field(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            yield from (f"-{key}: {line}" for line in (before.get(key) or "").split("\n") if key in before)
+            yield from (f"+{key}: {line}" for line in (after.get(key) or "").split("\n") if key in after)
+
+
+def _content(thing: Any) -> list[str]:
+    text = getattr(thing, "content", None)
+    if text is None and getattr(thing, "content_base64", None):
+        return [f"binary, {len(thing.content_base64) * 3 // 4} bytes"]
+    return text.split("\n") if text else []
+
+
+def _by_line(before: list[str], after: list[str]) -> Iterator[str]:
+    """Yield a unified diff without its header; of files that are too long to compare, only what is gone and what is new."""
+    if before == after:
+        return
+    ended = (before[-1:] in ([], [""])) and (after[-1:] in ([], [""]))
+    before, after = (lines[:-1] if ended and lines else lines for lines in (before, after))
+    if max(len(before), len(after)) > COMPARED_LIMIT:
+        yield f"@@ more than {COMPARED_LIMIT:,} lines, so compared without their order @@"
+        yield from (f"-{line}" for line in (Counter(before) - Counter(after)).elements())
+        yield from (f"+{line}" for line in (Counter(after) - Counter(before)).elements())
+        return
+    for number, line in enumerate(difflib.unified_diff(before, after, n=CONTEXT, lineterm="")):
+        if number > 1:
+            yield line
