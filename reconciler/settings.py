@@ -24,7 +24,7 @@ class SourceSettings:
     """Where the fleet repository is, and how patiently it is fetched."""
 
     repository: str = ""
-    """Path or https URL of the fleet repository."""
+    """Path, or https or ssh URL (`git@git.example.com:acme/fleets.git`), of the fleet repository."""
     branch: str = ""
     """Branch to follow; empty means the remote's HEAD."""
     poll: float = 30.0
@@ -35,6 +35,10 @@ class SourceSettings:
     """Bytes that one fetch may bring."""
     credentials: str = ""
     """Where the token for https is: `env:NAME` or `file:PATH`; empty means none is needed."""
+    ssh_key: str = ""
+    """File with the private key for ssh, without a passphrase and readable for its owner alone."""
+    ssh_known_hosts: str = ""
+    """File with the host key of the server for ssh, as `ssh-keyscan` prints it; a server that is not in it is refused."""
     notes: bool = True
     """Whether decisions are written back as git notes."""
 

@@ -11,12 +11,12 @@ from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts
-from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, mirror_path
+from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAccess, mirror_path
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
-from reconciler.settings import PolicySettings, Settings
+from reconciler.settings import PolicySettings, Settings, SourceSettings
 
 
 def holder(settings: Settings, zone: str) -> str:
@@ -35,9 +35,16 @@ def mirror(settings: Settings) -> Mirror:
         limits=SourceLimits(seconds=source.fetch_timeout, bytes=source.fetch_limit),
         credentials=Credentials.parse(source.credentials) if source.credentials else None,
     )
+        ssh=_ssh(source),
 
 
 def pipeline(
+def _ssh(source: SourceSettings) -> SshAccess | None:
+    if not (source.ssh_key and source.ssh_known_hosts):
+        return None
+    return SshAccess(key=Path(source.ssh_key), known_hosts=Path(source.ssh_known_hosts))
+
+
     settings: Settings, progress: pipeline_loop.Progress, *, make_keys: Callable[[Collection[str]], None] | None = None
 ) -> Callable[[threading.Event], None]:
     """Return the pipeline's loop, wired; `make_keys` is where `ordain up` makes development keys."""

@@ -57,7 +57,7 @@ def _need_repository(loaded: settings.Settings) -> None:
 
 @click.command()
 @shared
-@click.option("--repo", help="Path or https URL of the fleet repository.")
+@click.option("--repo", help="Path, or https or ssh URL, of the fleet repository.")
 @click.option("--branch", help="Branch to follow. [default: the remote's HEAD]")
 @click.option("--listen", help="Loopback address for /healthz, /readyz and /metrics. [default: 127.0.0.1:8421]")
 def reconcile(  # noqa: PLR0917 - click passes options by name
@@ -102,7 +102,7 @@ def serve(state: Path, file: Path | None, log_format: str | None, listen: str | 
 
 @click.command()
 @shared
-@click.option("--repo", help="Path or https URL of the fleet repository.")
+@click.option("--repo", help="Path, or https or ssh URL, of the fleet repository.")
 @click.option("--branch", help="Branch to follow. [default: the remote's HEAD]")
 @click.option("--listen", help="Loopback address for agents, health and metrics. [default: 127.0.0.1:8420]")
 def up(  # noqa: PLR0917 - click passes options by name

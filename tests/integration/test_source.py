@@ -198,8 +198,7 @@ def test_a_missing_path_says_what_to_do(tmp_path: Path) -> None:
         ("https://ana:hunter2@git.example.com/fleets.git", "holds a user name or password"),
         ("https://hunter2@git.example.com/fleets.git", "holds a user name or password"),
         ("http://git.example.com/fleets.git", "http: not supported"),
-        ("ssh://git@git.example.com/fleets.git", "not supported yet|holds a user name"),
-        ("git@git.example.com:acme/fleets.git", "ssh: not supported yet"),
+        ("ssh://git:hunter2@git.example.com/fleets.git", "holds a user name or password"),
         ("file://otherhost/fleets.git", "not supported"),
     ],
 )

@@ -10,6 +10,7 @@ from reconciler.pipeline.source.directories import diff_trees, write_tree
 from reconciler.pipeline.source.history import HistoryException, clear_exception, read_exception, write_exception
 from reconciler.pipeline.source.location import Credentials, Location, locate
 from reconciler.pipeline.source.mirror import Mirror, full_sha, mirror_path, open_repository, resolve
+from reconciler.pipeline.source.ssh import SshAccess
 from reconciler.pipeline.source.transfer import SourceLimits
 from reconciler.pipeline.source.trees import CommitTree, PatchedTree
 from reconciler.pipeline.source.watch import Watcher, next_poll
@@ -23,6 +24,7 @@ __all__ = [
     "Mirror",
     "PatchedTree",
     "SourceLimits",
+    "SshAccess",
     "Watcher",
     "clear_exception",
     "commits_between",

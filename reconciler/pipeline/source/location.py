@@ -1,4 +1,4 @@
-"""Which repository, and with whose token: checked before any byte is sent.
+"""Which repository, and with whose token: checked before any byte is sent. What is asked over ssh is in `ssh`.
 
 A URL never holds a secret: it ends up in logs, notes and process lists. Tokens are named by reference
 (an environment variable or a file), read at each use so that they can be rotated, and sent only to the
@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
@@ -18,16 +18,23 @@ from agent.protocol.errors import InputError, RetryError
 
 TOKEN_LIMIT = 16_384
 """Bytes of a token file: a larger one is the wrong file."""
-_SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.*")
+SSH_PORT = 22
+_SCP_LIKE = re.compile(r"(?P<user>[\w.-]+)@(?P<host>[\w.-]+):(?P<path>.*)")
+_USER = re.compile(r"[A-Za-z0-9_][\w.-]*")
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:-]*")
+_SSH_PATH = re.compile(r"[A-Za-z0-9_.~/][\w./~+-]*")
+"""No word of these can be read as an option, or as more than one word, by whatever stands at the other end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """A repository: on this machine (`path`), or over https (`path` is None). `url` is what git is given."""
+    """A repository: on this machine (`path`), over ssh (`user` logs in), or over https. `url` is what git is given."""
 
     url: str
     path: Path | None = None
     host: str = ""
+    user: str = ""
+    port: int = SSH_PORT
 
     def __str__(self) -> str:
         return str(self.path or self.url)
@@ -81,17 +88,19 @@ def _read_token(file: Path) -> str:
 
 
 def locate(repository: str) -> Location:
-    """Read a path, a `file://` URL or an `https://` URL.
+    """Read a path, a `file://` URL, an `https://` URL, or ssh's `ssh://USER@HOST[:PORT]/PATH` and `USER@HOST:PATH`.
 
     Raises:
-        InputError: another scheme, or a user name or password in the URL; the message shows neither.
+        InputError: another scheme, a password in the URL, or a user name for https; the message shows neither.
     """
-    if _SCP_LIKE.fullmatch(repository) and not Path(repository).exists():
-        message = "fleet repository over ssh: not supported yet; use an https:// URL or a local path"
-        raise InputError(message)
+    short = _SCP_LIKE.fullmatch(repository)
+    if short and not Path(repository).exists():
+        return _over_ssh(repository, short["user"], short["host"], SSH_PORT, short["path"])
     if "://" not in repository:
         return _local(Path(repository))
     parts = urlsplit(repository)
+    if parts.scheme == "ssh" and parts.password is None:
+        return _over_ssh(repository, parts.username or "", parts.hostname or "", _port(parts), parts.path)
     if parts.username is not None or parts.password is not None:
         message = (
             f"the URL of the fleet repository at {parts.hostname} holds a user name or password; "
@@ -102,9 +111,26 @@ def locate(repository: str) -> Location:
         return _local(Path(unquote(parts.path)))
     if parts.scheme == "https" and parts.hostname:
         return Location(url=repository, host=parts.hostname)
-    why = "yet" if parts.scheme == "ssh" else "(nothing would tell who answered)"
-    message = f"fleet repository by {parts.scheme}: not supported {why}; use an https:// URL or a local path"
+    why = "nothing would tell who answered"
+    message = f"fleet repository by {parts.scheme}: not supported ({why}); use an https:// or ssh:// URL, or a local path"
     raise InputError(message)
+
+
+def _over_ssh(url: str, user: str, host: str, port: int, path: str) -> Location:
+    if not (_USER.fullmatch(user) and _HOST.fullmatch(host) and _SSH_PATH.fullmatch(path)):
+        message = (
+            f"{url!r}: write ssh://USER@HOST/PATH or USER@HOST:PATH, of letters, digits and ._-/~+ (git@git.example.com:acme/fleets.git)"
+        )
+        raise InputError(message)
+    return Location(url=url, host=host, user=user, port=port)
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or SSH_PORT
+    except ValueError as error:
+        message = f"the port in the URL of the fleet repository at {parts.hostname} is none: {error}"
+        raise InputError(message) from error
 
 
 def git_directories(path: Path) -> tuple[Path, Path]:

@@ -18,6 +18,7 @@ from pygit2.enums import RepositoryOpenFlag
 from agent.protocol.errors import InputError, RetryError
 from reconciler.pipeline.source.location import Credentials, Location, locate
 from reconciler.pipeline.source.nearby import bring
+from reconciler.pipeline.source.ssh import SshAccess
 from reconciler.pipeline.source.transfer import SourceLimits, Transfer
 
 ACCEPTED = "refs/ordain/accepted"
@@ -105,11 +106,15 @@ class Mirror:
         url: str,
         branch: str | None = None,
         limits: SourceLimits | None = None,
+        *,
         credentials: Credentials | None = None,
+        ssh: SshAccess | None = None,
     ) -> None:
         """`url` as `locate` reads it (raises `InputError`); without `branch` it is the one that the remote's HEAD names."""
         self.location: Location = locate(url)
-        self.transfer = Transfer(location=self.location, limits=limits or SourceLimits(), credentials=credentials)
+        self.transfer = Transfer(
+            location=self.location, limits=limits or SourceLimits(), credentials=credentials, ssh=ssh, home=path.with_name("ssh")
+        )
         self._path, self._branch = path, branch
         self.repository: pygit2.Repository = _open_or_make(path)
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from pygit2.remotes import TransferProgress
 
 from agent.protocol.errors import RefusedError, RetryError
 from reconciler.pipeline.source.location import Credentials, Location, refuse_alternates
+from reconciler.pipeline.source.ssh import SshAccess, require_ssh, why_not_believed
 
 T = TypeVar("T")
 NOT_FORWARD = "contains commits that are not present locally"
@@ -35,10 +37,12 @@ class SourceLimits:
 
 
 class _Callbacks(RemoteCallbacks):
-    """Ends a transfer at its limits, and hands the token to the one host that it is for."""
+    """Ends a transfer at its limits, and hands the token to the one host that it is for; `known_hosts` is the text of that file."""
 
-    def __init__(self, location: Location, limits: SourceLimits, credentials: Credentials | None) -> None:
+    def __init__(self, location: Location, limits: SourceLimits, credentials: Credentials | SshAccess | None) -> None:
         super().__init__()
+        self.known_hosts = ""
+        self.believed = False
         self._location, self._limits, self._credentials = location, limits, credentials
         self._deadline = time.monotonic() + limits.seconds
         self._asked = False
@@ -78,9 +82,28 @@ class _Callbacks(RemoteCallbacks):
         if message is not None:
             self.rejected = f"{refname}: {message}"
 
-    def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> pygit2.UserPass:
-        """Give the token once, to the host of the configured URL: not to one that it redirects to."""
+    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: FBT001 - pygit2's own
+        """Take what libgit2 says of a server; for ssh, say what to do about one that is not believed."""
+        access = self._credentials
+        if not isinstance(access, SshAccess):
+            return super().certificate_check(certificate, valid, host)
+        if not valid:
+            message = f"{self._location}: {why_not_believed(access, self.known_hosts, self._location.host, self._location.port)}"
+            raise RetryError(message)
+        self.believed = True
+        return True
+
+    def require_belief(self) -> None:
+        """Raise `RetryError` if nobody asked whether a server of ssh is believed: a libgit2 that runs a program for ssh does not."""
+        if self._location.user and not self.believed:
+            message = f"{self._location}: this libgit2 did not ask whether that server is believed; install pygit2's own wheel"
+            raise RetryError(message)
+
+    def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> pygit2.UserPass | pygit2.Keypair:
+        """Give the token once, to the host of the configured URL: not to one that it redirects to. Over ssh, log in with the key."""
         del username_from_url
+        if isinstance(self._credentials, SshAccess):
+            return self._key(self._credentials, allowed_types)
         if self._credentials is None or not allowed_types & CredentialType.USERPASS_PLAINTEXT:
             message = (
                 f"{self._location}: asks who we are, and no token is named for it; set the source's credentials to env:NAME or file:PATH"
@@ -95,6 +118,16 @@ class _Callbacks(RemoteCallbacks):
         self._asked = True
         return pygit2.UserPass(self._credentials.username, self._credentials.token())
 
+    def _key(self, access: SshAccess, allowed: CredentialType) -> pygit2.Keypair:
+        if self._asked or not allowed & CredentialType.SSH_KEY:
+            message = (
+                f"{self._location}: our key ({access.key}) was not taken for {self._location.user}; add its public half to the repository, "
+                "and see that it has no passphrase"
+            )
+            raise RetryError(message)
+        self._asked = True
+        return access.keypair(self._location.user)
+
 
 class Transfer:
     """Fetches and pushes between a mirror and one location; the URL stays out of the mirror's configuration.
@@ -104,8 +137,12 @@ class Transfer:
     without having moved a ref. Until then no other one is started.
     """
 
-    def __init__(self, *, location: Location, limits: SourceLimits, credentials: Credentials | None) -> None:
-        self._location, self._limits, self._credentials = location, limits, credentials
+    def __init__(
+        self, *, location: Location, limits: SourceLimits, credentials: Credentials | None, ssh: SshAccess | None, home: Path
+    ) -> None:
+        """`home` is where libgit2 is told to look for files of ssh; raise `InputError` where the location needs what was not named."""
+        self._location, self._limits, self._home = location, limits, home
+        self._credentials = require_ssh(ssh) if location.user else credentials
         self._running: threading.Thread | None = None
         self.head_branch = ""
         """The ref that the remote's HEAD named when last asked; empty if none."""
@@ -148,8 +185,12 @@ class Transfer:
         def run() -> None:
             try:
                 refuse_alternates(self._location)
+                if isinstance(self._credentials, SshAccess):
+                    callbacks.known_hosts = self._credentials.believe(self._home)
                 remote = pygit2.Repository(repository.path).remotes.create_anonymous(self._location.url)
-                done.append(action(remote, callbacks))
+                found = action(remote, callbacks)
+                callbacks.require_belief()
+                done.append(found)
             except Exception as error:  # noqa: BLE001 - raised again by the caller's thread
                 failed.append(error)
 
@@ -186,6 +227,7 @@ _REMEDIES = {
     "no such file": "give the path of a git repository that is there",
     "could not find repository": "give the path of a git repository",
     "permission denied": "let the reconciler's user read it",
+    "failed to start ssh session": "the server does not answer as one of ssh does; look at host and port",
     "certificate": "add the authority that signed it to the file that SSL_CERT_FILE names",
     "temporarily unavailable": "the remote fell silent; it is asked again at the next poll",
     "timed out": "the remote fell silent; it is asked again at the next poll",
