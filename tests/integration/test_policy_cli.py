@@ -104,7 +104,8 @@ def test_a_failing_rego_test_is_named_with_its_line(repository: Path) -> None:
     (repository / "policies/names/short/short_test.rego").write_bytes(TEST.replace(b"== 1 with", b"== 2 with"))
     done = ordain("test", repository)
     assert done.returncode == 1
-    assert "policies/names/short/short_test.rego:5: ordain.custom.names.short_test.test_long_names_are_found" in done.stdout
+    assert "policies/names/short/short_test.rego:6: ordain.custom.names.short_test.test_long_names_are_found" in done.stdout
+    assert "    expected  2\n    actual    1\n" in done.stdout
 
 
 def test_tests_that_do_not_compile_are_faults(repository: Path) -> None:
@@ -118,8 +119,10 @@ def test_rules_that_do_not_compile_are_faults_with_a_remedy(repository: Path) ->
     (repository / RULE).write_bytes(rego("ordain.custom.names.short", finds("input.objct == 1")))
     done = ordain("test", repository)
     assert done.returncode == 1
-    assert f"{RULE}:14: undefined ref: input.objct" in done.stdout
-    assert "known here: change," in done.stdout
+    assert f"{RULE}:14:2 deny manifest/policy" in done.stdout
+    assert "undefined ref: input.objct" in done.stdout
+    assert "  14 | \\tinput.objct == 1\n         ^\n" in done.stdout
+    assert "remedy: known here: change," in done.stdout
 
 
 def test_a_directory_that_is_no_fleet_repository_is_wrong_usage(tmp_path: Path) -> None:

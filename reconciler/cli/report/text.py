@@ -13,10 +13,15 @@ COLOURS: dict[Action, str] = {"deny": "red", "error": "magenta", "warn": "yellow
 
 def render(outcome: Outcome) -> str:
     """Return the report with ANSI colours, which `click.echo` takes out where they would not be seen."""
-    blocks = ["\n".join(_lines(one)) + "\n" for one in outcome.verdicts]
+    blocks = [block(one) + "\n" for one in outcome.verdicts]
     notes = [style(printable(note), fg="yellow") for note in outcome.judge_notes()]
     word = style(outcome.word, fg="green" if outcome.accepted else "red", bold=True)
     return "\n".join([*blocks, *notes, f"{word}: {outcome.total}"])
+
+
+def block(one: Verdict) -> str:
+    """Return one verdict: its place, what it says, the line with a caret, and what to do."""
+    return "\n".join(_lines(one))
 
 
 def _lines(one: Verdict) -> Iterator[str]:

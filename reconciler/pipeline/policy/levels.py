@@ -6,7 +6,7 @@ changes: what it leaves out stays as `rules` has it, parameter by parameter.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,11 @@ class _Override:
 class Levels:
     """What `ordain.yaml` makes of rules. Answers are kept, since most manifests of a repository get the same ones."""
 
-    def __init__(self, rules: Mapping[str, Rule], stated: Mapping[str, Any]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], stated: Mapping[str, Any], *, heard: Collection[str] | None = None) -> None:
+        """Prepare the levels of `rules`; with `heard`, those are at audit whatever is stated, and all others off."""
         self._rules = rules
+        self._whole = stated
+        self._heard = heard
         self._stated = _mapping(stated.get("rules"))
         self._overrides = tuple(_overrides(stated.get("overrides")))
         self._kept: dict[tuple[tuple[int, ...], str], Mapping[str, Setting]] = {}
@@ -59,13 +62,23 @@ class Levels:
         naming = [(index,) for index, override in enumerate(self._overrides) if rule in override.rules]
         return any(self._setting(self._rules[rule], matching).level != "off" for matching in [(), *naming])
 
+    def hearing(self, rules: Collection[str]) -> "Levels":
+        """Return levels at which only `rules` are on, at audit, with the parameters that they have here.
+
+        One that has nothing to go by stays off.
+        """
+        return Levels(self._rules, self._whole, heard=rules)
+
     def _setting(self, rule: Rule, matching: tuple[int, ...]) -> Setting:
         base = _mapping(self._stated.get(rule.id))
         last = next((self._overrides[index].rules[rule.id] for index in reversed(matching) if rule.id in self._overrides[index].rules), {})
         merged = {"level": rule.severity, "standing": rule.standing, **base, **last}
         parameters = {**rule.parameters, **_mapping(base.get("parameters")), **_mapping(last.get("parameters"))}
         idle = bool(rule.needs) and not any(parameters[name] for name in rule.needs)
-        return Setting(level="off" if idle else merged["level"], standing=merged["standing"], parameters=parameters)
+        level: Level = merged["level"]
+        if self._heard is not None:
+            level = "audit" if rule.id in self._heard else "off"
+        return Setting(level="off" if idle else level, standing=merged["standing"], parameters=parameters)
 
 
 def alone(rules: Mapping[str, Rule], rule: str, parameters: Mapping[str, Any]) -> Levels:

@@ -4,18 +4,21 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from agent.protocol.errors import RetryError
+from agent.protocol.errors import InputError, RetryError
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import DirectoryTree, Layout
-from reconciler.pipeline.policy import conftest, examples, library
+from reconciler.pipeline.policy import conftest, coverage, differences, examples, library
+from reconciler.pipeline.policy.coverage import Coverage
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.examples import ExampleResult
-from reconciler.pipeline.policy.judge import JudgeRefused, load
+from reconciler.pipeline.policy.judge import Judge, JudgeRefused, load
 from reconciler.pipeline.policy.library import BUILT_IN, CONFTEST
+from reconciler.pipeline.policy.recorder import Recorder
 from reconciler.pipeline.tree import MemoryTree, Tree
 from reconciler.resources import directory
 
@@ -36,16 +39,22 @@ class TestResult:
     line: int
     passed: bool
     message: str
+    detail: tuple[str, ...] = ()
+    """Of one that failed: what was expected and what came, in lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was tested; with findings nothing else ran, since the rules don't compile."""
+    """What was tested; with findings nothing else ran, since the rules don't compile.
+
+    `coverage` is empty where nobody asked for it.
+    """
 
     rules: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     tests: tuple[TestResult, ...] = ()
     examples: tuple[ExampleResult, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
 
     @property
     def untested(self) -> tuple[str, ...]:
@@ -65,41 +74,68 @@ def _test_package(rule: str) -> str:
     return f".{rule.replace('/', '.').replace('-', '_')}_test"
 
 
-def run_library(opa: Path) -> Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be tested: rules whose id contains `only`, with coverage or without."""
+
+    only: str = ""
+    coverage: bool = False
+
+
+def run_library(opa: Path, asked: Asked | None = None) -> Report:
     """Test the rules that ordain brings.
 
     Raises:
         RetryError: OPA can't be run.
     """
-    return _run(MemoryTree({}), DirectoryTree(directory("policies")), BUILT_IN, Layout(), opa)
+    return _run(MemoryTree({}), DirectoryTree(directory("policies")), Layout(), opa, asked or Asked(), prefix=BUILT_IN)
 
 
-def run_repository(tree: Tree, layout: Layout, opa: Path) -> Report:
+def run_repository(tree: Tree, layout: Layout, opa: Path, asked: Asked | None = None) -> Report:
     """Test a fleet repository's own rules, and its vendored copy of the library.
 
     Raises:
+        InputError: no rule is called as it was asked.
         RetryError: OPA can't be run.
     """
-    return _run(tree, tree, "", layout, opa)
+    return _run(tree, tree, layout, opa, asked or Asked())
 
 
-def _run(judged: Tree, tested: Tree, prefix: str, layout: Layout, opa: Path) -> Report:
+def _run(judged: Tree, tested: Tree, layout: Layout, opa: Path, asked: Asked, *, prefix: str = "") -> Report:
     """Test the rules whose place begins with `prefix` and else is a path in `tested`."""
     try:
         judge = load(judged, None, layout, opa=opa)
     except JudgeRefused as refusal:
         return Report(findings=refusal.findings)
     files = {name: rule.file.removeprefix(prefix) for name, rule in judge.rules.items() if rule.file.startswith(prefix)}
-    files = {name: file for name, file in files.items() if not file.startswith(BUILT_IN)}
+    files = {name: file for name, file in files.items() if not file.startswith(BUILT_IN) and asked.only in name}
+    if asked.only and not files:
+        message = f"no rule that is tested here has {asked.only!r} in its id; `ordain policy list` names them"
+        raise InputError(message)
     sources = library.collect(judged, layout.policies)
     contents = {source.place.removeprefix(prefix): source.content for source in sources.files.values()}
     contents |= {path: tested.read(path) for path in tested.entries if path.endswith("_test.rego") and _is_tested(path, prefix, layout)}
     foreign = {source.place: source.content for source in sources.conftest.values()}
     foreign |= {path: contents.pop(path) for path in list(contents) if path.startswith(f"{layout.policies}/{CONFTEST}/")}
+    own = {name: file for name, file in files.items() if file not in foreign}
     with Policies(judge, opa=opa, seconds=EXAMPLE_SECONDS) as policies:
-        shown = tuple(examples.run(tested, {name: file for name, file in files.items() if file not in foreign}, policies))
-    tests = (*_tests(contents, opa), *(_tests_for_conftest(foreign, opa) if foreign else ()))
-    return Report(rules=tuple(files), tests=tests, examples=shown)
+        shown = tuple(examples.run(tested, own, policies))
+    ran = "|".join(_test_package(name).replace(".", "[.]") for name in own) if asked.only else ""
+    tests = (*_tests(contents, opa, *(["--run", f"({ran})[.]"] if ran else [])), *(_tests_for_conftest(foreign, opa) if foreign else ()))
+    sound = all(test.passed for test in tests)
+    covered = tuple(_coverage(judge, tested, own, contents, opa)) if asked.coverage and sound else ()
+    return Report(rules=tuple(files), tests=tests, examples=shown, coverage=covered)
+
+
+def _coverage(judge: Judge, tested: Tree, rules: Mapping[str, str], contents: Mapping[str, bytes], opa: Path) -> Iterator[Coverage]:
+    """Yield what tests and examples reach of each rule; each question of an example counts as a test."""
+    recorder = Recorder()
+    with Policies(judge, opa=opa, server=recorder) as policies:
+        list(examples.run(tested, rules, policies))
+    more = coverage.as_tests((seen.input, judge.rules[name]) for seen in recorder.seen for name in seen.rules)
+    with _written({**contents, coverage.FILE: more}) as root:
+        output, errors = _opa_test(root, opa, "--coverage", "--coverage-runs=")
+    yield from coverage.read(output or errors, rules)
 
 
 def _is_tested(path: str, prefix: str, layout: Layout) -> bool:
@@ -114,21 +150,36 @@ def _tests_for_conftest(contents: Mapping[str, bytes], opa: Path) -> Iterator[Te
 
 
 def _tests(contents: Mapping[str, bytes], opa: Path, *options: str) -> Iterator[TestResult]:
-    """Run all Rego tests among files by path."""
+    """Run the Rego tests among files by path; where one fails, again with the values that it had: those cost time."""
+    with _written(contents) as root:
+        results = list(_results(*_opa_test(root, opa, *options)))
+        if any(not one.passed and one.name for one in results):
+            results = list(_results(*_opa_test(root, opa, "--var-values", *options)))
+    yield from results
+
+
+@contextmanager
+def _written(contents: Mapping[str, bytes]) -> Iterator[Path]:
+    """Yield a directory with files by their path; those that ordain brings have a directory of their own in it."""
     with tempfile.TemporaryDirectory(prefix="ordain-test-") as name:
         root = Path(name)
         for path, content in contents.items():
             target = root / path.replace(BUILT_IN, "ordain/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        capabilities = directory("policies") / "capabilities.json"
-        command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", *options, "."]
-        try:
-            done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
-        except (OSError, subprocess.SubprocessError) as error:
-            message = f"opa test can't be run: {error}; try again, or name another OPA in ORDAIN_OPA"
-            raise RetryError(message) from error
-    yield from _results(done.stdout, done.stderr)
+        yield root
+
+
+def _opa_test(root: Path, opa: Path, *options: str) -> tuple[str, str]:
+    """Run the tests in a directory; return what OPA printed on stdout and stderr, or raise `RetryError` if it can't be run."""
+    capabilities = directory("policies") / "capabilities.json"
+    command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", *options, "."]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"opa test can't be run: {error}; try again, or name another OPA in ORDAIN_OPA"
+        raise RetryError(message) from error
+    return done.stdout, done.stderr
 
 
 def _results(output: str, errors: str) -> Iterator[TestResult]:
@@ -147,13 +198,16 @@ def _results(output: str, errors: str) -> Iterator[TestResult]:
 def _result(raw: Mapping[str, Any]) -> TestResult:
     location = raw.get("location") or {}
     error = (raw.get("error") or {}).get("message", "")
+    event = differences.stopped(raw.get("trace") or ()) if raw.get("fail") else None
+    at = (event or {}).get("Location") or location
     return TestResult(
         package=str(raw.get("package", "")).removeprefix("data."),
         name=str(raw.get("name", "")),
-        file=str(PurePosixPath(str(location.get("file", "")))),
-        line=int(location.get("row", 0)),
+        file=str(PurePosixPath(str(at.get("file", "")))),
+        line=int(at.get("row", 0)),
         passed=not raw.get("fail") and not error,
         message=error or ("it is not true" if raw.get("fail") else ""),
+        detail=tuple(differences.explained(event)) if event else (),
     )
 
 
