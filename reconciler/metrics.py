@@ -1,9 +1,9 @@
 """What a process says of itself to Prometheus; read when asked, so loops pay nothing for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reconciler.pipeline.loop import Progress
@@ -27,6 +27,21 @@ class PipelineCollector(Collector):
             ("ordain_pipeline_frozen_fleets", "Fleets that stand still", progress.frozen_fleets),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+
+
+class HookCollector(Collector):
+    """Webhooks by forge and the status they were answered with."""
+
+    def __init__(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Read `counts` at each scrape."""
+        self.counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the one family."""
+        family = CounterMetricFamily("ordain_webhooks", "Webhooks since the start", labels=("forge", "status"))
+        for labels, count in sorted(self.counts.items()):
+            family.add_metric(labels, count)
+        yield family
 
 
 def exposition(*collectors: Collector) -> Callable[[], bytes]:

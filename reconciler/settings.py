@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from agent.protocol.errors import InputError
 from reconciler.publication.keys import KeyRing
-from reconciler.publication.secret_files import named
+from reconciler.publication.secret_files import SecretFile, named
 
 SETTINGS_LIMIT = 65_536
 """Bytes of a settings file: a hundred times what one needs."""
@@ -92,6 +92,28 @@ class ListenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """Webhooks that `serve` takes at /v1/hooks/…: a forge is heard once its secret is named, as a file or a systemd credential."""
+
+    github: str = ""
+    """File with the secret of GitHub's webhook."""
+    gitlab: str = ""
+    """File with the signing token of GitLab's webhook, or with its secret token."""
+    gitea: str = ""
+    """File with the secret of the webhook of Gitea or Forgejo."""
+    generic: str = ""
+    """File with the secret (`whsec_…`) of a webhook signed as Standard Webhooks has it."""
+    branch: str = ""
+    """Branch whose pushes count; empty means any."""
+
+    def secrets(self) -> dict[str, SecretFile]:
+        """Return the secret of each forge that has one."""
+        forges = {"github": self.github, "gitlab": self.gitlab, "gitea": self.gitea, "generic": self.generic}
+        given = {forge: name for forge, name in forges.items() if name}
+        return {forge: SecretFile(name=name, purpose=f"the secret of the webhook of [hooks] {forge}") for forge, name in given.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How a process says what it does."""
 
@@ -112,6 +134,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     keys: KeySettings = field(default_factory=KeySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -136,6 +159,7 @@ GROUPS = {
     "store": StoreSettings,
     "keys": KeySettings,
     "listen": ListenSettings,
+    "hooks": HookSettings,
     "log": LogSettings,
 }
 

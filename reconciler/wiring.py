@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.protocol import durable
 from reconciler.control import loop as control_loop
+from reconciler.control.api.hooks import Hooks
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.opa import find_opa
@@ -76,6 +77,15 @@ def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threa
         holder=holder(settings, "control"),
     )
     return lambda stop: control_loop.run(wired, stop, ready=ready)
+
+
+def hooks(settings: Settings) -> Hooks:
+    """Return what takes webhooks; raise `InputError` for a secret that can't be read: a hook that is never heard would go unseen."""
+    secrets = settings.hooks.secrets()
+    for secret in secrets.values():
+        secret.read()
+    store = Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES)
+    return Hooks(store, secrets, branch=settings.hooks.branch)
 
 
 def development(settings: Settings) -> Callable[[Collection[str]], None]:

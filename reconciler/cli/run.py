@@ -94,7 +94,13 @@ def serve(state: Path, file: Path | None, log_format: str | None, listen: str | 
     """
     loaded = _load(state, file, log_format, listen={"control": listen})
     passed: list[bool] = []
-    app = application(open_store(loaded.store_url), ready=lambda: bool(passed), metrics=metrics.exposition(_expiry(loaded)))
+    hooks = wiring.hooks(loaded)
+    app = application(
+        open_store(loaded.store_url),
+        ready=lambda: bool(passed),
+        metrics=metrics.exposition(_expiry(loaded), metrics.HookCollector(hooks.counts)),
+        hooks=hooks,
+    )
     with process.only_one(state):
         loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True))}
         sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
@@ -120,10 +126,12 @@ def up(  # noqa: PLR0917 - click passes options by name
     _need_repository(loaded)
     progress = Progress()
     passed: list[bool] = []
+    hooks = wiring.hooks(loaded)
     app = application(
         open_store(loaded.store_url),
         ready=lambda: bool(passed) and progress.ready,
-        metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded)),
+        metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded), metrics.HookCollector(hooks.counts)),
+        hooks=hooks,
     )
     with process.only_one(state):
         loops = {

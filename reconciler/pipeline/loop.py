@@ -18,6 +18,7 @@ from reconciler.pipeline import problem
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.examine import examine, summary
+from reconciler.pipeline.hints import Hints
 from reconciler.pipeline.manifests import is_judge, is_signers
 from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
@@ -123,6 +124,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
     session = resume(parts)
     reached("pipeline:after-resume")
     random = Random()  # noqa: S311 - spreads polls, keeps no secret
+    hints = Hints(parts.store)
     renewed = looked = datetime.min.replace(tzinfo=parts.now().tzinfo)
     try:
         _release_everything(parts, session)
@@ -137,7 +139,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
                 renew(parts, session)
                 renewed = now
             _keys_that_came(parts, session)
-            _sleep(LEASE_LIFE.total_seconds() / 5, stop, news)
+            _sleep(LEASE_LIFE.total_seconds() / 5, stop, news, hints)
     finally:
         session.close()
         lease.release(parts.store, held, now=parts.now())
@@ -290,9 +292,11 @@ def _keys_that_came(parts: Parts, session: Session) -> None:
             release(parts, session, {key for key in session.released.compiled if key[0] == tenant}, {tenant})
 
 
-def _sleep(seconds: float, stop: threading.Event, news: threading.Event) -> None:
-    """Wait until there is news, it is time, or the end was asked for."""
+def _sleep(seconds: float, stop: threading.Event, news: threading.Event, hints: Hints | None = None) -> None:
+    """Wait until there is news or a hint of some, it is time, or the end was asked for."""
     until = time.monotonic() + seconds
     while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        if hints is not None and hints.due():
+            news.set()
         if news.wait(min(left, STOP_LATENCY)):
             return

@@ -1,4 +1,4 @@
-"""What unlocks private keys: a passphrase for key files, a PIN for a token. Each is read from a file when it is needed.
+"""Secrets in files: what unlocks private keys, and what forges sign webhooks with. Each is read from its file when it is needed.
 
 Nothing here keeps what it read, so nothing can print it: settings, logs and error messages know the file's name alone.
 """
@@ -20,6 +20,7 @@ class SecretFile:
     """A file with one line that is secret; a `name` without a slash is one of systemd's credentials for this unit."""
 
     name: str
+    purpose: str = "what unlocks the private keys"
 
     def read(self) -> bytes:
         """Return the line; raise `InputError` where there is none, or more than one."""
@@ -28,11 +29,11 @@ class SecretFile:
             with place.open("rb") as stream:
                 data = stream.read(LIMIT + 1)
         except OSError as error:
-            message = f"{place}: {error.strerror}; it should hold what unlocks the private keys"
+            message = f"{place}: {error.strerror}; it should hold {self.purpose}"
             raise InputError(message) from error
         line = data.removesuffix(b"\n").removesuffix(b"\r")
         if not line or len(data) > LIMIT or b"\n" in line:
-            message = f"{place}: it should hold one line, which unlocks the private keys, and nothing else"
+            message = f"{place}: it should hold one line, {self.purpose}, and nothing else"
             raise InputError(message)
         return line
 

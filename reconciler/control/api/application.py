@@ -4,6 +4,7 @@
     GET /v1/repositories/{tenant}/{fleet}/targets/{kind}/{file}  bundles, members and rollout documents, as published
     GET /v1/agents/{tenant}/{agent}/fleets                       {"fleets": ["web", …]}; an agent of a pool is {pool}/{id}
     GET /v1/artifacts/{tenant}/{sha256}                          a stored artifact, its tenant's or the library's; ranges too
+    POST /v1/hooks/{forge}                                       a forge's webhook, see hooks.py
     GET /healthz, /readyz, /metrics                              for those who run it
 
 Everything is read through the store; a request names no path, only parts that fit a pattern. What isn't there is a 404, which TUF
@@ -23,6 +24,7 @@ from agent.protocol.errors import OrdainError, RefusedError
 from agent.protocol.identity import LABEL
 from reconciler import health
 from reconciler.control.api import ranges
+from reconciler.control.api.hooks import Hooks
 from reconciler.control.tenants import read_controls
 from reconciler.publication import layout
 from reconciler.publication.controls import Controls
@@ -146,7 +148,9 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Awaitab
         return _json({"error": "not available"}, status=404 if isinstance(error, RefusedError) else 503)
 
 
-def application(store: Store, *, ready: Callable[[], bool] = lambda: True, metrics: Callable[[], bytes] = lambda: b"") -> web.Application:
+def application(
+    store: Store, *, ready: Callable[[], bool] = lambda: True, metrics: Callable[[], bytes] = lambda: b"", hooks: Hooks | None = None
+) -> web.Application:
     """Return the application that serves a store; `ready` and `metrics` answer `/readyz` and `/metrics`."""
     routes = _Routes(store)
     app = web.Application(middlewares=[_errors], client_max_size=1024)
@@ -155,4 +159,6 @@ def application(store: Store, *, ready: Callable[[], bool] = lambda: True, metri
     app.router.add_get("/v1/agents/{tenant}/{agent}/fleets", routes.fleets)
     app.router.add_get("/v1/agents/{tenant}/{agent}/{id}/fleets", routes.fleets)
     app.router.add_get("/v1/artifacts/{tenant}/{sha256}", routes.artifact)
+    if hooks is not None:
+        hooks.add_to(app)
     return health.add_routes(app, ready=lambda: "" if ready() else "the first pass over all fleets is not done", metrics=metrics)

@@ -1,0 +1,123 @@
+"""The route for forges: `POST /v1/hooks/{github,gitlab,gitea,generic}`, which turns a signed push into a hint to fetch.
+
+    202 {"result": "fetching soon"}      a push to a branch that counts
+    200 {"result": "nothing to fetch"}   signed, and about something else: a ping, a tag, another branch
+    400, 401, 408, 409, 413              not JSON, not signed, too slow, seen before, too large
+    404                                  no secret is set for this forge
+
+A storm of webhooks costs a hint a second at most; the pipeline, which reads hints when it likes, spreads its fetches further.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from agent.protocol import codec
+from agent.protocol.errors import MalformedError, OrdainError, RefusedError
+from reconciler.control.hooks import BRANCH, CHECKS, Seen, pushed_branch
+from reconciler.printable import printable
+from reconciler.publication.hints import write_hint
+from reconciler.publication.secret_files import SecretFile
+from reconciler.publication.store import Store
+from reconciler.publication.times import stamp
+
+BODY_LIMIT = 4 * 1024 * 1024
+"""Bytes of a webhook: a push of 2,000 commits, the most that a forge lists, takes about half of it."""
+BODY_SECONDS = 10.0
+"""In which a webhook must have arrived."""
+BODIES = 8
+"""Webhooks that are read at the same time; others wait their turn."""
+HINT_EVERY = 1.0
+"""Seconds between two hints."""
+
+_log = logging.getLogger(__name__)
+
+
+class Hooks:
+    """What becomes of webhooks; `counts` says how often, by forge and result, for metrics."""
+
+    def __init__(self, store: Store, secrets: Mapping[str, SecretFile], *, branch: str = "") -> None:
+        """`secrets` by forge; a push to another branch than `branch` is no news, where one is given."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._store = store
+        self._secrets = secrets
+        self._branch = branch
+        self._seen = Seen()
+        self._bodies = asyncio.Semaphore(BODIES)
+        self._news: tuple[str, str] | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the route to an application."""
+        app.router.add_post("/v1/hooks/{forge}", self._receive)
+        app.cleanup_ctx.append(self._end)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        forge = request.match_info["forge"]
+        if forge not in CHECKS or forge not in self._secrets:
+            raise web.HTTPNotFound
+        try:
+            status, result = await self._take(forge, request)
+        except MalformedError as error:
+            status, result = 400, str(error)
+        except RefusedError as error:
+            status, result = 401, str(error)
+        self.counts[forge, str(status)] += 1
+        level = logging.DEBUG if status < 300 else logging.WARNING  # noqa: PLR2004 - what HTTP calls success
+        _log.log(level, "webhook of %s answered %d: %s", forge, status, printable(result))
+        return web.Response(body=codec.canonical({"result": result}), status=status, content_type="application/json")
+
+    async def _take(self, forge: str, request: web.Request) -> tuple[int, str]:
+        async with self._bodies:
+            body = await _body(request)
+            if isinstance(body, tuple):
+                return body
+            secret = await asyncio.to_thread(self._secrets[forge].read)
+            delivery = CHECKS[forge](request.headers, body, secret, int(time.time()))
+            branch = pushed_branch(body, forge)
+        if not self._seen.first_time(forge, delivery):
+            return 409, "this webhook was received before"
+        if branch is None or (self._branch and branch and branch != BRANCH + self._branch):
+            return 200, "nothing to fetch"
+        self._news = (forge, branch)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        return 202, "fetching soon"
+
+    async def _write(self) -> None:
+        """Write hints while there is news, the newest each time."""
+        while self._news:
+            (forge, ref), self._news = self._news, None
+            try:
+                await asyncio.to_thread(write_hint, self._store, forge, ref, stamp(datetime.now(UTC)))
+            except OrdainError as error:
+                _log.warning("no hint to fetch was left: %s; the next poll finds the push", error)
+            await asyncio.sleep(HINT_EVERY)
+
+    async def _end(self, app: web.Application) -> AsyncIterator[None]:
+        del app
+        yield
+        if self._writing is not None:
+            self._writing.cancel()
+
+
+async def _body(request: web.Request) -> bytes | tuple[int, str]:
+    """Return the body, or the answer to one that is too large or too slow."""
+    too_large = (413, f"more than {BODY_LIMIT} bytes")
+    if (request.content_length or 0) > BODY_LIMIT:
+        return too_large
+    parts: list[bytes] = []
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.content.iter_any():
+                parts.append(part)
+                if sum(map(len, parts)) > BODY_LIMIT:
+                    return too_large
+    except TimeoutError:
+        return 408, f"not here within {BODY_SECONDS:.0f} s"
+    return b"".join(parts)
