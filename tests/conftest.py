@@ -71,6 +71,8 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
+    "gpg": (lambda: _on_path("gpg"), "install gnupg"),
+    "ssh-keygen": (lambda: _on_path("ssh-keygen"), "install openssh-client"),
 
 
 @cache

@@ -52,9 +52,18 @@ class Standing(Struct):
     since: str
 
 
+class Doubt(Struct):
+    """Why no signature lets a file in: the rule (without `signatures/`), what is wrong, and the commit that brought it."""
+
+    rule: str
+    message: str
+    commit: str
+
+
 class AcceptedState(Struct):
     """`approved/accepted.json`; `judge` is the digest of the judge, `record` that of the decision's record.
 
+    `doubts` are the files that signatures hold back, by path: a later commit that is signed does not let them in.
     `released` is the last decision whose releases and controls are all in the store: below `decision`, a crash came between.
     """
 
@@ -73,6 +82,7 @@ class AcceptedState(Struct):
     tenants: list[str] = []
     unjudged: bool = False
     released: int = 0
+    doubts: dict[str, Doubt] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -288,6 +288,11 @@ _SIGNATURES = {
 }
 
 
+def remedy_of(rule: str) -> str:
+    """Return what to do about a finding of a rule `signatures/…`; raise `KeyError` where there is no such rule."""
+    return _SIGNATURES[rule.removeprefix(SIGNATURES)][2]
+
+
 def structural() -> Iterator[Description]:
     """Yield the description of every rule that is no policy, by id."""
     rows: dict[str, tuple[str, ...]] = {**_FILES, **_ACROSS}

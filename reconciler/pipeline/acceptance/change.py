@@ -8,7 +8,7 @@ from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.index import MEMBER
 from reconciler.pipeline.compile.world import FleetKey, World
-from reconciler.pipeline.finding import ObjectName
+from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.manifests import Document
 
 
@@ -26,6 +26,8 @@ class Facts:
     now: str
     commits: tuple[Mapping[str, Any], ...] = ()
     since: str | None = None
+    signatures: tuple[Finding, ...] = ()
+    """What signatures refuse of the change; see `signatures.review`."""
 
 
 def change_input(

@@ -16,6 +16,7 @@ from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, 
 from reconciler.pipeline.acceptance.excusing import to_judge_again
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, once
 from reconciler.pipeline.acceptance.mentions import check_effect, check_overrides, check_waivers, waivers
+from reconciler.pipeline.acceptance.owners import check_owners
 from reconciler.pipeline.acceptance.proposal import Proposal, companions, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.acceptance.upholding import Case, Upheld, judge_releases, left_over, uphold
@@ -94,7 +95,8 @@ def decide(
     released = released or Released()
     proposal = propose(base, head, difference, layout, read=read)
     groups = companions(proposal)
-    mentions = (*check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
+    before = (*facts.signatures, *check_owners(proposal))
+    mentions = (*before, *check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
     again = to_judge_again(proposal, facts)
 
     def settled(refused: Mapping[str, str]) -> Structure:

@@ -1,15 +1,29 @@
 """What the signatures of a range refuse: the way in for the loop, for `ordain check` and for `ordain plan`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import pygit2
 
 from reconciler.pipeline.acceptance.corpus import Corpus
-from reconciler.pipeline.finding import Finding
+from reconciler.pipeline.accepted import Doubt
+from reconciler.pipeline.descriptions import SIGNATURES, remedy_of
+from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import Document, Layout
+from reconciler.pipeline.signatures.doubts import Doubts, spread
+from reconciler.pipeline.signatures.rights import Signed, judge, lacks_second, matches, merged_by
+from reconciler.pipeline.signatures.signers import SignerSet, signer_set
+from reconciler.pipeline.signatures.switch import co_signed, is_required
+from reconciler.pipeline.signatures.touching import History, Touch
+from reconciler.pipeline.signatures.verifier import Answer, Verifier
+from reconciler.pipeline.source import CommitInfo, commits_between, descends
+from reconciler.pipeline.source.directories import Node
 from reconciler.pipeline.tree import Difference
+
+RANGE_LIMIT = 2000
+"""Commits of a range that are verified, at some 5 ms each; with more, all that they touch is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +32,23 @@ class Review:
 
     `required` is False where signatures are off: then nothing was looked at, and nothing is refused. `signers` names the
     signer (`ana`, `shop/bob`) of each commit whose signature holds, by its id. `findings` are of rules `signatures/…`, one a
-    file, and go to `decide(..., findings=…)`.
+    file, and go to `decide` as `Facts.signatures`. `doubts` are the same for the next range, by file.
     """
 
     required: bool
     signers: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    doubts: Doubts = field(default_factory=dict)
 
 
 def required(base: Corpus, pinned: tuple[Document, ...] = ()) -> bool:
     """Return whether signatures are on for changes of this accepted state: it says so in `ordain.yaml`, or signers are pinned."""
-    spec = base.repository.spec.get("signatures") if base.repository is not None else None
-    return bool(pinned) or (isinstance(spec, dict) and spec.get("required") is True)
+    return bool(pinned) or is_required(base.repository)
+
+
+def signers_of(base: Corpus, pinned: tuple[Document, ...] = ()) -> SignerSet:
+    """Return the signers that judge changes of this accepted state: the pinned ones first, then those in git."""
+    return signer_set((*pinned, *base.objects.values()))
 
 
 def review(
@@ -41,18 +60,114 @@ def review(
     changed: Difference,
     layout: Layout,
     now: datetime,
+    known: Doubts | None = None,
     pinned: tuple[Document, ...] = (),
     prefix: str = "",
+    verifier: Verifier | None = None,
 ) -> Review:
     """Verify every commit of `head` that `since` does not have, by the signers of `base` and the pinned ones.
 
     `changed` is the difference from the accepted tree to the head's, `layout` how the head is read, `now` the time of the
-    decision, by which keys are valid or not: a commit can claim any time. `prefix` is where the fleet repository lies in the
-    git repository (`fleets/`).
+    decision, by which keys are valid or not: a commit can claim any time. `known` are the doubts that earlier ranges left,
+    and `prefix` is where the fleet repository lies in the git repository (`fleets/`). Where there was nothing before, or
+    history was rewritten, the head stands for all that differs, as one commit.
 
     Raises:
         RetryError: ssh-keygen or gpg is needed and missing, or takes too long.
         MalformedError: an object is missing or damaged.
     """
-    del repository, head, since, changed, layout, now, prefix
-    return Review(required=required(base, pinned))
+    if not required(base, pinned):
+        return Review(required=False)
+    case = _Case(repository, base, History(repository, dict.fromkeys((base.layout, layout)), prefix), signers_of(base, pinned), now)
+    with closing(Verifier()) as own:
+        asked = verifier or own
+        if since is not None and descends(repository, since, head):
+            signed = case.signed(asked, commits_between(repository, since, head, limit=RANGE_LIMIT + 1))
+            doubts = case.doubts(signed, known or {}) if len(signed) <= RANGE_LIMIT else _too_many(head, changed)
+        else:
+            signed = case.signed(asked, commits_between(repository, None, head, limit=1))
+            doubts = case.as_one(signed[0], changed)
+    left = {path: doubt for path, doubt in doubts.items() if path in changed.touched}
+    names = {one.commit.sha: one.name for one in signed if one.by}
+    return Review(required=True, signers=names, findings=tuple(_findings(left)), doubts=left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a review looks at: git, the accepted state, and the signers that judge at a time."""
+
+    repository: pygit2.Repository
+    base: Corpus
+    history: History
+    signers: SignerSet
+    now: datetime
+
+    def signed(self, verifier: Verifier, commits: Sequence[CommitInfo]) -> list[Signed]:
+        """Return commits with those who signed them; past the limit nothing is verified."""
+        if len(commits) > RANGE_LIMIT:
+            return [Signed(commit=one, why="was not looked at") for one in commits]
+        answers = verifier.verify(self.repository, [one.sha for one in commits], self.signers, self.now)
+        return [self._signed(one, answers[one.sha]) for one in commits]
+
+    def _signed(self, commit: CommitInfo, answer: Answer) -> Signed:
+        by, ended = self.signers.of(answer.names, self.now)
+        why = answer.why or (f"is no longer or not yet one: {ended}" if ended else "is by a key that no signer states")
+        return Signed(commit=commit, by=tuple(by), why="" if by else why, unsigned=answer.unsigned)
+
+    def doubts(self, signed: Sequence[Signed], known: Doubts) -> Doubts:
+        """Return the doubts about files at the end of a range."""
+        commits = [one.commit for one in signed]
+        touched = {one.commit.sha: self._touched(one) for one in signed}
+        bad = {one.commit.sha: self._bad(one, touched[one.commit.sha]) for one in signed}
+        for sha, more in self._alone(signed, touched, bad).items():
+            bad[sha] |= more
+        return spread(commits, bad, known=known, touched=touched, node=self.history.node, accepted=self._accepted)
+
+    def as_one(self, head: Signed, changed: Difference) -> Doubts:
+        """Return the doubts where a head stands for all that differs."""
+        node = self.history.node
+        touched = {path: Touch(before=(self._accepted(path),), after=node(head.commit.sha, path)) for path in changed.touched}
+        return self._bad(head, touched)
+
+    def _touched(self, one: Signed) -> dict[str, Touch]:
+        """Return what a commit touches; a merge that nobody signed, all that it brings in."""
+        commit = one.commit
+        if len(commit.parents) > 1 and not one.by:
+            return self.history.since(commit.parents[0], commit.sha, commit.parents)
+        return self.history.by_itself(commit)
+
+    def _bad(self, one: Signed, touched: Mapping[str, Touch]) -> dict[str, Doubt]:
+        found = ((path, judge(one, path, touch, self.history)) for path, touch in touched.items())
+        return {path: doubt for path, doubt in found if doubt is not None}
+
+    def _alone(
+        self, signed: Sequence[Signed], touched: Mapping[str, Mapping[str, Touch]], bad: Mapping[str, Mapping[str, Doubt]]
+    ) -> dict[str, dict[str, Doubt]]:
+        """Return the doubts about what two must sign and one did."""
+        globs = co_signed(self.base.repository)
+        if not globs:
+            return {}
+        merges, found = merged_by(signed), dict[str, dict[str, Doubt]]()
+        for one in signed:
+            sha = one.commit.sha
+            for path in [path for path in touched[sha] if path not in bad[sha] and matches(path, globs)]:
+                doubt = lacks_second(one, path, touched[sha][path], self.history, merges.get(sha, ()))
+                if doubt is not None:
+                    found.setdefault(sha, {})[path] = doubt
+        return found
+
+    def _accepted(self, path: str) -> Node | None:
+        entry = self.base.tree.entries.get(path)
+        return (entry.mode, entry.oid) if entry is not None else None
+
+
+def _too_many(head: str, changed: Difference) -> Doubts:
+    message = f"more than {RANGE_LIMIT} commits came at once, so none of them was verified"
+    return dict.fromkeys(changed, Doubt(rule="too-many", message=message, commit=head))
+
+
+def _findings(doubts: Doubts) -> Iterable[Finding]:
+    for path, doubt in sorted(doubts.items()):
+        rule = SIGNATURES + doubt.rule
+        place = Place(file=path, line=1, column=1)
+        yield Finding(action="deny", rule=rule, code=rule, message=doubt.message, remedy=remedy_of(rule), place=place)

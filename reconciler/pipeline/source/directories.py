@@ -146,6 +146,14 @@ def tree_of(repository: pygit2.Repository, revision: str) -> str:
         raise MalformedError(message) from error
 
 
+def find_node(repository: pygit2.Repository, tree: str, path: str) -> Node | None:
+    """Return what stands at a path of a tree, None if nothing does; nothing is listed. Raise `MalformedError` as `read_object`."""
+    node: Node | None = (TREE, tree)
+    for part in path.encode(errors="surrogateescape").split(b"/"):
+        node = read_directory(repository, node[1]).get(part) if node is not None and node[0] == TREE else None
+    return node
+
+
 def size_of(repository: pygit2.Repository, mode: int, oid: str) -> int:
     """Return the bytes of a blob, without reading it; 0 for a submodule."""
     if mode == SUBMODULE:

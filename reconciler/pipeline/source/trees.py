@@ -15,8 +15,8 @@ from reconciler.pipeline.source.directories import (
     TREE,
     changes_between,
     file_mode,
+    find_node,
     parents_of,
-    read_directory,
     read_object,
     settled,
     size_of,
@@ -68,13 +68,10 @@ class CommitTree:
         if self._entries is not None:
             entry = self._entries[path]
             return entry.mode, entry.oid
-        mode, oid = TREE, self.oid
-        for part in path.encode(errors="surrogateescape").split(b"/"):
-            found = read_directory(self.repository, oid).get(part) if mode == TREE else None
-            if found is None:
-                raise KeyError(path)
-            mode, oid = found
-        return mode, oid
+        node = find_node(self.repository, self.oid, path)
+        if node is None:
+            raise KeyError(path)
+        return node
 
     def blob(self, oid: str) -> bytes:
         """Return a blob of the repository by its id; raise `MalformedError` if there is none, or it is larger than READ_LIMIT."""
