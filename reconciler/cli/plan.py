@@ -38,7 +38,8 @@ def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *
     Examples:
       ordain plan                                    your files against the default branch
       ordain plan fleets --base main --head topic    a branch
-      ordain plan fleets --format json --all         for a program, nobody left out
+      ordain plan fleets --format markdown           for a comment on a pull request
+      ordain plan fleets --format html > plan.html   for somebody else to read
     """
     place = place_of(path)
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)

@@ -7,12 +7,14 @@ escaping, since whoever opens a pull request writes it.
 import re
 from collections.abc import Callable, Mapping
 
-from reconciler.cli.planned import machine, text
+from reconciler.cli.planned import html, machine, markdown, text
 from reconciler.pipeline.plan.shape import Plan
 
 FORMATS: Mapping[str, Callable[[Plan], str]] = {
     "text": text.render,
     "json": machine.render,
+    "markdown": markdown.render,
+    "html": html.render,
 }
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

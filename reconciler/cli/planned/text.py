@@ -54,11 +54,9 @@ def _objects(objects: Objects) -> Iterator[str]:
 def _fleet(fleet: Fleet) -> Iterator[str]:
     gone = fleet.kind == "deleted"
     yield style(f"Fleet {printable(fleet.fleet)}", bold=True, fg="red" if gone else None) + f": {words.fleet_line(fleet)}"
-    yield from (style(f"  {printable(note)}", bold=gone) for note in fleet.notes)
-    if fleet.uncompiled:
-        yield style(f"  it does not compile: {printable(fleet.uncompiled)}", fg="red")
-    if fleet.held:
-        yield style(f"  it would stay at its last release: {printable(fleet.held)}", fg="red")
+    yield from (
+        style(f"  {printable(note)}", bold=gone, fg="red" if fleet.held or fleet.uncompiled else None) for note in words.fleet_notes(fleet)
+    )
     for difference in fleet.differences:
         yield from _difference(difference)
     yield from _more(fleet.more, "set of hosts that differ in another way")
@@ -101,12 +99,7 @@ def _verdicts(plan: Plan) -> Iterator[str]:
 
 
 def _verdict(one: dict[str, Any]) -> str:
-    where = style(printable(f"{one['file']}:{one['line']}:{one['column']}"), bold=True)
-    waived = f" (waived by {one['waived']['waiver']})" if one.get("waived") else ""
-    standing = " (standing)" if one["standing"] else ""
-    return (
-        f"{where} {style(one['action'], fg=ACTIONS[one['action']])} {one['rule']}{standing}{printable(waived)}: {printable(one['message'])}"
-    )
+    return f"{style(one['action'], fg=ACTIONS[one['action']])} {printable(words.verdict_line(one))}"
 
 
 def _more(count: int, what: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What all forms of a plan say alike: its sentences, without any form's signs."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Object, Plan, UsedWaiver, Wave
 
@@ -13,6 +14,8 @@ KINDS = {
 }
 FIELDS = {"files": "file", "processes": "process", "state": "setting"}
 """What one item of a field is called, where taking an `s` away does not say it."""
+WAVE_NAMES = 4
+"""Names shown of a wave: who is in the first, small one is what people look for."""
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -41,10 +44,11 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def names(hosts: Hosts) -> str:
-    """Return some hosts by name: `web-01, web-02 and 7 more`."""
-    shown = ", ".join(hosts.names)
-    return f"{shown} and {hosts.more:,} more" if hosts.more else shown
+def names(hosts: Hosts, *, most: int | None = None) -> str:
+    """Return some hosts by name, at most so many: `web-01, web-02 and 7 more`."""
+    shown = hosts.names[:most]
+    more = hosts.more + len(hosts.names) - len(shown)
+    return f"{', '.join(shown)} and {more:,} more" if more else ", ".join(shown)
 
 
 def fleet_line(fleet: Fleet) -> str:
@@ -61,6 +65,22 @@ def fleet_line(fleet: Fleet) -> str:
 def object_line(one: Object, change: str) -> str:
     """Return a manifest that differs, without its sign and its file: `Agent shop/web-01 is REMOVED`."""
     return f"{one.kind} {one.tenant + '/' if one.tenant else ''}{one.name}{' is REMOVED' if change == 'removed' else ''}"
+
+
+def verdict_line(one: dict[str, Any]) -> str:
+    """Return a verdict in one line, without its action: `tenants/…/web.yaml:3:9 hygiene/owner: say who answers for it`."""
+    waived = f" (waived by {one['waived']['waiver']})" if one["waived"] else ""
+    standing = " (standing)" if one["standing"] else ""
+    return f"{one['file']}:{one['line']}:{one['column']} {one['rule']}{standing}{waived}: {one['message']}"
+
+
+def fleet_notes(fleet: Fleet) -> Iterator[str]:
+    """Yield what is to be said of a fleet as a whole."""
+    yield from fleet.notes
+    if fleet.uncompiled:
+        yield f"it does not compile: {fleet.uncompiled}"
+    if fleet.held:
+        yield f"it would stay at its last release: {fleet.held}"
 
 
 def field_of(item: Item) -> str:
@@ -80,7 +100,9 @@ def left_out(item: Item) -> str:
     """Return what is said below an item's lines, empty where they are all there."""
     if item.withheld:
         return f"not shown: {item.withheld}"
-    return f"{item.more:,} more lines" if item.more and item.lines else ""
+    around = "" if item.alike else "the lines around differ from host to host"
+    more = f"{item.more:,} more lines" if item.more and item.lines else ""
+    return "; ".join(each for each in (more, around) if each)
 
 
 def wave_line(wave: Wave) -> str:
@@ -91,7 +113,7 @@ def wave_line(wave: Wave) -> str:
     hit = f", {wave.hit:,} of them hit" if wave.hit != wave.hosts.count else ""
     if not wave.hosts.count:
         return f"{wave.name}: nobody new{chosen}{to}"
-    return f"{wave.name}: {counted(wave.hosts.count, 'agent')}{chosen}{to}{hit} ({names(wave.hosts)}); {when(wave)}"
+    return f"{wave.name}: {counted(wave.hosts.count, 'agent')}{chosen}{to}{hit} ({names(wave.hosts, most=WAVE_NAMES)}); {when(wave)}"
 
 
 def when(wave: Wave) -> str:

@@ -5,6 +5,7 @@ What manifests say stands in fenced blocks and escaped HTML only, so that no mes
 
 import html
 import re
+from collections.abc import Iterable
 
 from reconciler.cli.report.outcome import Outcome
 from reconciler.pipeline.finding import Verdict
@@ -50,9 +51,15 @@ def _block(one: Verdict, *, opened: bool) -> str:
         body += [f"{one.line} | {excerpt(one.source_line, one.column)[0]}"]
     if one.remedy:
         body += [f"remedy: {one.remedy}"]
-    shown = "\n".join(printable(line) for part in body for line in part.split("\n"))
+    shown = fenced((line for part in body for line in part.split("\n")), "text")
+    return f"<details{' open' if opened else ''}><summary>{title}</summary>\n\n{shown}\n</details>\n"
+
+
+def fenced(lines: Iterable[str], language: str) -> str:
+    """Return lines of anybody's in a block that none of them can end."""
+    shown = "\n".join(printable(line) for line in lines)
     fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
-    return f"<details{' open' if opened else ''}><summary>{title}</summary>\n\n{fence}text\n{shown}\n{fence}\n</details>\n"
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def _left_out(count: int) -> str:
