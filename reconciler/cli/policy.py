@@ -13,6 +13,7 @@ from reconciler.pipeline.policy.opa import find_opa
 COMMANDS = {
     "new": "reconciler.cli.policy_new:new",
     "test": "reconciler.cli.policy_tests:run_tests",
+    "try": "reconciler.cli.policy_try:try_rule",
     "upgrade": "reconciler.cli.vendor:upgrade",
     "vendor": "reconciler.cli.vendor:vendor",
 }

@@ -53,7 +53,7 @@ def place_of(path: Path | None) -> Place:
         return Place(path=None, tree=EMPTY, repository=None, layout=layout_of(None))
     file = path / REPOSITORY_FILE
     if not file.is_file():
-        message = f"{path} is no fleet repository: it has no {REPOSITORY_FILE}; name the root of one, or no path for ordain's own rules"
+        message = f"{path} is no fleet repository: it has no {REPOSITORY_FILE}; name the root of one"
         raise InputError(message)
     documents = parse_file(REPOSITORY_FILE, file.read_bytes()).documents
     repository = next((document for document in documents if document.kind == "Repository"), None)
