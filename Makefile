@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo test test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz test test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,12 @@ test: setup ## Run all tests and print the coverage figure
 test-faults: setup ## Kill everything KILLS times (1,000) while commits keep coming; SEED=n repeats a run
 	@$(BIN)/python -m tests.faults.campaign --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
 
+fuzz: setup ## Fuzz all that reads what strangers wrote, TIME seconds each (20); TARGETS="wire journal" for some of it
+	@$(BIN)/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("atheris") is None)' \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[fuzz]' \
+	  || echo "fuzz: atheris can't be installed here"
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(TIME),20) $(TARGETS)
+
 test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
 	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)
 
@@ -81,5 +87,5 @@ bench: setup ## Measure what benchmarks/README.md describes, a quarter of an hou
 lock: $(STAMPS)/venv ## Rewrite requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 	@$(PYTHON) -m venv .venv/pip-tools
 	@.venv/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	@.venv/pip-tools/bin/pip-compile --quiet --all-extras --generate-hashes --strip-extras --allow-unsafe --no-header \
+	@.venv/pip-tools/bin/pip-compile --quiet --extra reconciler --extra hsm --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml

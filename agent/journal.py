@@ -10,6 +10,8 @@ from typing import Literal
 from agent.apply.saved import Saved
 from agent.disk import read_optional
 from agent.protocol import codec, durable
+from agent.protocol.errors import MalformedError
+from agent.protocol.identity import LABEL
 from agent.protocol.state import Struct
 
 FORMAT = 1
@@ -51,7 +53,11 @@ class Journal(Struct):
 
 def read(path: Path) -> Journal | None:
     """Return the transaction under way, None if there is none; raise `MalformedError` for a damaged journal."""
-    return read_optional(path, Journal)
+    journal = read_optional(path, Journal)
+    if journal is not None and not LABEL.fullmatch(journal.fleet):  # it names a directory
+        message = f"{path}: {journal.fleet[:80]!r} is no name of a fleet"
+        raise MalformedError(message)
+    return journal
 
 
 def write(path: Path, journal: Journal) -> None:
