@@ -21,14 +21,17 @@ class Expiring:
 
 def expiring(waivers: Iterable[Waiver], now: str) -> tuple[Expiring, ...]:
     """Return the waivers in force that end within 30, 7 or 1 days, the next to end first."""
+    ordered = sorted(waivers, key=lambda one: (one.until, one.title))
+    found = ((waiver, ends_within(waiver.until, now)) for waiver in ordered)
+    return tuple(Expiring(waiver=waiver, within=days) for waiver, days in found if days is not None)
+
+
+def ends_within(until: str, now: str) -> int | None:
+    """Return the least of NOTICE_DAYS within which an end comes; None where that is farther away, or past."""
+    if until <= now:
+        return None
     today = instant(now, what="now")
-    limits = {days: stamp(today + timedelta(days=days)) for days in NOTICE_DAYS}
-    found = []
-    for waiver in sorted(waivers, key=lambda one: (one.until, one.title)):
-        within = [days for days, limit in limits.items() if waiver.until <= limit]
-        if within and waiver.counts(now):
-            found.append(Expiring(waiver=waiver, within=min(within)))
-    return tuple(found)
+    return min((days for days in NOTICE_DAYS if until <= stamp(today + timedelta(days=days))), default=None)
 
 
 def next_instant(waivers: Iterable[Waiver], now: str) -> str:
