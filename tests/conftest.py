@@ -56,6 +56,12 @@ def _softhsm() -> Path | None:
     return next((path for path in found if path.is_file()), None) if speaks else None
 
 
+def _mount() -> Path | None:
+    from tests.faults import small_disks  # noqa: PLC0415 - only tests of full disks try
+
+    return small_disks.possible()
+
+
 def _sshd() -> Path | None:
     """Return sshd, which stands where only root's PATH leads on some systems; it must be started by its whole path."""
     places = [_on_path("sshd"), Path("/usr/sbin/sshd"), Path("/usr/local/sbin/sshd")]
@@ -66,6 +72,7 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "cc": (lambda: _on_path("cc"), "install gcc or another C compiler"),
     "git": (lambda: _on_path("git"), "install git"),
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
+    "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
     "sshd": (_sshd, "install openssh-server (its sshd is run by the tests alone, on loopback)"),
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),

@@ -5,6 +5,7 @@ Every message says what is wrong, where, and what to do next. Bytes that come fr
 """
 
 import errno
+import os
 
 NO_FAULT_OF_OURS = frozenset(
     (
@@ -13,6 +14,7 @@ NO_FAULT_OF_OURS = frozenset(
     )
 )
 """Errors of the system that whoever owns the machine can mend: full, read-only, forbidden or broken disks, and too little of the rest."""
+_SAID = tuple(os.strerror(number) for number in sorted(NO_FAULT_OF_OURS))
 
 
 class OrdainError(Exception):
@@ -43,7 +45,18 @@ class RetryError(OrdainError):
     exit_code = 3
 
 
-def disk_trouble(error: OSError) -> RetryError:
-    """Return the system's error as one that a person can act on."""
-    where = f"{error.filename}: " if error.filename else ""
-    return RetryError(f"{where}{error.strerror or error}; see to the disk and its permissions, then it goes on by itself")
+def disk_trouble(error: Exception, *, where: str = "") -> RetryError:
+    """Return the system's error as one that a person can act on; `where` it was, unless it says so itself."""
+    said = getattr(error, "strerror", None) or error
+    place = getattr(error, "filename", None) or where
+    return RetryError(f"{place}{': ' if place else ''}{said}; see to the disk and its permissions, then it goes on by itself")
+
+
+def if_of_the_machine(error: Exception, *, where: str = "") -> Exception:
+    """Return an error that whoever owns the machine can mend as one that says so, and any other as it is.
+
+    libgit2's errors have no number: there the text ends with the system's words.
+    """
+    number = getattr(error, "errno", None)
+    said = number is None and not isinstance(error, OrdainError) and str(error).endswith(_SAID)
+    return disk_trouble(error, where=where) if number in NO_FAULT_OF_OURS or said else error

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from agent.protocol.errors import NO_FAULT_OF_OURS, MalformedError, OrdainError, disk_trouble
+from agent.protocol.errors import MalformedError, OrdainError, disk_trouble, if_of_the_machine
 from agent.protocol.faults import reached
 from reconciler.control import records
 from reconciler.control.numbering import floors_of
@@ -223,7 +223,7 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
         due = _publish(loop, tenant, fleet, now)
         failures = 0
     except Exception as problem:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
-        error = disk_trouble(problem) if isinstance(problem, OSError) and problem.errno in NO_FAULT_OF_OURS else problem
+        error = if_of_the_machine(problem)
         failures += 1
         due = now + min(RETRY_FIRST * 2 ** min(failures - 1, 10), RETRY_MOST)
         unexpected = None if isinstance(error, OrdainError) else error

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from agent.protocol import durable
-from agent.protocol.errors import NO_FAULT_OF_OURS, OrdainError, RetryError, disk_trouble
+from agent.protocol.errors import OrdainError, RetryError, if_of_the_machine
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
@@ -23,7 +23,7 @@ from reconciler.pipeline.manifests import is_judge, is_signers
 from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.signing import decision_keys
-from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, next_poll, read_exception
+from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, mirror_path, next_poll, read_exception
 from reconciler.publication import envelope, lease
 from reconciler.publication.layout import REPOSITORY_LEASE
 from reconciler.publication.store import PIPELINE_PREFIXES
@@ -107,7 +107,7 @@ def _sweep(parts: Parts) -> None:
 
 def _give_up(error: Exception, parts: Parts, progress: Progress) -> float:
     """Say why a round was given up, once; return the seconds until the next."""
-    known = disk_trouble(error) if isinstance(error, OSError) and error.errno in NO_FAULT_OF_OURS else error
+    known = if_of_the_machine(error, where=str(mirror_path(parts.state)))
     if not isinstance(known, OrdainError):
         _log.error("round given up by a fault of ordain; please report it", exc_info=error)
         _tell(parts, progress, f"a fault of ordain ({type(error).__name__}: {error}); the log has more")

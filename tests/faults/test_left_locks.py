@@ -43,11 +43,13 @@ def test_a_young_lock_on_the_notes_is_somebody_at_work(tmp_path: Path, watched: 
     assert lock.exists()
 
 
-def test_locks_in_the_mirror_go_when_it_is_opened(tmp_path: Path, watched: WorkingCopy) -> None:
+def test_locks_and_half_packs_in_the_mirror_go_when_it_is_opened(tmp_path: Path, watched: WorkingCopy) -> None:
     head = watched.commit("first", {"a": "1"})
     path = tmp_path / "mirror.git"
     assert Mirror(path, str(watched.path)).fetch() == head
-    for name in ("refs/remotes/origin/main.lock", "packed-refs.lock", "config.lock"):
+    left = ("refs/remotes/origin/main.lock", "packed-refs.lock", "config.lock", "objects/pack/pack_git2_bbda8a33071fa72f")
+    for name in left:
         (path / name).touch()
     head = watched.commit("second", {"a": "2"})
     assert Mirror(path, str(watched.path)).fetch() == head
+    assert not [name for name in left if (path / name).exists()]

@@ -42,7 +42,7 @@ def mirror_path(state: Path) -> Path:
 
 def fetched_head(path: Path) -> str | None:
     """Return the head that a mirror last fetched, None where there is no mirror or no commit: a look, changing nothing."""
-    if not path.is_dir():
+    if not (path / "HEAD").is_file():
         return None
     repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
     refs = list(_below(repository, BRANCHES))
@@ -238,16 +238,23 @@ def _open_or_make(path: Path) -> pygit2.Repository:
     pygit2.settings.enable_fsync_gitdir(True)  # noqa: FBT003 - pygit2's own; a power loss must not leave empty objects behind
     if path.exists():
         try:
-            _remove_locks(path)
+            _remove_left(path)
             return pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
         except pygit2.GitError as error:
-            _log.warning("mirror %s can't be opened and is made anew: %s", path, error)
-            shutil.rmtree(path)
+            if any(path.iterdir()):
+                _log.warning("mirror %s can't be opened and is made anew: %s", path, error)
+            _empty(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return pygit2.init_repository(str(path), bare=True)
 
 
-def _remove_locks(path: Path) -> None:
-    """Remove locks that a killed process left: one process works on a state directory, and this one holds none yet."""
-    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
-        lock.unlink(missing_ok=True)
+def _empty(directory: Path) -> None:
+    """Remove all that is in a directory, but not itself: a disk of its own may be mounted there."""
+    for place in directory.iterdir():
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+
+
+def _remove_left(path: Path) -> None:
+    """Remove locks and half-written packs that a killed process left: one process works on a state directory, and this one has none yet."""
+    for left in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), *(path / "objects").rglob("*_git2_*")):
+        left.unlink(missing_ok=True)
