@@ -71,6 +71,8 @@ def _sshd() -> Path | None:
 PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "cc": (lambda: _on_path("cc"), "install gcc or another C compiler"),
     "git": (lambda: _on_path("git"), "install git"),
+    "gpg": (lambda: _on_path("gpg"), "install gnupg"),
+    "ssh-keygen": (lambda: _on_path("ssh-keygen"), "install openssh-client"),
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
@@ -78,8 +80,6 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
-    "gpg": (lambda: _on_path("gpg"), "install gnupg"),
-    "ssh-keygen": (lambda: _on_path("ssh-keygen"), "install openssh-client"),
 
 
 @cache
