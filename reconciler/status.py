@@ -3,19 +3,24 @@
 Works whether or not a process runs, so that it still answers when one doesn't.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.protocol.errors import OrdainError
 from reconciler.pipeline import accepted
 from reconciler.pipeline.problem import Problem
+from reconciler.pipeline.waivers import ends_within
 from reconciler.publication import controls, layout, releases
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.published import read_published
 from reconciler.publication.store import Store
+from reconciler.publication.times import stamp
 from reconciler.publication.trust import Trust, read_trust
 
 
-def gather(store: Store, ring: KeyRing, *, source: str | None, problem: Problem | None = None) -> dict[str, Any]:
+def gather(
+    store: Store, ring: KeyRing, *, source: str | None, problem: Problem | None = None, now: datetime | None = None
+) -> dict[str, Any]:
     """Return the status; `source` is the head that was last fetched, None where that isn't known here, `problem` what the pipeline left.
 
     `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
@@ -40,8 +45,43 @@ def gather(store: Store, ring: KeyRing, *, source: str | None, problem: Problem 
         "examinedAt": state.examined_at if state else None,
         "judge": state.judge if state else None,
         "refused": [{"file": path, "commit": one.commit, "why": one.reason} for path, one in held.items()],
+        "standing": _standing(state),
+        "standingLeftOut": state.standing_left_out if state else 0,
+        "waivers": [_waiver(one, stamp(now or datetime.now(tz=UTC))) for one in state.waivers] if state else [],
         "tenants": tenants,
         "fleets": fleets,
+    }
+
+
+def _standing(state: accepted.AcceptedState | None) -> list[dict[str, Any]]:
+    listed = state.standing if state else []
+    return [
+        {
+            "rule": one.rule,
+            "object": one.object,
+            "file": one.file,
+            "at": one.place,
+            "message": one.message,
+            "since": one.since,
+            "blocks": one.blocks,
+        }
+        for one in listed
+    ]
+
+
+def _waiver(one: accepted.KnownWaiver, now: str) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "rule": one.rule,
+        "object": one.object,
+        "owner": one.owner,
+        "reason": one.reason,
+        "until": one.until,
+        "file": one.file,
+        "incident": one.incident or None,
+        "counts": now < one.until,
+        "endsWithinDays": ends_within(one.until, now),
+        "unused": one.unused,
     }
 
 

@@ -52,12 +52,38 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"fetched {_short(found['source'])}, not examined yet; if that lasts, the log says why"
     for one in found["refused"]:
         yield f"refused: {printable(one['file'])} (since {_short(one['commit'])}): {printable(one['why'])}"
+    yield from _waivers(found["waivers"])
+    yield from _standing(found["standing"], found["standingLeftOut"])
     for tenant in found["tenants"]:
         if tenant["why"]:
             yield f"tenant {tenant['name']}: {printable(tenant['why'])}"
         if tenant["development"]:
             yield f"tenant {tenant['name']}: development keys, not for production"
     yield from _table(found["fleets"])
+
+
+def _waivers(waivers: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the waivers of which something is to be said: broken glass, those that end soon or have ended, those that nothing needs."""
+    for one in waivers:
+        what = f"{one['rule']} on {one['object']} (owner {printable(one['owner'])})"
+        if not one["counts"]:
+            yield f"waiver {one['name']} ended at {one['until']}: it no longer excuses {what}; remove {printable(one['file'])}"
+        elif one["incident"]:
+            yield f"GLASS BROKEN until {one['until']} for {printable(one['incident'])}: {one['name']} excuses {what}"
+        elif one["endsWithinDays"]:
+            days = one["endsWithinDays"]
+            yield f"waiver {one['name']} ends within {days} day{'' if days == 1 else 's'}, at {one['until']}: it excuses {what}"
+        if one["unused"] and one["counts"]:
+            yield f"waiver {one['name']} is not needed: nothing that it excuses is found; remove {printable(one['file'])}"
+
+
+def _standing(standing: list[dict[str, Any]], left_out: int) -> Iterator[str]:
+    for one in standing:
+        blocks = ", and blocks changes of it" if one["blocks"] else ""
+        where = f"{printable(one['file'])} at {printable(one['at'])} (since {one['since']}{blocks})"
+        yield f"standing: {one['rule']} {where}: {printable(one['message'])}"
+    if left_out:
+        yield f"standing: {left_out} more; `ordain check` shows all"
 
 
 def _table(fleets: list[dict[str, Any]]) -> Iterator[str]:

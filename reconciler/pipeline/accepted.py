@@ -60,10 +60,38 @@ class Doubt(Struct):
     commit: str
 
 
+class StandingVerdict(Struct):
+    """A verdict that refuses nothing, since what it is about was accepted before: `object` is `Component shop/motd`."""
+
+    rule: str
+    object: str
+    file: str
+    place: str
+    message: str
+    since: str
+    blocks: bool = False
+
+
+class KnownWaiver(Struct):
+    """An accepted waiver: `name` is `tenant/name`, `until` the first instant at which it no longer counts."""
+
+    name: str
+    rule: str
+    object: str
+    owner: str
+    reason: str
+    until: str
+    file: str
+    incident: str = ""
+    unused: bool = False
+
+
 class AcceptedState(Struct):
     """`approved/accepted.json`; `judge` is the digest of the judge, `record` that of the decision's record.
 
     `doubts` are the files that signatures hold back, by path: a later commit that is signed does not let them in.
+    `wake_at` is the next instant at which time alone brings a decision (a waiver's end, a rule's date), empty where there is
+    none. `judged_to` is the instant up to which such have been judged. `standing_left_out` counts standing verdicts beyond those here.
     `released` is the last decision whose releases and controls are all in the store: below `decision`, a crash came between.
     """
 
@@ -82,6 +110,11 @@ class AcceptedState(Struct):
     tenants: list[str] = []
     unjudged: bool = False
     released: int = 0
+    standing: list[StandingVerdict] = []
+    standing_left_out: int = 0
+    waivers: list[KnownWaiver] = []
+    wake_at: str = ""
+    judged_to: str = ""
     doubts: dict[str, Doubt] = {}
 
 

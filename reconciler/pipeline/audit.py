@@ -4,13 +4,14 @@ The record is what counts and what `ordain audit` replays: what was judged, by w
 with the digest of the record before it. The note (see `notes`) is for people.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import field
 
 from agent.protocol.codec import canonical, decode, sha256
 from agent.protocol.state import Struct
+from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.source import CommitInfo
 
@@ -37,6 +38,8 @@ class RecordedVerdict(Struct, kw_only=True):
     pointer: str
     object: RecordedObject | None = None
     standing: bool = False
+    waived: str = ""
+    """The waiver that excuses it, `tenant/name`; more of it stands among the record's waivers."""
 
 
 class RecordedCommit(Struct, kw_only=True):
@@ -58,12 +61,15 @@ class RecordedRelease(Struct, kw_only=True):
 
 
 class RecordedWaiver(Struct, kw_only=True):
-    """A waiver that excused a verdict."""
+    """A waiver that excused a verdict. `expires` is its last day or, where it broke the glass, the instant at which it ends."""
 
     tenant: str
     name: str
     rule: str
     expires: str
+    owner: str = ""
+    reason: str = ""
+    incident: str = ""
 
 
 class DecisionRecord(Struct, kw_only=True):
@@ -84,6 +90,8 @@ class DecisionRecord(Struct, kw_only=True):
     refused: dict[str, str]
     waivers: list[RecordedWaiver]
     releases: list[RecordedRelease]
+    since: str | None = None
+    """The instant up to which ends of waivers and dates of rules had been judged before; those until `at` were judged now."""
 
 
 RECORDS = "approved/_decisions/"
@@ -111,7 +119,25 @@ def recorded_verdict(verdict: Verdict) -> RecordedVerdict:
         pointer=verdict.pointer,
         object=RecordedObject(kind=named.kind, tenant=named.tenant, name=named.name) if named else None,
         standing=verdict.standing,
+        waived=verdict.waived.waiver if verdict.waived else "",
     )
+
+
+def recorded_waivers(judged: Iterable[Judged]) -> list[RecordedWaiver]:
+    """Return the waivers that excused something, each once."""
+    used = {one.waived.title: one.waived for one in judged if one.waived is not None}
+    return [
+        RecordedWaiver(
+            tenant=one.name.tenant,
+            name=one.name.name,
+            rule=one.rule,
+            expires=one.until if one.incident else one.last_day,
+            owner=one.owner,
+            reason=one.reason,
+            incident=one.incident,
+        )
+        for _, one in sorted(used.items())
+    ]
 
 
 def recorded_commits(commits: Sequence[CommitInfo]) -> list[RecordedCommit]:
@@ -181,15 +207,21 @@ def _opening(record: DecisionRecord) -> list[str]:
 
 def _closing(record: DecisionRecord) -> list[str]:
     releases = [f"release {one.tenant}/{one.fleet}: bundle sha256:{one.digest}" for one in record.releases]
-    waivers = [f"waiver {one.tenant}/{one.name} excused {one.rule} until {one.expires}" for one in record.waivers]
+    waivers = [_waiver_line(one) for one in record.waivers]
     lines = [*releases[:15], *waivers[:5]]
     left = len(releases) + len(waivers) - len(lines)
     more = [f"… and {left} more releases and waivers in the record"] if left else []
     return [*lines, *more, f"record {record_key(record.sequence)} sha256:{record_digest(encode_record(record))}"]
 
 
+def _waiver_line(waiver: RecordedWaiver) -> str:
+    glass = f"glass broken for {waiver.incident}: " if waiver.incident else ""
+    by = f" ({waiver.owner}: {waiver.reason})" if waiver.owner else ""
+    return f"{glass}waiver {waiver.tenant}/{waiver.name} excused {waiver.rule} until {waiver.expires}{by}"
+
+
 def _verdict_line(verdict: RecordedVerdict) -> str:
-    standing = " (standing)" if verdict.standing else ""
+    standing = f" (waived by {verdict.waived})" if verdict.waived else " (standing)" if verdict.standing else ""
     return f"{verdict.action} {verdict.rule} {verdict.file}:{verdict.line}:{verdict.column} {verdict.message}{standing}"
 
 

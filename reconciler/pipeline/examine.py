@@ -22,6 +22,7 @@ from reconciler.pipeline.audit import (
     record_key,
     recorded_commits,
     recorded_verdict,
+    recorded_waivers,
 )
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.manifests import is_judge, verdict
@@ -30,6 +31,7 @@ from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.session import Parts, Session, start
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
+from reconciler.pipeline.standing import shortened, standing_after, waivers_after
 from reconciler.publication import envelope
 from reconciler.publication.times import stamp
 
@@ -65,6 +67,7 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
     commits = commits_between(repository, before.head if before else None, head)
     touched = any(is_judge(path, session.corpus.layout) for path in difference.touched) or before is None
     appointment = appoint(tree, opa=parts.opa, cache=parts.judges) if touched else None
+    facts = _facts(session, head, commits, parts)
     judges = _judges(parts, session, appointment)
     try:
         decision = decide(
@@ -73,11 +76,11 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
             difference,
             layout=appointment.layout if appointment and appointment.judge else session.corpus.layout,
             judges=judges,
-            facts=_facts(session, head, commits, parts),
+            facts=facts,
             released=session.released,
             bundle_format=appointment.bundle_format if appointment and appointment.judge else session.bundle_format,
         )
-        examined = _write_down(parts, session, tree, head=head, commits=commits, decision=decision, judges=judges)
+        examined = _write_down(parts, session, tree, facts=facts, commits=commits, decision=decision, judges=judges)
     except BaseException:
         _stop(judges.own)
         raise
@@ -101,12 +104,27 @@ def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Pa
         {"sha": one.sha, "author": one.author, "email": one.email, "signer": None, "time": one.time, "paths": list(one.paths)}
         for one in commits
     )
-    return Facts(before=session.state.head if session.state else None, head=head, now=stamp(parts.now()), commits=listed)
+    before = session.state
+    return Facts(
+        before=before.head if before else None,
+        head=head,
+        now=stamp(parts.now()),
+        commits=listed,
+        since=judged_to(before) if before else None,
+    )
+
+
+def judged_to(state: accepted.AcceptedState) -> str:
+    """Return the instant up to which ends of waivers and dates of rules have been judged."""
+    return state.judged_to or state.examined_at
 
 
 def _verdicts(decision: Decision, tree: CommitTree) -> tuple[Verdict, ...]:
     worst = sorted(decision.judged, key=lambda one: (not one.blocking, WORST_FIRST.index(one.finding.action)))
-    return tuple(verdict(one.finding, tree.read, standing=one.standing) for one in worst[:VERDICTS_LIMIT])
+    return tuple(
+        verdict(one.finding, tree.read, standing=one.standing, waived=one.waived.shown if one.waived else None, notes=one.notes)
+        for one in worst[:VERDICTS_LIMIT]
+    )
 
 
 def _write_down(
@@ -114,13 +132,13 @@ def _write_down(
     session: Session,
     tree: CommitTree,
     *,
-    head: str,
+    facts: Facts,
     commits: Sequence[CommitInfo],
     decision: Decision,
     judges: Judges,
 ) -> Examined:
     """Store objects, the record and the accepted state, in that order, and leave the session with the latter."""
-    before, repository = session.state, parts.mirror.repository
+    before, repository, head = session.state, parts.mirror.repository, facts.head or ""
     overrides = {path: accepted.blob_of(repository, before.tree if before else None, path) for path in decision.refused}
     accepted_tree = write_tree(repository, tree.oid, overrides) if overrides else tree.oid
     objects = accepted.archive(parts.store, repository, before, accepted_tree, head)
@@ -132,7 +150,7 @@ def _write_down(
         previous=before.record if before else None,
         head=head,
         from_=before.head if before else None,
-        at=stamp(parts.now()),
+        at=facts.now,
         tree=accepted_tree,
         judge=policies.judge.digest if policies else "",
         opa=PINNED,
@@ -140,8 +158,9 @@ def _write_down(
         commits=recorded_commits(commits),
         verdicts=[recorded_verdict(one) for one in verdicts],
         refused=dict(sorted(decision.refused.items())),
-        waivers=[],
+        waivers=recorded_waivers(decision.judged),
         releases=[RecordedRelease(tenant=key[0], fleet=key[1], digest=decision.compiled[key].digest) for key in decision.releases],
+        since=facts.since,
     )
     payload = encode_record(record)
     signer = repository_signing(parts.ring).signer
@@ -158,6 +177,8 @@ def _write_down(
 def _state(
     session: Session, decision: Decision, record: DecisionRecord, parts: Parts, *, digest: str, objects: list[str]
 ) -> accepted.AcceptedState:
+    unjudged = any(one.finding.action == "error" for one in decision.judged)
+    standing, left_out = shortened(standing_after(decision, session.state, record.at))
     return accepted.AcceptedState(
         format=accepted.FORMAT,
         sequence=0,
@@ -173,7 +194,12 @@ def _state(
         fleets=_standing(decision, session.state, record.at),
         tenants=decision.corpus.world.names,
         released=session.state.released if session.state else 0,
-        unjudged=any(one.finding.action == "error" for one in decision.judged),
+        unjudged=unjudged,
+        standing=standing,
+        standing_left_out=left_out,
+        waivers=waivers_after(decision, session.state),
+        wake_at=decision.wake_at,
+        judged_to=record.since or record.at if unjudged else record.at,
     )
 
 

@@ -15,6 +15,7 @@ from agent.protocol import durable
 from agent.protocol.errors import OrdainError, RetryError, if_of_the_machine
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
+from reconciler.pipeline.accepted import KnownWaiver
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.examine import examine, summary
@@ -27,6 +28,7 @@ from reconciler.pipeline.source import Watcher, clear_exception, descends, judge
 from reconciler.publication import envelope, lease
 from reconciler.publication.layout import REPOSITORY_LEASE
 from reconciler.publication.store import PIPELINE_PREFIXES
+from reconciler.publication.times import stamp
 
 _log = logging.getLogger(__name__)
 PLACES = (
@@ -66,6 +68,8 @@ class Progress:
     decisions: int = 0
     refused_files: int = 0
     frozen_fleets: int = 0
+    standing_verdicts: int = 0
+    waivers: tuple[KnownWaiver, ...] = ()
     last_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -127,6 +131,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
     hints = Hints(parts.store)
     renewed = looked = datetime.min.replace(tzinfo=parts.now().tzinfo)
     try:
+        _count(session, progress)
         _release_everything(parts, session)
         while not stop.is_set():
             now = parts.now()
@@ -151,8 +156,8 @@ def _wait(parts: Parts, session: Session, poll: float) -> float:
 
 
 def _is_due(parts: Parts, session: Session, progress: Progress) -> bool:
-    """Return whether there is work without news: a judgement to try again, or a head that was let through on this host."""
-    if session.retry_at is not None and parts.now() >= session.retry_at:
+    """Return whether there is work without news: a judgement to try again, an instant, or a head that was let through on this host."""
+    if _instant_came(parts, session) or (session.retry_at is not None and parts.now() >= session.retry_at):
         return True
     exception = read_exception(parts.state) if session.problem else None
     return exception is not None and exception.head == progress.source
@@ -165,6 +170,9 @@ def reconcile(parts: Parts, session: Session, progress: Progress) -> None:
         OrdainError: the round was given up; the session must be made again.
     """
     progress.rounds += 1
+    if session.state is not None and _instant_came(parts, session):  # before fetching, since a source that is away stops no clock
+        _log.info("judged again: a waiver ended, or the day of a rule came", extra={"at": session.state.wake_at})
+        _examine(parts, session, session.state.head, progress)
     head = _fetch(parts, session, progress)
     if head is None or not _may_follow(parts, session, head):
         _tell(parts, progress, session.problem)
@@ -175,6 +183,26 @@ def reconcile(parts: Parts, session: Session, progress: Progress) -> None:
     progress.examined = session.state.head if session.state else ""
     session.problem = ""
     _tell(parts, progress, session.problem)
+
+
+def _instant_came(parts: Parts, session: Session) -> bool:
+    """Return whether time alone brings a decision now."""
+    return session.state is not None and bool(session.state.wake_at) and stamp(parts.now()) >= session.state.wake_at
+
+
+def _count(session: Session, progress: Progress) -> None:
+    """Keep what metrics tell of the accepted state, and say once of each waiver that breaks the glass that it does."""
+    state = session.state
+    if state is None:
+        return
+    said = {one.name for one in progress.waivers}
+    for one in state.waivers:
+        if one.incident and one.name not in said and one.until > state.examined_at:
+            told = {"incident": one.incident, "until": one.until, "owner": one.owner, "why": one.reason, "object": one.object}
+            _log.error("glass broken: %s excuses %s", one.name, one.rule, extra=told)
+    progress.waivers = tuple(state.waivers)
+    progress.refused_files, progress.frozen_fleets = len(state.held), len(state.fleets)
+    progress.standing_verdicts = len(state.standing) + state.standing_left_out
 
 
 def _tell(parts: Parts, progress: Progress, why: str) -> bool:
@@ -250,7 +278,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     changed = release(parts, session, decision.releases, tenants & set(now.names))
     mark_released(parts, session)
     progress.decisions += 1
-    progress.refused_files, progress.frozen_fleets = len(examined.record.refused), len(decision.frozen)
+    _count(session, progress)
     _log.info("released", extra={"fleets": ",".join(changed) or "none"})
 
 

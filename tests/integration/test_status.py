@@ -106,6 +106,9 @@ def found(*, why: str) -> dict[str, object]:
         "problem": None,
         "decision": 2,
         "refused": [],
+        "standing": [],
+        "standingLeftOut": 0,
+        "waivers": [],
         "tenants": [],
         "fleets": [fleet],
     }

@@ -28,7 +28,7 @@ from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.layers import derived
 from reconciler.pipeline.manifests import Layout, is_judge, is_manifest
 from reconciler.pipeline.tree import Difference, Tree
-from reconciler.pipeline.waivers import Waiver
+from reconciler.pipeline.waivers import Waiver, next_instant
 
 WORTH_A_THREAD = 100
 """Changed manifests from which on OPA is asked beside compiling: for fewer, to start a thread takes longer than it saves."""
@@ -64,6 +64,10 @@ class Decision:
     """Whether another day may change what was found, whatever the rules read."""
     waivers: tuple[Waiver, ...] = ()
     """The waivers that are accepted after it, in force or ended; those that excuse something stand in `judged`."""
+    asked: frozenset[ObjectName] | None = None
+    """The objects that object rules were asked about, None for all that there are."""
+    wake_at: str = ""
+    """The next instant at which time alone changes what is found: empty where it changes nothing."""
 
     @property
     def manifests(self) -> int:
@@ -141,6 +145,8 @@ def _decision(
         dated=bool(upheld.waivers) or any(True for _ in waivers(proposal)),
         change=change,
         waivers=upheld.waivers,
+        asked=None if case.judges.own is not None else frozenset(asked),
+        wake_at=next_instant(upheld.waivers, case.facts.now),
     )
 
 

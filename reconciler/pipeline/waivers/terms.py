@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.pipeline.finding import ObjectName, Place, Waived
 from reconciler.pipeline.manifests import Document
-from reconciler.publication.times import stamp
+from reconciler.publication.times import instant, stamp
 
 WAIVER_DAYS = 90
 """The farthest day on which a waiver may end: what should hold for longer is a change of the rule."""
@@ -42,6 +42,11 @@ class Waiver:
     def title(self) -> str:
         """How people know it: `shop/legacy-mirror`."""
         return f"{self.name.tenant}/{self.name.name}"
+
+    @property
+    def last_day(self) -> str:
+        """The last day on which it counts: `2027-01-31`."""
+        return (instant(self.until, what="the end of a waiver") - timedelta(seconds=1)).date().isoformat()
 
     @property
     def shown(self) -> Waived:

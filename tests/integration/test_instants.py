@@ -1,0 +1,141 @@
+"""Decisions that time alone brings: the loop makes them at their time, by a clock that the tests turn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler import settings, wiring
+from reconciler.cli.status import lines
+from reconciler.metrics import PipelineCollector, exposition
+from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
+from reconciler.pipeline.loop import Progress, reconcile
+from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.session import Parts, Session, resume
+from reconciler.pipeline.signing import decision_keys
+from reconciler.pipeline.source import Mirror, mirror_path
+from reconciler.publication import envelope
+from reconciler.publication.store import open_store
+from reconciler.status import gather
+from tests.acceptance_cases import component, repository
+from tests.integration.test_waivers import MOTD, RULE, WAIVER, WRITABLE, waiver
+from tests.source_cases import WorkingCopy
+
+pytestmark = pytest.mark.needs("opa", "git")
+
+
+@dataclass
+class Host:
+    """A pipeline's host: its parts, what it holds in memory, and its clock."""
+
+    copy: WorkingCopy
+    parts: Parts
+    session: Session
+    progress: Progress
+    loaded: settings.Settings
+    clock: list[datetime]
+
+    def at(self, instant: str) -> None:
+        """Turn the clock, and run a round."""
+        self.clock[0] = datetime.fromisoformat(instant)
+        reconcile(self.parts, self.session, self.progress)
+
+    def record(self) -> DecisionRecord:
+        """Return the newest decision's record."""
+        assert self.session.state is not None
+        name = record_key(self.session.state.decision)
+        data = self.parts.store.get(name)
+        assert data is not None
+        return decode_record(envelope.verify(data, PAYLOAD_TYPE, decision_keys(self.parts.ring), what=name))
+
+    def status(self) -> list[str]:
+        """Return what `ordain status` says."""
+        return list(lines(gather(self.parts.store, self.parts.ring, source=None, now=self.clock[0])))
+
+    def metrics(self) -> dict[str, float]:
+        """Return the gauges by name, labels included."""
+        text = exposition(PipelineCollector(self.progress, now=lambda: self.clock[0]))().decode()
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("ordain_")}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    loaded = settings.Settings(state=tmp_path / "state", source=settings.SourceSettings(repository=str(copy.path)))
+    clock = [datetime(2026, 11, 22, 12, tzinfo=UTC)]
+    loaded.state.mkdir()
+    make_keys = wiring.development(loaded)
+    parts = Parts(
+        state=loaded.state,
+        store=open_store(loaded.store_url),
+        ring=loaded.ring("pipeline"),
+        mirror=Mirror(mirror_path(loaded.state), str(copy.path)),
+        opa=find_opa(None),
+        make_keys=make_keys,
+        now=lambda: clock[0],
+    )
+    host = Host(copy=copy, parts=parts, session=resume(parts), progress=Progress(), loaded=loaded, clock=clock)
+    yield host
+    host.session.close()
+
+
+def test_a_waiver_ends_at_its_time_without_a_commit(host: Host) -> None:
+    host.copy.commit("waived", {**repository(), MOTD: WRITABLE, WAIVER: waiver()})
+    host.at("2026-11-22T12:00:00+00:00")
+    first = host.record()
+    assert [(one.name, one.owner, one.expires) for one in first.waivers] == [("motd", "ana@example.com", "2026-12-01")]
+    assert [one.waived for one in first.verdicts if one.rule == RULE] == ["shop/motd"]
+    host.at("2026-12-01T23:59:59+00:00")
+    assert host.record() == first
+    host.at("2026-12-02T00:00:00+00:00")
+    second = host.record()
+    assert (second.at, second.since, second.head) == ("2026-12-02T00:00:00Z", first.at, first.head)
+    assert [(one.standing, one.waived) for one in second.verdicts if one.rule == RULE] == [(True, "")]
+    assert not second.refused
+    assert any(line.startswith(f"standing: {RULE} {MOTD} at files[/etc/motd].mode (since 2026-12-02") for line in host.status())
+    assert any(line.startswith("waiver shop/motd ended at 2026-12-02T00:00:00Z") for line in host.status())
+    assert host.metrics()["ordain_pipeline_standing_verdicts"] == 1
+    host.at("2026-12-03T00:00:00+00:00")
+    assert host.record() == second
+
+
+def test_a_waiver_ends_though_the_repository_is_away_and_after_a_restart(host: Host) -> None:
+    host.copy.commit("waived", {**repository(), MOTD: WRITABLE, WAIVER: waiver()})
+    host.at("2026-11-22T12:00:00+00:00")
+    host.copy.path.rename(host.copy.path.with_name("away"))
+    host.session.close()
+    host.session = resume(host.parts)
+    host.at("2026-12-05T09:00:00+00:00")
+    assert host.progress.standing_verdicts == 1
+    host.at("2026-12-05T09:00:01+00:00")
+    assert host.progress.decisions == 2
+
+
+def test_an_unrelated_fix_passes_after_a_waiver_ended_and_mending_clears_what_stands(host: Host) -> None:
+    host.copy.commit("waived", {**repository(), MOTD: WRITABLE, WAIVER: waiver()})
+    host.at("2026-11-22T12:00:00+00:00")
+    host.copy.commit("an unrelated fix", {MOTD: component("motd", "/etc/motd", "fixed", mode="0666")})
+    host.at("2026-12-02T08:00:00+00:00")
+    assert not host.record().refused
+    assert host.progress.standing_verdicts == 1
+    host.copy.commit("mended", {MOTD: component("motd", "/etc/motd", "fixed"), WAIVER: None})
+    host.at("2026-12-02T09:00:00+00:00")
+    assert host.progress.standing_verdicts == 0
+    assert not host.progress.waivers
+
+
+def test_status_and_metrics_tell_of_waivers_that_end_soon_and_of_those_that_nothing_needs(host: Host) -> None:
+    host.copy.commit("waived", {**repository(), MOTD: WRITABLE, WAIVER: waiver()})
+    host.at("2026-11-22T12:00:00+00:00")
+    assert any(line.startswith("waiver shop/motd ends within 30 days") for line in host.status())
+    assert host.metrics()['ordain_waivers_ending{days="30"}'] == 1
+    assert host.metrics()['ordain_waivers_ending{days="7"}'] == 0
+    host.clock[0] = datetime(2026, 12, 1, 1, tzinfo=UTC)
+    assert any(line.startswith("waiver shop/motd ends within 1 day,") for line in host.status())
+    assert host.metrics()['ordain_waivers_ending{days="1"}'] == 1
+    host.copy.commit("mended", {MOTD: component("motd", "/etc/motd", "fixed")})
+    host.at("2026-12-01T02:00:00+00:00")
+    assert any(line.startswith("waiver shop/motd is not needed") for line in host.status())
+    assert host.metrics()["ordain_waivers_unused"] == 1
