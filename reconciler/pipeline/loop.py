@@ -16,16 +16,16 @@ from agent.protocol.errors import OrdainError, RetryError, if_of_the_machine
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.accepted import KnownWaiver
-from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.compile.controls import unchanged
+from reconciler.pipeline.decisions import read_record
 from reconciler.pipeline.examine import examine, summary
 from reconciler.pipeline.hints import Hints
 from reconciler.pipeline.manifests import is_judge, is_signers
-from reconciler.pipeline.releasing import keys_changed, mark_released, release, renew
+from reconciler.pipeline.releasing import delist, keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, mirror_path, next_poll, read_exception
-from reconciler.publication import envelope, lease
+from reconciler.publication import lease
 from reconciler.publication.layout import REPOSITORY_LEASE
 from reconciler.publication.store import PIPELINE_PREFIXES
 from reconciler.publication.times import stamp
@@ -142,6 +142,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
                 looked = now + timedelta(seconds=next_poll(_wait(parts, session, settings.poll), JITTER, random))
             if now - renewed >= RENEW_EVERY or keys_changed(parts, session):
                 renew(parts, session)
+                delist(parts, session)
                 renewed = now
             _keys_that_came(parts, session)
             _sleep(LEASE_LIFE.total_seconds() / 5, stop, news, hints)
@@ -277,6 +278,8 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
     changed = release(parts, session, decision.releases, tenants & set(now.names))
     mark_released(parts, session)
+    if known is not None and session.state is not None and known.judge != session.state.judge:
+        delist(parts, session)
     progress.decisions += 1
     _count(session, progress)
     _log.info("released", extra={"fleets": ",".join(changed) or "none"})
@@ -297,12 +300,7 @@ def _notes(parts: Parts, session: Session) -> None:
         return
     reached("pipeline:before-notes")
     keys = decision_keys(parts.ring)
-
-    def read(sequence: int) -> DecisionRecord | None:
-        data = parts.store.get(record_key(sequence))
-        return decode_record(envelope.verify(data, PAYLOAD_TYPE, keys, what=record_key(sequence))) if data else None
-
-    parts.notes.catch_up(session.state.decision, read)
+    parts.notes.catch_up(session.state.decision, lambda sequence: read_record(parts.store, keys, sequence))
     reached("pipeline:after-notes")
 
 

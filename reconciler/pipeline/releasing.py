@@ -5,19 +5,23 @@ any time: after a crash, after a tenant got its keys, after a restore.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import msgspec
 
+from agent.protocol.errors import RefusedError
 from agent.protocol.faults import reached
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.accepted import write as write_accepted
 from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
 from reconciler.pipeline.compile.controls import controls_of, freshness_of
 from reconciler.pipeline.compile.world import FleetKey
-from reconciler.pipeline.session import Parts, Session, has_keys
-from reconciler.pipeline.signing import releases_signing, repository_signing
+from reconciler.pipeline.decisions import read_record
+from reconciler.pipeline.delist import delist_outdated
+from reconciler.pipeline.session import Parts, Session, explain, has_keys
+from reconciler.pipeline.signing import decision_keys, releases_signing, repository_signing
 from reconciler.publication.controls import Controls
 
 _log = logging.getLogger(__name__)
@@ -109,6 +113,43 @@ def renew(parts: Parts, session: Session) -> None:
                 _log.info("renewed", extra={"fleet": f"{tenant}/{name}"})
         _write_controls(parts, session, tenant, planned)
         session.signed_by[tenant] = signing.signer.public_key.keyid
+
+
+def delist(parts: Parts, session: Session) -> None:
+    """Take off all lists what another judge approved than the present one, and no host is to run or to return to.
+
+    To be asked after a change of the judge, and now and then: a release that was the stable one then is named by no document later.
+    """
+    judged_now = _judged_by(parts, session.state.judge if session.state else "")
+    for tenant, fleet in session.corpus.world.fleets():
+        if not has_keys(parts, tenant):
+            continue
+        signing = releases_signing(parts.store, parts.ring, tenant)
+        try:
+            gone = delist_outdated(
+                parts.store, signing.signer, tenant=tenant, fleet=fleet, judged_now=judged_now, known=signing.known, now=parts.now()
+            )
+        except RefusedError as error:
+            _log.warning("nothing is delisted: %s", explain(error), extra={"fleet": f"{tenant}/{fleet}"})
+            continue
+        if gone:
+            _log.info("delisted", extra={"fleet": f"{tenant}/{fleet}", "digests": ",".join(digest[:12] for digest in gone)})
+
+
+def _judged_by(parts: Parts, judge: str) -> Callable[[int], bool]:
+    """Return what tells of a decision whether this judge made it; one that is lost, or that nobody of us signed, was made by another."""
+    keys = decision_keys(parts.ring)
+
+    @cache
+    def judged(sequence: int) -> bool:
+        try:
+            record = read_record(parts.store, keys, sequence)
+        except RefusedError as error:
+            _log.warning("taken for another judge's: %s", explain(error))
+            return False
+        return record is not None and record.judge == judge
+
+    return judged
 
 
 def keys_changed(parts: Parts, session: Session) -> bool:

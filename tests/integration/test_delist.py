@@ -11,8 +11,10 @@ from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.rollout import Release
 from reconciler.cli.release import release
 from reconciler.control.api.application import application
+from reconciler.pipeline.delist import delist_outdated
+from reconciler.publication.releases import read_newest
 from tests.key_cases import Host
-from tests.publication_cases import Zone, bundle_of, make_zone, serving
+from tests.publication_cases import Zone, bundle_of, make_zone, now, serving
 from tests.thief_cases import Thief
 
 
@@ -82,3 +84,49 @@ def test_it_is_not_listed_again_by_the_next_approval(zone: Zone, tmp_path: Path)
     typed(tmp_path, "delist", "shop/web", bundle_of("first")[1])
     zone.approve("fourth")
     assert bundle_of("first")[1] not in listed(tmp_path)
+
+
+def outdated(zone: Zone, *decisions: int) -> list[str]:
+    """Delist what these decisions approved, as after a change of the judge; return what is gone."""
+    signer = zone.rings.pipeline.signer("shop/releases")
+    return delist_outdated(
+        zone.store,
+        signer,
+        tenant="shop",
+        fleet="web",
+        judged_now=lambda decision: decision not in decisions,
+        known=[signer.public_key],
+        now=now(),
+    )
+
+
+def test_what_another_judge_approved_is_out_of_reach_once_no_host_returns_to_it(zone: Zone, host: Host, tmp_path: Path) -> None:
+    digests = [bundle_of(content)[1] for content in ("first", "second", "third")]
+    zone.approve("fourth", decision=2)
+    assert outdated(zone, 1) == sorted(digests[:2]), "the rollout document still names the third"
+    zone.publish()
+    assert host.takes() == "fourth"
+    assert outdated(zone, 1) == digests[2:]
+    assert listed(tmp_path) == [bundle_of("fourth")[1]]
+    zone.publish()
+    thief = Thief(zone=zone)
+    for number, digest in enumerate(digests, 90):
+        thief.publish(thief.document(stable=Release(digest=digest, members=1), serial=number), number=number)
+        with pytest.raises(RefusedError, match="listed by nobody who may"):
+            host.takes()
+
+
+def test_the_desired_release_stays_whoever_approved_it_and_nothing_is_written_for_nothing(zone: Zone, tmp_path: Path) -> None:
+    assert len(outdated(zone, 1)) == 2
+    version = read_newest(zone.store, zone.trust, "web")
+    assert outdated(zone, 1) == []
+    assert listed(tmp_path) == [bundle_of("third")[1]]
+    assert version == read_newest(zone.store, zone.trust, "web")
+
+
+def test_a_return_through_git_lists_it_again(zone: Zone, tmp_path: Path) -> None:
+    outdated(zone, 1)
+    zone.approve("first", decision=2)
+    zone.publish()
+    assert outdated(zone, 1) == [bundle_of("third")[1]]
+    assert listed(tmp_path) == [bundle_of("first")[1]]
