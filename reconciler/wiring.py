@@ -35,17 +35,17 @@ def mirror(settings: Settings) -> Mirror:
         source.branch or None,
         limits=SourceLimits(seconds=source.fetch_timeout, bytes=source.fetch_limit),
         credentials=Credentials.parse(source.credentials) if source.credentials else None,
-    )
         ssh=_ssh(source),
+    )
 
 
-def pipeline(
 def _ssh(source: SourceSettings) -> SshAccess | None:
     if not (source.ssh_key and source.ssh_known_hosts):
         return None
     return SshAccess(key=Path(source.ssh_key), known_hosts=Path(source.ssh_known_hosts))
 
 
+def pipeline(
     settings: Settings, progress: pipeline_loop.Progress, *, make_keys: Callable[[Collection[str]], None] | None = None
 ) -> Callable[[threading.Event], None]:
     """Return the pipeline's loop, wired; `make_keys` is where `ordain up` makes development keys."""
