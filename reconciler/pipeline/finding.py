@@ -90,6 +90,10 @@ class Waived:
     file: str
     incident: str = ""
 
+    def __str__(self) -> str:
+        glass = f", glass broken for {self.incident}" if self.incident else ""
+        return f"{self.waiver} until {self.until}{glass}: {self.reason} ({self.owner})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -116,6 +120,16 @@ class Verdict:
     """The waiver that excuses it: then it refuses nothing."""
     notes: tuple[str, ...] = ()
     """What else is to be said of it: why a waiver does not fit, or what it will be from some day on."""
+
+    @property
+    def mark(self) -> str:
+        """Why it refuses nothing though it might, in brackets after its action: ` (waived)`, ` (standing)`, or nothing."""
+        return " (waived)" if self.waived else " (standing)" if self.standing else ""
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """Who excuses it, why and until when, and what else is to be said: a sentence each."""
+        return (*((f"waived by {self.waived}",) if self.waived else ()), *self.notes)
 
     @property
     def blocking(self) -> bool:

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.report import FORMATS, Outcome, render
 from reconciler.cli.report.markdown import LIMIT
-from reconciler.pipeline.finding import Description, Finding, ObjectName, Place, Verdict
+from reconciler.pipeline.finding import Description, Finding, ObjectName, Place, Verdict, Waived
 from reconciler.pipeline.manifests import verdict
 
 SARIF = json.loads((Path(__file__).parents[1] / "vectors" / "sarif-2.1.0-subset.schema.json").read_bytes())
@@ -34,6 +34,13 @@ DENIED = Verdict(
 WARNED = replace(DENIED, action="warn", rule="hygiene/owner", code="hygiene/no-owner", message="nobody is named", line=4, remedy="")
 STANDING = replace(DENIED, standing=True, line=20)
 FAILED = replace(DENIED, action="error", code="policy/timeout", message="rule could not judge", line=0, column=0, object=None)
+WAIVED = replace(
+    DENIED,
+    waived=Waived(
+        waiver="shop/mirror", owner="ana@example.com", reason="no TLS yet", until="2027-02-01T00:00:00Z", file="tenants/shop/waivers/m.yaml"
+    ),
+)
+NEARLY = replace(DENIED, notes=("waiver shop/mirror does not excuse this: it ended at 2026-11-01T00:00:00Z",))
 RULE = Description(id=DENIED.rule, title="Artifacts come over HTTPS", description="Why it is so.", remedy="use https", scope="object")
 OTHER = replace(RULE, id="hygiene/description", title="Things are described", level="warn")
 OFF = replace(OTHER, id="reliability/soak", level="off")
@@ -50,6 +57,25 @@ def sarif(*verdicts: Verdict, base: str | None = None, **more: object) -> dict[s
     assert [error.message for error in Draft202012Validator(SARIF).iter_errors(log)] == []
     run: dict[str, object] = log["runs"][0]
     return run
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_form_says_who_excuses_a_verdict_why_and_until_when(form: str) -> None:
+    shown = render(outcome(WAIVED), form)
+    assert outcome(WAIVED).accepted
+    for said in ("no TLS yet", "ana@example.com", "2027-02-01T00:00:00Z"):
+        assert said in shown
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_form_says_why_a_waiver_does_not_fit(form: str) -> None:
+    assert "it ended at 2026-11-01T00:00:00Z" in render(outcome(NEARLY), form)
+
+
+def test_a_waived_verdict_is_counted_apart_and_suppressed_for_code_scanning() -> None:
+    assert outcome(WAIVED, STANDING).total == "6 manifests, 1 waived, 1 standing"
+    result = json.loads(json.dumps(sarif(WAIVED)))["results"][0]
+    assert (result["level"], result["suppressions"][0]["status"]) == ("note", "accepted")
 
 
 def test_every_form_says_what_came_of_it() -> None:
@@ -202,7 +228,7 @@ def test_no_message_gets_out_of_its_block_in_markdown(text: str) -> None:
 def test_json_has_the_same_fields_whatever_was_found() -> None:
     empty, full = (json.loads(render(one, "json")) for one in (outcome(), outcome(DENIED, STANDING, base="b" * 40)))
     assert empty.keys() == full.keys()
-    assert full["counts"] == {"deny": 2, "error": 0, "warn": 0, "audit": 0, "standing": 1}
+    assert full["counts"] == {"deny": 2, "error": 0, "warn": 0, "audit": 0, "standing": 1, "waived": 0}
     assert [one["blocking"] for one in full["verdicts"]] == [True, False]
 
 

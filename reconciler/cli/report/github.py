@@ -22,15 +22,16 @@ def render(outcome: Outcome) -> str:
 def _command(one: Verdict, outcome: Outcome) -> str:
     properties = {"file": outcome.path(one), "line": str(one.line or 1), "col": str(one.column or 1), "title": one.rule}
     listed = ",".join(f"{name}={_escaped(value, _PROPERTY)}" for name, value in properties.items())
-    standing = "Standing since before: " if one.standing else ""
-    remedy = f"\nremedy: {one.remedy}" if one.remedy else ""
+    standing = "Waived: " if one.waived else "Standing since before: " if one.standing else ""
+    asides = "".join(f"\n{aside}" for aside in one.asides)
+    remedy = f"{asides}\nremedy: {one.remedy}" if one.remedy and not one.waived else asides
     return f"::{_level(one)} {listed}::{_escaped(f'{standing}{one.message}{remedy}', _DATA)}"
 
 
 def _level(one: Verdict) -> str:
     if one.blocking:
         return "error"
-    return "warning" if one.action == "warn" and not one.standing else "notice"
+    return "warning" if one.action == "warn" and not one.mark else "notice"
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:

@@ -50,12 +50,12 @@ def _case(suite: ET.Element, one: Verdict, outcome: Outcome) -> None:
     where = f"{outcome.path(one)}:{one.line}:{one.column}"
     attributes = {"classname": one.rule, "name": f"{where} {one.object or ''}".rstrip(), "file": outcome.path(one), "line": str(one.line)}
     case = ET.SubElement(suite, "testcase", {key: _clean(value) for key, value in attributes.items()})
-    body = _clean("\n".join([where, one.message, *([f"remedy: {one.remedy}"] if one.remedy else [])]))
+    body = _clean("\n".join([where, one.message, *one.asides, *([f"remedy: {one.remedy}"] if one.remedy else [])]))
     if one.blocking:
         kind = "error" if one.action == "error" else "failure"
         ET.SubElement(case, kind, message=_clean(one.message), type=_clean(one.code)).text = body
     else:
-        ET.SubElement(case, "system-out").text = f"{one.action}{' (standing)' if one.standing else ''}\n{body}"
+        ET.SubElement(case, "system-out").text = f"{one.action}{one.mark}\n{body}"
 
 
 def _clean(text: str) -> str:

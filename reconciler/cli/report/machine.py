@@ -9,7 +9,8 @@ from reconciler.pipeline.finding import as_json
 def render(outcome: Outcome) -> str:
     """Return the report as JSON: accepted, revision, base, manifests, judge, counts, and verdicts in order of file and line."""
     counts: dict[str, int] = {action: outcome.counts[action] for action in ACTIONS}
-    counts["standing"] = sum(one.standing and not one.blocking for one in outcome.verdicts)
+    counts["standing"] = sum(one.standing and not one.blocking and one.waived is None for one in outcome.verdicts)
+    counts["waived"] = sum(one.waived is not None for one in outcome.verdicts)
     document = {
         "accepted": outcome.accepted,
         "revision": outcome.revision,

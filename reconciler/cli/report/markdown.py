@@ -43,13 +43,13 @@ def _head(outcome: Outcome) -> str:
 
 
 def _block(one: Verdict, *, opened: bool) -> str:
-    standing = " (standing)" if one.standing else ""
     where = html.escape(f"{printable(one.file)}:{one.line}:{one.column}")
-    title = f"<b>{one.action}</b>{standing} <code>{html.escape(one.rule)}</code> <code>{where}</code>"
+    title = f"<b>{one.action}</b>{one.mark} <code>{html.escape(one.rule)}</code> <code>{where}</code>"
     body = [one.message]
     if one.source_line:
         body += [f"{one.line} | {excerpt(one.source_line, one.column)[0]}"]
-    if one.remedy:
+    body += one.asides
+    if one.remedy and not one.waived:
         body += [f"remedy: {one.remedy}"]
     shown = fenced((line for part in body for line in part.split("\n")), "text")
     return f"<details{' open' if opened else ''}><summary>{title}</summary>\n\n{shown}\n</details>\n"

@@ -47,10 +47,12 @@ class Outcome:
     @property
     def total(self) -> str:
         """How many manifests and verdicts there are: `12 manifests, 2 deny, 1 warn, 3 standing`."""
-        fresh = Counter(one.action for one in self.verdicts if not one.standing or one.blocking)
+        fresh = Counter(one.action for one in self.verdicts if not one.mark or one.blocking)
         counted = [f"{fresh[action]} {action}" for action in ACTIONS if fresh[action]]
-        standing = len(self.verdicts) - sum(fresh.values())
-        found = [*counted, *([f"{standing} standing"] if standing else [])] or ["nothing found"]
+        waived = sum(one.waived is not None for one in self.verdicts)
+        standing = len(self.verdicts) - sum(fresh.values()) - waived
+        rest = [f"{count} {word}" for count, word in ((waived, "waived"), (standing, "standing")) if count]
+        found = [*counted, *rest] or ["nothing found"]
         return ", ".join([f"{self.manifests} manifest{'' if self.manifests == 1 else 's'}", *found])
 
     def path(self, one: Verdict) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reconciler.cli.report.outcome import Outcome
-from reconciler.pipeline.finding import Description, Verdict
+from reconciler.pipeline.finding import Description, Verdict, waived_json
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "ordain/v1"
@@ -62,12 +62,17 @@ def _result(one: Verdict, outcome: Outcome, numbers: dict[str, int]) -> dict[str
     result: dict[str, Any] = {
         "ruleId": one.rule,
         "ruleIndex": numbers[one.rule],
-        "level": LEVELS[one.action] if one.blocking or not one.standing else "note",
+        "level": LEVELS[one.action] if one.blocking or not one.mark else "note",
         "message": {"text": f"{one.message}.{remedy}"},
         "locations": [_location(one, outcome)],
         "partialFingerprints": {FINGERPRINT: one.fingerprint},
-        "properties": {"action": one.action, "code": one.code, "pointer": one.pointer, "standing": one.standing},
+        "properties": {"action": one.action, "code": one.code, "pointer": one.pointer, "standing": one.standing, "notes": list(one.notes)},
     }
+    if one.waived is not None:
+        justification = f"{one.waived.reason} ({one.waived.owner}), until {one.waived.until}"
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": justification, "properties": waived_json(one.waived)}
+        ]
     if outcome.base is not None:
         result["baselineState"] = "unchanged" if one.standing else "new"
     return result

@@ -26,11 +26,12 @@ def block(one: Verdict) -> str:
 
 def _lines(one: Verdict) -> Iterator[str]:
     where = style(f"{printable(one.file)}:{one.line}:{one.column}", bold=True)
-    yield f"{where} {style(one.action, fg=COLOURS[one.action], bold=True)} {one.rule}{' (standing)' if one.standing else ''}"
+    yield f"{where} {style(one.action, fg=COLOURS[one.action], bold=True)} {one.rule}{one.mark}"
     yield f"  {printable(one.message)}"
     if one.source_line:
         shown, before = excerpt(one.source_line, one.column)
         yield style(f"  {one.line} | {shown}", dim=True)
         yield " " * (len(f"  {one.line} | ") + before) + style("^", fg=COLOURS[one.action])
-    if one.remedy:
+    yield from (style(f"  {printable(aside)}", fg="cyan") for aside in one.asides)
+    if one.remedy and not one.waived:
         yield f"  remedy: {printable(one.remedy)}"
