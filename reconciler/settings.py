@@ -60,6 +60,14 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureSettings:
+    """Whose commits count whatever the repository says."""
+
+    signers: str = ""
+    """File of Signer manifests that are pinned: they judge from the first commit on, and with it commits must be signed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """Where signed files are kept."""
 
@@ -131,6 +139,7 @@ class Settings:
     """Directory of everything that this process keeps."""
     source: SourceSettings = field(default_factory=SourceSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
+    signatures: SignatureSettings = field(default_factory=SignatureSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     keys: KeySettings = field(default_factory=KeySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
@@ -156,6 +165,7 @@ class Settings:
 GROUPS = {
     "source": SourceSettings,
     "policy": PolicySettings,
+    "signatures": SignatureSettings,
     "store": StoreSettings,
     "keys": KeySettings,
     "listen": ListenSettings,

@@ -12,6 +12,7 @@ from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts
+from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAccess, mirror_path
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
@@ -58,6 +59,7 @@ def pipeline(
         opa=_opa(settings.policy),
         batch_seconds=settings.policy.batch_timeout,
         opa_memory=settings.policy.opa_memory,
+        pinned=read_pinned(settings.signatures.signers),
         notes=NoteExporter(git, settings.state) if settings.source.notes else None,
         make_keys=make_keys or (lambda tenants: None),  # noqa: ARG005 - a real installation leaves keys to the ceremony
     )

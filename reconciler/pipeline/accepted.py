@@ -52,14 +52,6 @@ class Standing(Struct):
     since: str
 
 
-class Doubt(Struct):
-    """Why no signature lets a file in: the rule (without `signatures/`), what is wrong, and the commit that brought it."""
-
-    rule: str
-    message: str
-    commit: str
-
-
 class StandingVerdict(Struct):
     """A verdict that refuses nothing, since what it is about was accepted before: `object` is `Component shop/motd`."""
 
@@ -86,12 +78,20 @@ class KnownWaiver(Struct):
     unused: bool = False
 
 
+class Doubt(Struct):
+    """Why no signature lets a file in: the rule (without `signatures/`), what is wrong, and the commit that brought it."""
+
+    rule: str
+    message: str
+    commit: str
+
+
 class AcceptedState(Struct):
     """`approved/accepted.json`; `judge` is the digest of the judge, `record` that of the decision's record.
 
-    `doubts` are the files that signatures hold back, by path: a later commit that is signed does not let them in.
     `wake_at` is the next instant at which time alone brings a decision (a waiver's end, a rule's date), empty where there is
     none. `judged_to` is the instant up to which such have been judged. `standing_left_out` counts standing verdicts beyond those here.
+    `doubts` are the files that signatures hold back, by path: a later commit that is signed does not let them in.
     `released` is the last decision whose releases and controls are all in the store: below `decision`, a crash came between.
     """
 
@@ -110,12 +110,12 @@ class AcceptedState(Struct):
     tenants: list[str] = []
     unjudged: bool = False
     released: int = 0
+    doubts: dict[str, Doubt] = {}
     standing: list[StandingVerdict] = []
     standing_left_out: int = 0
     waivers: list[KnownWaiver] = []
     wake_at: str = ""
     judged_to: str = ""
-    doubts: dict[str, Doubt] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ The record is what counts and what `ordain audit` replays: what was judged, by w
 with the digest of the record before it. The note (see `notes`) is for people.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from msgspec import field
 
@@ -13,7 +13,6 @@ from agent.protocol.codec import canonical, decode, sha256
 from agent.protocol.state import Struct
 from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.finding import Verdict
-from reconciler.pipeline.source import CommitInfo
 
 
 class RecordedObject(Struct, kw_only=True):
@@ -140,9 +139,9 @@ def recorded_waivers(judged: Iterable[Judged]) -> list[RecordedWaiver]:
     ]
 
 
-def recorded_commits(commits: Sequence[CommitInfo]) -> list[RecordedCommit]:
-    """Return commits as records hold them."""
-    return [RecordedCommit(sha=info.sha, author=info.author, email=info.email, time=info.time) for info in commits]
+def recorded_commits(commits: Iterable[Mapping[str, Any]]) -> list[RecordedCommit]:
+    """Return commits, as rules see them, as records hold them."""
+    return [RecordedCommit(**{name: one[name] for name in ("sha", "author", "email", "time", "signer")}) for one in commits]
 
 
 def encode_record(record: DecisionRecord) -> bytes:

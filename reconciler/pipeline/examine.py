@@ -5,7 +5,7 @@ state and are made again at the next start if a crash came between.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Literal
@@ -29,6 +29,7 @@ from reconciler.pipeline.manifests import is_judge, verdict
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.session import Parts, Session, start
+from reconciler.pipeline.signatures.review import Review, review
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
 from reconciler.pipeline.standing import shortened, standing_after, waivers_after
@@ -67,7 +68,19 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
     commits = commits_between(repository, before.head if before else None, head)
     touched = any(is_judge(path, session.corpus.layout) for path in difference.touched) or before is None
     appointment = appoint(tree, opa=parts.opa, cache=parts.judges) if touched else None
-    facts = _facts(session, head, commits, parts)
+    reviewed = review(
+        repository,
+        session.corpus,
+        head,
+        since=before.head if before else None,
+        changed=difference,
+        layout=appointment.layout if appointment else session.corpus.layout,
+        now=parts.now(),
+        known=before.doubts if before else None,
+        pinned=parts.pinned,
+        verifier=parts.verifier,
+    )
+    facts = _facts(session, head, commits, parts, reviewed)
     judges = _judges(parts, session, appointment)
     try:
         decision = decide(
@@ -80,7 +93,7 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
             released=session.released,
             bundle_format=appointment.bundle_format if appointment and appointment.judge else session.bundle_format,
         )
-        examined = _write_down(parts, session, tree, facts=facts, commits=commits, decision=decision, judges=judges)
+        examined = _write_down(parts, session, tree, facts=facts, decision=decision, judges=judges, doubts=reviewed.doubts)
     except BaseException:
         _stop(judges.own)
         raise
@@ -99,9 +112,16 @@ def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> 
     return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge))
 
 
-def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts) -> Facts:
+def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts, reviewed: Review) -> Facts:
     listed = tuple(
-        {"sha": one.sha, "author": one.author, "email": one.email, "signer": None, "time": one.time, "paths": list(one.paths)}
+        {
+            "sha": one.sha,
+            "author": one.author,
+            "email": one.email,
+            "signer": reviewed.signers.get(one.sha),
+            "time": one.time,
+            "paths": list(one.paths),
+        }
         for one in commits
     )
     before = session.state
@@ -111,6 +131,7 @@ def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Pa
         now=stamp(parts.now()),
         commits=listed,
         since=judged_to(before) if before else None,
+        signatures=reviewed.findings,
     )
 
 
@@ -133,9 +154,9 @@ def _write_down(
     tree: CommitTree,
     *,
     facts: Facts,
-    commits: Sequence[CommitInfo],
     decision: Decision,
     judges: Judges,
+    doubts: Mapping[str, accepted.Doubt],
 ) -> Examined:
     """Store objects, the record and the accepted state, in that order, and leave the session with the latter."""
     before, repository, head = session.state, parts.mirror.repository, facts.head or ""
@@ -155,7 +176,7 @@ def _write_down(
         judge=policies.judge.digest if policies else "",
         opa=PINNED,
         ordain=version("ordain"),
-        commits=recorded_commits(commits),
+        commits=recorded_commits(facts.commits),
         verdicts=[recorded_verdict(one) for one in verdicts],
         refused=dict(sorted(decision.refused.items())),
         waivers=recorded_waivers(decision.judged),
@@ -166,7 +187,7 @@ def _write_down(
     signer = repository_signing(parts.ring).signer
     parts.store.create(record_key(record.sequence), envelope.sign(payload, PAYLOAD_TYPE, [signer]))
     reached("pipeline:after-record")
-    state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects)
+    state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects, doubts=doubts)
     session.stored = accepted.write(parts.store, signer, state, session.stored, now=parts.now())
     accepted.remember(parts.state, session.stored.state.sequence)
     reached("pipeline:after-accepted")
@@ -175,7 +196,14 @@ def _write_down(
 
 
 def _state(
-    session: Session, decision: Decision, record: DecisionRecord, parts: Parts, *, digest: str, objects: list[str]
+    session: Session,
+    decision: Decision,
+    record: DecisionRecord,
+    parts: Parts,
+    *,
+    digest: str,
+    objects: list[str],
+    doubts: Mapping[str, accepted.Doubt],
 ) -> accepted.AcceptedState:
     unjudged = any(one.finding.action == "error" for one in decision.judged)
     standing, left_out = shortened(standing_after(decision, session.state, record.at))
@@ -194,6 +222,7 @@ def _state(
         fleets=_standing(decision, session.state, record.at),
         tenants=decision.corpus.world.names,
         released=session.state.released if session.state else 0,
+        doubts=dict(doubts),
         unjudged=unjudged,
         standing=standing,
         standing_left_out=left_out,

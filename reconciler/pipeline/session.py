@@ -15,9 +15,11 @@ from reconciler.pipeline.acceptance import EMPTY_CORPUS, Corpus, Released, appoi
 from reconciler.pipeline.acceptance.corpus import load
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.server import MEMORY_LIMIT
+from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitTree, Mirror
 from reconciler.publication.keys import KeyRing
@@ -42,6 +44,9 @@ class Parts:
     batch_seconds: float = 2.0
     opa_memory: int = MEMORY_LIMIT
     notes: NoteExporter | None = None
+    pinned: tuple[Document, ...] = ()
+    """Signers that the settings name: they judge beside those in git, and from the first commit on."""
+    verifier: Verifier = field(default_factory=Verifier)
     make_keys: Callable[[Collection[str]], None] = lambda tenants: None  # noqa: ARG005
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC).replace(microsecond=0)
 

@@ -69,8 +69,8 @@ def review(
 
     `changed` is the difference from the accepted tree to the head's, `layout` how the head is read, `now` the time of the
     decision, by which keys are valid or not: a commit can claim any time. `known` are the doubts that earlier ranges left,
-    and `prefix` is where the fleet repository lies in the git repository (`fleets/`). Where there was nothing before, or
-    history was rewritten, the head stands for all that differs, as one commit.
+    and `prefix` is where the fleet repository lies in the git repository (`fleets/`). Where nothing was accepted before,
+    or history was rewritten, the head stands for all that differs, as one commit.
 
     Raises:
         RetryError: ssh-keygen or gpg is needed and missing, or takes too long.
@@ -81,7 +81,7 @@ def review(
     case = _Case(repository, base, History(repository, dict.fromkeys((base.layout, layout)), prefix), signers_of(base, pinned), now)
     with closing(Verifier()) as own:
         asked = verifier or own
-        if since is not None and descends(repository, since, head):
+        if base.repository is not None and since is not None and descends(repository, since, head):
             signed = case.signed(asked, commits_between(repository, since, head, limit=RANGE_LIMIT + 1))
             doubts = case.doubts(signed, known or {}) if len(signed) <= RANGE_LIMIT else _too_many(head, changed)
         else:

@@ -202,7 +202,7 @@ def write_tree(repository: pygit2.Repository, base: str, overrides: Mapping[str,
             level[part] = level = below if isinstance(below, dict) else {}
         if not isinstance(level.get(name), dict):
             level[name] = oid
-    return _write_directory(repository, base, nested) or EMPTY_TREE
+    return _write_directory(repository, base, nested) or str(repository.odb.write(ObjectType.TREE, b""))
 
 
 def _write_directory(repository: pygit2.Repository, base: str | None, changes: _Nested) -> str | None:
