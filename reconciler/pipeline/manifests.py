@@ -6,6 +6,7 @@ A file is read whole or refused whole: the file is the unit of acceptance. What 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from reconciler.pipeline.finding import Finding, ObjectName, Place
@@ -70,7 +71,8 @@ class Document:
     @property
     def kind(self) -> str:
         """The kind as written, empty where it is missing or no text."""
-        return _text(self.value.get("kind"))
+        kind = self.value.get("kind")
+        return kind if isinstance(kind, str) else ""
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -132,9 +134,12 @@ def is_manifest(path: str, layout: Layout | None = None) -> bool:
         return True
     if not path.endswith((".yaml", ".yml")):
         return False
-    layout = layout or Layout()
-    under = path.startswith((layout.tenants + "/", layout.library + "/", SIGNERS_DIRECTORY + "/"))
-    return under and SOURCES_DIRECTORY not in path.split("/")[:-1]
+    return path.startswith(_roots(layout or Layout())) and f"/{SOURCES_DIRECTORY}/" not in f"/{path}"
+
+
+@cache
+def _roots(layout: Layout) -> tuple[str, ...]:
+    return f"{layout.tenants}/", f"{layout.library}/", f"{SIGNERS_DIRECTORY}/"
 
 
 def is_judge(path: str, layout: Layout) -> bool:

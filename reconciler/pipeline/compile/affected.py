@@ -8,7 +8,7 @@ from reconciler.pipeline.compile.groups import members_of
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, MEMBER, TENANT, Index, claim_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.ownership import conflicts, owned_by
-from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, has_tenant_manifest, tenant_of
+from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, has_tenant_manifest, home_of, tenant_of
 from reconciler.pipeline.manifests import Document
 
 
@@ -93,9 +93,10 @@ def fleets_using(world: World, tenant: str, name: str) -> set[FleetKey]:
 
 def components_of_source(world: World, path: str) -> Iterator[tuple[str, str]]:
     """Yield (tenant or library, component) of each component that takes a file's content from this path."""
-    for tenant, index in world.tenants.items():
-        for name in index.sources.get(path, ()):
-            yield tenant, name
+    home = home_of(path, world.layout)  # a source lies below its manifest, so in the same tenant
+    if home is not None:
+        for name in world.tenant(home).sources.get(path, ()):
+            yield home, name
 
 
 def _fleets_of_source(world: World, path: str) -> set[FleetKey]:

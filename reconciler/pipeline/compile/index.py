@@ -80,11 +80,16 @@ class _Sets(Generic[K]):
         self._sets = dict(sets)
         self._own: set[K] = set()
 
-    def of(self, key: K) -> "set":  # type: ignore[type-arg]
-        if key not in self._own:
-            self._sets[key] = set(self._sets.get(key, ()))
+    def add(self, key: K, value: object) -> None:
+        if key in self._own:
+            self._sets[key].add(value)  # type: ignore[attr-defined]
+        else:
+            self._sets[key] = {*self._sets.get(key, ()), value}
             self._own.add(key)
-        return self._sets[key]  # type: ignore[return-value]
+
+    def discard(self, key: K, value: object) -> None:
+        self._sets[key] = set(self._sets.get(key, ())) - {value}
+        self._own.add(key)
 
     def done(self) -> "dict[K, AbstractSet]":  # type: ignore[type-arg]
         for key in self._own:
@@ -113,15 +118,16 @@ class _Draft:
 
     def put(self, path: str, documents: tuple[Document, ...]) -> None:
         for document in self._files.pop(path, ()):
-            self._dirty.add(claim_of(document))
-            space, name = claim_of(document)
+            space, name = claim = claim_of(document)
+            self._dirty.add(claim)
             names = self._space(space)
             names[name] = tuple(other for other in names[name] if other is not document)
         for document in documents:
-            self._dirty.add(claim_of(document))
-            space, name = claim_of(document)
+            space, name = claim = claim_of(document)
+            self._dirty.add(claim)
             names = self._space(space)
-            names[name] = tuple(sorted((*names.get(name, ()), document), key=lambda one: (one.path, one.index)))
+            others = names.get(name)
+            names[name] = tuple(sorted((*others, document), key=lambda one: (one.path, one.index))) if others else (document,)
         if documents:
             self._files[path] = documents
 
@@ -133,23 +139,15 @@ class _Draft:
             else:
                 self._duplicates.discard((space, name))
             if before is not (after[0] if after else None):
-                self._enter(before, discard=True)
-                self._enter(after[0] if after else None, discard=False)
+                for table, key, value in entries(before) if before is not None else ():
+                    self._tables[table].discard(key, value)
+                for table, key, value in entries(after[0]) if after else ():
+                    self._tables[table].add(key, value)
             if not after:
                 del self._space(space)[name]
         tables = {name: table.done() for name, table in self._tables.items()}
         claims = {space: names for space, names in self._claims.items() if names}
         return Index(files=self._files, claims=claims, duplicates=self._duplicates, **tables)
-
-    def _enter(self, document: Document | None, *, discard: bool) -> None:
-        if document is None:
-            return
-        for table, key, value in entries(document):
-            found = self._tables[table].of(key)
-            if discard:
-                found.discard(value)
-            else:
-                found.add(value)
 
 
 def claim_of(document: Document) -> Claim:

@@ -87,11 +87,8 @@ class World:
             if path == REPOSITORY_FILE:
                 repository = next((document for document in documents if document.kind == "Repository"), None)
             home = home_of(path, self.layout)
-            right = tuple(document for document in documents if home is not None and belongs(document, home, self.layout))
-            standing = {id(document) for document in (*right, repository)}
-            wrong = tuple(
-                document for document in documents if id(document) not in standing and not (home is None and is_repository_signer(document))
-            )
+            right = tuple([document for document in documents if belongs(document, home, self.layout)]) if home is not None else ()
+            wrong = _wrong(documents, (*right, repository), home) if len(right) < len(documents) else ()
             if home is not None:
                 by_home.setdefault(home, {})[path] = right
             misplaced.pop(path, None)
@@ -104,6 +101,12 @@ class World:
             if not index.files:
                 del tenants[home]
         return replaced(self, tenants=tenants, misplaced=misplaced, repository=repository)
+
+
+def _wrong(documents: Iterable[Document], standing: Iterable[Document | None], home: str | None) -> tuple[Document, ...]:
+    """Return the documents of a file that stand where they may not."""
+    fine = {id(document) for document in standing}
+    return tuple(one for one in documents if id(one) not in fine and not (home is None and is_repository_signer(one)))
 
 
 _NOTHING = Index()

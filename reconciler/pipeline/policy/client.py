@@ -6,6 +6,7 @@ Built-in errors are strict, or they too would read as "no denials".
 
 from typing import Any
 
+import msgspec
 import requests
 from opa_client.opa import OpaClient
 
@@ -44,11 +45,23 @@ class Connection:
     def __init__(self, *, port: int, token: str) -> None:
         self._client = OpaClient(host="127.0.0.1", port=port, token=token, retries=0)
         # A proxy or a .netrc of the environment must not come between, or take the token's place.
-        self._client._session.trust_env = False  # noqa: SLF001 - the library has no other way
+        session = self._client._session  # noqa: SLF001 - the library has no other way
+        session.trust_env = False
+        self._post = session.post
+        session.post = self._encoded
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close_connection()
+
+    def _encoded(self, url: str, *, json: object, timeout: float) -> requests.Response:
+        """Post a question as JSON that msgspec wrote: Python's own encoder takes ten times as long, and lets nobody else run."""
+        try:
+            content: dict[str, Any] = {"data": msgspec.json.encode(json), "headers": {"Content-Type": "application/json"}}
+        except (ValueError, TypeError, RecursionError):  # an odd value, which only Python's own takes
+            content = {"json": json}
+        answer: requests.Response = self._post(url, timeout=timeout, **content)
+        return answer
 
     def query(self, package: str, rule: str, question: object, *, seconds: float) -> Any:
         """Return the value of `rule` in `package` (`ordain.main`), with `question` as input.

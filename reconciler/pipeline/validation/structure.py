@@ -39,7 +39,8 @@ def violations(document: Document) -> Iterator[Finding]:
     """Yield each error of a manifest against its schema, one a place."""
     name = document.kind.lower()
     accepted = _judge(name).is_valid(document.value)
-    if accepted and not _holds_float(document.value, _integer_fields(name)):
+    integers = _integer_fields(name)
+    if accepted and not (integers and _holds_float(document.value, integers)):
         return
     errors = _telling(_worded(name).iter_errors(document.value))
     for error in errors:
