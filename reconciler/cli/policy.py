@@ -11,6 +11,7 @@ from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.opa import find_opa
 
 COMMANDS = {
+    "debug": "reconciler.cli.policy_debug:debug",
     "new": "reconciler.cli.policy_new:new",
     "test": "reconciler.cli.policy_tests:run_tests",
     "try": "reconciler.cli.policy_try:try_rule",

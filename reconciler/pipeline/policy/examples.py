@@ -92,7 +92,7 @@ def _mismatches(path: str, data: bytes, rule: Rule, policies: Policies) -> Itera
         yield from (Mismatch(line=locate(data, each.place)[0], message=each.message) for each in parsed.findings)
         return
     found: dict[int, Finding] = {}
-    for finding in _ask(parsed.documents, rule, policies.narrowed(rule.id, _parameters(path, lines[0]))):
+    for finding in ask(path, data, parsed.documents, rule, policies):
         found.setdefault(locate(data, finding.place)[0], finding)
     for line in sorted(expected - found.keys()):
         yield Mismatch(line=line, message="expected a finding, got none")
@@ -107,7 +107,13 @@ def _mismatches(path: str, data: bytes, rule: Rule, policies: Policies) -> Itera
         yield from (Mismatch(line=locate(data, each.place)[0], message=f"no valid manifest: {each.message}") for each in wrong)
 
 
-def _ask(documents: tuple[Document, ...], rule: Rule, policies: Policies) -> list[Finding]:
+def ask(path: str, data: bytes, documents: tuple[Document, ...], rule: Rule, policies: Policies) -> list[Finding]:
+    """Return what one rule finds in an example, with the parameters that the example's first line sets.
+
+    Raises:
+        MalformedError: that line is no mapping.
+    """
+    policies = policies.narrowed(rule.id, _parameters(path, data.decode(errors="replace").partition("\n")[0]))
     if rule.scope == "object":
         return policies.objects([*_versions(documents)], EMPTY_CHANGE)
     return [finding for document in documents for finding in _ask_other(document, rule, policies)]

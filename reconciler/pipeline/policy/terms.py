@@ -20,6 +20,16 @@ def locals_of(event: Mapping[str, Any]) -> Locals:
     return {str(one["name"]): one for one in event.get("Locals") or ()}
 
 
+def value_of(term: Term) -> Any:
+    """Return a value as JSON has it: a set is a list, and a key that is no text is one in Rego's words."""
+    kind, value = term.get("type"), term.get("value")
+    if kind in ("array", "set"):
+        return [value_of(one) for one in value or ()]
+    if kind == "object":
+        return {one if isinstance(one := value_of(pair[0]), str) else text(pair[0], {}): value_of(pair[1]) for pair in value or ()}
+    return value
+
+
 def is_known(term: Term, known: Locals) -> bool:
     """Return whether a term is a value, or a variable that is bound to one, and so can be written down whole."""
     if term.get("type") == "var":
