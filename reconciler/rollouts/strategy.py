@@ -63,7 +63,7 @@ def share_of(text: str) -> int:
         share = Decimal(text.removesuffix("%")) * 1000 if text.endswith("%") else Decimal(-1)
     except InvalidOperation:
         share = Decimal(-1)
-    if not 0 <= share <= WHOLE or share != int(share):
+    if not share.is_finite() or not 0 <= share <= WHOLE or share != int(share):
         message = f"{text[:40]!r} is not a percentage: write 0% to 100%, with at most three decimals"
         raise MalformedError(message)
     return int(share)

@@ -49,7 +49,7 @@ class Wave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """A wave and when it may start at the earliest; `start.at` is None where it never may."""
+    """A wave and when it may start at the earliest."""
 
     wave: Wave
     start: Start
@@ -86,16 +86,15 @@ def timed(planned: Sequence[Wave], strategy: Strategy, *, after: datetime, freez
     A wave that reaches nobody new takes no time. A wave starts when the one before has soaked, in a window, and not while frozen.
     """
     found: list[Timed] = []
-    moment: datetime | None = after
-    waited = ""
+    moment, waited = after, ""
     for wave in planned:
-        if moment is None or not wave.size:
+        if not wave.size:
             found.append(Timed(wave=wave, start=Start(at=moment, reason=waited)))
             continue
         start = earliest(strategy.windows, freezes, moment)
         found.append(Timed(wave=wave, start=replace(start, reason=start.reason or waited)))
-        moment = start.at + timedelta(seconds=wave.step.soak) if start.at is not None else None
-        waited = "soak" if start.at is not None and wave.step.soak else start.reason if start.at is None else ""
+        moment = start.at + timedelta(seconds=wave.step.soak)
+        waited = "soak" if wave.step.soak else ""
     return tuple(found)
 
 

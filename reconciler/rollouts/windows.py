@@ -38,12 +38,9 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """When something may start at the earliest; `at` is None where no window ever opens.
+    """When something may start at the earliest, and what it waits for last: `window`, `freeze NAME`, or nothing."""
 
-    `reason` is what it waits for last: `window`, `freeze NAME`, or nothing.
-    """
-
-    at: datetime | None
+    at: datetime
     reason: str = ""
 
 
@@ -62,6 +59,9 @@ def earliest(windows: Sequence[Window], freezes: Sequence[Freeze], after: dateti
     """Return the first instant from `after` on in which a rollout may go forward, and what it waits for until then.
 
     `after` is aware; what is returned is in UTC.
+
+    Raises:
+        MalformedError: a window never opens again; `window_of` lets none of those in.
     """
     moment, reason = after.astimezone(UTC), ""
     for _ in range(2 * len(freezes) + 2):  # each freeze is left once, and between two of them one window is waited for
@@ -72,23 +72,22 @@ def earliest(windows: Sequence[Window], freezes: Sequence[Freeze], after: dateti
         elif not windows or any(is_open(window, moment) for window in windows):
             return Start(at=moment, reason=reason)
         else:
-            openings = [opening for window in windows if (opening := _opening(window, moment)) is not None]
-            if not openings:
-                return Start(at=None, reason="window")
-            moment, reason = min(openings), "window"
+            moment, reason = min(_opening(window, moment) for window in windows), "window"
     return Start(at=moment, reason=reason)
 
 
 def is_open(window: Window, moment: datetime) -> bool:
     """Return whether a window is open at an aware instant: from each opening on, for its duration."""
-    begun = _opening(window, moment - timedelta(seconds=window.duration))
-    return begun is not None and begun <= moment
+    return _opening(window, moment - timedelta(seconds=window.duration)) <= moment
 
 
-def _opening(window: Window, after: datetime) -> datetime | None:
-    """Return the first opening after an instant, in UTC; None where it never opens again."""
+def _opening(window: Window, after: datetime) -> datetime:
+    """Return the first opening after an instant, in UTC."""
     found = next(CronSim(window.cron, after.astimezone(zone_of(window.zone))), None)
-    return found.astimezone(UTC) if found is not None else None
+    if found is None:
+        message = f"window {window.cron!r} never opens again after {after:%Y-%m-%d}; correct its cron expression"
+        raise MalformedError(message)
+    return found.astimezone(UTC)
 
 
 @cache

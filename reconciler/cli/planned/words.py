@@ -118,12 +118,11 @@ def wave_line(wave: Wave) -> str:
 
 def when(wave: Wave) -> str:
     """Return when a wave starts at the earliest, and what comes after."""
-    start = f"from {wave.earliest}" if wave.earliest else "never: no window opens"
     waits = f" (after {wave.waits_for})" if wave.waits_for else ""
     approved = ", once somebody has approved it" if wave.approval else ""
     rest = ", since the last stated wave makes the release stable" if wave.implied else ""
     soak = f", then {span(wave.soak)} of soak" if wave.soak else ""
-    return f"{start}{waits}{approved}{rest}{soak}"
+    return f"from {wave.earliest}{waits}{approved}{rest}{soak}"
 
 
 def span(seconds: int) -> str:

@@ -81,7 +81,7 @@ def _wave(one: rollouts.Timed, who: Crowd, hit: frozenset[str]) -> Wave:
         selector=dict(step.selector or {}),
         soak=step.soak,
         approval=step.approval,
-        earliest=stamp(one.start.at) if one.start.at is not None else None,
+        earliest=stamp(one.start.at),
         waits_for=one.start.reason,
         implied=step.implied,
     )

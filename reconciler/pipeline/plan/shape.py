@@ -61,8 +61,8 @@ class Wave:
     """One predicted step of a rollout.
 
     `hosts` are those that the candidate newly reaches, `hit` how many of them get another state by it, `total` how many
-    have the candidate once the wave is done. `earliest` is None where no window ever opens. `implied` is the last step of a
-    strategy that ends before everybody is reached: all the rest, at once.
+    have the candidate once the wave is done. `implied` is the last step of a strategy that ends before everybody is reached:
+    all the rest, at once.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Wave:
     selector: dict[str, str] = field(default_factory=dict)
     soak: int = 0
     approval: bool = False
-    earliest: str | None = None
+    earliest: str = ""
     waits_for: str = ""
     """What keeps it from starting sooner: `soak`, `window`, `freeze NAME`; empty where nothing does."""
     implied: bool = False
