@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.remembered.answers import KnownAnswers
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.manifests import KnownManifests
+from reconciler.pipeline.signatures.review import Review, required, review
 from reconciler.pipeline.tree import Difference, Tree, difference
+from reconciler.publication.times import instant
 
 Told = Callable[[str], None]
 """What is told at which step a check is."""
@@ -39,6 +41,8 @@ class Judgement:
     before: Judge | None
     own: Judge | None
     loosened: tuple[str, ...] = ()
+    review: Review = field(default_factory=lambda: Review(required=False))
+    """Who signed what; where signatures are on in the base, what that refuses is in the decision."""
 
     @property
     def judges(self) -> tuple[Judge, ...]:
@@ -102,7 +106,8 @@ def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: s
     facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
     with _uncollected(), _asked(*_judges(before, after), bench) as asked:
         corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
-        yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=facts)
+        reviewed = _review(corpus, base, tree, after.layout, now)
+        yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=_signed(facts, reviewed), reviewed=reviewed)
     if known is not None and bench.memory is not None:
         known.save()
         bench.memory.told = f"{known.reused} files known, {known.read_anew} read; {bench.memory.told}"
@@ -116,6 +121,7 @@ def _judge(
     asked: tuple[Policies | None, Policies | None],
     read: Reader,
     facts: Facts,
+    reviewed: Review,
 ) -> Opened:
     before, after = appointed
     first, own = _judges(before, after)
@@ -136,7 +142,7 @@ def _judge(
         read=read,
     )
     return Opened(
-        judgement=Judgement(decision=decision, before=first, own=own, loosened=said),
+        judgement=Judgement(decision=decision, before=first, own=own, loosened=said, review=reviewed),
         judges=judges,
         base=base,
         head=head,
@@ -145,6 +151,27 @@ def _judge(
         bundle_format=counted.bundle_format,
         layout=counted.layout,
     )
+
+
+def _review(corpus: Corpus, base: Base | None, head: Tree, layout: Layout, now: str) -> Review:
+    """Return who signed what a change brings, by the signers of its base; files that are not committed yet are nobody's."""
+    if base is None or base.place is None or base.newest is None or not required(corpus):
+        return Review(required=base is not None and required(corpus))
+    return review(
+        base.place.git(),
+        corpus,
+        base.newest,
+        since=base.revision,
+        changed=difference(base.tree, head),
+        layout=layout,
+        now=instant(now, what="the time of the check"),
+        prefix=base.place.prefix,
+    )
+
+
+def _signed(facts: Facts, reviewed: Review) -> Facts:
+    commits = tuple({**commit, "signer": reviewed.signers.get(commit["sha"])} for commit in facts.commits)
+    return replace(facts, commits=commits, signatures=reviewed.findings)
 
 
 def _judges(before: Appointment | None, after: Appointment) -> tuple[Judge | None, Judge | None]:

@@ -31,6 +31,7 @@ def outcome_of(
         base=base,
         judge_changed=judgement.before is not None and judgement.own is not None,
         loosened=judgement.loosened,
+        signatures=judgement.review.required,
         rules=dict(sorted(rules.items())),
         prefix=prefix,
         manifests=judgement.decision.manifests,
@@ -64,7 +65,8 @@ def kept_of(
     if places is not None:
         places.save()
     timed = {scope for judge in judgement.judges for scope in judge.timed}
-    lasting = bool(judgement.judges) and not outcome.unjudged and not judgement.decision.dated and timed <= {"change"}
+    dated = judgement.decision.dated or judgement.review.required
+    lasting = bool(judgement.judges) and not outcome.unjudged and not dated and timed <= {"change"}
     if not timed:
         return Kept(outcome=outcome, lasting=lasting)
     said = changes_said(one.finding for one in judgement.decision.judged)

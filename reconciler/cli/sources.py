@@ -16,11 +16,14 @@ from reconciler.pipeline.tree import EMPTY, Tree
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """What a change starts from, all of it taken as accepted: a commit, its tree, and the commits since."""
+    """What a change starts from, all of it taken as accepted: a commit, its tree, and the commits since, up to `newest`."""
 
     revision: str
     tree: Tree
     commits: tuple[Mapping[str, Any], ...] = ()
+    newest: str | None = None
+    place: "Place | None" = None
+    """Where its git repository is, for signatures; None: nobody looks at them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ def base_of(place: Place, rev: str, head: str | None) -> Base:
         {"sha": one.sha, "author": one.author, "email": one.email, "signer": None, "time": one.time, "paths": list(one.paths)}
         for one in (commits_between(repository, revision, newest) if newest is not None else ())
     )
-    return Base(revision=revision, tree=_at(place, revision) or EMPTY, commits=commits)
+    return Base(revision=revision, tree=_at(place, revision) or EMPTY, commits=commits, newest=newest, place=place)
 
 
 def _resolved(repository: pygit2.Repository, rev: str) -> str:

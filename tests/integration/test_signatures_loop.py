@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import settings, wiring
+from reconciler.cli import cli
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.loop import Progress, reconcile
 from reconciler.pipeline.policy.opa import find_opa
@@ -223,3 +224,18 @@ def test_nobody_but_a_policy_owner_loosens_the_judge_of_a_change(way: str, begun
     host.copy.git("read-tree", "-u", "--reset", "accepted")
     host.ana.commit(host.copy, "put back", {})
     assert host.round().refused == {}
+
+
+def test_check_with_a_base_says_what_the_reconciler_will(begun: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    begun.copy.git("checkout", "--quiet", "-B", "request", "accepted")
+    begun.copy.commit("unsigned", {MOTD: component("motd", "/etc/motd", "unsigned")})
+    begun.bob.commit(begun.copy, "loosened", {"ordain.yaml": LEVEL})
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", str(begun.copy.path), "--base", "accepted", "--rev", "request", "--no-cache"], standalone_mode=False)
+    said = capsys.readouterr().out
+    begun.copy.git("checkout", "--quiet", "main")
+    assert ended.value.code == 1
+    assert f"{MOTD}:1:1" in said
+    assert "signatures/unsigned" in said
+    assert "changes what judges, and shop/bob, who signed it, is no policy owner" in said
+    assert f"loosened: {RULE} is audit instead of deny" in said

@@ -25,9 +25,14 @@ class Outcome:
     base: str | None = None
     judge_changed: bool = False
     loosened: tuple[str, ...] = ()
+    signatures: bool = False
+    """Whether commits must be signed by who may make them, so that only policy owners change the judge."""
     rules: Mapping[str, Description] = field(default_factory=dict)
     prefix: str = ""
     manifests: int = 0
+    looked_at: str = ""
+    """What was looked at where that is not manifests: `3 rules`."""
+    command: str = "check"
 
     @property
     def counts(self) -> Counter[Action]:
@@ -53,7 +58,7 @@ class Outcome:
         standing = len(self.verdicts) - sum(fresh.values()) - waived
         rest = [f"{count} {word}" for count, word in ((waived, "waived"), (standing, "standing")) if count]
         found = [*counted, *rest] or ["nothing found"]
-        return ", ".join([f"{self.manifests} manifest{'' if self.manifests == 1 else 's'}", *found])
+        return ", ".join([self.looked_at or f"{self.manifests} manifest{'' if self.manifests == 1 else 's'}", *found])
 
     def path(self, one: Verdict) -> str:
         """Return a verdict's file from the root of the git repository, as forges name files."""
@@ -65,3 +70,5 @@ class Outcome:
             yield "the judge itself changes: the base's judge and the new one both judged"
         for said in self.loosened:
             yield f"loosened: {said}"
+        if self.loosened and not self.signatures:
+            yield "signatures are off, so nobody looks at who may loosen the judge; see docs/signers.md"
