@@ -4,7 +4,6 @@ What was found out once is not worked out again: where nothing changed at all, n
 only when it is needed.
 """
 
-import gc
 import os
 import sys
 import time
@@ -22,9 +21,6 @@ from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import stamp
 
 REFUSED, UNJUDGED = 1, 3
-COLLECT_AT = 100_000, 50, 1000
-"""Objects between two searches for garbage, and after how many of these older ones are searched too: manifests are no garbage, and
-looking through them again and again took an eighth of a check."""
 
 
 @click.command()
@@ -51,7 +47,6 @@ def check(path: Path, rev: str | None, base: str | None, form: str, opa: Path | 
       ordain check fleets --format sarif        for code scanning
     """
     started = time.monotonic()
-    gc.set_threshold(*COLLECT_AT)
     place = place_of(path)
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
     tree, revision = head_of(place, rev, known=memory.files if memory is not None else None)
