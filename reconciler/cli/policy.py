@@ -11,7 +11,9 @@ from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.opa import find_opa
 
 COMMANDS = {
+    "bench": "reconciler.cli.policy_bench:bench",
     "debug": "reconciler.cli.policy_debug:debug",
+    "lint": "reconciler.cli.policy_lint:lint_rules",
     "new": "reconciler.cli.policy_new:new",
     "test": "reconciler.cli.policy_tests:run_tests",
     "try": "reconciler.cli.policy_try:try_rule",

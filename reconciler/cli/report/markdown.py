@@ -39,7 +39,8 @@ def _head(outcome: Outcome) -> str:
     judged = f"`{outcome.revision[:12]}`" if outcome.revision else "the files as they are"
     against = f" against `{outcome.base[:12]}`" if outcome.base else ""
     notes = "".join(f"> {html.escape(clipped(printable(note), 300), quote=False)}\n" for note in list(outcome.judge_notes())[:20])
-    return f"### {mark} ordain check: {outcome.word}\n\n{outcome.total} · {judged}{against}\n{'' if not notes else chr(10)}{notes}"
+    title = f"### {mark} ordain {outcome.command}: {outcome.word}"
+    return f"{title}\n\n{outcome.total} · {judged}{against}\n{'' if not notes else chr(10)}{notes}"
 
 
 def _block(one: Verdict, *, opened: bool) -> str:
