@@ -51,6 +51,11 @@ _FILES = {
         "A symlink could lead out of the repository, or to a file of another tenant.",
         "put the file itself here, or use a component of the library",
     ),
+    "too-many-findings": (
+        "A file with more than 200 findings is not looked at further",
+        "Nobody mends more at a time, and hostile files could have half a million.",
+        "mend what was found first",
+    ),
     "too-many-files": ("A repository has at most 100,000 files", "It is ten times the largest that was measured.", "split the repository"),
     "syntax": (
         "Manifests are YAML in one reading",

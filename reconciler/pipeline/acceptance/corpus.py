@@ -1,13 +1,15 @@
 """A snapshot with its manifests read: what one decision starts from and the next one begins with."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from reconciler.pipeline.compile.world import World, build
 from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, ParsedFile, is_manifest, layout_of, parse_file
 from reconciler.pipeline.tree import EMPTY, Tree
 from reconciler.pipeline.validation import validate
+from reconciler.pipeline.validation.structure import FINDINGS_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,17 @@ def read_file(tree: Tree, path: str, layout: Layout, *, oid: str = "") -> Manife
 def read_content(path: str, data: bytes, layout: Layout, *, oid: str = "") -> ManifestFile:
     """Read and validate what a manifest file holds, as `read_file`."""
     parsed = parse_file(path, data, oid)
-    found = [finding for document in parsed.documents for finding in validate(document, layout)]
+    found = list(islice((one for document in parsed.documents for one in validate(document, layout)), FINDINGS_LIMIT + 1))
+    if len(found) > FINDINGS_LIMIT:
+        found[FINDINGS_LIMIT:] = [_too_many(found[0])]
     return ManifestFile(parsed=parsed, findings=(*parsed.findings, *found))
+
+
+def _too_many(first: Finding) -> Finding:
+    """Return the refusal of a file with so many findings that the rest of it was not looked at."""
+    code = "manifest/too-many-findings"
+    message = f"more than {FINDINGS_LIMIT} findings in one file: the rest of it was not looked at"
+    return replace(first, action="deny", rule=code, code=code, message=message, remedy="mend these first", meant="", needs=())
 
 
 def read_layout(tree: Tree) -> Layout:
