@@ -1,4 +1,7 @@
-"""e. An agent at rest: memory, processor, and the bytes of a poll that finds nothing new, counted by a proxy in between."""
+"""e. An agent at rest: memory, processor, and the bytes of a poll that finds nothing new, counted by a proxy in between.
+
+Bytes are those of HTTP, headers included; without TLS, and without what TCP and IP add.
+"""
 
 import os
 import subprocess
@@ -7,8 +10,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,6 +31,16 @@ APART = 1.0
 MEMORY_GOAL, PROCESSOR_GOAL, BYTES_GOAL = 45.0, 0.5, 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request: when it came (`time.monotonic`), and the bytes of it, of its answer, and of that answer's body."""
+
+    at: float
+    sent: int
+    received: int
+    body: int
+
+
 def measure(*, quick: bool) -> Report:
     """Watch an agent for 30 s, or for 3 where it has to be quick."""
     poll, seconds, settle = (1.2, 3.0, 1.5) if quick else (POLL, SECONDS, SETTLE)
@@ -39,11 +53,13 @@ def measure(*, quick: bool) -> Report:
             with _proxy(address) as (proxy, asked), _agent(made, proxy, poll) as agent:
                 time.sleep(settle)
                 _watch(report, agent, asked, poll, seconds)
-    report.limits.append("the Python interpreter with the TUF client and its cryptography is nearly all of the memory")
+    report.limits.append(
+        "the Python interpreter with the TUF client and its cryptography is nearly all of the memory; headers are all of a poll"
+    )
     return report
 
 
-def _watch(report: Report, agent: int, asked: "list[tuple[float, int]]", poll: float, seconds: float) -> None:
+def _watch(report: Report, agent: int, asked: list[Exchange], poll: float, seconds: float) -> None:
     before, begin, known = _processor(agent), time.monotonic(), len(asked)
     time.sleep(seconds)
     share = (_processor(agent) - before) / (time.monotonic() - begin) * 100
@@ -53,19 +69,21 @@ def _watch(report: Report, agent: int, asked: "list[tuple[float, int]]", poll: f
     report.one(f"processor, a poll each {poll:g} s", share, "% of a core")
     if polls:
         report.one(f"processor, a poll each {DEFAULT_POLL:g} s", share * poll / DEFAULT_POLL, "% of a core", note="by default; scaled")
-        sizes = Sample(tuple(float(sum(size for _, size in requests)) for requests in polls))
-        report.add("a poll without news", sizes, "bytes of body")
+        sizes = Sample(tuple(float(sum(one.received for one in requests)) for requests in polls))
+        report.add("a poll without news, received", sizes, "bytes")
+        report.add("of that, bodies", Sample(tuple(float(sum(one.body for one in requests)) for requests in polls)), "bytes")
+        report.add("a poll without news, sent", Sample(tuple(float(sum(one.sent for one in requests)) for requests in polls)), "bytes")
         report.add("a poll without news", Sample(tuple(float(len(requests)) for requests in polls)), "requests")
         report.goal("a poll without news", f"< {BYTES_GOAL:g} B", f"{sizes.median:g} B", reached=sizes.median < BYTES_GOAL)
     report.goal("resident memory", f"< {MEMORY_GOAL:g} MB", f"{memory:.1f} MB", reached=memory < MEMORY_GOAL)
     report.goal("processor", f"< {PROCESSOR_GOAL} %", f"{share:.2f} %", reached=share < PROCESSOR_GOAL)
 
 
-def _polls(asked: "list[tuple[float, int]]") -> "list[list[tuple[float, int]]]":
+def _polls(asked: list[Exchange]) -> list[list[Exchange]]:
     """Return the requests by poll; the first and the last poll may be cut, so they are left out where there are more."""
-    found: list[list[tuple[float, int]]] = []
+    found: list[list[Exchange]] = []
     for request in asked:
-        if not found or request[0] - found[-1][-1][0] > APART:
+        if not found or request.at - found[-1][-1].at > APART:
             found.append([])
         found[-1].append(request)
     return found[1:-1] if len(found) > 2 else found  # noqa: PLR2004 - the first, the last, and one between
@@ -120,7 +138,7 @@ class _Counting(BaseHTTPRequestHandler):
     """Passes requests on and notes when each came and how long its answer's body was."""
 
     upstream = ""
-    asked: "list[tuple[float, int]]"
+    asked: list[Exchange]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -131,7 +149,9 @@ class _Counting(BaseHTTPRequestHandler):
                 status, body, named = answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             status, body, named = error.code, error.read(), error.headers
-        self.asked.append((time.monotonic(), len(body)))
+        sent = _head(f"GET {self.path} HTTP/1.1", self.headers.items())
+        received = _head(f"HTTP/1.1 {status} {self.responses[status][0]}", named.items())
+        self.asked.append(Exchange(time.monotonic(), sent, received + len(body), len(body)))
         self.send_response(status)
         for name in ("ETag", "Content-Type", "Last-Modified"):
             if named.get(name):
@@ -144,9 +164,14 @@ class _Counting(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def _head(first: str, fields: Iterable[tuple[str, str]]) -> int:
+    """Return the bytes of a first line and of headers, with the empty line after them."""
+    return len("\r\n".join([first, *(f"{name}: {value}" for name, value in fields), "", ""]))
+
+
 @contextmanager
-def _proxy(upstream: str) -> "Iterator[tuple[str, list[tuple[float, int]]]]":
-    asked: list[tuple[float, int]] = []
+def _proxy(upstream: str) -> Iterator[tuple[str, list[Exchange]]]:
+    asked: list[Exchange] = []
     handler = type("Handler", (_Counting,), {"upstream": upstream, "asked": asked})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -274,6 +274,11 @@ def _ask(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data
 
 
+@pytest.mark.parametrize("path", ["/v1/artifacts/shop/" + SHA256, "/v1/artifacts/shop/" + "0" * 64, "/healthz", "/nothing"])
+def test_no_answer_says_which_versions_serve(served: str, path: str) -> None:
+    assert "server" not in _ask(served + path)[1]
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "expected"),
     [

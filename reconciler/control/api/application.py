@@ -148,6 +148,11 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Awaitab
         return _json({"error": "not available"}, status=404 if isinstance(error, RefusedError) else 503)
 
 
+async def _unannounced(_request: web.Request, response: web.StreamResponse) -> None:
+    """Leave out which versions answer: nobody needs to know, and it was a sixth of what a poll without news receives."""
+    response.headers.pop("Server", None)
+
+
 def application(
     store: Store, *, ready: Callable[[], bool] = lambda: True, metrics: Callable[[], bytes] = lambda: b"", hooks: Hooks | None = None
 ) -> web.Application:
@@ -161,4 +166,5 @@ def application(
     app.router.add_get("/v1/artifacts/{tenant}/{sha256}", routes.artifact)
     if hooks is not None:
         hooks.add_to(app)
+    app.on_response_prepare.append(_unannounced)
     return health.add_routes(app, ready=lambda: "" if ready() else "the first pass over all fleets is not done", metrics=metrics)
