@@ -27,6 +27,7 @@ COMMANDS = {
     "release": "reconciler.cli.release:release",
     "schema": "reconciler.cli.schema:schema",
     "serve": "reconciler.cli.run:serve",
+    "signers": "reconciler.cli.signers:signers",
     "status": "reconciler.cli.status:status",
     "up": "reconciler.cli.run:up",
 }

@@ -283,7 +283,7 @@ _SIGNATURES = {
     "unsigned": (
         "Every commit is signed",
         "What nobody signed could come from whoever has a way to push.",
-        "take the commit's changes back by a signed commit, then make them again in one that is signed",
+        "sign it anew while it is on your own branch; once merged, take its changes back by a signed commit, and make them again",
     ),
     "unverified": (
         "Every signature holds",

@@ -112,6 +112,13 @@ class Keyring:
         return _run(("gpg", *quiet, *own, *arguments), stdin, what="gpg (GnuPG 2.2 or later)")
 
 
+def primaries_of(block: str) -> list[str]:
+    """Return the fingerprints of the primary keys in an OpenPGP block; none where it can't be read. Raise `RetryError` without gpg."""
+    ring = Keyring([block])
+    ring.close()
+    return sorted(ring.owners)
+
+
 def primaries(colons: bytes) -> list[str]:
     """Return the fingerprints of primary keys in what `gpg --show-keys --with-colons` prints."""
     return [found.decode() for found in re.findall(rb"^pub:[^\n]*\nfpr:(?:[^:\n]*:){8}([0-9A-F]{40,64}):", colons, re.MULTILINE)]

@@ -13,11 +13,11 @@ from reconciler.pipeline.descriptions import SIGNATURES, remedy_of
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import Document, Layout
 from reconciler.pipeline.signatures.doubts import Doubts, spread
-from reconciler.pipeline.signatures.rights import Signed, judge, lacks_second, matches, merged_by
+from reconciler.pipeline.signatures.rights import Signed, judge, lacks_second, matches, merged_by, signed_by
 from reconciler.pipeline.signatures.signers import SignerSet, signer_set
 from reconciler.pipeline.signatures.switch import co_signed, is_required
 from reconciler.pipeline.signatures.touching import History, Touch
-from reconciler.pipeline.signatures.verifier import Answer, Verifier
+from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.source import CommitInfo, commits_between, descends
 from reconciler.pipeline.source.directories import Node
 from reconciler.pipeline.tree import Difference
@@ -89,7 +89,7 @@ def review(
             doubts = case.as_one(signed[0], changed)
     left = {path: doubt for path, doubt in doubts.items() if path in changed.touched}
     names = {one.commit.sha: one.name for one in signed if one.by}
-    return Review(required=True, signers=names, findings=tuple(_findings(left)), doubts=left)
+    return Review(required=True, signers=names, findings=tuple(case.findings(left, head)), doubts=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,7 @@ class _Case:
         if len(commits) > RANGE_LIMIT:
             return [Signed(commit=one, why="was not looked at") for one in commits]
         answers = verifier.verify(self.repository, [one.sha for one in commits], self.signers, self.now)
-        return [self._signed(one, answers[one.sha]) for one in commits]
-
-    def _signed(self, commit: CommitInfo, answer: Answer) -> Signed:
-        by, ended = self.signers.of(answer.names, self.now)
-        why = answer.why or (f"is no longer or not yet one: {ended}" if ended else "is by a key that no signer states")
-        return Signed(commit=commit, by=tuple(by), why="" if by else why, unsigned=answer.unsigned)
+        return [signed_by(one, answers[one.sha], self.signers, self.now) for one in commits]
 
     def doubts(self, signed: Sequence[Signed], known: Doubts) -> Doubts:
         """Return the doubts about files at the end of a range."""
@@ -156,6 +151,14 @@ class _Case:
                     found.setdefault(sha, {})[path] = doubt
         return found
 
+    def findings(self, doubts: Doubts, head: str) -> Iterable[Finding]:
+        """Yield a finding for each doubtful file, at the first line that differs from what is accepted."""
+        for path, doubt in sorted(doubts.items()):
+            rule = SIGNATURES + doubt.rule
+            line = self.history.first_change(Touch(before=(self._accepted(path),), after=self.history.node(head, path)))
+            place = Place(file=path, line=line, column=1)
+            yield Finding(action="deny", rule=rule, code=rule, message=doubt.message, remedy=remedy_of(rule), place=place)
+
     def _accepted(self, path: str) -> Node | None:
         entry = self.base.tree.entries.get(path)
         return (entry.mode, entry.oid) if entry is not None else None
@@ -164,10 +167,3 @@ class _Case:
 def _too_many(head: str, changed: Difference) -> Doubts:
     message = f"more than {RANGE_LIMIT} commits came at once, so none of them was verified"
     return dict.fromkeys(changed, Doubt(rule="too-many", message=message, commit=head))
-
-
-def _findings(doubts: Doubts) -> Iterable[Finding]:
-    for path, doubt in sorted(doubts.items()):
-        rule = SIGNATURES + doubt.rule
-        place = Place(file=path, line=1, column=1)
-        yield Finding(action="deny", rule=rule, code=rule, message=doubt.message, remedy=remedy_of(rule), place=place)

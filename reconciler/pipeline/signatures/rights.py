@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from reconciler.pipeline.accepted import Doubt
 from reconciler.pipeline.manifests import Layout, is_judge, is_signers
 from reconciler.pipeline.policy.levels import pattern
-from reconciler.pipeline.signatures.signers import Principal, principal
+from reconciler.pipeline.signatures.signers import Principal, SignerSet, principal
 from reconciler.pipeline.signatures.touching import History, Touch
+from reconciler.pipeline.signatures.verifier import Answer
 from reconciler.pipeline.source import CommitInfo
 
 SHORT = 12
@@ -32,6 +34,13 @@ class Signed:
     def shown(self) -> str:
         """The commit, as messages name it."""
         return f"commit {self.commit.sha[:SHORT]}"
+
+
+def signed_by(commit: CommitInfo, answer: Answer, signers: SignerSet, now: datetime) -> Signed:
+    """Return a commit with those who signed it, of a set of signers at a time."""
+    by, ended = signers.of(answer.names, now)
+    why = answer.why or (f"counts for nothing: {ended}" if ended else "is by a key that no signer states")
+    return Signed(commit=commit, by=tuple(by), why="" if by else why, unsigned=answer.unsigned)
 
 
 def judge(signed: Signed, path: str, touch: Touch, history: History) -> Doubt | None:

@@ -9,10 +9,12 @@ from pygit2.enums import ObjectType
 
 from reconciler.pipeline.manifests import SOURCES_DIRECTORY, Document, Layout, is_manifest, parse_file
 from reconciler.pipeline.source import CommitInfo
-from reconciler.pipeline.source.directories import TREE, Node, changes_between, find_node, read_object, tree_of
+from reconciler.pipeline.source.directories import TREE, Node, changes_between, find_node, read_object, size_of, tree_of
 
 PARENTS = 2
 """Of a merge that can be made again; one of more parents counts as a change of all that it differs in from the first."""
+LINES_LIMIT = 1024 * 1024
+"""Bytes of a file in which the first changed line is looked for; larger ones are refused anyway."""
 REGULAR_FILES = (0o100644, 0o100755, 0o100664)
 
 
@@ -29,12 +31,12 @@ class History:
 
     def __init__(self, repository: pygit2.Repository, layouts: Iterable[Layout], prefix: str = "") -> None:
         """`prefix` is where the fleet repository lies in the git repository; what lies beside it is nobody's business."""
-        self._repository, self.layouts, self._prefix = repository, tuple(layouts), prefix
+        self._repository, self.layouts, self.prefix = repository, tuple(layouts), prefix
         self._read: dict[tuple[str, str], tuple[Document, ...] | None] = {}
 
     def node(self, revision: str, path: str) -> Node | None:
         """Return the file at a path of the fleet repository in a commit or tree, None where there is none."""
-        node = find_node(self._repository, tree_of(self._repository, revision), self._prefix + path)
+        node = find_node(self._repository, tree_of(self._repository, revision), self.prefix + path)
         return node if node is not None and node[0] != TREE else None
 
     def by_itself(self, commit: CommitInfo) -> dict[str, Touch]:
@@ -53,7 +55,7 @@ class History:
         """Return what differs between two commits or trees; `parents` are asked what stood there before, else `old`."""
         before = tree_of(self._repository, old) if old is not None else None
         changes = changes_between(self._repository, before, tree_of(self._repository, new))
-        inside = ((path.removeprefix(self._prefix), was, now) for path, was, now in changes if path.startswith(self._prefix))
+        inside = ((path.removeprefix(self.prefix), was, now) for path, was, now in changes if path.startswith(self.prefix))
         listed = tuple(parents)
         return {path: self._touch(path, listed, now) if len(listed) > 1 else Touch(before=(was,), after=now) for path, was, now in inside}
 
@@ -68,7 +70,7 @@ class History:
             for path in conflicts:
                 del index.conflicts[path]
             tree = str(index.write_tree(self._repository))
-            return tree, sorted(path.removeprefix(self._prefix) for path in conflicts if path.startswith(self._prefix))
+            return tree, sorted(path.removeprefix(self.prefix) for path in conflicts if path.startswith(self.prefix))
         return None
 
     def kinds(self, path: str, touch: Touch) -> frozenset[str] | None:
@@ -83,6 +85,17 @@ class History:
                 return None
             found.update(document.kind for document in documents)
         return frozenset(found)
+
+    def first_change(self, touch: Touch) -> int:
+        """Return the first line in which a file differs from what stood there, from 1; 1 too where it can't be told."""
+        texts = []
+        for node in (touch.before[0] if touch.before else None, touch.after):
+            if node is None or node[0] not in REGULAR_FILES or size_of(self._repository, *node) > LINES_LIMIT:
+                return 1
+            texts.append(read_object(self._repository, node[1], ObjectType.BLOB).splitlines())
+        old, new = texts
+        same = next((index for index, (was, now) in enumerate(zip(old, new, strict=False)) if was != now), min(len(old), len(new)))
+        return max(1, min(same + 1, len(new)))
 
     def documents(self, path: str, node: Node | None) -> tuple[Document, ...] | None:
         """Return the documents of a version of a file, None where it can't be read."""

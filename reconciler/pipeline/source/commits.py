@@ -32,14 +32,18 @@ class CommitInfo:
     parents: tuple[str, ...]
 
 
-def commits_between(repository: pygit2.Repository, old: str | None, new: str, *, limit: int = COMMITS_LIMIT) -> list[CommitInfo]:
+def commits_between(
+    repository: pygit2.Repository, old: str | None, new: str, *, limit: int = COMMITS_LIMIT, whole: bool = False
+) -> list[CommitInfo]:
     """Return the commits of `new` that `old` doesn't have, oldest first; only the newest where there are too many.
+
+    Without `old` few are listed, unless the `whole` history is wanted.
 
     Raises:
         MalformedError: `new` is no commit of the repository, or one of its objects is missing or damaged.
     """
     if old is None or not _complete(repository, old):
-        limit, old = min(limit, FIRST_LIMIT), None
+        limit, old = limit if whole else min(limit, FIRST_LIMIT), None
     found = list(islice(_walk(repository, old, new), limit))
     return [_info(repository, commit) for commit in reversed(found)]
 
