@@ -1,7 +1,7 @@
 """From a judgement that is still open to a plan."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
@@ -11,6 +11,7 @@ from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.acceptance.change import impact
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.plan.fleets import Looking, fleet_of
+from reconciler.pipeline.plan.handover import handovers
 from reconciler.pipeline.plan.hosts import NAMES_LIMIT, Crowd, moves
 from reconciler.pipeline.plan.secrets import veil
 from reconciler.pipeline.plan.shape import Fleet, Impact, Object, Objects, Plan, Signatures, UsedWaiver
@@ -26,6 +27,8 @@ MOVES_LIMIT = 50
 OBJECTS_LIMIT = 500
 """Manifests of each kind of change that are listed."""
 UNSIGNED = "signatures are off: whoever may merge may also loosen the rules that judge a change"
+
+UNCOMMITTED = "files that are not committed yet are nobody's: who may make this change is seen once it is committed and signed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ def plan_of(opened: Opened, wanted: Wanted) -> Plan:
         at=stamp(wanted.now),
         accepted=decision.accepted,
         unjudged=any(one.action == "error" for one in shown),
-        signatures=Signatures(on=False, sentence=UNSIGNED),
+        signatures=_signatures(opened, wanted),
         judge=judges_apart(sides, opened.judges, change),
         objects=_objects(opened),
         impact=_impact(sides),
@@ -77,6 +80,11 @@ def plan_of(opened: Opened, wanted: Wanted) -> Plan:
     )
 
 
+def _signatures(opened: Opened, wanted: Wanted) -> Signatures:
+    on = opened.judgement.review.required
+    return Signatures(on=on, sentence=UNSIGNED if not on else "" if wanted.head else UNCOMMITTED)
+
+
 def _fleets(sides: Sides, opened: Opened, wanted: Wanted) -> tuple[list[Fleet], dict[FleetKey, Crowd]]:
     decision = opened.judgement.decision
     kept_back = veil(of_secrets(sides, opened.judges, decision.change))
@@ -84,11 +92,15 @@ def _fleets(sides: Sides, opened: Opened, wanted: Wanted) -> tuple[list[Fleet], 
     looking = Looking(now=wanted.now, veil=kept_back, names=max(members, NAMES_LIMIT) if wanted.all else NAMES_LIMIT)
     found: list[Fleet] = []
     crowds: dict[FleetKey, Crowd] = {}
+    notes: dict[str, list[str]] = {}
     for key in sides.fleets:
         looked = fleet_of(key, sides, looking, held=decision.frozen.get(key, ""))
         if looked is not None:
             found.append(looked[0])
             crowds[key] = looked[1]
+    for key, note in handovers(sides):
+        notes.setdefault("/".join(key), []).append(note)
+    found = [replace(one, notes=(*one.notes, *notes.get(one.fleet, ()))) for one in found]
     found.sort(key=lambda one: (one.kind != "deleted", -one.hit.count, one.fleet))
     return found, crowds
 

@@ -33,7 +33,7 @@ def render(plan: Plan) -> str:
 
 
 def _body(plan: Plan) -> Iterator[str]:
-    if not plan.signatures.on:
+    if plan.signatures.sentence:
         yield f'<p class="note">{_text(plan.signatures.sentence)}</p>'
     yield f'<h1>ordain plan: <span class="{"accepted" if plan.accepted else "refused"}">{plan.word}</span></h1>'
     yield f"<p>{words.headline(plan)}</p>\n<p>{words.compared(plan)}, at {plan.at}</p>"

@@ -51,7 +51,7 @@ def _fitting(fleets: Iterable[Fleet], left: int) -> tuple[list[str], int]:
 
 
 def _head(plan: Plan) -> Iterator[str]:
-    if not plan.signatures.on:
+    if plan.signatures.sentence:
         yield f"> ⚠️ {escape(plan.signatures.sentence)}\n"
     mark = "✅" if plan.accepted else "⚠️" if plan.unjudged else "❌"
     yield f"### {mark} ordain plan: {plan.word}\n"
@@ -94,15 +94,15 @@ def _list(title: str, items: Iterable[str], *, more: int = 0, folded: bool = Fal
     count = len(listed) + more
     left = [f"and {count - LISTED:,} more"] if count > LISTED else []
     lines = "\n".join(f"<li>{item}</li>" for item in (*listed[:LISTED], *left))
-    heading = f"<details><summary>{title} ({count:,})</summary>" if folded else f"<b>{title}</b>"
-    yield f"{heading}\n<ul>\n{lines}\n</ul>\n" + ("</details>\n" if folded else "")
+    heading = f"<details><summary>{title} ({count:,})</summary>\n" if folded else f"<b>{title}</b>\n" if title else ""
+    yield f"{heading}<ul>\n{lines}\n</ul>\n" + ("</details>\n" if folded else "")
 
 
 def _fleet(fleet: Fleet, *, opened: bool, brief: bool = False) -> str:
     gone = fleet.kind == "deleted"
     title = f"{'<b>' if gone else ''}Fleet {_code(fleet.fleet)}: {escape(words.fleet_line(fleet))}{'</b>' if gone else ''}"
     parts = [f"<details{' open' if opened else ''}><summary>{title}</summary>\n"]
-    parts += _list("Notes", (_code(note) for note in words.fleet_notes(fleet)))
+    parts += _list("", (_code(note) for note in words.fleet_notes(fleet)))
     if brief and fleet.differences:
         parts.append("What differs is left out, since a comment holds no more.\n")
     elif not brief:
@@ -118,7 +118,8 @@ def _difference(difference: Difference) -> str:
     parts = [f"<p>On {words.counted(hosts.count, 'agent')} ({_code(words.names(hosts))}):</p>\n"]
     for item in difference.items:
         line = _code(words.item_line(item))
-        parts.append(f"<p>{words.SIGNS[item.change]} {f'<b>{line}</b>' if item.change == 'removed' else line} {words.left_out(item)}</p>\n")
+        said = [words.SIGNS[item.change], f"<b>{line}</b>" if item.change == "removed" else line, escape(words.left_out(item))]
+        parts.append(f"<p>{' '.join(part for part in said if part)}</p>\n")
         if item.lines:
             parts += [fenced(item.lines, "diff"), ""]
     parts += [f"and {words.counted(difference.more, 'more item')}\n"] if difference.more else []

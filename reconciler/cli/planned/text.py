@@ -31,7 +31,7 @@ def render(plan: Plan) -> str:
 
 
 def _first(plan: Plan) -> Iterator[str]:
-    if not plan.signatures.on:
+    if plan.signatures.sentence:
         yield style(f"note: {plan.signatures.sentence}", fg="yellow")
 
 

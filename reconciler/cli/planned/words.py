@@ -54,10 +54,12 @@ def names(hosts: Hosts, *, most: int | None = None) -> str:
 def fleet_line(fleet: Fleet) -> str:
     """Return how much of a fleet is hit."""
     if fleet.kind == "deleted":
-        return f"{KINDS[fleet.kind]}, {counted(fleet.leaving.count, 'host')} were in it"
+        return f"{KINDS[fleet.kind]}, {counted(fleet.leaving.count, 'host')} in it until now"
     parts = [KINDS[fleet.kind], f"{fleet.hit.count:,} of {counted(fleet.members, 'agent')} hit ({fleet.share:g} %)"]
     parts += [
-        f"{hosts.count:,} {verb}" for hosts, verb in ((fleet.joining, "join"), (fleet.leaving, "leave")) if hosts.count and fleet.before
+        f"{hosts.count:,} {verb}"
+        for hosts, verb in ((fleet.joining, "joining"), (fleet.leaving, "leaving"))
+        if hosts.count and fleet.before
     ]
     return ", ".join(parts)
 

@@ -18,7 +18,7 @@ ITEMS_LIMIT = 100
 """Items shown of one difference."""
 DIFFERENCES_LIMIT = 50
 """Differences shown of one fleet: sets of hosts to which something else happens than to others."""
-KEPT = "keeps what the fleet gave it until another fleet owns the paths, or it is decommissioned"
+KEEP = "keep what the fleet gave them until another fleet owns the paths, or they are decommissioned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +115,12 @@ def _difference(who: Crowd, names: Sequence[str], items: Sequence[Item], *, brie
 def _notes(fleet: Fleet) -> Iterator[str]:
     """Yield what the change means for hosts, beyond what lands on them."""
     if fleet.kind == "deleted":
-        yield f"the fleet is deleted: each of its {_hosts(fleet.leaving.count)} {KEPT}; it is sent nothing and removed nothing"
+        yield f"the fleet is deleted and its hosts ({fleet.leaving.count:,}) {KEEP}; nothing is removed from them"
     elif fleet.leaving.count:
-        yield f"{_hosts(fleet.leaving.count)} leave: each {KEPT}"
+        yield f"hosts that leave ({fleet.leaving.count:,}) {KEEP}"
     if fleet.kind == "created" and not fleet.members:
         yield "the fleet is new, and nobody is in it"
     if fleet.kind == "settings":
         yield "nothing reaches a host now: later releases go by the new settings"
     if fleet.at_once and fleet.joining.count:
-        yield f"{_hosts(fleet.joining.count)} join a release that is out already, so without waves"
-
-
-def _hosts(count: int) -> str:
-    return f"{count:,} host{'' if count == 1 else 's'}"
+        yield f"hosts that join ({fleet.joining.count:,}) get a release that is out already, so without waves"

@@ -39,6 +39,8 @@ def predicted(
     A release of the same bundle that moves nobody who was there to another group is stable at once.
     """
     before = groups_of(old)
+    if not new.agents and not new.pools:
+        return Prediction(waves=(), at_once=False)
     if old is not None and old.digest == new.digest and all(before.get(name, group) == group for name, group in groups_of(new).items()):
         return Prediction(waves=(), at_once=old.agents != new.agents or old.pools != new.pools)
     try:

@@ -171,7 +171,9 @@ class JudgeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signatures:
-    """Whether signatures are checked. Where they are off, anybody who may merge may loosen the judge: `sentence` says so."""
+    """Whether signatures are checked. `sentence` is what a reader must know before all else, empty where nothing: that they are off,
+    say, so that anybody who may merge may loosen the judge.
+    """
 
     on: bool = False
     sentence: str = ""

@@ -24,7 +24,6 @@ COMPARED_LIMIT = 5_000
 CONTEXT = 3
 WHOLE = "state"
 """The field under which what is not in a list stands: whether drift is enforced, say."""
-CONTENTS = ("content", "content_base64")
 
 Key = tuple[str, str]
 """(field, path or name)."""
@@ -53,7 +52,7 @@ def differing(old: State | None, new: State | None) -> Iterator[Pair]:
     """Yield what differs, in order of field and name; removed things too."""
     before, after = _things(old), _things(new)
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
+        if before.get(key) != after.get(key) and (key[0] != WHOLE or (old is not None and new is not None)):
             yield Pair(*key, before.get(key), after.get(key))
 
 
@@ -66,7 +65,7 @@ def _things(state: State | None) -> dict[Key, Any]:
         if isinstance(value, list):
             found.update(((name, _name(one)), one) for one in value)
         else:
-            found[WHOLE, name] = {name: value}
+            found[WHOLE, name] = {"value": value}
     return found
 
 
@@ -84,7 +83,7 @@ class Shown:
 
 def shown(pair: Pair, *, withheld: str = "", veiled: Sequence[str] = ()) -> Shown:
     """Return how a difference is shown: without lines where it is `withheld` (the reason); `veiled` texts are blotted out."""
-    before, after = _fields(pair.old), _fields(pair.new)
+    before, after = (_fields(thing, pair.name) for thing in (pair.old, pair.new))
     lines = [*_by_field(before, after), *_by_line(_content(pair.old), _content(pair.new))]
     changed = tuple(line for line in lines if line[0] in "+-")
     visible = () if withheld else tuple(clipped(_veil(line, veiled), LINE_LIMIT) for line in lines[:LINES_LIMIT])
@@ -108,10 +107,15 @@ def _veil(line: str, veiled: Sequence[str]) -> str:
     return line
 
 
-def _fields(thing: Any) -> dict[str, str]:
-    """Return the fields of a thing that are not its content as text, inner ones by their way: `platforms.linux/amd64.url`."""
+def _fields(thing: Any, name: str) -> dict[str, str]:
+    """Return the fields of a thing as text, inner ones by their way (`platforms.linux/amd64.url`), but for content and what names it."""
     plain = msgspec.to_builtins(thing) if thing is not None else {}
-    return dict(_flat({key: value for key, value in plain.items() if key not in ("content", "contentBase64")}, ""))
+    told = {key: value for key, value in plain.items() if key not in ("content", "contentBase64") and (key, value) not in _naming(name)}
+    return dict(_flat(told, ""))
+
+
+def _naming(name: str) -> tuple[tuple[str, str], ...]:
+    return (("path", name), ("name", name))
 
 
 def _flat(value: Mapping[str, Any], way: str) -> Iterator[tuple[str, str]]:
