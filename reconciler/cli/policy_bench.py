@@ -55,6 +55,7 @@ def bench(path: Path, only: str, form: str, opa: Path | None) -> None:
       ordain policy bench fleets --rule custom/ --format json
     """
     place, found = place_of(path), find_opa(opa)
+    budgets = _budgets(place)
     judge = judge_of(place, found)
     rules = {name: rule for name, rule in judge.rules.items() if only in name and judge.levels.anywhere(name)}
     if not rules:
@@ -63,7 +64,7 @@ def bench(path: Path, only: str, form: str, opa: Path | None) -> None:
     with Progress() as told:
         told(f"measuring {len(rules)} rules")
         costs = _measured(place, judge, frozenset(rules), found)
-    over = list(_over(costs, _budgets(place), whole=not only))
+    over = list(_over(costs, budgets, whole=not only))
     if form == "json":
         click.echo(json.dumps(_as_json(costs, over), indent=2))
     else:

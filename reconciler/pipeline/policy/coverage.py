@@ -15,7 +15,7 @@ from reconciler.pipeline.policy.recorder import reference
 
 FILE = "examples_as_tests_test.rego"
 """Where the questions of examples stand, at the root of what is tested."""
-_PACKAGE = "package ordain_examples_test\n"
+PACKAGE = "ordain_examples_test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def as_tests(questions: Iterable[tuple[Mapping[str, Any], Rule]]) -> bytes:
         f"test_{number} if count({reference(rule)}) >= 0 with input as {json.dumps(seen)}\n"
         for number, (seen, rule) in enumerate(questions)
     )
-    return "\n".join([_PACKAGE, *tests]).encode()
+    return "\n".join([f"package {PACKAGE}\n", *tests]).encode()
 
 
 def read(report: str, rules: Mapping[str, str]) -> Iterator[Coverage]:

@@ -98,7 +98,6 @@ def files(rule: Wanted) -> Mapping[str, bytes]:
     words = {
         "id": rule.id,
         "package": ".".join(rule.package),
-        "rule": rule.package[-1],
         "code": f"{rule.category}/{rule.name}",
         "scope": rule.scope,
         "tenant": rule.tenant or "shop",

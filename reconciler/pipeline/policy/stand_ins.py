@@ -60,10 +60,10 @@ deny contains result.at(rego.metadata.chain(), ["metadata", "name"], message) if
 _OBJECT_TEST = """\
 package ${package}_test
 
-import data.$package
+import data.$package as tested
 
 found(name) := result if {
-	paths := {finding.path | some finding in $rule.deny} with input as {
+	paths := {finding.path | some finding in tested.deny} with input as {
 		"object": {"metadata": {"name": name}},
 		"parameters": {"prefix": "tmp-"},
 	}
@@ -91,10 +91,10 @@ deny contains result.at(rego.metadata.chain(), ["fleet", "spec", "selector"], me
 _RELEASE_TEST = """\
 package ${package}_test
 
-import data.$package
+import data.$package as tested
 
 found(members) := result if {
-	paths := {finding.path | some finding in $rule.deny} with input as {"members": members, "parameters": {"least": 1}}
+	paths := {finding.path | some finding in tested.deny} with input as {"members": members, "parameters": {"least": 1}}
 	result := paths
 }
 
@@ -123,11 +123,11 @@ deny contains result.at(rego.metadata.chain(), ["objects", "removed"], message) 
 _CHANGE_TEST = """\
 package ${package}_test
 
-import data.$package
+import data.$package as tested
 
 found(names) := result if {
 	objects := {"added": [], "changed": [], "removed": [{"kind": "Agent", "name": name} | some name in names]}
-	paths := {finding.path | some finding in $rule.deny} with input as {
+	paths := {finding.path | some finding in tested.deny} with input as {
 		"change": {"objects": objects},
 		"parameters": {"most": 1},
 	}

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -120,21 +120,29 @@ def _run(judged: Tree, tested: Tree, layout: Layout, opa: Path, asked: Asked, *,
     own = {name: file for name, file in files.items() if file not in foreign}
     with Policies(judge, opa=opa, seconds=EXAMPLE_SECONDS) as policies:
         shown = tuple(examples.run(tested, own, policies))
-    ran = "|".join(_test_package(name).replace(".", "[.]") for name in own) if asked.only else ""
-    tests = (*_tests(contents, opa, *(["--run", f"({ran})[.]"] if ran else [])), *(_tests_for_conftest(foreign, opa) if foreign else ()))
+    chosen = _chosen(own) if asked.only else ()
+    tests = (*_tests(contents, opa, *chosen), *(_tests_for_conftest(foreign, opa) if foreign else ()))
     sound = all(test.passed for test in tests)
-    covered = tuple(_coverage(judge, tested, own, contents, opa)) if asked.coverage and sound else ()
+    covered = tuple(_coverage(judge, tested, own, contents, opa=opa, chosen=chosen)) if asked.coverage and sound else ()
     return Report(rules=tuple(files), tests=tests, examples=shown, coverage=covered)
 
 
-def _coverage(judge: Judge, tested: Tree, rules: Mapping[str, str], contents: Mapping[str, bytes], opa: Path) -> Iterator[Coverage]:
+def _chosen(rules: Iterable[str]) -> tuple[str, str]:
+    """Return the options by which OPA runs the tests of some rules alone, and those made of examples."""
+    packages = [*(_test_package(name).replace(".", "[.]") for name in rules), coverage.PACKAGE]
+    return "--run", f"({'|'.join(packages)})[.]"
+
+
+def _coverage(
+    judge: Judge, tested: Tree, rules: Mapping[str, str], contents: Mapping[str, bytes], *, opa: Path, chosen: Iterable[str]
+) -> Iterator[Coverage]:
     """Yield what tests and examples reach of each rule; each question of an example counts as a test."""
     recorder = Recorder()
     with Policies(judge, opa=opa, server=recorder) as policies:
         list(examples.run(tested, rules, policies))
     more = coverage.as_tests((seen.input, judge.rules[name]) for seen in recorder.seen for name in seen.rules)
     with _written({**contents, coverage.FILE: more}) as root:
-        output, errors = _opa_test(root, opa, "--coverage", "--coverage-runs=")
+        output, errors = _opa_test(root, opa, "--coverage", "--coverage-runs=", *chosen)
     yield from coverage.read(output or errors, rules)
 
 
