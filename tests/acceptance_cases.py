@@ -112,4 +112,4 @@ class Bench:
             return Judges(before=self.policies, refused=appointment.findings)
         own = self.stack.enter_context(Policies(appointment.judge, opa=self.opa))
         before = self.policies.judge if self.policies else None
-        return Judges(before=self.policies, own=own, refused=appointment.findings, loosened=loosened(before, appointment.judge))
+        return Judges(before=self.policies, own=own, refused=appointment.findings, loosened=loosened(before, appointment.judge, self.now))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli.instants import as_instant
 from reconciler.cli.memory import Kept, Memory, request_key
 from reconciler.cli.progress import Progress
 from reconciler.cli.report import FORMATS, Outcome, render
@@ -29,9 +30,14 @@ REFUSED, UNJUDGED = 1, 3
 @click.option("--base", help="Judge the change from this revision, all of which is taken as accepted.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How verdicts are printed.")
 @click.option("--opa", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ORDAIN_OPA", help="OPA binary to use.")
+@click.option(
+    "--at", metavar="TIME", callback=as_instant, help="Judge as on this day (2027-01-15) or at this instant (2027-01-15T09:00:00Z), UTC."
+)
 @click.option("--no-cache", is_flag=True, help="Work everything out anew, and remember nothing.")
 @click.option("--verbose", is_flag=True, help="Say on stderr what was known from before, and how long it took.")
-def check(path: Path, rev: str | None, base: str | None, form: str, opa: Path | None, *, no_cache: bool, verbose: bool) -> None:
+def check(
+    path: Path, rev: str | None, base: str | None, form: str, opa: Path | None, *, at: str | None, no_cache: bool, verbose: bool
+) -> None:
     """Judge a fleet repository by its schemas and policies.
 
     Without --base all of it is judged, as at a first import. With it, rules see what changed, as when a reconciler
@@ -45,15 +51,17 @@ def check(path: Path, rev: str | None, base: str | None, form: str, opa: Path | 
       ordain check fleets --rev main~1          a revision
       ordain check fleets --base origin/main    what this branch changes
       ordain check fleets --format sarif        for code scanning
+      ordain check fleets --at 2027-01-15       as on that day: which waivers have ended, which rules deny
     """
     started = time.monotonic()
     place = place_of(path)
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
     tree, revision = head_of(place, rev, known=memory.files if memory is not None else None)
     start = base_of(place, base, revision) if base is not None else None
+    now = at or stamp(datetime.now(tz=UTC))
     with Progress() as told:
         told("looking at files")
-        outcome = _outcome(tree, revision, start, opa=find_opa(opa), memory=memory, prefix=place.prefix, told=told)
+        outcome = _outcome(tree, revision, start, opa=find_opa(opa), memory=memory, prefix=place.prefix, told=told, now=now)
     click.echo(render(outcome, form))
     if verbose:
         click.echo(_summary(memory, time.monotonic() - started), err=True)
@@ -61,16 +69,19 @@ def check(path: Path, rev: str | None, base: str | None, form: str, opa: Path | 
 
 
 def _outcome(
-    tree: Tree, revision: str | None, base: Base | None, *, opa: Path, memory: Memory | None, prefix: str, told: Progress
+    tree: Tree, revision: str | None, base: Base | None, *, opa: Path, memory: Memory | None, prefix: str, told: Progress, now: str
 ) -> Outcome:
     """Return the outcome, remembered or worked out."""
-    now = stamp(datetime.now(tz=UTC))
     if memory is None:
         return _work_out(tree, revision, base, opa=opa, memory=None, prefix=prefix, told=told, now=now).outcome
     key = request_key(tree, revision, base, opa, prefix)
     memory.files.save()
     kept = memory.recall(key)
-    if kept is not None and (kept.change is None or _still_said(kept, tree, base, opa=opa, memory=memory, told=told, now=now)):
+    if (
+        kept is not None
+        and kept.holds(now)
+        and (kept.change is None or _still_said(kept, tree, base, opa=opa, memory=memory, told=told, now=now))
+    ):
         memory.told = "outcome known"
         return kept.outcome
     kept = _work_out(tree, revision, base, opa=opa, memory=memory, prefix=prefix, told=told, now=now)
@@ -94,7 +105,7 @@ def _work_out(
     from reconciler.cli.outcomes import kept_of  # noqa: PLC0415
 
     judgement = judge(tree, base, bench=Bench(opa=opa, memory=memory, told=told), now=now, revision=revision)
-    return kept_of(judgement, tree, revision=revision, base=base, prefix=prefix, memory=memory)
+    return kept_of(judgement, tree, now=now, revision=revision, base=base, prefix=prefix, memory=memory)
 
 
 def _summary(memory: Memory | None, seconds: float) -> str:

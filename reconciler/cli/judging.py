@@ -104,7 +104,7 @@ def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: s
     before = bench.appoint(base.tree) if base is not None else None
     after = bench.appoint(tree)
     facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
-    with _uncollected(), _asked(*_judges(before, after), bench) as asked:
+    with _uncollected(), _asked(*_judges(before, after, now), bench) as asked:
         corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
         reviewed = _review(corpus, base, tree, after.layout, now)
         yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=_signed(facts, reviewed), reviewed=reviewed)
@@ -124,9 +124,9 @@ def _judge(
     reviewed: Review,
 ) -> Opened:
     before, after = appointed
-    first, own = _judges(before, after)
+    first, own = _judges(before, after, facts.now)
     counted = after if after.judge is not None or before is None else before
-    said = loosened(first, own)
+    said = loosened(first, own, facts.now)
     changed = difference(base.tree, head)
     judges = Judges(before=asked[0], own=asked[1], refused=after.findings, loosened=said)
     released = _released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1)
@@ -174,9 +174,11 @@ def _signed(facts: Facts, reviewed: Review) -> Facts:
     return replace(facts, commits=commits, signatures=reviewed.findings)
 
 
-def _judges(before: Appointment | None, after: Appointment) -> tuple[Judge | None, Judge | None]:
-    first = before.judge if before is not None else None
-    return first, after.judge if after.judge is not None and (first is None or first.digest != after.judge.digest) else None
+def _judges(before: Appointment | None, after: Appointment, now: str) -> tuple[Judge | None, Judge | None]:
+    """Return the judge before a change and its own where that is another one, with the levels of that time."""
+    first = before.judge.on(now) if before is not None and before.judge is not None else None
+    own = after.judge.on(now) if after.judge is not None else None
+    return first, own if own is not None and (first is None or first.digest != own.digest) else None
 
 
 def changes_said(judged: Iterable[Finding]) -> str:
@@ -192,7 +194,7 @@ def ask_again(tree: Tree, base: Base | None, change: Mapping[str, Any], *, bench
     Raises:
         RetryError: OPA can't be run.
     """
-    first, own = _judges(bench.appoint(base.tree) if base is not None else None, bench.appoint(tree))
+    first, own = _judges(bench.appoint(base.tree) if base is not None else None, bench.appoint(tree), now)
     with _asked(first, own, bench) as (asked, asked_own):
         found = judge_change(Judges(before=asked, own=asked_own), {**change, "now": now})
     return changes_said(one.finding for one in found)
@@ -224,7 +226,7 @@ def _policies(judge: Judge, bench: Bench, stack: ExitStack) -> Policies:
         policies.begin()
     else:
         status = bench.opa.stat()
-        name = sha256(f"{judge.digest} {identity()} {bench.opa} {status.st_size} {status.st_mtime_ns}".encode())
+        name = sha256(f"{judge.digest} {judge.levels.phase} {identity()} {bench.opa} {status.st_size} {status.st_mtime_ns}".encode())
         answers = KnownAnswers(bench.memory.sealed, f"answers-{name[:32]}")
         policies = Policies(judge, opa=bench.opa, known=answers)
         if answers.empty or bench.eager:

@@ -28,12 +28,21 @@ VERDICTS_LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """An outcome, and whether it may be believed later; where change rules read the time, what they saw and said (a digest)."""
+    """An outcome, and whether it may be believed later; where change rules read the time, what they saw and said (a digest).
+
+    It holds from `at` on, up to `until` where that is not empty.
+    """
 
     outcome: Outcome
     lasting: bool
     change: dict[str, Any] | None = None
     said: str = ""
+    at: str = ""
+    until: str = ""
+
+    def holds(self, now: str) -> bool:
+        """Return whether it may still be believed, as far as ends of waivers and dates of rules go."""
+        return self.at <= now and (not self.until or now < self.until)
 
 
 class Reports:

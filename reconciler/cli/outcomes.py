@@ -1,16 +1,19 @@
 """From a decision to what is reported of it, and whether that will still hold later."""
 
+from datetime import timedelta
+
 from reconciler.cli.judging import Judgement, changes_said
 from reconciler.cli.memory import Kept, Memory
 from reconciler.cli.report.outcome import ACTIONS, Outcome
 from reconciler.cli.sources import Base
-from reconciler.pipeline.acceptance import Judged
+from reconciler.pipeline.acceptance import Decision, Judged
 from reconciler.pipeline.descriptions import of_judge, structural
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.positions import Finder, find, verdict
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.places import KnownPlaces
 from reconciler.pipeline.tree import Tree
+from reconciler.publication.times import instant, stamp
 
 
 def outcome_of(
@@ -51,12 +54,19 @@ def verdict_of(one: Judged, tree: Tree, finder: Finder = find) -> Verdict:
     )
 
 
+def _until(decision: Decision, now: str) -> str:
+    """Return the instant up to which time alone changes nothing of an outcome: what is said of waivers may change each day."""
+    midnight = stamp(instant(now, what="the time of a check") + timedelta(days=1))[:10] + "T00:00:00Z"
+    return min((each for each in (decision.wake_at, midnight if decision.dated else "") if each), default="")
+
+
 def kept_of(
-    judgement: Judgement, tree: Tree, *, revision: str | None, base: Base | None, prefix: str, memory: Memory | None = None
+    judgement: Judgement, tree: Tree, *, now: str, revision: str | None, base: Base | None, prefix: str, memory: Memory | None = None
 ) -> Kept:
     """Return an outcome with what tells whether it holds at another time.
 
-    It does where no rule reads the time, or only rules of changes do and they say the same. What could not be judged is
+    It does where no rule reads the time, or only rules of changes do and they say the same, until a
+    waiver ends or the day of a rule comes. What could not be judged is
     never believed later.
     """
     places = KnownPlaces(memory.sealed, f"places-{memory.place}-{identity()[:16]}") if memory is not None else None
@@ -65,9 +75,9 @@ def kept_of(
     if places is not None:
         places.save()
     timed = {scope for judge in judgement.judges for scope in judge.timed}
-    dated = judgement.decision.dated or judgement.review.required
-    lasting = bool(judgement.judges) and not outcome.unjudged and not dated and timed <= {"change"}
+    lasting = bool(judgement.judges) and not outcome.unjudged and not judgement.review.required and timed <= {"change"}
+    until = _until(judgement.decision, now)
     if not timed:
-        return Kept(outcome=outcome, lasting=lasting)
+        return Kept(outcome=outcome, lasting=lasting, at=now, until=until)
     said = changes_said(one.finding for one in judgement.decision.judged)
-    return Kept(outcome=outcome, lasting=lasting, change=dict(judgement.decision.change), said=said)
+    return Kept(outcome=outcome, lasting=lasting, change=dict(judgement.decision.change), said=said, at=now, until=until)

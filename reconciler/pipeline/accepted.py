@@ -62,6 +62,7 @@ class StandingVerdict(Struct):
     message: str
     since: str
     blocks: bool = False
+    scope: Literal["object", "release"] = "object"
 
 
 class KnownWaiver(Struct):

@@ -88,6 +88,11 @@ _FILES = {
         "A rule that gets text where it expects a list finds nothing.",
         "`ordain explain RULE` shows each parameter with its default",
     ),
+    "rule-stages": (
+        "Stages of a rule say what holds at any time and for everybody",
+        "The first has neither a day nor a cohort, and days rise from one to the next, so that whoever reads them knows what counts when.",
+        "begin with {level: audit}, say, and put later days below earlier ones",
+    ),
     "unused-override": (
         "Overrides in ordain.yaml match something",
         "One whose path or tenant is misspelt changes nothing, and whoever wrote it thinks that it does.",

@@ -109,7 +109,7 @@ def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> 
     if judge is None or (before is not None and before.judge.digest == judge.digest):
         return Judges(before=before, refused=appointment.findings)
     own = start(Policies(judge, opa=parts.opa, seconds=parts.batch_seconds, memory=parts.opa_memory))
-    return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge))
+    return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge, stamp(parts.now())))
 
 
 def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts, reviewed: Review) -> Facts:

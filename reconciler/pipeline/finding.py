@@ -26,6 +26,17 @@ class ObjectName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Becomes:
+    """What a rule's findings do from a day on: `level`, a stricter one, and the day it begins, UTC."""
+
+    level: Literal["off", "audit", "warn", "deny"]
+    day: str
+
+    def __str__(self) -> str:
+        return f"{self.level} from {self.day}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where: a file of the fleet repository, a document in it (from 0) and a pointer into that.
 
@@ -72,6 +83,8 @@ class Finding:
     """Fields at the place, any of which would settle it."""
     sensitive: bool = False
     """Whether the line that it is about may hold a secret, and so is not shown."""
+    becomes: Becomes | None = None
+    """What it will do from some day on, where that is stricter."""
 
     @property
     def files(self) -> frozenset[str]:
@@ -119,7 +132,9 @@ class Verdict:
     waived: Waived | None = None
     """The waiver that excuses it: then it refuses nothing."""
     notes: tuple[str, ...] = ()
-    """What else is to be said of it: why a waiver does not fit, or what it will be from some day on."""
+    """What else is to be said of it: why a waiver does not fit, say."""
+    becomes: Becomes | None = None
+    """What it will do from some day on, where that is stricter."""
 
     @property
     def mark(self) -> str:
@@ -129,7 +144,8 @@ class Verdict:
     @property
     def asides(self) -> tuple[str, ...]:
         """Who excuses it, why and until when, and what else is to be said: a sentence each."""
-        return (*((f"waived by {self.waived}",) if self.waived else ()), *self.notes)
+        soon = f"{self.action} now, {self.becomes}" if self.becomes else ""
+        return (*((f"waived by {self.waived}",) if self.waived else ()), *((soon,) if soon else ()), *self.notes)
 
     @property
     def blocking(self) -> bool:
@@ -173,6 +189,7 @@ def as_json(one: Verdict) -> dict[str, Any]:
         "object": named,
         "standing": one.standing,
         "waived": waived_json(one.waived) if one.waived else None,
+        "becomes": {"level": one.becomes.level, "from": one.becomes.day} if one.becomes else None,
         "notes": list(one.notes),
     }
 

@@ -52,8 +52,14 @@ def find(data: bytes, place: Place) -> Found:
 
 
 def _line(data: bytes, number: int) -> str:
-    lines = _LINE_END.split(data.decode(errors="replace"))
+    lines = _lines(data)
     return lines[number - 1] if number <= len(lines) else ""
+
+
+@lru_cache(maxsize=1)
+def _lines(data: bytes) -> list[str]:
+    """Return the lines of a file; the last one is kept, since findings are shown file by file."""
+    return _LINE_END.split(data.decode(errors="replace"))
 
 
 def _position(data: bytes, place: Place) -> tuple[int, int]:
@@ -189,6 +195,7 @@ def verdict(
         blocks_standing=blocks_standing,
         waived=waived,
         notes=notes,
+        becomes=finding.becomes,
     )
 
 

@@ -24,7 +24,10 @@ def standing_after(decision: Decision, before: AcceptedState | None, now: str) -
     earlier = before.standing if before else []
     looked_at = None if decision.asked is None else {str(name) for name in decision.asked}
     there = (one for one in earlier if _named(one.object) in decision.corpus.objects)
-    kept = [one for one in there if one.file in decision.refused or not _asked(one.object, looked_at)]
+    released = {str(name) for name in decision.asked_releases}
+    kept = [
+        one for one in there if one.file in decision.refused or not _asked(one.object, released if one.scope == "release" else looked_at)
+    ]
     known = {_key(one): one.since for one in earlier}
     merged = {_key(one): one for one in (*kept, *found)}
     return [msgspec.structs.replace(one, since=known.get(_key(one), one.since)) for one in sorted(merged.values(), key=_key)]
@@ -80,6 +83,7 @@ def _standing(one: Judged, decision: Decision, now: str) -> StandingVerdict:
         message=finding.message,
         since=now,
         blocks=one.blocks_standing,
+        scope="release" if finding.scope == "release" else "object",
     )
 
 

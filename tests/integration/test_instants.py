@@ -20,7 +20,8 @@ from reconciler.publication import envelope
 from reconciler.publication.store import open_store
 from reconciler.status import gather
 from tests.acceptance_cases import component, repository
-from tests.integration.test_waivers import MOTD, RULE, WAIVER, WRITABLE, waiver
+from tests.integration.test_waivers import MOTD, RULE, TIGHTENING, WAIVER, WRITABLE, waiver
+from tests.policy_cases import finds, rego
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
@@ -139,3 +140,28 @@ def test_status_and_metrics_tell_of_waivers_that_end_soon_and_of_those_that_noth
     host.at("2026-12-01T02:00:00+00:00")
     assert any(line.startswith("waiver shop/motd is not needed") for line in host.status())
     assert host.metrics()["ordain_waivers_unused"] == 1
+
+
+def test_the_day_of_a_rule_brings_a_decision_though_nobody_commits(host: Host) -> None:
+    host.copy.commit("staged", {**repository(), "ordain.yaml": TIGHTENING, MOTD: WRITABLE})
+    host.at("2026-11-22T12:00:00+00:00")
+    assert [one.action for one in host.record().verdicts if one.rule == RULE] == ["warn"]
+    host.at("2026-12-01T00:00:00+00:00")
+    assert [(one.action, one.standing) for one in host.record().verdicts if one.rule == RULE] == [("deny", True)]
+    assert host.progress.standing_verdicts == 1
+    assert host.progress.refused_files == host.progress.frozen_fleets == 0
+
+
+RECHECKED = rego("ordain.custom.office.hours", finds('input.change.now >= "2026-11-23T06:00:00Z"'), custom="recheckAfter: 12h").decode()
+
+
+def test_a_rule_that_asks_to_be_asked_again_is(host: Host) -> None:
+    rule = "policies/office/hours/hours.rego"
+    host.copy.commit("own rule", {**repository(), rule: RECHECKED})
+    host.at("2026-11-22T11:00:00+00:00")
+    first = host.record()
+    assert not [one for one in first.verdicts if one.rule == "custom/office/hours"]
+    host.at("2026-11-22T23:59:59+00:00")
+    assert host.progress.decisions == 2
+    host.at("2026-11-23T12:00:00+00:00")
+    assert {one.standing for one in host.record().verdicts if one.rule == "custom/office/hours"} == {True}

@@ -159,3 +159,56 @@ def test_broken_glass_lasts_hours(bench: Bench) -> None:
     assert bench.decide(files).accepted
     bench.now, bench.commits = "2026-11-22T20:00:00Z", ()
     assert [one.standing for one in about(bench.decide(files))] == [True]
+
+
+def staged(*stages: str) -> str:
+    return f"{REPOSITORY}  rules:\n    {RULE}:\n      stages: [{', '.join(stages)}]\n"
+
+
+TIGHTENING = staged("{level: warn}", "{level: deny, from: 2026-12-01, tenants: [shop]}", "{level: deny, from: 2027-01-15}")
+
+
+def test_a_finding_says_from_when_on_it_will_deny(bench: Bench) -> None:
+    decision = bench.decide(repository() | {"ordain.yaml": TIGHTENING, MOTD: WRITABLE})
+    assert decision.accepted
+    [one] = about(decision)
+    assert (one.finding.action, str(one.finding.becomes)) == ("warn", "deny from 2026-12-01")
+    assert decision.wake_at == "2026-12-01T00:00:00Z"
+
+
+def test_the_day_of_a_rule_withdraws_nothing_and_refuses_what_comes_after(bench: Bench) -> None:
+    files = repository() | {"ordain.yaml": TIGHTENING, MOTD: WRITABLE}
+    bench.decide(files)
+    bench.now = "2026-12-01T00:00:00Z"
+    decision = bench.decide(files)
+    assert decision.accepted
+    assert [(one.finding.action, one.standing) for one in about(decision)] == [("deny", True)]
+    assert decision.wake_at == "2027-01-15T00:00:00Z"
+    assert bench.decide(files | {MOTD: component("motd", "/etc/motd", "an unrelated fix", mode="0666")}).accepted
+    fresh = bench.decide(files | {"tenants/shop/components/more.yaml": component("more", "/etc/more", mode="0666")})
+    assert set(fresh.refused) == {"tenants/shop/components/more.yaml"}
+    elsewhere = bench.decide(files | {"tenants/lab/components/more.yaml": component("more", "/etc/more", owner="lab", mode="0666")})
+    assert elsewhere.accepted
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (staged("{level: warn}", "{level: deny, from: 2026-12-01, tenants: [shop]}"), ["is warn instead of deny from 2027-01-15"]),
+        (
+            staged("{level: warn}", "{level: deny, from: 2026-12-01, tenants: [lab]}", "{level: deny, from: 2027-01-15}"),
+            ["is warn instead of deny for tenant shop from 2026-12-01"],
+        ),
+        (staged("{level: warn}", "{level: deny, from: 2026-12-15}"), ["is warn instead of deny for tenant shop from 2026-12-01"]),
+        (staged("{level: audit}", "{level: deny, from: 2026-12-01}"), ["is audit instead of warn"]),
+        (staged("{level: warn}", "{level: deny, from: 2026-12-01}"), []),
+        (
+            staged("{level: warn}", "{level: deny, from: 2026-12-01, tenants: [shop]}", "{level: deny, from: 2027-01-15, share: 50%}"),
+            ["is warn instead of deny from 2027-01-15"],
+        ),
+    ],
+)
+def test_a_schedule_that_is_loosened_is_said_to_be(bench: Bench, after: str, said: list[str]) -> None:
+    bench.decide(repository() | {"ordain.yaml": TIGHTENING})
+    decision = bench.decide(repository() | {"ordain.yaml": after})
+    assert decision.change["judge"]["loosened"] == [f"{RULE} {words}" for words in said]

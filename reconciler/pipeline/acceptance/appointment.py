@@ -8,6 +8,7 @@ from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout, layout_of
 from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.judge import Judge, JudgeRefused, load
+from reconciler.pipeline.policy.stages import ORDER
 from reconciler.pipeline.tree import Tree
 
 DEFAULT_FORMAT = 1
@@ -58,14 +59,28 @@ def _absent() -> Finding:
     )
 
 
-def loosened(before: Judge | None, after: Judge | None) -> tuple[str, ...]:
-    """Return in words what a new judge would no longer refuse: rules gone, or their level lowered as a rule."""
+def loosened(before: Judge | None, after: Judge | None, now: str = "") -> tuple[str, ...]:
+    """Return in words what a new judge would no longer refuse: rules gone, or their level lowered, now or on a day to come.
+
+    Levels are compared for whoever belongs to no cohort and for somebody of each that `ordain.yaml` names; what overrides say of
+    paths is not.
+    """
     if before is None or after is None:
         return ()
-    order = ("off", "audit", "warn", "deny")
     said = [f"{rule} is gone" for rule in sorted(before.rules.keys() - after.rules.keys())]
+    dates = sorted({date for judge in (before, after) for date in judge.levels.dates if date > now})
+    pairs = [(before.on(date), after.on(date), date) for date in (now, *dates)]
     for rule in sorted(before.rules.keys() & after.rules.keys()):
-        old, new = before.level(rule, "", ""), after.level(rule, "", "")
-        if order.index(new) < order.index(old):
-            said.append(f"{rule} is {new} instead of {old}")
+        said += [found for found in (_lowered(rule, *pair, now) for pair in pairs) if found][:1]
     return tuple(said)
+
+
+def _lowered(rule: str, before: Judge, after: Judge, date: str, now: str) -> str:
+    """Return in words that a rule's level is lowered on a date, for the first for whom it is; nothing where it is not."""
+    for cohort in (*before.levels.cohorts(rule), *after.levels.cohorts(rule)):
+        old, new = (judge.setting(rule, "", cohort.tenant, cohort).level for judge in (before, after))
+        if ORDER.index(new) < ORDER.index(old):
+            whom = f" for tenant {cohort.tenant}" if cohort.tenant else ""
+            whom += "".join(f" with {key}={value}" for key, value in cohort.labels.items())
+            return f"{rule} is {new} instead of {old}{whom}{f' from {date[:10]}' if date > now else ''}"
+    return ""

@@ -66,6 +66,8 @@ class Decision:
     """The waivers that are accepted after it, in force or ended; those that excuse something stand in `judged`."""
     asked: frozenset[ObjectName] | None = None
     """The objects that object rules were asked about, None for all that there are."""
+    asked_releases: frozenset[ObjectName] = frozenset()
+    """The fleets that release rules were asked about."""
     wake_at: str = ""
     """The next instant at which time alone changes what is found: empty where it changes nothing."""
 
@@ -96,12 +98,13 @@ def decide(
 
     `read` reads its manifest files.
     """
-    released = released or Released()
+    released, judges = released or Released(), judges.on(facts.now)
     proposal = propose(base, head, difference, layout, read=read)
     groups = companions(proposal)
     before = (*facts.signatures, *check_owners(proposal))
     mentions = (*before, *check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
-    again = to_judge_again(proposal, facts)
+    dated = judges.changes_between(facts.since, facts.now)
+    again = frozenset(base.objects) if dated else to_judge_again(proposal, facts)
 
     def settled(refused: Mapping[str, str]) -> Structure:
         return settle(proposal, refused, groups, frozenset(released.frozen), bundle_format=bundle_format)
@@ -128,7 +131,9 @@ def _decision(
     candidates = [
         key for key in sorted(settled.compiled) if key not in frozen and _is_new(settled.compiled[key], released.compiled.get(key))
     ]
-    releases = judge_releases(case, upheld, candidates, released.compiled, change)
+    releases = judge_releases(
+        case, upheld, {key: settled.compiled[key] for key in candidates}, released.compiled, change=change, again=again
+    )
     frozen |= releases.denied
     asked = {*again, *(document.name for file in proposal.read.values() for document in file.documents if document.name)}
     idle = left_over(case, upheld, releases, asked)
@@ -146,8 +151,16 @@ def _decision(
         change=change,
         waivers=upheld.waivers,
         asked=None if case.judges.own is not None else frozenset(asked),
-        wake_at=next_instant(upheld.waivers, case.facts.now),
+        asked_releases=releases.fleets,
+        wake_at=_wake_at(case, upheld),
     )
+
+
+def _wake_at(case: Case, upheld: Upheld) -> str:
+    """Return the next instant at which a waiver ends, or time brings other findings of the judges that there were."""
+    now = case.facts.now
+    instants = (next_instant(upheld.waivers, now), *(policies.judge.next_instant(now) for policies in case.judges.all))
+    return min((instant for instant in instants if instant), default="")
 
 
 def _kept(compiled: Mapping[FleetKey, Compiled], before: World, after: World) -> dict[FleetKey, Compiled]:

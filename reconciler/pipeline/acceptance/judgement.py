@@ -34,6 +34,14 @@ class Judges:
     refused: tuple[Finding, ...] = ()
     loosened: tuple[str, ...] = ()
 
+    def on(self, now: str) -> "Judges":
+        """Return them at the time of the decision: levels may depend on the day."""
+        return replace(self, before=self.before.on(now) if self.before else None, own=self.own.on(now) if self.own else None)
+
+    def changes_between(self, since: str | None, now: str) -> bool:
+        """Return whether time alone may have brought other findings since the decision before."""
+        return since is not None and self.before is not None and self.before.judge.changes_between(since, now)
+
     @property
     def all(self) -> tuple[Policies, ...]:
         """Both, without those that there are not."""

@@ -70,23 +70,39 @@ class Releases:
     denied: Mapping[FleetKey, str]
     outcomes: tuple[Excused, ...]
 
+    @property
+    def fleets(self) -> frozenset[ObjectName]:
+        """The fleets that release rules were asked about."""
+        return frozenset(ObjectName(kind="Fleet", tenant=tenant, name=name) for tenant, name in self.found)
+
 
 def judge_releases(
-    case: Case, upheld: Upheld, candidates: Sequence[FleetKey], released: Mapping[FleetKey, Compiled], change: Mapping[str, Any]
+    case: Case,
+    upheld: Upheld,
+    candidates: Mapping[FleetKey, Compiled],
+    released: Mapping[FleetKey, Compiled],
+    *,
+    change: Mapping[str, Any],
+    again: AbstractSet[ObjectName],
 ) -> Releases:
-    """Ask the release rules about each candidate, and hear the waivers that are in force."""
-    asked = {key: judge_release(case.judges, upheld.settled.compiled[key], released.get(key), change) for key in candidates}
+    """Ask the release rules about each candidate, and again about what runs of the fleets that are to be judged `again`.
+
+    Waivers that are in force are heard. What is found in what runs is standing, and refuses nothing.
+    """
+    asked = {key: judge_release(case.judges, new, released.get(key), change) for key, new in candidates.items()}
+    running = {(name.tenant, name.name) for name in again if name.kind == "Fleet"} & released.keys()
+    asked |= {key: judge_release(case.judges, released[key], released[key], change) for key in sorted(running - candidates.keys())}
     heard = {key: case.excused(found, upheld.waivers, upheld.settled.refused) for key, found in asked.items()}
     return Releases(
         found={key: found for key, (found, _) in heard.items()},
-        denied={key: _first(found) for key, (found, _) in heard.items() if any(one.blocking for one in found)},
+        denied={key: _first(heard[key][0]) for key in candidates if any(one.blocking for one in heard[key][0])},
         outcomes=tuple(outcome for _, outcome in heard.values()),
     )
 
 
 def left_over(case: Case, upheld: Upheld, releases: Releases, asked: AbstractSet[ObjectName]) -> list[Judged]:
     """Return warnings of waivers that excuse nothing; `asked` are the objects that object rules were asked about."""
-    fleets = {ObjectName(kind="Fleet", tenant=tenant, name=name) for tenant, name in releases.found}
+    fleets = releases.fleets
     everything = case.judges.own is not None
 
     def was_asked(scope: Scope, name: ObjectName) -> bool:

@@ -74,6 +74,7 @@ def _finding(raw: object, rule: Rule, setting: Setting, subject: Subject) -> Fin
         scope=rule.scope,
         value=shown(resolve(subject.value, pointer), sensitive=rule.sensitive),
         sensitive=rule.sensitive,
+        becomes=setting.becomes,
     )
 
 

@@ -18,6 +18,7 @@ from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import Scope
 from reconciler.pipeline.policy.recall import Answers, learn, told
 from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
+from reconciler.pipeline.policy.stages import Cohort, cohort_of
 
 BATCH_SECONDS = 2.0
 """The longest that OPA may take over a batch; a whole one usually takes a tenth of that."""
@@ -96,6 +97,13 @@ class Policies:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop OPA."""
         self._server.__exit__(kind, error, trace)
+
+    def on(self, now: str) -> "Policies":
+        """Return those who are asked at an instant: the same OPA, with the levels of then; it lives as long as this one does."""
+        judge = self.judge.on(now)
+        if judge is self.judge:
+            return self
+        return Policies(judge, opa=self._opa, seconds=self._seconds, server=self._server, known=self._known)
 
     def narrowed(self, rule: str, parameters: Mapping[str, Any]) -> "Policies":
         """Return the same judge with only one rule on, at deny; it lives as long as this one does."""
@@ -177,12 +185,12 @@ class Policies:
         Raises:
             RetryError: OPA does not come up any more.
         """
-        settings = self._settings(scope, path, subject.name.tenant if subject.name else "", "")
+        labels = resolve(seen, ("fleet", "metadata", "labels"))
+        settings = self._settings(scope, path, cohort_of(subject.name, labels if isinstance(labels, Mapping) else {}), "")
         return self._ask([_Asked(subject=subject, input=seen, settings=settings)], change)
 
     def _about(self, item: ObjectItem) -> _Asked:
         document = item.document
-        tenant = document.name.tenant if document.name else ""
         provenance = attestations.for_rules(document.value, item.sources, self.judge.attesting) if item.sources else {}
         seen = {"object": document.value, "old": item.old, "sources": item.sources, "provenance": provenance}
         value = {**document.value, "sources": {name: text.split("\n") for name, text in item.sources.items()}}
@@ -192,14 +200,18 @@ class Policies:
             place_of=lambda pointer: _place(document, pointer),
             also=lambda pointer: (document.place(),) if pointer[:1] == ("sources",) else (),
         )
-        return _Asked(subject=subject, input=seen, settings=self._settings("object", document.path, tenant, document.kind))
+        return _Asked(
+            subject=subject,
+            input=seen,
+            settings=self._settings("object", document.path, cohort_of(document.name, document.labels), document.kind),
+        )
 
-    def _settings(self, scope: Scope, path: str, tenant: str, kind: str) -> "_Settings":
+    def _settings(self, scope: Scope, path: str, cohort: Cohort, kind: str) -> "_Settings":
         """Return the rules to ask about something, with what `ordain.yaml` says of them there.
 
         Most manifests of a kind get the very same mapping: equal places have one, and the judge keeps those.
         """
-        here = self.judge.settings(path, tenant)
+        here = self.judge.settings(path, cohort.tenant, cohort)
         found = self._kept.get((id(here), scope, kind))
         if found is None or found[0] is not here:
             rules = ((self.judge.rules[name], setting) for name, setting in here.items() if setting.level != "off")

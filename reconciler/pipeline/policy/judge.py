@@ -10,7 +10,8 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from reconciler.pipeline.policy.conftest import Conftest
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
 from reconciler.pipeline.policy.library import Source
 from reconciler.pipeline.policy.metadata import Level, Rule, Scope
+from reconciler.pipeline.policy.stages import Cohort
 from reconciler.pipeline.tree import Tree
+from reconciler.publication.times import instant, stamp
 from reconciler.resources import directory
 
 __all__ = ["Judge", "JudgeRefused", "Level", "Rule", "Setting", "load", "pack"]
@@ -57,13 +60,33 @@ class Judge:
     """Keys that `ordain.yaml` takes provenance from."""
     levels: Levels = field(repr=False, compare=False)
 
-    def settings(self, path: str, tenant: str) -> Mapping[str, Setting]:
-        """Return what each rule that concerns it does for a manifest at `path` of `tenant` ("" for none)."""
-        return self.levels.at(path, tenant)
+    def on(self, now: str) -> "Judge":
+        """Return the judge at an instant; without one, levels are as they are once all of their stages have begun."""
+        levels = self.levels.on(now)
+        return self if levels is self.levels else replace(self, levels=levels)
 
-    def setting(self, rule: str, path: str, tenant: str) -> Setting:
+    def changes_between(self, since: str, now: str) -> bool:
+        """Return whether time alone may bring other findings: a level's date came, or a rule asked to be asked again."""
+        return any(since < date <= now for date in self.levels.dates) or any(
+            _number(since, every) < _number(now, every) for every in self._rechecks()
+        )
+
+    def next_instant(self, now: str) -> str:
+        """Return the next instant of which `changes_between` will speak, empty where there is none."""
+        dates = [date for date in self.levels.dates if date > now]
+        again = [stamp(datetime.fromtimestamp((_number(now, every) + 1) * every, tz=UTC)) for every in self._rechecks()]
+        return min([*dates, *again], default="")
+
+    def _rechecks(self) -> set[int]:
+        return {rule.recheck for rule in self.rules.values() if rule.recheck and self.levels.anywhere(rule.id)}
+
+    def settings(self, path: str, tenant: str, cohort: Cohort | None = None) -> Mapping[str, Setting]:
+        """Return what each rule that concerns it does for a manifest at `path` of `tenant` ("" for none), which belongs to a cohort."""
+        return self.levels.at(path, tenant, cohort)
+
+    def setting(self, rule: str, path: str, tenant: str, cohort: Cohort | None = None) -> Setting:
         """Return what `rule` does for a manifest at `path` of `tenant`; another tenant's rule is off."""
-        return self.settings(path, tenant).get(rule, Setting(level="off", parameters={}, standing="show"))
+        return self.settings(path, tenant, cohort).get(rule, Setting(level="off", parameters={}, standing="show"))
 
     @property
     def timed(self) -> frozenset[Scope]:
@@ -73,6 +96,11 @@ class Judge:
     def level(self, rule: str, path: str, tenant: str) -> Level:
         """Return only the level of `setting`."""
         return self.setting(rule, path, tenant).level
+
+
+def _number(now: str, seconds: int) -> int:
+    """Return in which period since 1970 an instant lies: periods are the same everywhere, so a decision can be replayed."""
+    return int(instant(now, what="the decision time").timestamp()) // seconds
 
 
 def load(

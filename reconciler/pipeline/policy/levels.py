@@ -1,18 +1,25 @@
 """What a rule's findings do, and its parameters: by the rule itself, then `ordain.yaml`, then its overrides.
 
 Of the overrides that match a manifest and name a rule, only the last counts for that rule. Each states what it
-changes: what it leaves out stays as `rules` has it, parameter by parameter.
+changes: what it leaves out stays as `rules` has it, parameter by parameter. A level or stages that it states replace both.
 """
 
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from reconciler.pipeline.finding import Finding, Place
+from reconciler.pipeline.finding import Becomes, Finding, Place
 from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.policy import stages
 from reconciler.pipeline.policy.metadata import Level, Rule, Standing
+from reconciler.pipeline.policy.stages import Cohort, Stage
+
+END_OF_TIME = "9999-12-31T23:59:59Z"
+"""After every date that a stage can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,8 @@ class Setting:
     level: Level
     parameters: Mapping[str, Any]
     standing: Standing
+    becomes: Becomes | None = None
+    """The stricter level that it has from some day on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,51 +43,110 @@ class _Override:
         return (self.tenants is None or tenant in self.tenants) and (self.paths is None or any(each.fullmatch(path) for each in self.paths))
 
 
+_STAGES = "begin with {level: audit}, say, and let days rise from stage to stage (docs/policies.md)"
+_Holding = tuple[tuple[str, frozenset[Stage]], ...]
+_Where = tuple[tuple[int, ...], str, _Holding]
+
+
 class Levels:
     """What `ordain.yaml` makes of rules. Answers are kept, since most manifests of a repository get the same ones."""
 
-    def __init__(self, rules: Mapping[str, Rule], stated: Mapping[str, Any], *, heard: Collection[str] | None = None) -> None:
-        """Prepare the levels of `rules`; with `heard`, those are at audit whatever is stated, and all others off."""
+    def __init__(
+        self, rules: Mapping[str, Rule], stated: Mapping[str, Any], *, heard: Collection[str] | None = None, now: str = END_OF_TIME
+    ) -> None:
+        """Prepare the levels of `rules` at an instant, without one as they are once all stages have begun.
+
+        With `heard`, those are at audit whatever is stated, and all others off.
+        """
         self._rules = rules
+        self.now = now
         self._whole = stated
         self._heard = heard
         self._stated = _mapping(stated.get("rules"))
         self._overrides = tuple(_overrides(stated.get("overrides")))
-        self._kept: dict[tuple[tuple[int, ...], str], Mapping[str, Setting]] = {}
+        self._staged = {name: found for name in rules if (found := tuple(self._stages_of(name)))}
+        self.dates = tuple(sorted({date for found in self._staged.values() for listed in found for date in stages.dates(listed)}))
+        """The instants at which some level changes."""
+        self._kept: dict[_Where, Mapping[str, Setting]] = {}
 
-    def at(self, path: str, tenant: str) -> Mapping[str, Setting]:
-        """Return the settings of all rules that concern a manifest at `path` of `tenant` ("" for none).
+    def on(self, now: str) -> "Levels":
+        """Return the levels at an instant: the very same where no level depends on it."""
+        return self if not self._staged or now == self.now else Levels(self._rules, self._whole, heard=self._heard, now=now)
+
+    @property
+    def phase(self) -> str:
+        """The last date that has come: between two dates, nothing changes."""
+        return max((date for date in self.dates if date <= self.now), default="")
+
+    def at(self, path: str, tenant: str, cohort: Cohort | None = None) -> Mapping[str, Setting]:
+        """Return the settings of all rules that concern a manifest at `path` of `tenant` ("" for none), which belongs to a cohort.
 
         Equal places get the very same mapping, so callers may group by its identity.
         """
         matching = tuple(index for index, override in enumerate(self._overrides) if override.matches(path, tenant))
-        key = (matching, tenant)
+        holding = self._holding(cohort or Cohort(tenant=tenant)) if self._staged else ()
+        key = (matching, tenant, holding)
         if key not in self._kept:
-            self._kept[key] = {name: self._setting(rule, matching) for name, rule in self._rules.items() if rule.tenant in ("", tenant)}
+            held = dict(holding)
+            concerned = {name: rule for name, rule in self._rules.items() if rule.tenant in ("", tenant)}
+            self._kept[key] = {name: self._setting(rule, matching, held.get(name, frozenset())) for name, rule in concerned.items()}
         return self._kept[key]
 
     def anywhere(self, rule: str) -> bool:
-        """Return whether there is any place at which a rule is on."""
+        """Return whether there is any place at which a rule is on, at some time."""
         naming = [(index,) for index, override in enumerate(self._overrides) if rule in override.rules]
-        return any(self._setting(self._rules[rule], matching).level != "off" for matching in [(), *naming])
+        on = frozenset(stage for listed in self._staged.get(rule, ()) for stage in listed if stage.level != "off")
+        ever = Levels(self._rules, self._whole, heard=self._heard) if on and self.now != END_OF_TIME else self
+        return any(ever._setting(self._rules[rule], matching, on).level != "off" for matching in [(), *naming])  # noqa: SLF001 - its own kind
+
+    def cohorts(self, rule: str) -> Iterator[Cohort]:
+        """Yield somebody of each cohort that `ordain.yaml` names for a rule, and somebody of none."""
+        yield Cohort()
+        for listed in self._staged.get(rule, ()):
+            yield from stages.probes(listed)
+        for override in self._overrides:
+            if rule in override.rules and override.paths is None:
+                yield from (Cohort(tenant=tenant) for tenant in sorted(override.tenants or ()))
 
     def hearing(self, rules: Collection[str]) -> "Levels":
         """Return levels at which only `rules` are on, at audit, with the parameters that they have here.
 
         One that has nothing to go by stays off.
         """
-        return Levels(self._rules, self._whole, heard=rules)
+        return Levels(self._rules, self._whole, heard=rules, now=self.now)
 
-    def _setting(self, rule: Rule, matching: tuple[int, ...]) -> Setting:
+    def _stages_of(self, rule: str) -> Iterator[tuple[Stage, ...]]:
+        stating = (self._stated, *(override.rules for override in self._overrides))
+        return (found for each in stating if (found := stages.read(_mapping(each.get(rule)).get("stages"))))
+
+    def _holding(self, cohort: Cohort) -> _Holding:
+        """Return the stages that hold for somebody, by rule."""
+        held = (
+            (name, (stage for listed in found for stage in listed if stage.holds(name, cohort))) for name, found in self._staged.items()
+        )
+        return tuple((name, frozenset(each)) for name, each in held)
+
+    def _setting(self, rule: Rule, matching: tuple[int, ...], holding: AbstractSet[Stage]) -> Setting:
         base = _mapping(self._stated.get(rule.id))
         last = next((self._overrides[index].rules[rule.id] for index in reversed(matching) if rule.id in self._overrides[index].rules), {})
-        merged = {"level": rule.severity, "standing": rule.standing, **base, **last}
+        standing: Standing = last.get("standing", base.get("standing", rule.standing))
         parameters = {**rule.parameters, **_mapping(base.get("parameters")), **_mapping(last.get("parameters"))}
-        idle = bool(rule.needs) and not any(parameters[name] for name in rule.needs)
-        level: Level = merged["level"]
+        level, later = self._level(rule, next((each for each in (last, base) if "level" in each or "stages" in each), {}), holding)
         if self._heard is not None:
-            level = "audit" if rule.id in self._heard else "off"
-        return Setting(level="off" if idle else level, standing=merged["standing"], parameters=parameters)
+            level, later = "audit" if rule.id in self._heard else "off", None
+        if _idle(rule, parameters):
+            level, later = "off", None
+        return Setting(level=level, standing=standing, parameters=parameters, becomes=later)
+
+    def _level(self, rule: Rule, stated: Mapping[str, Any], holding: AbstractSet[Stage]) -> tuple[Level, Becomes | None]:
+        listed = [stage for stage in stages.read(stated.get("stages")) if stage in holding]
+        if not listed:
+            return stated.get("level", rule.severity), None
+        return stages.level_at(listed, self.now), stages.becomes(listed, self.now)
+
+
+def _idle(rule: Rule, parameters: Mapping[str, Any]) -> bool:
+    return bool(rule.needs) and not any(parameters[name] for name in rule.needs)
 
 
 def alone(rules: Mapping[str, Rule], rule: str, parameters: Mapping[str, Any]) -> Levels:
@@ -97,6 +165,25 @@ def faults(rules: Mapping[str, Rule], stated: Mapping[str, Any]) -> Iterator[Fin
                 yield _fault("manifest/unknown-rule", f"there is no rule {name}{_nearest(name, rules)}", place)
             else:
                 yield from _parameter_faults(rule, _mapping(setting), place)
+                yield from _stage_faults(name, _mapping(setting), place)
+
+
+def _stage_faults(rule: str, setting: Mapping[str, Any], place: Place) -> Iterator[Finding]:
+    listed = stages.read(setting.get("stages"))
+    if not listed:
+        return
+    pointer = (*place.pointer, "stages")
+    if "level" in setting:
+        message = f"{rule} has a level and stages, which say its levels"
+        yield _fault("manifest/rule-stages", message, Place(file=place.file, pointer=(*place.pointer, "level"), at_key=True), _STAGES)
+    if listed[0].begins or not listed[0].everywhere:
+        message = f"the first stage of {rule} has a day or a cohort, so nothing says what holds until then and elsewhere"
+        yield _fault("manifest/rule-stages", message, Place(file=place.file, pointer=(*pointer, 0)), _STAGES)
+    for index, (before, after) in enumerate(pairwise(listed), 1):
+        if after.begins < before.begins:
+            late = after.begins[:10] or "one without a day"
+            message = f"the stages of {rule} are not in the order of their days: {late} follows {before.begins[:10]}"
+            yield _fault("manifest/rule-stages", message, Place(file=place.file, pointer=(*pointer, index)), _STAGES)
 
 
 def _parameter_faults(rule: Rule, setting: Mapping[str, Any], place: Place) -> Iterator[Finding]:
@@ -121,8 +208,7 @@ def _nearest(name: str, rules: Mapping[str, Rule]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _fault(rule: str, message: str, place: Place) -> Finding:
-    remedy = "`ordain policy list` names all rules with their parameters"
+def _fault(rule: str, message: str, place: Place, remedy: str = "`ordain policy list` names all rules with their parameters") -> Finding:
     return Finding(action="deny", rule=rule, code=rule, message=message, place=place, remedy=remedy)
 
 

@@ -9,13 +9,16 @@ from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.policy.checking import Checked
 from reconciler.pipeline.policy.library import Source, refused
 from reconciler.pipeline.policy.placement import LIBRARY_CATEGORY, Package
+from reconciler.pipeline.validation.fields import seconds
 
 Level = Literal["off", "audit", "warn", "deny"]
 Scope = Literal["object", "release", "change"]
 Standing = Literal["show", "block"]
 
 TEXT_LIMIT = 4000
-_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs", "waivable"}
+RECHECK_LEAST = 600
+"""Seconds: everything is asked again then, which takes seconds where there are ten thousand manifests."""
+_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs", "recheckAfter", "waivable"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
@@ -41,7 +44,8 @@ class Rule:
 
     `path` leads to its package below `data.ordain`. `severity` is the level where `ordain.yaml` says nothing.
     `standing` is "block" where a verdict that was there before blocks too. What a rule finds that is not `waivable` can't be
-    excused. `reads_change` is false only where that is
+    excused. All is asked again every `recheck` seconds, at
+    multiples of that since 1970; 0 for never. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
     says of the same change is the same at any time. `names_parameters` is true only where it certainly reads its own ones
     by name and no others: then it makes no difference to it what else stands beside them. `kinds` is empty where it asks
@@ -62,6 +66,7 @@ class Rule:
     standing: Standing = "show"
     sensitive: bool = False
     waivable: bool = True
+    recheck: int = 0
     reads_change: bool = True
     reads_time: bool = True
     names_parameters: bool = False
@@ -110,6 +115,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         standing=custom.get("standing", "show"),
         sensitive=custom.get("sensitive", False),
         waivable=custom.get("waivable", True),
+        recheck=seconds(custom.get("recheckAfter")) or 0,
         reads_change=_READS_CHANGE.search(code) is not None,
         reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
         names_parameters=_names_parameters(code, custom.get("parameters", {})),
@@ -172,15 +178,22 @@ def _metadata_faults(annotation: Mapping[str, Any], source: Source) -> Iterator[
         yield "METADATA custom.code must be lower-case words joined by - and /, such as supply-chain/insecure-url"
     if not isinstance(custom.get("remedy", ""), str):
         yield "METADATA custom.remedy must be text"
-    for name in ("sensitive", "waivable"):
-        if not isinstance(custom.get(name, False), bool):
-            yield f"METADATA custom.{name} must be true or false"
+    yield from _fields_faults(custom)
     if not isinstance(custom.get("parameters", {}), dict):
         yield "METADATA custom.parameters must be parameters by name, with their default values"
     if not _are_parameters(custom.get("needs", []), custom.get("parameters")):
         yield "METADATA custom.needs must list names of custom.parameters"
     if source.tenant and custom.get("scope") == "change":
         yield "METADATA custom.scope change is not for a tenant's own rules: a change may be of other tenants too"
+
+
+def _fields_faults(custom: Mapping[str, Any]) -> Iterator[str]:
+    """Say which plain fields have a value of another kind."""
+    if "recheckAfter" in custom and (seconds(custom["recheckAfter"]) or 0) < RECHECK_LEAST:
+        yield f"METADATA custom.recheckAfter must be a duration of at least {RECHECK_LEAST // 60} minutes, such as 24h"
+    for name in ("sensitive", "waivable"):
+        if not isinstance(custom.get(name, False), bool):
+            yield f"METADATA custom.{name} must be true or false"
 
 
 def _are_parameters(names: object, parameters: object) -> bool:

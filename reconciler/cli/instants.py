@@ -1,0 +1,22 @@
+"""Times as options take them: a day, which begins at midnight UTC, or an instant in UTC."""
+
+from datetime import UTC, datetime
+
+import click
+
+from reconciler.publication.times import stamp
+
+FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ")
+
+
+def as_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return what an option was given as an instant, `2027-01-15T00:00:00Z`; a callback of click. Anything else is wrong usage."""
+    if value is None:
+        return None
+    for form in FORMS:
+        try:
+            return stamp(datetime.strptime(value, form).replace(tzinfo=UTC))
+        except ValueError:
+            continue
+    message = f"{value!r} is no time: write 2027-01-15, or 2027-01-15T09:00:00Z"
+    raise click.BadParameter(message, ctx=ctx, param=param)
