@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Literal
 
+from agent.protocol.errors import RetryError
 from agent.protocol.faults import reached
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import Appointment, Decision, Facts, Judges, Released, appoint, decide, loosened
@@ -24,11 +25,11 @@ from reconciler.pipeline.audit import (
     recorded_verdict,
     recorded_waivers,
 )
-from reconciler.pipeline.finding import Verdict
-from reconciler.pipeline.manifests import is_judge, verdict
+from reconciler.pipeline.finding import Finding, Place, Verdict
+from reconciler.pipeline.manifests import REPOSITORY_FILE, is_judge, verdict
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.opa import PINNED
-from reconciler.pipeline.session import Parts, Session, start
+from reconciler.pipeline.session import Parts, Session, explain, start
 from reconciler.pipeline.signatures.review import Review, review
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
@@ -67,7 +68,7 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
     difference = diff_trees(repository, before.tree if before else None, tree.oid)
     commits = commits_between(repository, before.head if before else None, head)
     touched = any(is_judge(path, session.corpus.layout) for path in difference.touched) or before is None
-    appointment = appoint(tree, opa=parts.opa, cache=parts.judges) if touched else None
+    appointment = _appointed(parts, session, tree) if touched else None
     reviewed = review(
         repository,
         session.corpus,
@@ -81,7 +82,11 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
         verifier=parts.verifier,
     )
     facts = _facts(session, head, commits, parts, reviewed)
-    judges = _judges(parts, session, appointment)
+    try:
+        judges = _judges(parts, session, appointment)
+    except RetryError as error:
+        appointment = _waiting(session, error)
+        judges = _judges(parts, session, appointment)
     try:
         decision = decide(
             session.corpus,
@@ -99,6 +104,31 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
         raise
     _move_on(session, examined, tree, judges=judges, appointment=appointment)
     return examined
+
+
+def _appointed(parts: Parts, session: Session, tree: CommitTree) -> Appointment:
+    try:
+        return appoint(tree, opa=parts.opa, cache=parts.judges)
+    except RetryError as error:
+        return _waiting(session, error)
+
+
+def _waiting(session: Session, error: RetryError) -> Appointment:
+    """Return that the present judge goes on: rules that no OPA can take up must not hold up all else. Their files are tried again later.
+
+    Raises the error where there is no judge yet.
+    """
+    if session.policies is None:
+        raise error
+    finding = Finding(
+        action="error",
+        rule="manifest/policy",
+        code="policy/unusable",
+        message=f"the new rules can't be taken up: {explain(error)}",
+        remedy="make them smaller, or look at the load of this machine; they are tried again by themselves",
+        place=Place(file=REPOSITORY_FILE),
+    )
+    return Appointment(layout=session.corpus.layout, judge=None, findings=(finding,), bundle_format=session.bundle_format)
 
 
 def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> Judges:
