@@ -18,6 +18,7 @@ COMMANDS = {
     "artifact": "reconciler.cli.artifact:artifact",
     "audit": "reconciler.cli.audit:audit",
     "check": "reconciler.cli.check:check",
+    "doctor": "reconciler.cli.doctor:doctor",
     "explain": "reconciler.cli.explain:explain",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",

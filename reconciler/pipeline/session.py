@@ -15,7 +15,7 @@ from reconciler.pipeline.acceptance import EMPTY_CORPUS, Corpus, Released, appoi
 from reconciler.pipeline.acceptance.corpus import load
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
-from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.server import MEMORY_LIMIT
@@ -104,6 +104,8 @@ def resume(parts: Parts) -> Session:
     accepted.restore(parts.store, repository, stored.state)
     tree = CommitTree(repository, stored.state.tree)
     corpus = load(tree)
+    if REPOSITORY_FILE not in tree.entries:  # all that ever came was refused, so the next head is judged as a first one
+        return Session(stored=stored, corpus=corpus)
     appointment = appoint(tree, opa=parts.opa, cache=parts.judges)
     if appointment.judge is None:
         why = "; ".join(finding.message for finding in appointment.findings)

@@ -41,17 +41,27 @@ def find_opa(setting: Path | None = None, *, url: str = "", sha256: str = "", en
         RetryError: none was found, and neither download nor build worked; the message says what to do.
     """
     environment = os.environ if environment is None else environment
+    found = present(setting, environment=environment)
+    if found is not None:
+        return found
+    offer = offered(PINNED, url=url or environment.get("ORDAIN_OPA_URL", ""), sha256=sha256 or environment.get("ORDAIN_OPA_SHA256", ""))
+    return _made(_cached(environment), offer, environment)
+
+
+def present(setting: Path | None = None, *, environment: Mapping[str, str]) -> Path | None:
+    """Return the path of an OPA that may judge and is there already, None where there is none; raise `InputError` as `find_opa`."""
     stated = setting or environment.get("ORDAIN_OPA")
     if stated:
         return _stated(Path(stated))
     found = shutil.which("opa", path=environment.get("PATH"))
     if found and fits(version(Path(found))):
         return Path(found)
-    cached = cache_directory(environment) / "opa" / PINNED / "opa"
-    if fits(version(cached)):
-        return cached
-    offer = offered(PINNED, url=url or environment.get("ORDAIN_OPA_URL", ""), sha256=sha256 or environment.get("ORDAIN_OPA_SHA256", ""))
-    return _made(cached, offer, environment)
+    cached = _cached(environment)
+    return cached if fits(version(cached)) else None
+
+
+def _cached(environment: Mapping[str, str]) -> Path:
+    return cache_directory(environment) / "opa" / PINNED / "opa"
 
 
 def version(opa: Path) -> str | None:
