@@ -122,7 +122,7 @@ def _make(target: Path, offer: Offer, environment: Mapping[str, str]) -> None:
 def _downloaded(target: Path, offer: Offer) -> str:
     """Download OPA; return why that was not done, nothing if it was."""
     if not offer.sha256 or not offer.url:
-        return f"no download, since no SHA-256 of OPA {PINNED} for {this_platform()} is known here (opa_sha256 sets one)"
+        return f"no download, since no SHA-256 of OPA {PINNED} for {this_platform()} is known here (ORDAIN_OPA_SHA256 names one)"
     _say(f"downloading OPA {PINNED} from {offer.url}, once")
     try:
         download(offer, target)
