@@ -124,14 +124,14 @@ class Installation:
         except (urllib.error.URLError, OSError):
             return False
 
-    def examined(self, head: str) -> float:
+    def examined(self, head: str, *, patience: float = PATIENCE) -> float:
         """Wait until this head is examined and all that isn't frozen is published; return the seconds that took."""
 
         def holds() -> bool:
             found = self.status()
             return bool(found["ready"]) and found["head"] == head
 
-        return until(f"{head[:12]} examined and published", holds, log=self.log)
+        return until(f"{head[:12]} examined and published", holds, patience=patience, log=self.log)
 
     def root(self, agent: str) -> Path:
         """Return the directory that stands for an agent's `/`."""

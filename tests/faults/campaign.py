@@ -3,10 +3,12 @@
     python -m tests.faults.campaign --kills 1000 --seed 7
 
 The first half of the kills hits `ordain up`, the second `ordain reconcile` and `ordain serve` apart; three agents die in both. What must
-hold all the time, and what at the end, is in `checks` and `client`. The last line is a summary as JSON; exit code 1 if anything failed.
+hold all the time, and what at the end, is in `checks` and `client`. Progress and a summary in words go to stderr, the summary as JSON
+to stdout; exit code 1 if anything failed, and from 500 kills on also if a named place was never reached.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import socket
@@ -15,41 +17,30 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconciler.pipeline.notes import DECISIONS, LOCK_AGE
 from reconciler.publication.store import LocalStore
-from tests.acceptance_cases import agent, component, fleet, repository
 from tests.e2e.installation import BIN, Installation, until
-from tests.faults import checks, places
+from tests.faults import checks, places, words
 from tests.faults.client import Client, FileFetcher
 from tests.faults.victims import Victim
 
-AGENTS = ("web-01", "web-02", "web-03")
 COMMIT_EVERY = 1.0
 """Seconds between commits: about what one takes to reach all hosts while everything is killed."""
 REST = 0.01
-CONVERGE = 120.0
-"""Seconds until all notes are written."""
-RARE = {"agent:tree-aside", "agent:mid-restore"}
-"""Places that no file of this campaign passes by itself."""
-
-
-def _files(number: int) -> dict[str, str | None]:
-    made: dict[str, str | None] = {
-        f"tenants/shop/components/{name}.yaml": component(name.partition("-")[0], f"/etc/{name}", f"w{number}") for name in checks.FILES
-    }
-    extra = f"extra-{number % checks.EXTRAS}"
-    made["tenants/shop/agents/web-04.yaml"] = agent("web-04", role="web", turn=str(number // 4))  # members change at times, too
-    return made | {"tenants/shop/components/extra.yaml": component("extra", f"/etc/{extra}", f"w{number}")}
-
-
-def _first() -> dict[str, str | None]:
-    names = "motd}, {name: more}, {name: extra"
-    agents = {f"tenants/shop/agents/{name}.yaml": agent(name, role="web") for name in AGENTS}
-    return {**repository(), **agents, "tenants/shop/fleets/web.yaml": fleet("web", names, role="web"), **_files(1)}
+CONVERGE = 300.0
+"""Seconds until all is published, and all notes are written: far more than it takes, for machines that do much else."""
+SAY_EVERY = 10.0
+THOROUGH = 500
+"""Kills from which on each named place must have been died at; more of them are made for places that are left, up to as many again."""
+RESTORING = dict.fromkeys(("agent:after-journal", "agent:tree-aside", "agent:mid-switch", "agent:before-commit"), "agent:mid-restore")
+"""Places that leave a host half changed, and where to die next: when that is taken back."""
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to anyone: nobody must take ours between a death and the next start."""
 
 
 class Campaign:
@@ -62,10 +53,12 @@ class Campaign:
         self.made = Installation(directory)
         self.temporary = directory / "tmp"
         self.temporary.mkdir()
-        self.number, self.head = 1, self.made.commit(_first())
-        self.port = _free_port()
+        self.archives = directory / "archives"
+        self.number, self.head = 1, self.made.commit(words.first(self.archives))
+        self.port = _free_port(self.chance)
         self.made.url = f"http://127.0.0.1:{self.port}"
-        self.at_least = dict.fromkeys(AGENTS, 0)
+        self.hosts = {name: _Seen(since=time.monotonic()) for name in words.AGENTS}
+        self.converged = 0.0
         self.failures: list[str] = []
         self.victims: list[Victim] = []
         self.stop = threading.Event()
@@ -83,11 +76,12 @@ class Campaign:
             command=lambda: command,
             log=self.directory / f"{name}.log",
             environment={"TMPDIR": str(self.temporary)},
-            places=[place for place in places.of(*zones) if place not in RARE],
+            places=[place for place in places.of("durable", *zones) if place not in RESTORING.values()],
             chance=random.Random(self.chance.random()),
             soon=soon,
             late=late,
             after_death=(lambda: self._check_host(name)) if agent else (lambda: None),
+            then=RESTORING if agent else {},
         )
 
     def _together(self) -> list[Victim]:
@@ -100,7 +94,7 @@ class Campaign:
         made = self.made
         settings = self.directory / "serve.toml"
         settings.write_text(f'[store]\nurl = "{made.state / "store"}"\n[keys]\ndirectory = "{made.state / "keys"}"\n')
-        reconcile = ["reconcile", "--state", str(made.state), "--repo", str(made.repo), "--listen", f"127.0.0.1:{_free_port()}"]
+        reconcile = ["reconcile", "--state", str(made.state), "--repo", str(made.repo), "--listen", f"127.0.0.1:{_free_port(self.chance)}"]
         serve = ["serve", "--state", str(self.directory / "serve"), "--settings", str(settings), "--listen", f"127.0.0.1:{self.port}"]
         return [
             self._victim("reconcile", [str(BIN / "ordain"), *reconcile], ("pipeline", "approve"), soon=8.0, late=25.0),
@@ -110,7 +104,7 @@ class Campaign:
     def _agents(self) -> list[Victim]:
         return [
             self._victim(name, self.made.agent_command(name, "--poll", "0.1"), ("agent",), soon=1.5, late=6.0, agent=True)
-            for name in AGENTS
+            for name in words.AGENTS
         ]
 
     # Running
@@ -126,7 +120,8 @@ class Campaign:
         try:
             together, agents = self._together(), self._agents()
             self._kill([*together, *agents], self.kills // 2)
-            self._kill([*self._apart(), *agents], self.kills)
+            until("keys and a first release", self._root.exists, patience=0.1, log=self.directory / "up.log")
+            self._kill([*self._apart(), *agents], self.kills, thorough=self.kills >= THOROUGH)
             self._converge()
         except AssertionError as error:
             self.failures.append(str(error))
@@ -143,10 +138,10 @@ class Campaign:
     def _root(self) -> Path:
         return self.made.state / "trust" / "shop.root.json"
 
-    def _kill(self, group: Sequence[Victim], limit: int) -> None:
+    def _kill(self, group: Sequence[Victim], limit: int, *, thorough: bool = False) -> None:
         self.victims += [victim for victim in group if victim not in self.victims]
         committed = said = time.monotonic()
-        while self.done < limit and not self.failures:
+        while not self.failures and (self.done < limit or (thorough and self._never_at() and self.done < 2 * limit)):
             for victim in group:
                 if victim.process is None and (self._root.exists() or victim.name == "up"):
                     victim.start()
@@ -154,39 +149,53 @@ class Campaign:
             if time.monotonic() - committed > COMMIT_EVERY and self._root.exists():
                 committed = time.monotonic()
                 self._commit()
-            if time.monotonic() - said > 10:
+            self.failures += [fell for victim in group for fell in victim.fell]
+            if time.monotonic() - said > SAY_EVERY:
                 said = time.monotonic()
-                print(f"seed {self.seed}: {self.done} of {self.kills} kills, {self.number} commits", file=sys.stderr, flush=True)  # noqa: T201 - this is its output
+                self._say(f"{self.done} of {self.kills} kills, {len(self._never_at())} places to go, {self.number} commits")
             time.sleep(REST)
         for victim in group:
             victim.end()
+        if thorough and self._never_at():
+            self.failures.append(f"nothing died at these places: {', '.join(self._never_at())}")
+
+    def _never_at(self) -> list[str]:
+        """Return the named places at which nothing was killed yet."""
+        return sorted({*places.listed()}.difference(*(victim.killed_at for victim in self.victims)))
+
+    def _say(self, text: str) -> None:
+        print(f"seed {self.seed}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is its output
 
     def _commit(self) -> None:
         self.number += 1
-        self.head = self.made.commit(_files(self.number))
+        self.head = self.made.commit(words.files(self.number, self.archives))
 
     def _check_host(self, name: str) -> None:
         try:
             held = checks.held(self.made.root(name), self.made.hosts / name / "state")
-            assert held >= self.at_least[name], f"{name} went back from word {self.at_least[name]} to {held}"
-            self.at_least[name] = held
+            self.hosts[name].holds(name, held)
         except AssertionError as error:
             self.failures.append(str(error))
 
     # The end
 
     def _converge(self) -> None:
-        self._commit()
+        self._say("killing is over; waiting until all hosts hold the newest commit and all notes are written")
         until("a lock that a kill left on the notes to be old", self._is_free, patience=2 * LOCK_AGE)
+        began = time.monotonic()
+        self._commit()
         self.made.up()
-        self.made.examined(self.head)
-        for name in AGENTS:
+        self.made.examined(self.head, patience=CONVERGE)
+        for name in words.AGENTS:
             assert self.made.once(name).returncode == 0, name
             assert checks.held(self.made.root(name), self.made.hosts / name / "state") == self.number
         chain = checks.decisions(LocalStore(self.made.state / "store"), self.made.state / "keys")
         assert chain[0].head == self.head
         until("all notes", lambda: not checks.without_note(self.made.repo, chain), patience=CONVERGE, log=self.made.log)
+        self.converged = time.monotonic() - began
         self.made.down()
+        left = [str(place) for part in (self.made.state, self.made.hosts) for place in part.rglob("*.tmp")]
+        assert not left, f"left half written: {left}"
 
     def _is_free(self) -> bool:
         lock = self.made.repo / ".git" / f"{DECISIONS}.lock"
@@ -196,29 +205,62 @@ class Campaign:
         logs = sorted({*self.directory.glob("*.log"), *self.made.hosts.glob("*.log")})
         self.failures += checks.tracebacks(logs)
         self.failures += [broken for client in clients for broken in client.broken]
-        self.failures += [fell for victim in self.victims for fell in victim.fell]
         at = sum((Counter(victim.killed_at) for victim in self.victims), Counter[str]())
         return {
             "seed": self.seed,
             "kills": self.done,
             "at_random": at.pop("random", 0),
             "at_places": dict(sorted(at.items())),
-            "never_at": sorted({*places.listed()} - RARE - at.keys()),
+            "never_at": self._never_at(),
             "by_process": {victim.name: victim.kills for victim in self.victims},
             "commits": self.number,
             "polls": {("http" if client.fetcher is None else "files"): [client.polls, client.away] for client in clients},
             "left_in_tmp": sum(1 for _ in self.temporary.iterdir()),
-            "left_in_store": sum(1 for _ in (self.made.state / "store").rglob("*.tmp")),
             "seconds": round(seconds),
+            "seconds_to_converge": round(self.converged, 1),
+            "longest_without_news": round(max(seen.longest for seen in self.hosts.values()), 1),
             "failures": self.failures,
         }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@dataclass(slots=True)
+class _Seen:
+    """What a host was last seen to hold, `since` when, and for how many seconds it went without news at the longest."""
+
+    since: float
+    word: int = 0
+    longest: float = 0.0
+
+    def holds(self, name: str, word: int) -> None:
+        """Note what it holds now; raise `AssertionError` if that is older."""
+        assert word >= self.word, f"{name} went back from word {self.word} to {word}"
+        if word > self.word:
+            now = time.monotonic()
+            self.longest, self.since, self.word = max(self.longest, now - self.since), now, word
+
+
+def told(summary: Mapping[str, Any]) -> str:
+    """Return a summary in words."""
+    places_hit, polls = summary["at_places"], summary["polls"]
+    never = ", ".join(summary["never_at"]) or "none"
+    at_places = f"{sum(places_hit.values())} at {len(places_hit)} named places (never reached: {never})"
+    lines = [
+        f"{summary['kills']} kills in {summary['seconds']} s: {summary['at_random']} at random, {at_places}",
+        f"processes killed: {', '.join(f'{name} {kills}' for name, kills in summary['by_process'].items())}",
+        f"{summary['commits']} commits; the slowest host was {summary['longest_without_news']} s without news",
+        f"all had converged {summary['seconds_to_converge']} s after the last commit",
+        f"a client read a whole repository {polls['files'][0]} times from the files and {polls['http'][0]} times by HTTP",
+        *(f"FAILED: {failure}" for failure in summary["failures"]),
+    ]
+    return "\n".join(lines if summary["failures"] else [*lines, "nothing broke"])
+
+
+def _free_port(chance: random.Random) -> int:
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = chance.choice(PORTS)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def main() -> int:
@@ -231,6 +273,7 @@ def main() -> int:
     print(f"seed {options.seed}", file=sys.stderr)  # noqa: T201 - as above
     with tempfile.TemporaryDirectory(prefix="ordain-faults-") as name:
         summary = Campaign(Path(options.keep or name), options.kills, options.seed).run()
+    print(told(summary), file=sys.stderr)  # noqa: T201 - as above
     print(json.dumps(summary))  # noqa: T201 - as above
     return 1 if summary["failures"] else 0
 

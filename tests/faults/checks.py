@@ -14,29 +14,13 @@ from reconciler.pipeline.notes import read_note
 from reconciler.publication import envelope
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
-
-FILES = ("motd", "more")
-EXTRAS = 3
-"""A third file has one of so many names by the word's number, so that files come and go as well."""
-
-
-def expected(number: int) -> dict[str, str]:
-    """Return what is in /etc of a host that holds word `number`, nothing at all before the first."""
-    return dict.fromkeys((*FILES, f"extra-{number % EXTRAS}"), f"w{number}") if number else {}
+from tests.faults import words
 
 
 def held(root: Path, state: Path) -> int:
-    """Recover a host whose agent is dead, and return which word it holds.
-
-    Raises:
-        AssertionError: a mix of two, or something that is left over.
-    """
+    """Recover a host whose agent is dead, and return which word it holds; raises `AssertionError` as `words.held` does."""
     recover(Host(root), Disk(root=state))
-    etc = root / "etc"
-    found = {place.name: place.read_text() for place in etc.iterdir()} if etc.is_dir() else {}
-    number = int(found["motd"].removeprefix("w")) if "motd" in found else 0
-    assert found == expected(number), f"{root}: a mix of generations: {found}"
-    return number
+    return words.held(root)
 
 
 def decisions(store: LocalStore, keys: Path) -> list[DecisionRecord]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.protocol import codec
 from tests import archive_cases
 from tests.acceptance_cases import component, fleet, repository
 from tests.e2e.installation import Installation
-from tests.faults import places
+from tests.faults import places, words
 
 
 def test_every_place_in_the_code_is_listed_once_by_the_module_that_has_it() -> None:
@@ -30,15 +29,17 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 def unpacked(installation: Installation, word: str) -> str:
     archive = installation.state.parent / f"{word}.tar.gz"
     archive.write_bytes(archive_cases.release(word, "tar.gz"))
-    listed = f'{{name: tool, path: /opt/tool, unpack: tar.gz, url: "{archive.as_uri()}", sha256: "{codec.sha256(archive.read_bytes())}"}}'
-    return component("motd", "/etc/motd", word) + f"    - path: /etc/{word}\n      content: x\n  artifacts: [{listed}]\n"
+    return component("motd", "/etc/motd", word) + f"    - path: /etc/{word}\n      content: x\n" + words.artifact("/opt/tool", archive)
 
 
 @pytest.mark.needs("opa", "git")
 def test_every_place_is_passed_between_a_commit_and_a_host(installation: Installation, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     environment: Mapping[str, str] = {**os.environ, "ORDAIN_FAULT_TRACE": str(trace)}
-    manifests = repository() | {"ordain.yaml": _without_rules(), "tenants/shop/fleets/web.yaml": fleet("web", "motd", role="web")}
+    manifests = repository() | {
+        "ordain.yaml": words.with_local_artifacts(),
+        "tenants/shop/fleets/web.yaml": fleet("web", "motd", role="web"),
+    }
     head = installation.commit(manifests | {"tenants/shop/components/motd.yaml": unpacked(installation, "one")})
     installation.up(environment=environment)
     installation.examined(head)
@@ -52,9 +53,3 @@ def test_every_place_is_passed_between_a_commit_and_a_host(installation: Install
     passed = set(trace.read_text().split())
     assert passed - set(places.listed()) == set()
     assert set(places.listed()) - passed == set()
-
-
-def _without_rules() -> str:
-    """Return an ordain.yaml that lets artifacts come from this machine's files."""
-    off = 'supply-chain/https-only: {level: "off"}, supply-chain/allowed-hosts: {level: "off"}'
-    return repository()["ordain.yaml"] + f"  rules: {{{off}}}\n"
