@@ -21,6 +21,7 @@ ALLOWED = {
     "reconciler/pipeline/policy": "files for an OPA that is about to start, gone when it ends, and the cache of what can be built again",
     "reconciler/pipeline/problem.py": "a note for `ordain status` that nothing is decided by",
     "reconciler/publication/key_making.py": "a key that is on disk already takes its next name; the directory is fsynced there",
+    "reconciler/pipeline/signatures/programs.py": "files for one run of gpg or ssh-keygen, gone when it ends",
     "reconciler/pipeline/remembered": "a cache: sealed, so a torn file is found out and made again",
 }
 """File or directory → why what it writes need not survive, or how else it does."""

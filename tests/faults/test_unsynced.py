@@ -31,6 +31,10 @@ pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(600)]
 WAYS = ("nothing", "names", "some")
 CHANCE = 5
 SECOND_SERIAL = 2
+SOME = pytest.mark.parametrize(
+    "stride", [pytest.param(3, id="each-third-instant"), pytest.param(1, id="each-instant", marks=pytest.mark.slow)]
+)
+"""How many instants are passed over: each is tried by `make test-faults`."""
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +42,11 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return preload.build("record", tmp_path_factory.mktemp("shim"))
 
 
-def losses(disk: recording.Disk, log: Path, scratch: Path) -> Iterator[tuple[str, Mapping[Path, Path]]]:
+def losses(disk: recording.Disk, log: Path, scratch: Path, *, stride: int = 1) -> Iterator[tuple[str, Mapping[Path, Path]]]:
     """Yield each disk that a power loss may leave, once: what was done last, and where each directory of the run lies now."""
     chance, seen = random.Random(CHANCE), set()
     for number, line in enumerate(disk.play(log)):
-        for how in WAYS:
+        for how in () if number % stride else WAYS:
             trees = disk.lost(how, chance)
             mark = hashlib.sha256(repr(trees).encode()).digest()
             if mark in seen:
@@ -57,7 +61,10 @@ def losses(disk: recording.Disk, log: Path, scratch: Path) -> Iterator[tuple[str
     assert len(seen) > 1, "nothing was recorded"
 
 
-def test_a_store_after_a_power_loss_leads_a_client_and_the_reconciler_to_the_old_or_the_new(tmp_path: Path, shim: Path) -> None:
+@SOME
+def test_a_store_after_a_power_loss_leads_a_client_and_the_reconciler_to_the_old_or_the_new(
+    tmp_path: Path, shim: Path, stride: int
+) -> None:
     made = Installation(tmp_path)
     motd = "tenants/shop/components/motd.yaml"
     try:
@@ -74,7 +81,7 @@ def test_a_store_after_a_power_loss_leads_a_client_and_the_reconciler_to_the_old
     finally:
         made.stop()
     serials, found = [], set()
-    for what, places in losses(disk, log, tmp_path / "scratch"):
+    for what, places in losses(disk, log, tmp_path / "scratch", stride=stride):
         serial, head = _read(made, places[store], what)
         serials.append(serial)
         found.add(head)
@@ -164,7 +171,10 @@ def files_below(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): f"-> {path.readlink()}" if path.is_symlink() else path.read_text() for path in found}
 
 
-def test_a_host_after_a_power_loss_and_recovery_holds_all_of_the_old_or_all_of_the_new(rig: Rig, tmp_path: Path, shim: Path) -> None:
+@SOME
+def test_a_host_after_a_power_loss_and_recovery_holds_all_of_the_old_or_all_of_the_new(
+    rig: Rig, tmp_path: Path, shim: Path, stride: int
+) -> None:
     (rig.root / "etc").mkdir()
     (rig.root / "etc/foreign").write_text("was here before")
     rig.fleet().publish(release("old"), ["web-01"])
@@ -178,7 +188,7 @@ def test_a_host_after_a_power_loss_and_recovery_holds_all_of_the_old_or_all_of_t
     new = files_below(rig.root)
     assert new["etc/both"] == "new"
     seen = []
-    for what, places in losses(disk, log, tmp_path / "scratch"):
+    for what, places in losses(disk, log, tmp_path / "scratch", stride=stride):
         recover(Host(places[rig.root]), AgentDisk(root=places[rig.state]))
         found = files_below(places[rig.root])
         assert found in (old, new), f"{what}: {found}"
