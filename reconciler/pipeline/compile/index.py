@@ -74,24 +74,34 @@ class Index:
 
 
 class _Sets(Generic[K]):
-    """Sets by key, each copied when it is first changed."""
+    """Sets by key, each copied when it is first changed, and the table of them too: a commit changes few tables."""
 
     def __init__(self, sets: "Mapping[K, AbstractSet]") -> None:  # type: ignore[type-arg]
-        self._sets = dict(sets)
+        self._before = sets
+        self._sets: dict[K, AbstractSet] | None = None  # type: ignore[type-arg]
         self._own: set[K] = set()
 
     def add(self, key: K, value: object) -> None:
+        sets = self._table()
         if key in self._own:
-            self._sets[key].add(value)  # type: ignore[attr-defined]
+            sets[key].add(value)  # type: ignore[attr-defined]
         else:
-            self._sets[key] = {*self._sets.get(key, ()), value}
+            sets[key] = {*sets.get(key, ()), value}
             self._own.add(key)
 
     def discard(self, key: K, value: object) -> None:
-        self._sets[key] = set(self._sets.get(key, ())) - {value}
+        sets = self._table()
+        sets[key] = set(sets.get(key, ())) - {value}
         self._own.add(key)
 
-    def done(self) -> "dict[K, AbstractSet]":  # type: ignore[type-arg]
+    def _table(self) -> "dict[K, AbstractSet]":  # type: ignore[type-arg]
+        if self._sets is None:
+            self._sets = dict(self._before)
+        return self._sets
+
+    def done(self) -> "Mapping[K, AbstractSet]":  # type: ignore[type-arg]
+        if self._sets is None:
+            return self._before
         for key in self._own:
             if not self._sets[key]:
                 del self._sets[key]
