@@ -6,6 +6,7 @@ that what policy judged is what a host gets: one that stands there is an error r
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from agent.protocol import rendering
@@ -20,6 +21,8 @@ from reconciler.pipeline.tree import Tree
 
 TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("content", "check"), "probes": ("http", "tcp", "command", "file"), "artifacts": ()}
 """In which fields of which items references are filled in."""
+FINDINGS_LIMIT = 20
+"""Findings of one sort about one text: each is placed by a look through the text, and a megabyte may hold 100,000."""
 PLAIN_FIELDS = ("path", "target", "owner", "group", "mode")
 """Fields of files in which none is."""
 
@@ -109,9 +112,11 @@ def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
     """Yield what is wrong with a component's references, whoever uses it: those to labels need the fleet."""
     known = declared(component)
     for text in texts_of(component, tree):
-        for space, name, offset in text.used:
-            yield from _check_reference(component, text.place(offset), space, name, known)
-        for written, offset in rendering.near_misses(text.text) if "${" in text.text else ():
+        wrong = (
+            finding for space, name, offset in text.used for finding in _check_reference(component, text.place(offset), space, name, known)
+        )
+        yield from islice(wrong, FINDINGS_LIMIT)
+        for written, offset in islice(rendering.near_misses(text.text), FINDINGS_LIMIT) if "${" in text.text else ():
             remedy = "references are ${agent.…}, ${labels.…} and ${parameters.…}, without spaces; $${…} is the literal"
             message = f"{written} is no reference and reaches the host as plain text"
             yield across("near-miss", component, (), message, remedy=remedy, place=text.place(offset), action="warn")
