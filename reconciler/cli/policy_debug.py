@@ -68,7 +68,7 @@ def debug(rule: str, file: Path, form: str, opa: Path | None) -> None:
             json.dumps({"rule": chosen.id, "file": chosen.file, "subjects": [_as_json(one) for one in told]}, indent=2, ensure_ascii=False)
         )
     else:
-        click.echo("\n".join(line for one in told for line in _as_text(one, chosen)))
+        click.echo("\n\n".join("\n".join(_as_text(one, chosen)) for one in told))
     if len(questions) > SUBJECTS_LIMIT:
         click.echo(f"the first {SUBJECTS_LIMIT} of {len(questions)} are shown; put the one that you mean into a file of its own", err=True)
     sys.exit(UNJUDGED if any(one.trace.error for one in told) else 0)
@@ -165,7 +165,6 @@ def _as_text(one: Debugged, rule: Rule) -> Iterator[str]:
     hidden = result.left_out + max(0, len(result.passes) - PASSES_SHOWN)
     if hidden:
         yield f"  … and {hidden} passes more"
-    yield ""
 
 
 def _pass(one: Pass) -> Iterator[str]:

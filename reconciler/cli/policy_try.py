@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -88,9 +88,15 @@ def try_rule(rule: str | None, path: Path, rev: str | None, form: str, opa: Path
 
 
 def _tried(rule: Rule, judge: Judge, place: Place, tree: Tree, result: Survey) -> Tried:
-    found = [verdict(one, tree.read) for one in result.findings if one.rule == rule.id]
+    found = [verdict(_at_its_level(one, judge), tree.read) for one in result.findings if one.rule == rule.id]
     found.sort(key=lambda one: (one.file, one.line, one.column, one.message))
     return Tried(rule=rule, level=judge.level(rule.id, "", rule.tenant), verdicts=tuple(found), shown_to_fire=_fires(rule, place))
+
+
+def _at_its_level(one: Finding, judge: Judge) -> Finding:
+    """Return a finding as what it does at its place; where the rule is off it stays at audit, as it was asked."""
+    level = judge.level(one.rule, one.place.file, one.object.tenant if one.object else "")
+    return one if level == "off" or one.action == "error" else replace(one, action=level)
 
 
 def _fires(rule: Rule, place: Place) -> bool:

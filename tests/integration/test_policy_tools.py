@@ -242,7 +242,7 @@ def test_debug_shows_each_line_with_its_values_and_where_it_stopped(made: Path) 
         '         file = {"content": "b", "path": "/etc/b"}\n'
         f"         input.object.spec.files = {files}\n"
         '    19 | startswith(file.path, "/tmp/")   <- stopped here\n'
-        '         file.path = "/etc/b"\n\n'
+        '         file.path = "/etc/b"\n'
     )
 
 
