@@ -65,7 +65,7 @@ def _guided(name: str, seconds: int, crashes: Path) -> list[str]:
         (start / f"{number:03}").write_bytes(seed)
     words = WORK / "words" / name
     words.parent.mkdir(exist_ok=True)
-    words.write_text("".join(f'"{word}"\n' for word in field_names(name)))
+    words.write_text("".join(f'"{word}"\n' for word in (*field_names(name), "ordain")))
     limits = [f"-dict={words}", f"-max_total_time={seconds}", f"-timeout={HANG}", f"-rss_limit_mb={MEMORY}", f"-max_len={LARGEST}"]
     return ["tests.fuzz.guided", name, *limits, f"-artifact_prefix={crashes}/", str(corpus), str(start)]
 
