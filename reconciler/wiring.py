@@ -96,6 +96,9 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
     The pipeline's own key is made at once: it signs the first decision, before any tenant is known.
     """
     store = open_store(settings.store_url)
+    store.sweep("trust/")
+    for directory in (settings.keys_directory, settings.state / "trust"):
+        durable.sweep(directory)
     make_keys("pipeline", settings.keys_directory / "pipeline")
 
     def make(tenants: Collection[str]) -> None:
