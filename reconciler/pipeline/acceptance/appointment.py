@@ -1,5 +1,6 @@
 """Which judge a snapshot brings, and why not where it brings none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,8 @@ def _absent() -> Finding:
 def loosened(before: Judge | None, after: Judge | None, now: str = "") -> tuple[str, ...]:
     """Return in words what a new judge would no longer refuse: rules gone, or their level lowered, now or on a day to come.
 
-    Levels are compared for whoever belongs to no cohort and for somebody of each that `ordain.yaml` names; what overrides say of
-    paths is not.
+    Levels are compared for whoever belongs to no cohort and for somebody of each that `ordain.yaml` names, and at a path for each
+    pattern of an override.
     """
     if before is None or after is None:
         return ()
@@ -71,8 +72,27 @@ def loosened(before: Judge | None, after: Judge | None, now: str = "") -> tuple[
     dates = sorted({date for judge in (before, after) for date in judge.levels.dates if date > now})
     pairs = [(before.on(date), after.on(date), date) for date in (now, *dates)]
     for rule in sorted(before.rules.keys() & after.rules.keys()):
-        said += [found for found in (_lowered(rule, *pair, now) for pair in pairs) if found][:1]
-    return tuple(said)
+        lowered = [found for found in (_lowered(rule, *pair, now) for pair in pairs) if found][:1]
+        said += lowered or [found for found in (_lowered_at(rule, *pair, now) for pair in pairs) if found][:1]
+    return (*said, *_unsigned(before, after))
+
+
+def _lowered_at(rule: str, before: Judge, after: Judge, date: str, now: str) -> str:
+    """Return in words that a rule's level is lowered on a date at the first path of an override where it is."""
+    for path, tenant, glob in (*after.levels.places(rule), *before.levels.places(rule)):
+        old, new = (judge.setting(rule, path, tenant).level for judge in (before, after))
+        if ORDER.index(new) < ORDER.index(old):
+            return f"{rule} is {new} instead of {old} for {glob}{f' from {date[:10]}' if date > now else ''}"
+    return ""
+
+
+def _unsigned(before: Judge, after: Judge) -> Iterator[str]:
+    """Yield in words what no longer needs a signature, or a second one."""
+    old, new = before.signatures, after.signatures
+    if old.get("required") is True and new.get("required") is not True:
+        yield "signatures are no longer required"
+    for glob in sorted({*(old.get("coSigned") or ())} - {*(new.get("coSigned") or ())}):
+        yield f"{glob} needs one signer instead of two"
 
 
 def _lowered(rule: str, before: Judge, after: Judge, date: str, now: str) -> str:

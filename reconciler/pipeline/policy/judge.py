@@ -58,6 +58,8 @@ class Judge:
     findings: tuple[Finding, ...] = ()
     attesting: tuple[Key, ...] = ()
     """Keys that `ordain.yaml` takes provenance from."""
+    signatures: Mapping[str, Any] = field(default_factory=dict)
+    """What `ordain.yaml` says of who must sign."""
     levels: Levels = field(repr=False, compare=False)
 
     def on(self, now: str) -> "Judge":
@@ -139,6 +141,7 @@ def load(
         bundle=pack(files, digest, foreign),
         findings=tuple(faults(rules, stated)),
         attesting=keys_of(repository),
+        signatures=stated.get("signatures") or {},
         levels=Levels(rules, stated),
     )
 
@@ -171,7 +174,8 @@ def _kinds() -> dict[str, str]:
 def _stated(repository: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parts of `ordain.yaml` that decide about verdicts."""
     spec = (repository or {}).get("spec")
-    return {name: spec[name] for name in ("rules", "overrides", "provenance") if name in spec} if isinstance(spec, dict) else {}
+    parts = ("rules", "overrides", "provenance", "signatures")
+    return {name: spec[name] for name in parts if name in spec} if isinstance(spec, dict) else {}
 
 
 def _digest(files: Mapping[str, Source], stated: Mapping[str, Any]) -> str:

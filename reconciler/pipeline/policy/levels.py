@@ -38,6 +38,7 @@ class _Override:
     paths: tuple[re.Pattern[str], ...] | None
     tenants: frozenset[str] | None
     rules: Mapping[str, Mapping[str, Any]]
+    globs: tuple[str, ...] = ()
 
     def matches(self, path: str, tenant: str) -> bool:
         return (self.tenants is None or tenant in self.tenants) and (self.paths is None or any(each.fullmatch(path) for each in self.paths))
@@ -107,6 +108,12 @@ class Levels:
         for override in self._overrides:
             if rule in override.rules and override.paths is None:
                 yield from (Cohort(tenant=tenant) for tenant in sorted(override.tenants or ()))
+
+    def places(self, rule: str) -> Iterator[tuple[str, str, str]]:
+        """Yield, for each pattern of overrides of a rule: a path that it matches, a tenant for whom it counts, and the pattern."""
+        for override in self._overrides:
+            for glob in override.globs if rule in override.rules else ():
+                yield re.sub(r"\*\*|[*?]", "x", glob), min(override.tenants or ("",)), glob
 
     def hearing(self, rules: Collection[str]) -> "Levels":
         """Return levels at which only `rules` are on, at audit, with the parameters that they have here.
@@ -220,6 +227,7 @@ def _overrides(stated: object) -> Iterator[_Override]:
             paths=tuple(pattern(path) for path in _list(paths) if isinstance(path, str)) if paths is not None else None,
             tenants=frozenset(tenant for tenant in _list(tenants) if isinstance(tenant, str)) if tenants is not None else None,
             rules={name: _mapping(setting) for name, setting in _mapping(override.get("rules")).items()},
+            globs=tuple(path for path in _list(paths) if isinstance(path, str)),
         )
 
 
