@@ -1,19 +1,18 @@
 """A change of the judge takes old releases off the list: the pipeline's own loop, with real git and OPA."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from reconciler import settings, wiring
 from reconciler.pipeline.loop import Progress
 from reconciler.publication.releases import read_newest
 from reconciler.publication.store import open_store
 from reconciler.publication.trust import read_trust
 from tests.acceptance_cases import repository
 from tests.e2e.installation import Installation, until
+from tests.pipeline_cases import following
 
 pytestmark = pytest.mark.needs("opa", "git")
 COMPONENT = "tenants/shop/components/motd.yaml"
@@ -44,17 +43,8 @@ class Running:
 def running(tmp_path: Path) -> Iterator[Running]:
     installation = Installation(tmp_path)
     installation.commit(repository())
-    loaded = settings.Settings(state=installation.state, source=settings.SourceSettings(repository=str(installation.repo), poll=0.2))
-    progress, stop = Progress(), threading.Event()
-    loop = wiring.pipeline(loaded, progress, make_keys=wiring.development(loaded))
-    thread = threading.Thread(target=loop, args=(stop,))
-    thread.start()
-    try:
-        until("ready", lambda: progress.ready)
-        yield Running(installation=installation, progress=progress)
-    finally:
-        stop.set()
-        thread.join(60)
+    with following(installation) as loop:
+        yield Running(installation=installation, progress=loop.progress)
 
 
 def test_a_change_of_the_judge_delists_what_it_did_not_judge_and_a_revert_brings_it_back(running: Running) -> None:

@@ -1,14 +1,12 @@
 """A fault of ordain's own costs a round, never the process that agents talk to."""
 
-import threading
 from pathlib import Path
 
 import pytest
 
-from reconciler import settings, wiring
-from reconciler.pipeline.loop import Progress
 from tests.acceptance_cases import repository
 from tests.e2e.installation import Installation, until
+from tests.pipeline_cases import following
 
 pytestmark = pytest.mark.needs("opa", "git")
 
@@ -16,19 +14,9 @@ pytestmark = pytest.mark.needs("opa", "git")
 def test_a_state_directory_that_breaks_under_the_loop_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     installation.commit(repository())
-    loaded = settings.Settings(state=installation.state, source=settings.SourceSettings(repository=str(installation.repo), poll=0.2))
-    progress, stop = Progress(), threading.Event()
-    loop = wiring.pipeline(loaded, progress, make_keys=wiring.development(loaded))
-    thread = threading.Thread(target=loop, args=(stop,))
-    thread.start()
-    try:
-        until("ready", lambda: progress.ready)
+    with following(installation) as loop:
         (installation.state / "history-exception.json").mkdir()
         installation.commit({"tenants/shop/agents/web-01.yaml": "{"})
-        until("a problem", lambda: "fault of ordain" in progress.problem)
-        assert thread.is_alive()
+        until("a problem", lambda: "fault of ordain" in loop.progress.problem)
+        assert loop.thread.is_alive()
         (installation.state / "history-exception.json").rmdir()
-    finally:
-        stop.set()
-        thread.join(60)
-    assert not thread.is_alive()
