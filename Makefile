@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo fuzz test test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz test test-hostile test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ fuzz: setup ## Fuzz all that reads what strangers wrote, TIME seconds each (20);
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[fuzz]' \
 	  || echo "fuzz: atheris can't be installed here"
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(TIME),20) $(TARGETS)
+
+test-hostile: setup ## Run every hostile manifest, tree and archive of the table, each in a process of its own, measured
+	@$(BIN)/python -m pytest tests/integration/test_hostile_inputs.py -m "slow or not slow" -v
 
 test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
 	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)
