@@ -106,7 +106,7 @@ def _fleets(sides: Sides, opened: Opened, wanted: Wanted) -> tuple[list[Fleet], 
 
 
 def _impact(sides: Sides) -> Impact:
-    counted = impact(sides.new, sides.old, sides.before)
+    counted = impact(sides.new, sides.old, sides.after)
     agents, total = int(counted["agents"]), int(counted["total"])
     return Impact(agents=agents, total=total, share=round(min(100.0, 100 * agents / total), 1) if total else 100.0 * bool(agents))
 

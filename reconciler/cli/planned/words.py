@@ -22,6 +22,8 @@ SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 def headline(plan: Plan) -> str:
     """Return what came of it and how much it hits, in one line."""
     hit = plan.impact
+    if not plan.fleets:
+        return f"nothing of this reaches a host; {tally(plan)}"
     fleets = counted(len(plan.fleets) + plan.more_fleets, "fleet")
     removed = f", {counted(len(plan.objects.removed), 'object')} removed" if plan.objects.removed else ""
     return f"{counted(hit.agents, 'agent')} of {hit.total:,} ({hit.share:g} %) in {fleets}{removed}; {tally(plan)}"
