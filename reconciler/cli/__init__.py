@@ -31,6 +31,7 @@ COMMANDS = {
     "signers": "reconciler.cli.signers:signers",
     "status": "reconciler.cli.status:status",
     "up": "reconciler.cli.run:up",
+    "waive": "reconciler.cli.waive:waive",
 }
 """Command → `module:attribute`; help texts come from the modules."""
 

@@ -47,6 +47,7 @@ def test_a_waiver_lets_pass_what_it_excuses_and_says_so(bench: Bench) -> None:
     assert one.waived is not None
     assert one.waived.shown.owner == "ana@example.com"
     assert one.waived.until == "2026-12-02T00:00:00Z"
+    assert one.notes == ("this waiver is granted by the change that it excuses, and no signature says by whom",)
 
 
 @pytest.mark.parametrize(

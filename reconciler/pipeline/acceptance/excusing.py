@@ -13,6 +13,7 @@ from reconciler.pipeline.acceptance.proposal import Proposal
 from reconciler.pipeline.compile.world import World
 from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.policy.answers import resolve
 from reconciler.pipeline.policy.metadata import Scope
 from reconciler.pipeline.waivers import Excused, Found, Waiver, excuse, place_in, read
 
@@ -35,19 +36,44 @@ def excused(
     """
     about = {(waiver.rule, waiver.object) for waiver in waivers}
     chosen = [number for number, one in enumerate(judged) if (one.finding.rule, one.finding.object) in about]
-    found = [_found(judged[number].finding, judges, document_of) for number in chosen]
+    found = [as_found(judged[number].finding, judges, document_of(judged[number].finding)) for number in chosen]
     outcome = excuse(found, waivers, now)
-    by = {chosen[number]: waiver for number, waiver in outcome.by.items()}
     notes: dict[int, list[str]] = {}
     for miss in outcome.near:
         notes.setdefault(id(miss.finding), []).append(f"waiver {miss.waiver.title} does not excuse this: {miss.why}")
-    told = [
-        replace(one, waived=by.get(number), notes=tuple(notes.get(id(one.finding), ())))
-        if (one.finding.rule, one.finding.object) in about
-        else one
-        for number, one in enumerate(judged)
-    ]
+    told = list(judged)
+    for position, number in enumerate(chosen):
+        one = judged[number]
+        told[number] = replace(one, waived=outcome.by.get(position), notes=tuple(notes.get(id(one.finding), ())))
     return told, outcome
+
+
+def as_found(finding: Finding, judges: Judges, document: Document | None) -> Found:
+    """Return a finding as waivers see it; `document` is the manifest that it is placed in, None for a file beside one."""
+    rules = [policies.judge.rules[finding.rule] for policies in judges.all if finding.rule in policies.judge.rules]
+    waivable = bool(rules) and all(rule.waivable for rule in rules)
+    if document is None:
+        return Found(finding=finding, place=_source(finding), waivable=waivable)
+    value = resolve(document.value, finding.place.pointer)
+    plain = value is not None and not isinstance(value, dict | list)
+    return Found(finding=finding, place=place_in(document.value, finding.place.pointer), waivable=waivable, plain=plain)
+
+
+def newly_granted(judged: Sequence[Judged], proposal: Proposal, facts: Facts) -> list[Judged]:
+    """Return what was judged, noting where a waiver comes with the change that it excuses, and who signed that, as far as is known."""
+    return [
+        _granted(one, proposal, facts) if one.waived is not None and one.waived.place.file in proposal.touched else one for one in judged
+    ]
+
+
+def _granted(one: Judged, proposal: Proposal, facts: Facts) -> Judged:
+    waiver = one.waived
+    before = proposal.base.objects.get(waiver.name) if waiver else None
+    if waiver is None or (before is not None and read(before) == waiver):
+        return one
+    signers = sorted({str(each["signer"]) for each in facts.commits if each.get("signer") and waiver.place.file in each.get("paths", ())})
+    by = f"signed by {', '.join(signers)}" if signers else "and no signature says by whom"
+    return replace(one, notes=(*one.notes, f"this waiver is granted by the change that it excuses, {by}"))
 
 
 def to_judge_again(proposal: Proposal, facts: Facts) -> frozenset[ObjectName]:
@@ -80,13 +106,6 @@ def _unused(waiver: Waiver, why: str) -> Finding:
         place=replace(waiver.place, pointer=("spec",)),
         object=waiver.name,
     )
-
-
-def _found(finding: Finding, judges: Judges, document_of: Callable[[Finding], Document | None]) -> Found:
-    rules = [policies.judge.rules[finding.rule] for policies in judges.all if finding.rule in policies.judge.rules]
-    document = document_of(finding)
-    place = place_in(document.value, finding.place.pointer) if document is not None else _source(finding)
-    return Found(finding=finding, place=place, waivable=bool(rules) and all(rule.waivable for rule in rules))
 
 
 def _source(finding: Finding) -> str:

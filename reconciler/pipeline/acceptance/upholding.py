@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.pipeline.acceptance.change import Facts
-from reconciler.pipeline.acceptance.excusing import excused, placed, unused, waivers_of
+from reconciler.pipeline.acceptance.excusing import excused, newly_granted, placed, unused, waivers_of
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_release
 from reconciler.pipeline.acceptance.proposal import Proposal
 from reconciler.pipeline.acceptance.structure import Structure
@@ -34,7 +34,8 @@ class Case:
         self, found: Sequence[Judged], waivers: Sequence[Waiver], kept: Mapping[str, str] | None = None
     ) -> tuple[list[Judged], Excused]:
         """Return findings with the waivers that excuse them; `kept` are files that stay as they were accepted."""
-        return excused(found, waivers, self.judges, self.facts.now, placed(self.proposal, kept or {}))
+        told, outcome = excused(found, waivers, self.judges, self.facts.now, placed(self.proposal, kept or {}))
+        return newly_granted(told, self.proposal, self.facts), outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,15 @@ WHOLE = "."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A finding as waivers see it: `place` as `place_in` names it; `waivable` is false where its rule allows none."""
+    """A finding as waivers see it: `place` as `place_in` names it; `waivable` is false where its rule allows none.
+
+    `plain` is false where the place holds nothing, a list or a mapping: then a waiver need not name the value.
+    """
 
     finding: Finding
     place: str
     waivable: bool = True
+    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +85,12 @@ def misfit(waiver: Waiver, one: Found, now: str) -> str:
         return ""
     if waiver.at != one.place:
         return f"it excuses {waiver.at}, and this is at {one.place}"
-    return _misfit_of_value(waiver, one.finding)
+    return _misfit_of_value(waiver, one.finding, plain=one.plain)
 
 
-def _misfit_of_value(waiver: Waiver, finding: Finding) -> str:
+def _misfit_of_value(waiver: Waiver, finding: Finding, *, plain: bool) -> str:
     if waiver.value is None:
-        named = finding.value[:1] not in ("", "{", "[")
-        return "it names no value, and this place holds one: name the value that is excused" if named else ""
+        return "it names no value, and this place holds one: name the value that is excused" if plain else ""
     if _same(waiver.value, finding.value):
         return ""
     shown = "" if finding.sensitive or finding.value.startswith(DIGEST) else f" ({finding.value or 'nothing'})"
