@@ -1,5 +1,6 @@
 """Who may change what: real git histories, signed by real ssh-keygen and gpg, and which files of them are refused."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.pipeline.manifests import Layout
+from reconciler.pipeline.signatures import review as review_module
 from reconciler.pipeline.signatures.signers import principal
 from reconciler.pipeline.signatures.verifier import Verifier
 from tests.acceptance_cases import REPOSITORY, component, repository
@@ -349,3 +351,61 @@ def test_what_was_verified_once_is_not_verified_again(copy: WorkingCopy, bob: Pe
     assert asked > 0
     reviewed(copy, "base", verifier=verifier)
     assert verifier.asked == asked
+
+
+def test_a_signer_that_lies_where_it_may_not_lets_nobody_in(copy: WorkingCopy, ana: Person, mallory: Person) -> None:
+    ana.commit(copy, "misplaced", {"library/mallory.yaml": owner(mallory), "tenants/shop/mallory.yaml": owner(mallory)})
+    copy.git("branch", "misplaced")
+    mallory.commit(copy, "mine", motd("mine"))
+    assert refused(reviewed(copy, "misplaced")) == {MOTD: "unverified"}
+
+
+@pytest.mark.parametrize("limit", ["RANGE_LIMIT", "TOUCHED_LIMIT"])
+def test_a_range_that_is_too_long_lets_nothing_in(limit: str, copy: WorkingCopy, bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_module, limit, 1)
+    bob.commit(copy, "one", motd("one"))
+    assert refused(reviewed(copy, "base")) == {}
+    bob.commit(copy, "two", {"tenants/shop/notes.txt": "noted\n"})
+    found = reviewed(copy, "base")
+    assert refused(found) == {MOTD: "too-many", "tenants/shop/notes.txt": "too-many"}
+    assert found.findings[0].message.startswith("more than 1 c")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "gpgsig garbage",
+        "gpgsig -----BEGIN SSH SIGNATURE-----\n AAAA\n -----END SSH SIGNATURE-----",
+        "gpgsig -----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----",
+        "gpgsig -----BEGIN SIGNED MESSAGE-----\n AAAA",
+        "gpgsig-sha256 -----BEGIN SSH SIGNATURE-----\n AAAA",
+        "gpgsig " + "A" * 70_000,
+    ],
+)
+def test_what_only_looks_like_a_signature_is_none(header: str, copy: WorkingCopy, bob: Person) -> None:
+    bob.commit(copy, "fine", motd("one"))
+    unsigned = copy.git("commit-tree", "HEAD^{tree}", "-p", "base", "-m", "odd")
+    raw = copy.git("cat-file", "commit", unsigned).replace("\n\n", f"\n{header}\n\n", 1) + "\n"
+    copy.git("reset", "--quiet", "--hard", copy.object("commit", raw.encode(errors="surrogateescape")))
+    assert refused(reviewed(copy, "base")) == {MOTD: "unverified"}
+
+
+def test_a_commit_that_is_signed_twice_is_none(copy: WorkingCopy, bob: Person) -> None:
+    raw = copy.git("cat-file", "commit", bob.commit(copy, "fine", motd("one"))) + "\n"
+    start = raw.index("gpgsig ")
+    signature = raw[start : raw.index("-----END SSH SIGNATURE-----")] + "-----END SSH SIGNATURE-----\n"
+    twice = raw[:start] + signature + raw[start:]
+    copy.git("reset", "--quiet", "--hard", copy.object("commit", twice.encode()))
+    assert refused(reviewed(copy, "base")) == {MOTD: "unverified"}
+    assert "more than one signature" in reviewed(copy, "base").findings[0].message
+
+
+@pytest.mark.parametrize(("purpose", "outcome"), [("git", {}), ("file", {MOTD: "unverified"})])
+def test_a_signature_for_another_purpose_is_none(purpose: str, outcome: dict[str, str], copy: WorkingCopy, bob: Person, keys: Path) -> None:
+    raw = copy.git("cat-file", "commit", copy.commit("fine", motd("one"))) + "\n"
+    key = keys / f"{bob.name}.key"
+    sign = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", purpose]
+    armour = subprocess.run(sign, check=True, capture_output=True, input=raw.encode()).stdout.decode().strip().replace("\n", "\n ")
+    signed = raw.replace("\n\n", f"\ngpgsig {armour}\n\n", 1)
+    copy.git("reset", "--quiet", "--hard", copy.object("commit", signed.encode()))
+    assert refused(reviewed(copy, "base")) == outcome

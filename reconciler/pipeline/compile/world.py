@@ -150,6 +150,12 @@ def belongs(document: Document, home: str, layout: Layout) -> bool:
     return document.kind != "Repository" and stated == home
 
 
+def may_stand(document: Document, layout: Layout) -> bool:
+    """Return whether a document may stand where it does."""
+    home = home_of(document.path, layout)
+    return is_repository_signer(document) if home is None else belongs(document, home, layout)
+
+
 def tenant_of(world: World, document: Document) -> str:
     """Return the tenant in whose directory a document lies, `LIBRARY` where in none."""
     return home_of(document.path, world.layout) or LIBRARY

@@ -9,6 +9,7 @@ import pygit2
 
 from reconciler.pipeline.acceptance.corpus import Corpus
 from reconciler.pipeline.accepted import Doubt
+from reconciler.pipeline.compile.world import may_stand
 from reconciler.pipeline.descriptions import SIGNATURES, remedy_of
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import Document, Layout
@@ -23,7 +24,10 @@ from reconciler.pipeline.source.directories import Node
 from reconciler.pipeline.tree import Difference
 
 RANGE_LIMIT = 2000
-"""Commits of a range that are verified, at some 5 ms each; with more, all that they touch is refused."""
+"""Commits of a range that are verified, at 5 to 25 ms each; with more, all that they touch is refused."""
+
+TOUCHED_LIMIT = 200_000
+"""Files that all commits of a range may touch together: each may have to be read, and a first import has half as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +51,8 @@ def required(base: Corpus, pinned: tuple[Document, ...] = ()) -> bool:
 
 
 def signers_of(base: Corpus, pinned: tuple[Document, ...] = ()) -> SignerSet:
-    """Return the signers that judge changes of this accepted state: the pinned ones first, then those in git."""
-    return signer_set((*pinned, *base.objects.values()))
+    """Return the signers that judge changes of this accepted state: the pinned ones first, then those in git where they may stand."""
+    return signer_set((*pinned, *(one for one in base.objects.values() if one.kind == "Signer" and may_stand(one, base.layout))))
 
 
 def review(
@@ -83,7 +87,7 @@ def review(
         asked = verifier or own
         if base.repository is not None and since is not None and descends(repository, since, head):
             signed = case.signed(asked, commits_between(repository, since, head, limit=RANGE_LIMIT + 1))
-            doubts = case.doubts(signed, known or {}) if len(signed) <= RANGE_LIMIT else _too_many(head, changed)
+            doubts = case.doubts(signed, known or {}, changed)
         else:
             signed = case.signed(asked, commits_between(repository, None, head, limit=1))
             doubts = case.as_one(signed[0], changed)
@@ -109,10 +113,16 @@ class _Case:
         answers = verifier.verify(self.repository, [one.sha for one in commits], self.signers, self.now)
         return [signed_by(one, answers[one.sha], self.signers, self.now) for one in commits]
 
-    def doubts(self, signed: Sequence[Signed], known: Doubts) -> Doubts:
+    def doubts(self, signed: Sequence[Signed], known: Doubts, changed: Difference) -> Doubts:
         """Return the doubts about files at the end of a range."""
         commits = [one.commit for one in signed]
-        touched = {one.commit.sha: self._touched(one) for one in signed}
+        if len(commits) > RANGE_LIMIT:
+            return _too_many(commits[-1].sha, changed, f"more than {RANGE_LIMIT} commits")
+        touched: dict[str, dict[str, Touch]] = {}
+        for one in signed:
+            touched[one.commit.sha] = self._touched(one)
+            if sum(map(len, touched.values())) > TOUCHED_LIMIT:
+                return _too_many(commits[-1].sha, changed, f"more than {TOUCHED_LIMIT} changed files")
         bad = {one.commit.sha: self._bad(one, touched[one.commit.sha]) for one in signed}
         for sha, more in self._alone(signed, touched, bad).items():
             bad[sha] |= more
@@ -164,6 +174,6 @@ class _Case:
         return (entry.mode, entry.oid) if entry is not None else None
 
 
-def _too_many(head: str, changed: Difference) -> Doubts:
-    message = f"more than {RANGE_LIMIT} commits came at once, so none of them was verified"
+def _too_many(head: str, changed: Difference, what: str) -> Doubts:
+    message = f"{what} came at once, so none of them was verified"
     return dict.fromkeys(changed, Doubt(rule="too-many", message=message, commit=head))
