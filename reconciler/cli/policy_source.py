@@ -4,6 +4,7 @@ import difflib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import click
@@ -16,6 +17,7 @@ from reconciler.pipeline.policy.judge import Judge, JudgeRefused, Rule, load
 from reconciler.pipeline.policy.library import BUILT_IN
 from reconciler.pipeline.positions import verdict
 from reconciler.pipeline.tree import EMPTY, Tree
+from reconciler.publication.times import stamp
 from reconciler.resources import directory
 
 REFUSED, UNJUDGED = 1, 3
@@ -61,9 +63,10 @@ def place_of(path: Path | None) -> Place:
 
 
 def judge_of(place: Place, opa: Path) -> Judge:
-    """Return the judge of a fleet repository; where its rules don't compile, say on which lines, and exit with 1."""
+    """Return the judge of a fleet repository with today's levels; where its rules don't compile, say where, and exit with 1."""
     try:
-        return load(place.tree, place.repository.value if place.repository else None, place.layout, opa=opa)
+        judge = load(place.tree, place.repository.value if place.repository else None, place.layout, opa=opa)
+        return judge.on(stamp(datetime.now(tz=UTC)))
     except JudgeRefused as refusal:
         click.echo("\n".join(shown(refusal.findings, place)), err=True)
         sys.exit(REFUSED)
