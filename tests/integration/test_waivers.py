@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.pipeline.acceptance import Decision, Judged
 from reconciler.pipeline.policy.opa import find_opa
-from tests.acceptance_cases import REPOSITORY, Bench, component, repository
+from tests.acceptance_cases import REPOSITORY, Bench, component, repository, tenant
 
 pytestmark = pytest.mark.needs("opa")
 
@@ -213,3 +213,20 @@ def test_a_schedule_that_is_loosened_is_said_to_be(bench: Bench, after: str, sai
     bench.decide(repository() | {"ordain.yaml": TIGHTENING})
     decision = bench.decide(repository() | {"ordain.yaml": after})
     assert decision.change["judge"]["loosened"] == [f"{RULE} {words}" for words in said]
+
+
+GRANTED_BY = f"{REPOSITORY}  rules: {{tenancy/waiver-granted-by: {{parameters: {{by: [ana]}}}}}}\n"
+
+
+@pytest.mark.parametrize(("signers", "granted"), [(("ana",), True), (("eve",), False), (("ana", "eve"), False), ((), False)])
+def test_a_waiver_that_nobody_who_may_has_signed_is_refused_with_what_it_would_excuse(
+    bench: Bench, signers: tuple[str, ...], *, granted: bool
+) -> None:
+    files = repository() | {"ordain.yaml": GRANTED_BY}
+    bench.decide(files)
+    bench.commits = signed(*signers)
+    decision = bench.decide(files | {MOTD: WRITABLE, WAIVER: waiver(), "tenants/lab/tenant.yaml": tenant("lab") + "# unrelated\n"})
+    assert set(decision.refused) == (set() if granted else {MOTD, WAIVER})
+    bench.commits = ()
+    again = bench.decide(files | {MOTD: WRITABLE, WAIVER: waiver()})  # judged again, without the commit that brought it
+    assert set(again.refused) == (set() if granted else {MOTD, WAIVER})
