@@ -113,7 +113,12 @@ def _impact(sides: Sides) -> Impact:
 
 def _objects(opened: Opened) -> Objects:
     listed = opened.judgement.decision.change["objects"]
-    return Objects(**{kind: tuple(Object(**one) for one in listed[kind][:OBJECTS_LIMIT]) for kind in ("added", "changed", "removed")})
+
+    def named(kind: str) -> tuple[Object, ...]:
+        found = sorted((Object(**one) for one in listed[kind]), key=lambda one: (one.kind, one.tenant, one.name))
+        return tuple(found[:OBJECTS_LIMIT])
+
+    return Objects(added=named("added"), changed=named("changed"), removed=named("removed"))
 
 
 def _waivers(judged: Iterable[Judged], accepted: Iterable[Waiver], now: datetime) -> Iterator[UsedWaiver]:

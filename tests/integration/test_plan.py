@@ -120,6 +120,17 @@ def test_who_weakens_the_rule_that_judges_him_is_refused_by_it(root: Path, opa: 
     assert items(found)["/etc/backup.conf"].lines, "what was written is shown, though it is refused"
 
 
+def test_what_can_not_be_read_is_not_deleted_and_what_does_not_compile_says_why(root: Path, opa: Path) -> None:
+    files = before() | {WEB: "spec: [\n", BACKUP: component("backup", "/etc/backup.conf", "${parameters.x}")}
+    found = planned(_with(root, files), opa, base="main~1")
+    web, db = fleet_of(found, "shop/web"), fleet_of(found, "shop/db")
+    assert (web.kind, web.members, web.leaving.count) == ("held", 6, 0)
+    assert web.held.startswith(f"{WEB} is refused: not YAML")
+    assert "${parameters.x} is not a parameter of this component" in db.uncompiled
+    assert found.impact.agents == 0
+    assert not found.objects.removed
+
+
 def test_verdicts_are_new_gone_or_unchanged(root: Path, opa: Path) -> None:
     start = before() | {
         BACKUP: component("backup", "/etc/backup.conf").replace("labels: {owner: ops}", "labels: {}"),

@@ -10,6 +10,7 @@ KINDS = {
     "changed": "new release",
     "members": "other members",
     "settings": "other settings",
+    "held": "held up",
     "deleted": "deleted",
 }
 FIELDS = {"files": "file", "processes": "process", "state": "setting"}
@@ -57,6 +58,10 @@ def fleet_line(fleet: Fleet) -> str:
     """Return how much of a fleet is hit."""
     if fleet.kind == "deleted":
         return f"{KINDS[fleet.kind]}, {counted(fleet.leaving.count, 'host')} in it until now"
+    if fleet.uncompiled:
+        return "does not compile"
+    if fleet.kind == "held":
+        return f"{KINDS[fleet.kind]}, {counted(fleet.members, 'agent')} in it"
     parts = [KINDS[fleet.kind], f"{fleet.hit.count:,} of {counted(fleet.members, 'agent')} hit ({fleet.share:g} %)"]
     parts += [
         f"{hosts.count:,} {verb}"
@@ -82,7 +87,7 @@ def fleet_notes(fleet: Fleet) -> Iterator[str]:
     """Yield what is to be said of a fleet as a whole."""
     yield from fleet.notes
     if fleet.uncompiled:
-        yield f"it does not compile: {fleet.uncompiled}"
+        yield f"why: {fleet.uncompiled}"
     if fleet.held:
         yield f"it would stay at its last release: {fleet.held}"
 

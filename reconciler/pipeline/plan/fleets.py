@@ -34,7 +34,7 @@ def fleet_of(key: FleetKey, sides: Sides, looking: Looking, *, held: str) -> tup
     """Return what the change does to a fleet, with its members; None where it does nothing to it."""
     old, new = sides.old.get(key), sides.new.get(key)
     document = sides.after.fleet(key) or sides.before.fleet(key)
-    kind = _kind(key, sides, old, new)
+    kind = _kind(key, sides, old, new) or ("held" if held else None)
     if document is None or kind is None:
         return None
     who = crowd(old, new, limit=looking.names)

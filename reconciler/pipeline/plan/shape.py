@@ -10,8 +10,10 @@ from typing import Any, Literal
 FORMAT = 1
 """Of this shape; raised when a field changes its meaning or goes away."""
 
-Kind = Literal["created", "changed", "members", "settings", "deleted"]
-"""`members`: nothing but who is in the fleet differs. `settings`: nothing reaches a host now, later releases go by other settings."""
+Kind = Literal["created", "changed", "members", "settings", "held", "deleted"]
+"""`members`: nothing but who is in the fleet differs. `settings`: nothing reaches a host now, later releases go by other settings.
+`held`: nothing about it differs that can be read, and a refused file holds it up.
+"""
 Change = Literal["added", "changed", "removed"]
 
 
@@ -171,9 +173,7 @@ class JudgeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signatures:
-    """Whether signatures are checked. `sentence` is what a reader must know before all else, empty where nothing: that they are off,
-    say, so that anybody who may merge may loosen the judge.
-    """
+    """Whether signatures are checked, and what a reader must know of that before all else; empty where nothing."""
 
     on: bool = False
     sentence: str = ""

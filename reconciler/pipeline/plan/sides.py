@@ -1,20 +1,21 @@
 """Both sides of a change, as far as it reaches: what its fleets were compiled to, and what they would be if all of it went through.
 
 A decision keeps refused files as they were accepted. People who look at a plan want to see what they wrote, refused or not, so here
-the head is taken as it is wherever it can be read; what does not compile is said to.
+the head is taken as it is wherever it can be read; what does not compile is said to. A file that can't be read counts as it was
+accepted: what it holds is not deleted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline.acceptance import Corpus, Decision, Released
-from reconciler.pipeline.acceptance.proposal import Proposal
+from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal
 from reconciler.pipeline.acceptance.structure import proposed_world
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.findings import named
 from reconciler.pipeline.compile.world import FleetKey, World
-from reconciler.pipeline.manifests import Layout
+from reconciler.pipeline.manifests import Layout, is_manifest
 from reconciler.pipeline.tree import Difference, Tree
 
 
@@ -22,8 +23,8 @@ from reconciler.pipeline.tree import Difference, Tree
 class Sides:
     """The worlds before and after, and what the fleets that the change reaches compile to in each.
 
-    `fleets` are all that it reaches, removed ones too. One that is in neither of `old` and `new` compiles on neither side;
-    `failed` says why one does not compile after the change.
+    `fleets` are all that it reaches, removed ones and those that a refused file holds up too. One that is in neither of `old` and
+    `new` compiles on neither side; `failed` says why one does not compile after the change.
     """
 
     proposal: Proposal
@@ -42,8 +43,9 @@ def both_sides(
     touched = changed.touched if layout == base.layout else frozenset(base.tree.entries.keys() | head.entries.keys())
     removed = frozenset(touched - head.entries.keys())
     proposal = Proposal(base=base, head=head, layout=layout, touched=touched, removed=removed, read=decision.read, findings=())
-    after = proposed_world(proposal, touched)
-    reached = affected(base.world, after, touched)
+    unread = frozenset(path for path in touched - removed if _unread(proposal, path))
+    after, tree = proposed_world(proposal, touched - unread), PartialTree(head, base.tree, unread)
+    reached = affected(base.world, after, touched - unread) | decision.frozen.keys()
     known = {key for key in reached if key in decision.compiled and key not in decision.frozen} if not decision.refused else set()
     new: dict[FleetKey, Compiled] = {key: decision.compiled[key] for key in known}
     failed: dict[FleetKey, str] = {}
@@ -51,7 +53,7 @@ def both_sides(
         if after.fleet(key) is None:
             continue
         try:
-            new[key] = compile_fleet(after, head, key, format=bundle_format)
+            new[key] = compile_fleet(after, tree, key, format=bundle_format)
         except CompileRefused as refusal:
             failed[key] = named([f"{finding.place.file}: {finding.message}" for finding in refusal.findings])
     return Sides(
@@ -63,3 +65,9 @@ def both_sides(
         new=new,
         failed=failed,
     )
+
+
+def _unread(proposal: Proposal, path: str) -> bool:
+    """Return whether a file of the head is a manifest file that can't be read, or that its schema refuses."""
+    file = proposal.read.get(path)
+    return file.refused if file is not None else is_manifest(path, proposal.layout)

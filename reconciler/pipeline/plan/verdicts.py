@@ -113,5 +113,7 @@ def _plain(one: Verdict) -> dict[str, Any]:
 
 def _limited(found: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """Return verdicts as they are listed: the worst first, then by place, as many as a plan holds."""
-    ordered = sorted(found, key=lambda one: (not one["blocking"], ORDER.index(one["action"]), one["file"], one["line"], one["rule"]))
+    ordered = sorted(
+        found, key=lambda one: (not one["blocking"], ORDER.index(one["action"]), one["file"], one["line"], one["rule"], one["message"])
+    )
     return tuple(ordered[:VERDICTS_LIMIT])
