@@ -1,6 +1,5 @@
 """`ordain plan`: what a change would do to hosts, before it is merged. No server needed."""
 
-import gc
 import os
 import sys
 from datetime import UTC, datetime
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.check import COLLECT_AT
 from reconciler.cli.judging import Bench, opened
 from reconciler.cli.memory import Memory
 from reconciler.cli.planned import FORMATS, render
@@ -43,7 +41,6 @@ def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *
       ordain plan fleets --format markdown           for a comment on a pull request
       ordain plan fleets --format html > plan.html   for somebody else to read
     """
-    gc.set_threshold(*COLLECT_AT)
     place = place_of(path)
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
     tree, revision = head_of(place, None if head == "." else head, known=memory.files if memory is not None else None)
