@@ -156,7 +156,7 @@ def _how_to_change(one: Explanation) -> str:
     return for_all + (
         "or for some paths:\n"
         f'  spec: {{overrides: [{{paths: ["tenants/lab/**"], rules: {{{one.rule.id}: {{level: {other}}}}}}}]}}\n'
-        "A Waiver will excuse one verdict until a date; this version checks waivers and does not act on them yet."
+        "A Waiver excuses one verdict until a date: `ordain waive` writes one (docs/waivers.md)."
     )
 
 
