@@ -15,6 +15,8 @@ from reconciler.cli.report.markdown import LIMIT
 from reconciler.pipeline.plan.shape import Fleet, Item, Plan
 from tests.acceptance_cases import REPOSITORY, agent, component, fleet
 from tests.plan_cases import GOLDEN, KEPT, before, begin, branched, git, planned, write
+from tests.signing_cases import REQUIRED, owner, with_ssh, within
+from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
 ORDAIN = Path(sys.executable).parent / "ordain"
@@ -118,6 +120,28 @@ def test_who_weakens_the_rule_that_judges_him_is_refused_by_it(root: Path, opa: 
     )
     assert fleet_of(found, "shop/db").held
     assert items(found)["/etc/backup.conf"].lines, "what was written is shown, though it is refused"
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_with_signatures_on_only_a_policy_owner_may_loosen_the_judge(tmp_path: Path, opa: Path) -> None:
+    ana, bob = with_ssh("ana", tmp_path), with_ssh("bob", tmp_path)
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    signers = {"signers/ana.yaml": owner(ana), "signers/bob.yaml": within(bob, "tenants/shop/**")}
+    ana.commit(copy, "signatures on", {**before(), **signers, "ordain.yaml": REQUIRED})
+    copy.git("branch", "accepted")
+    loose: dict[str, str | None] = {"ordain.yaml": REQUIRED + "  rules: {host-safety/world-writable: {level: audit}}\n"}
+    found = {}
+    for person in (bob, ana):
+        copy.git("checkout", "--quiet", "-B", "request", "accepted")
+        person.commit(copy, "loosen", loose)
+        found[person.name] = planned(copy.path, opa, base="accepted", head="request")
+    assert found["ana"].accepted
+    assert [one["rule"] for one in found["bob"].verdicts.new if one["blocking"]] == ["signatures/judge"]
+    assert found["bob"].judge.loosened == found["ana"].judge.loosened == ("host-safety/world-writable is audit instead of deny",)
+    assert found["ana"].signatures.on
+    assert not render(found["ana"], "text").startswith("note")
+    uncommitted = planned(copy.path, opa, base="accepted")
+    assert uncommitted.signatures.sentence.startswith("files that are not committed yet are nobody's")
 
 
 def test_what_can_not_be_read_is_not_deleted_and_what_does_not_compile_says_why(root: Path, opa: Path) -> None:
