@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fleets, rules
+from benchmarks import fleets, page, rules
 from benchmarks.measuring import Sample, slope
 from reconciler.pipeline.manifests import parse_file
 
@@ -47,3 +47,8 @@ def test_quick_benchmarks_leave_figures_that_say_on_what_machine(tmp_path: Path)
         assert all(row["least"] <= row["median"] <= row["most"] for row in one["rows"])
         assert str(Path.home()) not in json.dumps(one)
     assert "a host is added" in done.stdout
+
+
+def test_the_page_of_benchmarks_shows_the_newest_results() -> None:
+    text = page.PAGE.read_text()
+    assert page.written(text) == text, "run: .venv/bin/python -m benchmarks.page"
