@@ -99,6 +99,7 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
             except Exception as error:  # noqa: BLE001 - one bad head must not take down what serves agents beside this loop
                 _sleep(_give_up(error, parts, progress), stop, threading.Event())
     finally:
+        parts.verifier.close()
         watcher.stop() if watched else None
 
 
