@@ -14,6 +14,7 @@ from agent.protocol.errors import RetryError
 from agent.protocol.faults import reached
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import Appointment, Decision, Facts, Judges, Released, appoint, decide, loosened
+from reconciler.pipeline.acceptance.corpus import read_layout
 from reconciler.pipeline.audit import (
     PAYLOAD_TYPE,
     DecisionRecord,
@@ -34,6 +35,7 @@ from reconciler.pipeline.signatures.review import Review, review
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees, write_tree
 from reconciler.pipeline.standing import shortened, standing_after, waivers_after
+from reconciler.pipeline.tree import Difference
 from reconciler.publication import envelope
 from reconciler.publication.times import stamp
 
@@ -67,20 +69,8 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
     before = session.state
     difference = diff_trees(repository, before.tree if before else None, tree.oid)
     commits = commits_between(repository, before.head if before else None, head)
-    touched = any(is_judge(path, session.corpus.layout) for path in difference.touched) or before is None
-    appointment = _appointed(parts, session, tree) if touched else None
-    reviewed = review(
-        repository,
-        session.corpus,
-        head,
-        since=before.head if before else None,
-        changed=difference,
-        layout=appointment.layout if appointment else session.corpus.layout,
-        now=parts.now(),
-        known=before.doubts if before else None,
-        pinned=parts.pinned,
-        verifier=parts.verifier,
-    )
+    reviewed = _reviewed(parts, session, head, tree, difference)
+    appointment = _appointed(parts, session, tree) if _brings_judge(session, difference, reviewed) else None
     facts = _facts(session, head, commits, parts, reviewed)
     try:
         judges = _judges(parts, session, appointment)
@@ -104,6 +94,29 @@ def examine(parts: Parts, session: Session, head: str) -> Examined:
         raise
     _move_on(session, examined, tree, judges=judges, appointment=appointment)
     return examined
+
+
+def _reviewed(parts: Parts, session: Session, head: str, tree: CommitTree, difference: Difference) -> Review:
+    before = session.state
+    return review(
+        parts.mirror.repository,
+        session.corpus,
+        head,
+        since=before.head if before else None,
+        changed=difference,
+        layout=read_layout(tree) if REPOSITORY_FILE in difference.touched else session.corpus.layout,
+        now=parts.now(),
+        known=before.doubts if before else None,
+        pinned=parts.pinned,
+        verifier=parts.verifier,
+    )
+
+
+def _brings_judge(session: Session, difference: Difference, reviewed: Review) -> bool:
+    """Return whether a head brings a judge to be heard: rules that nobody may have written are not even compiled."""
+    layout = session.corpus.layout
+    barred = any(is_judge(one.place.file, layout) for one in reviewed.findings)
+    return not barred and (session.state is None or any(is_judge(path, layout) for path in difference.touched))
 
 
 def _appointed(parts: Parts, session: Session, tree: CommitTree) -> Appointment:
@@ -139,7 +152,9 @@ def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> 
     if judge is None or (before is not None and before.judge.digest == judge.digest):
         return Judges(before=before, refused=appointment.findings)
     own = start(Policies(judge, opa=parts.opa, seconds=parts.batch_seconds, memory=parts.opa_memory))
-    return Judges(before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge, stamp(parts.now())))
+    return Judges(
+        before=before, own=own, refused=appointment.findings, loosened=loosened(before.judge if before else None, judge, stamp(parts.now()))
+    )
 
 
 def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts, reviewed: Review) -> Facts:

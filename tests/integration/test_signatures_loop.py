@@ -145,6 +145,12 @@ def test_signatures_are_not_turned_on_where_nobody_could_turn_them_off(host: Hos
     assert "signatures/owner" in {one.rule for one in found.verdicts}
 
 
+def test_rules_that_nobody_may_have_written_are_not_even_compiled(host: Host) -> None:
+    host.begin()
+    host.copy.commit("strange", {"policies/x/y.rego": "no rego at all {"})
+    assert {one.rule for one in host.round().verdicts} == {"signatures/unsigned"}
+
+
 LEVEL = REQUIRED + f"  rules: {{{RULE}: {{level: audit}}}}\n"
 OVERRIDE = REQUIRED + f"  overrides: [{{tenants: [shop], rules: {{{RULE}: {{level: audit}}}}}}]\n"
 WAIVER = f"""\
