@@ -10,7 +10,7 @@ import pytest
 from reconciler import settings, wiring
 from reconciler.cli.status import lines
 from reconciler.metrics import PipelineCollector, exposition
-from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
+from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, note_text, record_key
 from reconciler.pipeline.loop import Progress, reconcile
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts, Session, resume
@@ -22,6 +22,7 @@ from reconciler.status import gather
 from tests.acceptance_cases import component, repository
 from tests.integration.test_waivers import MOTD, RULE, TIGHTENING, WAIVER, WRITABLE, waiver
 from tests.policy_cases import finds, rego
+from tests.signing_cases import REQUIRED, owner, with_ssh
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
@@ -165,3 +166,40 @@ def test_a_rule_that_asks_to_be_asked_again_is(host: Host) -> None:
     assert host.progress.decisions == 2
     host.at("2026-11-23T12:00:00+00:00")
     assert {one.standing for one in host.record().verdicts if one.rule == "custom/office/hours"} == {True}
+
+
+def broken(host: Host, tmp_path: Path, *by: str) -> None:
+    """Have ana and ben, who may sign all, break the glass: each commits what bears their name, and all is pushed together."""
+    people = {name: with_ssh(name, tmp_path) for name in ("ana", "ben")}
+    signers: dict[str, str | None] = {f"signers/{name}.yaml": owner(person) for name, person in people.items()}
+    first = {**repository(), **signers, "ordain.yaml": REQUIRED}
+    people["ana"].commit(host.copy, "begin", first)
+    host.at("2026-11-22T12:00:00+00:00")
+    host.at("2026-11-22T12:00:01+00:00")
+    glass = "breakGlass: {incident: INC-7, until: '2026-11-22T20:00:00Z', approvedBy: [ana, ben]}"
+    text = waiver(at="", value="", until=glass)
+    for number, name in enumerate(by):
+        people[name].commit(host.copy, f"approved by {name}", {MOTD: WRITABLE, WAIVER: text + "# approved\n" * number})
+    host.at("2026-11-22T13:00:00+00:00")
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_broken_glass_pages_and_stands_in_the_record(host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken(host, tmp_path, "ana", "ben")
+    assert not host.record().refused
+    assert [(one.incident, one.expires) for one in host.record().waivers] == [("INC-7", "2026-11-22T20:00:00Z")]
+    assert "glass broken for INC-7: waiver shop/motd excused" in note_text(host.record())
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [f"glass broken: shop/motd excuses {RULE}"]
+    assert host.metrics()["ordain_break_glass_active"] == 1
+    assert any(line.startswith("GLASS BROKEN until 2026-11-22T20:00:00Z for INC-7: shop/motd excuses") for line in host.status())
+    host.at("2026-11-22T20:00:00+00:00")
+    assert host.metrics()["ordain_break_glass_active"] == 0
+    assert host.progress.standing_verdicts == 1
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_one_person_alone_does_not_break_the_glass(host: Host, tmp_path: Path) -> None:
+    broken(host, tmp_path, "ana", "ana")
+    assert set(host.record().refused) == {MOTD, WAIVER}
+    assert "ben, who is named, is no person who signed one of its commits" in host.record().refused[WAIVER]
+    assert host.metrics()["ordain_break_glass_active"] == 0

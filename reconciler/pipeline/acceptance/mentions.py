@@ -25,7 +25,7 @@ def check_waivers(proposal: Proposal, judges: Judges, facts: Facts) -> Iterator[
             yield from _check_rule(document, rule, rules)
         yield from _check_end(document, instant(facts.now, what="the decision time"))
         if "breakGlass" in document.spec and proposal.base.objects.get(_name(document)) != document:
-            yield from _check_signers(document, facts)
+            yield from _check_signers(document, proposal, facts)
 
 
 def _check_rule(waiver: Document, rule: str, rules: Mapping[str, Rule]) -> Iterator[Finding]:
@@ -59,17 +59,23 @@ def _check_end(waiver: Document, now: datetime) -> Iterator[Finding]:
         yield _finding(waiver, "manifest/waiver", pointer, message, remedy)
 
 
-def _check_signers(waiver: Document, facts: Facts) -> Iterator[Finding]:
-    """Yield a finding where not both people who are named have signed a commit of this change that touches the file."""
+def _check_signers(waiver: Document, proposal: Proposal, facts: Facts) -> Iterator[Finding]:
+    """Yield a finding where not all people who are named have signed a commit of this change that touches the file; a bot is no person."""
     glass = waiver.spec["breakGlass"]
     named = glass.get("approvedBy") if isinstance(glass, dict) else None
     signed = {str(commit["signer"]) for commit in facts.commits if commit.get("signer") and waiver.path in commit.get("paths", ())}
-    missing = [name for name in named or () if name not in signed]
+    missing = [name for name in named or () if name not in signed or not _is_person(str(name), proposal)]
     if missing:
         pointer = ("spec", "breakGlass", "approvedBy")
-        message = f"breaking the glass needs the signatures of two people, and none of its commits is signed by {missing[0]}"
+        message = f"breaking the glass takes two people, and {missing[0]}, who is named, is no person who signed one of its commits"
         remedy = "with signatures on, let each of the two sign a commit that touches this file, and push both together"
         yield _finding(waiver, "manifest/waiver", pointer, message, remedy)
+
+
+def _is_person(signer: str, proposal: Proposal) -> bool:
+    tenant, _, name = signer.rpartition("/")
+    stated = proposal.base.objects.get(ObjectName(kind="Signer", tenant=tenant, name=name))
+    return stated is None or stated.spec.get("role", "person") == "person"
 
 
 def _name(document: Document) -> ObjectName:
