@@ -64,7 +64,7 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
     yield from (line for difference in fleet.differences for line in _difference(difference))
     yield from _more(fleet.more, "set of hosts that differ in another way")
     if fleet.waves:
-        yield "<p>Waves, if this were merged now and all goes well:</p>"
+        yield f"<p>{words.waves_title(fleet).capitalize()}</p>"
         yield "<table><tr><th>wave</th><th>agents</th><th>who</th><th>when</th></tr>"
         yield from (_wave(wave) for wave in fleet.waves)
         yield "</table>"

@@ -109,7 +109,7 @@ def _fleet(fleet: Fleet, *, opened: bool, brief: bool = False) -> str:
         parts += [_difference(one) for one in fleet.differences]
         parts += [f"and {words.counted(fleet.more, 'more set')} of hosts that differ in another way\n"] if fleet.more else []
     waves = [words.wave_line(wave) for wave in fleet.waves]
-    parts += ["Waves, if this were merged now and all goes well:\n", fenced(waves, "text"), ""] if waves else []
+    parts += [f"{words.waves_title(fleet).capitalize()}\n", fenced(waves, "text"), ""] if waves else []
     return "\n".join([*parts, "</details>\n"])
 
 
@@ -118,7 +118,11 @@ def _difference(difference: Difference) -> str:
     parts = [f"<p>On {words.counted(hosts.count, 'agent')} ({_code(words.names(hosts))}):</p>\n"]
     for item in difference.items:
         line = _code(words.item_line(item))
-        said = [words.SIGNS[item.change], f"<b>{line}</b>" if item.change == "removed" else line, escape(words.left_out(item))]
+        said = [
+            words.SIGNS[item.change],
+            f"<b>{line}</b>" if item.change == "removed" else line,
+            _code(words.left_out(item)) if words.left_out(item) else "",
+        ]
         parts.append(f"<p>{' '.join(part for part in said if part)}</p>\n")
         if item.lines:
             parts += [fenced(item.lines, "diff"), ""]

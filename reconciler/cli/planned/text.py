@@ -61,7 +61,7 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
         yield from _difference(difference)
     yield from _more(fleet.more, "set of hosts that differ in another way")
     if fleet.waves:
-        yield "  waves, if this were merged now and all goes well:"
+        yield f"  {words.waves_title(fleet)}"
         yield from (f"    {printable(words.wave_line(wave))}" for wave in fleet.waves)
 
 
@@ -80,7 +80,7 @@ def _item(item: Item) -> Iterator[str]:
         colour = "green" if each.startswith("+") else "red" if each.startswith("-") else None
         yield style(f"        {printable(each)}", fg=colour, dim=each.startswith("@@"))
     if words.left_out(item):
-        yield f"        {words.left_out(item)}"
+        yield f"        {printable(words.left_out(item))}"
 
 
 def _moves(plan: Plan) -> Iterator[str]:

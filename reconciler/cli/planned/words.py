@@ -80,7 +80,8 @@ def verdict_line(one: dict[str, Any]) -> str:
     """Return a verdict in one line, without its action: `tenants/…/web.yaml:3:9 hygiene/owner: say who answers for it`."""
     waived = f" (waived by {one['waived']['waiver']})" if one["waived"] else ""
     standing = " (standing)" if one["standing"] else ""
-    return f"{one['file']}:{one['line']}:{one['column']} {one['rule']}{standing}{waived}: {one['message']}"
+    soon = f" ({one['becomes']['level']} from {one['becomes']['from']})" if one.get("becomes") else ""
+    return f"{one['file']}:{one['line']}:{one['column']} {one['rule']}{standing}{waived}{soon}: {one['message']}"
 
 
 def fleet_notes(fleet: Fleet) -> Iterator[str]:
@@ -112,6 +113,11 @@ def left_out(item: Item) -> str:
     around = "" if item.alike else "the lines around differ from host to host"
     more = f"{item.more:,} more lines" if item.more and item.lines else ""
     return "; ".join(each for each in (more, around) if each)
+
+
+def waves_title(fleet: Fleet) -> str:
+    """Return what stands above the waves of a fleet."""
+    return "waves, once nothing holds it up:" if fleet.held else "waves, if this were merged now and all goes well:"
 
 
 def wave_line(wave: Wave) -> str:
