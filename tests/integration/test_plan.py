@@ -199,6 +199,19 @@ def test_no_form_shows_a_secret_that_comes_or_stands_beside_a_change(with_secret
     assert "secrets/token found a secret in it" in told
 
 
+def test_a_waiver_that_is_used_and_ends_soon_is_named(root: Path, opa: Path) -> None:
+    waiver = (
+        "apiVersion: ordain.dev/v1\nkind: Waiver\nmetadata: {name: open, tenant: shop}\nspec:\n"
+        "  {rule: host-safety/world-writable, object: {kind: Component, name: backup}, at: 'files[/etc/backup.conf].mode',\n"
+        "  value: '0666', reason: an old tool, owner: ana@example.com, expires: 2026-12-01}\n"
+    )
+    files = {BACKUP: component("backup", "/etc/backup.conf", mode="0666"), "tenants/shop/waivers/open.yaml": waiver}
+    found = planned(_with(root, before() | files), opa, base="main~1")
+    assert found.accepted
+    assert [(one.name, one.used, one.expiring, one.days) for one in found.waivers] == [("open", True, True, 8)]
+    assert "used here, ENDS in 8 days" in render(found, "text")
+
+
 def test_a_change_of_everything_fits_a_comment_and_says_what_it_left_out(root: Path, opa: Path) -> None:
     long = "\\n".join(f"line {number}" for number in range(40))
     longest = "\\n".join(f"line {number}" for number in range(3000))
