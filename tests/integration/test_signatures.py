@@ -239,7 +239,7 @@ def test_the_time_that_counts_is_that_of_the_decision(copy: WorkingCopy, ana: Pe
     assert refused(reviewed(copy, "let-in")) == {}
     late = reviewed(copy, "let-in", now=NOW + timedelta(days=30))
     assert refused(late) == {MOTD: "unverified"}
-    assert "counts for nothing new since 2026-12-01" in late.findings[0].message
+    assert "signed it with a key that ended at 2026-12-01" in late.findings[0].message
     assert refused(reviewed(copy, "let-in", now=NOW - timedelta(days=1))) == {MOTD: "unverified"}
 
 

@@ -62,8 +62,8 @@ class Credential:
     def refusal(self, now: datetime) -> str:
         """Return why the key counts for nothing at a time, nothing where it does."""
         if self.start is not None and now < self.start:
-            return f"a key that counts only from {self.start:%Y-%m-%dT%H:%M:%SZ} on"
-        return f"a key that counts for nothing new since {self.end:%Y-%m-%dT%H:%M:%SZ}" if self.end is not None and now >= self.end else ""
+            return f"a key that counts from {self.start:%Y-%m-%dT%H:%M:%SZ} on"
+        return f"a key that ended at {self.end:%Y-%m-%dT%H:%M:%SZ}" if self.end is not None and now >= self.end else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
