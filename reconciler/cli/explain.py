@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from reconciler.pipeline.policy.judge import Judge, load
 from reconciler.pipeline.policy.library import BUILT_IN
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import EMPTY, Tree
+from reconciler.publication.times import stamp
 from reconciler.resources import directory
 
 SUFFIXES = (".yaml", ".yml")
@@ -89,7 +91,7 @@ def _judge(tree: Tree, opa: Path) -> Judge:
     if tree is not EMPTY:
         appointment = appoint(tree, opa=opa)
         if appointment.judge is not None:
-            return appointment.judge
+            return appointment.judge.on(stamp(datetime.now(tz=UTC)))
         click.echo(f"warning: this repository's own judge can't be used ({appointment.findings[0].message}); levels are ordain's", err=True)
     return load(EMPTY, None, Layout(), opa=opa)
 
@@ -116,7 +118,7 @@ def _examples(file: str, tree: Tree) -> Iterator[Example]:
 def _as_text(one: Explanation) -> Iterator[str]:
     rule = one.rule
     yield click.style(f"{rule.id}: {rule.title}", bold=True)
-    yield f"  level here: {rule.level}{_others(one)}"
+    yield f"  level here: {rule.level}{f', {rule.becomes}' if rule.becomes else ''}{_others(one)}"
     yield f"  asked about: {_SCOPES.get(rule.scope, rule.scope)}"
     yield from _paragraph("Why", rule.description)
     yield from _paragraph("To mend it", rule.remedy)
@@ -153,11 +155,11 @@ def _how_to_change(one: Explanation) -> str:
     for_all = f"in {REPOSITORY_FILE}, for all (off, audit, warn or deny):\n  spec: {{rules: {{{one.rule.id}: {{level: {other}}}}}}}\n"
     if one.rule.scope == "change":
         return for_all
-    return for_all + (
-        "or for some paths:\n"
-        f'  spec: {{overrides: [{{paths: ["tenants/lab/**"], rules: {{{one.rule.id}: {{level: {other}}}}}}}]}}\n'
-        "A Waiver excuses one verdict until a date: `ordain waive` writes one (docs/waivers.md)."
+    paths = f'or for some paths:\n  spec: {{overrides: [{{paths: ["tenants/lab/**"], rules: {{{one.rule.id}: {{level: {other}}}}}}}]}}\n'
+    waiver = (
+        "A Waiver excuses one verdict until a date: `ordain waive` writes one." if one.rule.waivable else "No waiver excuses what it finds."
     )
+    return for_all + paths + waiver
 
 
 def _as_json(one: Explanation) -> str:

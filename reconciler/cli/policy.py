@@ -7,6 +7,7 @@ import click
 
 from reconciler.cli.lazy import LazyGroup
 from reconciler.cli.policy_source import FORMAT, OPA, PATH, judge_of, place_of
+from reconciler.pipeline.finding import becomes_json
 from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.opa import find_opa
 
@@ -69,6 +70,8 @@ def list_rules(path: Path | None, form: str, opa: Path | None) -> None:
             "id": rule.id,
             "scope": rule.scope,
             "level": settings[rule.id].level,
+            "becomes": becomes_json(settings[rule.id].becomes),
+            "waivable": rule.waivable,
             "title": rule.title,
             "description": rule.description,
             "remedy": rule.remedy,
@@ -84,6 +87,7 @@ def list_rules(path: Path | None, form: str, opa: Path | None) -> None:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for rule in judge.rules.values():
-        click.echo(f"{rule.id:<32} {settings[rule.id].level:<6} {rule.scope:<8} {rule.title}")
+        later = f" ({settings[rule.id].becomes})" if settings[rule.id].becomes else ""
+        click.echo(f"{rule.id:<32} {settings[rule.id].level:<6} {rule.scope:<8} {rule.title}{later}")
         for name, value in settings[rule.id].parameters.items():
             click.echo(f"  {name}: {json.dumps(value, ensure_ascii=False)}")

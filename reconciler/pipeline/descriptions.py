@@ -101,8 +101,7 @@ _FILES = {
     ),
     "waiver": (
         "A waiver excuses what may be excused, for at most 90 days",
-        "What should hold for longer is a setting of the rule. One that breaks the glass lasts at most 12 hours, and two people sign it. "
-        "One that has ended excuses nothing.",
+        "What should hold for longer is a setting of the rule. One that breaks the glass lasts 12 hours, and two people sign it.",
         "choose a day at most 90 days away, or remove the waiver",
     ),
     "not-in-effect": (
@@ -366,4 +365,6 @@ def of_rule(judge: Judge, rule: Rule) -> Description:
         code=rule.code,
         parameters=setting.parameters,
         file=rule.file,
+        waivable=rule.waivable,
+        becomes=setting.becomes,
     )

@@ -171,6 +171,9 @@ class Description:
     code: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
+    waivable: bool = True
+    becomes: Becomes | None = None
+    """The stricter level that it has from some day on."""
 
 
 def as_json(one: Verdict) -> dict[str, Any]:
@@ -189,9 +192,14 @@ def as_json(one: Verdict) -> dict[str, Any]:
         "object": named,
         "standing": one.standing,
         "waived": waived_json(one.waived) if one.waived else None,
-        "becomes": {"level": one.becomes.level, "from": one.becomes.day} if one.becomes else None,
+        "becomes": becomes_json(one.becomes),
         "notes": list(one.notes),
     }
+
+
+def becomes_json(one: Becomes | None) -> dict[str, str] | None:
+    """Return what a level becomes, and from which day on, as it stands in JSON output; null where it stays."""
+    return {"level": one.level, "from": one.day} if one is not None else None
 
 
 def waived_json(one: Waived) -> dict[str, Any]:
