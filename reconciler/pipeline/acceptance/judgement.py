@@ -86,7 +86,7 @@ def judge_objects(
         verdicts = policies.objects(items, change)
         keys = _accepted_keys(policies, verdicts, proposal.base, change)
         found += [
-            _judged(policies, one, standing=one.object is not None and _key(one, changed[one.object].value) in keys) for one in verdicts
+            _judged(policies, one, standing=one.object is not None and key_of(one, changed[one.object].value) in keys) for one in verdicts
         ]
     newest = judges.own or judges.before
     if newest is not None and (again or judges.own is not None):
@@ -105,7 +105,7 @@ def _accepted_keys(policies: Policies, verdicts: Iterable[Finding], base: Corpus
     if not before:
         return set()
     found = policies.objects([item_of(document, base.tree, old=document.value) for document in before], change)
-    return {_key(one, base.objects[one.object].value) for one in found if one.object is not None}
+    return {key_of(one, base.objects[one.object].value) for one in found if one.object is not None}
 
 
 def judge_change(judges: Judges, change: Mapping[str, Any]) -> list[Judged]:
@@ -121,8 +121,8 @@ def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: M
     for policies in judges.all:
         verdicts = ask_release(policies, new, before, change)
         denied = any(one.action == "deny" for one in verdicts)
-        keys = {_key(one, {}) for one in ask_release(policies, old, before, change)} if old and denied else set()
-        found += [_judged(policies, one, standing=_key(one, {}) in keys) for one in verdicts]
+        keys = {key_of(one, {}) for one in ask_release(policies, old, before, change)} if old and denied else set()
+        found += [_judged(policies, one, standing=key_of(one, {}) in keys) for one in verdicts]
     return once(found)
 
 
@@ -163,7 +163,8 @@ def _judged(policies: Policies, finding: Finding, *, standing: bool) -> Judged:
     return Judged(finding=finding, standing=standing, blocks_standing=blocks)
 
 
-def _key(finding: Finding, value: Mapping[str, Any]) -> Key:
+def key_of(finding: Finding, value: Mapping[str, Any]) -> Key:
+    """Return what makes a verdict the same in another version; `value` is the manifest that it is about, empty for a release."""
     return finding.rule, str(finding.object), place_name(value, finding.place.pointer), finding.value
 
 

@@ -109,7 +109,7 @@ def companions(proposal: Proposal) -> list[frozenset[str]]:
     for path in proposal.touched:
         before = proposal.base.files.get(path)
         documents = (*proposal.documents(path), *(before.documents if before else ()))
-        sources = {_source_path(path, one) for document in documents for one in _sources(document)}
+        sources = {source_path(path, one) for document in documents for one in sources_of(document)}
         groups.append(frozenset({path, *sources}) & proposal.touched)
     groups += _unchanged_owners(proposal)
     return [group for group in groups if len(group) > 1]
@@ -131,13 +131,14 @@ def _unchanged_owners(proposal: Proposal) -> Iterable[frozenset[str]]:
         return
     for document in proposal.base.objects.values():
         if document.kind == "Component" and document.path not in proposal.touched:
-            for one in _sources(document):
-                if (source := _source_path(document.path, one)) in loose:
+            for one in sources_of(document):
+                if (source := source_path(document.path, one)) in loose:
                     owners.setdefault(document.path, set()).add(source)
     yield from (frozenset(group) for group in owners.values())
 
 
-def _sources(document: Document) -> Iterable[str]:
+def sources_of(document: Document) -> Iterable[str]:
+    """Yield the `source` of each file beside a component that it needs."""
     files = document.spec.get("files") if document.kind == "Component" else None
     for file in files if isinstance(files, list) else ():
         if isinstance(file, dict) and isinstance(file.get("source"), str):
@@ -146,18 +147,17 @@ def _sources(document: Document) -> Iterable[str]:
         yield from (source for _, source in attestations.stated(document.value))
 
 
-def _source_path(manifest: str, source: str) -> str:
+def source_path(manifest: str, source: str) -> str:
+    """Return where a source file of a manifest lies."""
     return f"{manifest.rpartition('/')[0]}/{source}"
 
 
 def source_texts(document: Document, tree: Tree) -> dict[str, str]:
     """Return the text of a component's source files by their `source`; those that are missing or no text are left out."""
     texts = {}
-    for source in _sources(document):
-        path = _source_path(document.path, source)
-        if path in tree.entries:
-            with contextlib.suppress(UnicodeDecodeError):
-                texts[source] = tree.read(path).decode()
+    for source in sources_of(document):
+        with contextlib.suppress(KeyError, UnicodeDecodeError):
+            texts[source] = tree.read(source_path(document.path, source)).decode()
     return texts
 
 
@@ -170,7 +170,7 @@ def with_touched_sources(proposal: Proposal) -> dict[ObjectName, Document]:
     return {
         name: document
         for name, document in (kept | read).items()
-        if any(_source_path(document.path, source) in proposal.touched for source in _sources(document))
+        if any(source_path(document.path, source) in proposal.touched for source in sources_of(document))
     }
 
 

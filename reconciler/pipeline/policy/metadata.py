@@ -24,6 +24,7 @@ _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
 """Lines in which a rule reads nothing."""
 _READS_CHANGE = re.compile(rb"\bchange\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
+_READS_OLD = re.compile(rb"\bold\b|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)")
 _READS_TIME = re.compile(
     rb"\bchange\b(?!\.(?:from|to|commits|objects|impact|judge)\b)|\binput\b(?!\.[A-Za-z_])|\bdata\.(?!ordain\.result\b)"
 )
@@ -47,7 +48,7 @@ class Rule:
     excused. All is asked again every `recheck` seconds, at
     multiples of that since 1970; 0 for never. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
-    says of the same change is the same at any time. `names_parameters` is true only where it certainly reads its own ones
+    says of the same change is the same at any time; where `reads_old` is, the old version makes no difference. `names_parameters` is true only where it certainly reads its own ones
     by name and no others: then it makes no difference to it what else stands beside them. `kinds` is empty where it asks
     about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
     `needs` are parameters of which one must be
@@ -69,6 +70,7 @@ class Rule:
     recheck: int = 0
     reads_change: bool = True
     reads_time: bool = True
+    reads_old: bool = True
     names_parameters: bool = False
     kinds: frozenset[str] = frozenset()
     tenant: str = ""
@@ -118,6 +120,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         recheck=seconds(custom.get("recheckAfter")) or 0,
         reads_change=_READS_CHANGE.search(code) is not None,
         reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
+        reads_old=_READS_OLD.search(code) is not None,
         names_parameters=_names_parameters(code, custom.get("parameters", {})),
         kinds=_kinds(annotation, kinds),
         tenant=source.tenant,
