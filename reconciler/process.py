@@ -8,7 +8,9 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ STOP_GRACE = 30.0
 def only_one(state: Path) -> Iterator[None]:
     """Hold a state directory for this process alone, for as long as the block lasts, also against `kill -9`.
 
+    Temporary files go below it meanwhile: so the next start can remove those of a process that was killed.
+
     Raises:
         RefusedError: another process works on it.
     """
@@ -43,9 +47,23 @@ def only_one(state: Path) -> Iterator[None]:
             raise RefusedError(message) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
+        with _scratch(state / "tmp"):
+            yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _scratch(directory: Path) -> Iterator[None]:
+    """Have this process's temporary files made in an empty directory, which goes at the end."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(directory)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def run(

@@ -17,6 +17,7 @@ from reconciler.pipeline.policy.batches import BATCH_ITEMS
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.policy.server import OpaServer
 from tests.policy_cases import CHANGE, ask, component, finds, judge, only, rego
 
 pytestmark = pytest.mark.needs("opa")
@@ -172,6 +173,7 @@ def test_killing_opa_in_mid_run_loses_no_verdict(opa: Path) -> None:
     documents = [component(f"c{number}", OPEN_FILE) for number in range(1500)]
     with Policies(judge(opa), opa=opa, seconds=20) as policies:
         server = policies._server  # noqa: SLF001 - a test needs to know whom to kill
+        assert isinstance(server, OpaServer)
         assert server.running is not None
         killer = threading.Timer(0.2, os.kill, (server.running.process, signal.SIGKILL))
         killer.start()
