@@ -55,18 +55,32 @@ def with_ssh(name: str, directory: Path) -> Person:
     return Person(name=name, options=options, key=f"ssh: {file.with_suffix('.key.pub').read_text().strip()}")
 
 
-def with_gpg(name: str, directory: Path) -> Person:
-    """Return somebody with a new OpenPGP key in a keyring of their own."""
+def with_gpg(name: str, directory: Path, *, expires: str = "never", revoked: bool = False) -> Person:
+    """Return somebody with a new OpenPGP key in a keyring of their own; what is handed out of it may be `revoked`."""
     home = directory / f"{name}.gnupg"
     home.mkdir(mode=0o700)
     run = ("gpg", "--homedir", str(home), "--faked-system-time", BEFORE, "--batch", "--quiet", "--passphrase", "")
-    subprocess.run([*run, "--quick-gen-key", f"{name}@example.com", "ed25519", "sign", "never"], check=True, capture_output=True)
+    subprocess.run([*run, "--quick-gen-key", f"{name}@example.com", "ed25519", "sign", expires], check=True, capture_output=True)
     block = subprocess.run([*run, "--armor", "--export"], check=True, capture_output=True).stdout.decode()
+    if revoked:
+        block = _revoked(run, home, directory / f"{name}.others")
     program = directory / f"{name}.gpg"
     program.write_text(f'#!/bin/sh\nexec gpg --homedir {home} --faked-system-time {BEFORE} --batch "$@"\n')
     program.chmod(0o700)
     options = ("-c", f"gpg.program={program}", "-c", f"user.signingkey={name}@example.com")
     return Person(name=name, options=options, key="gpg: |\n" + indent(block, "          "))
+
+
+def _revoked(run: tuple[str, ...], home: Path, other: Path) -> str:
+    """Return a key with its revocation: taken in where it is handed out, so that its owner can go on signing with it."""
+    other.mkdir(mode=0o700)
+    elsewhere = [part if part != str(home) else str(other) for part in run]
+    exported = subprocess.run([*run, "--export"], check=True, capture_output=True).stdout
+    [certificate] = (home / "openpgp-revocs.d").iterdir()
+    revocation = certificate.read_text().replace(":-----BEGIN", "-----BEGIN").encode()
+    for data in (exported, revocation):
+        subprocess.run([*elsewhere, "--import"], check=True, capture_output=True, input=data)
+    return subprocess.run([*elsewhere, "--armor", "--export"], check=True, capture_output=True).stdout.decode()
 
 
 def signer(person: Person, spec: str, *, tenant: str = "", name: str = "", more: str = "") -> str:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -409,3 +410,23 @@ def test_a_signature_for_another_purpose_is_none(purpose: str, outcome: dict[str
     signed = raw.replace("\n\n", f"\ngpgsig {armour}\n\n", 1)
     copy.git("reset", "--quiet", "--hard", copy.object("commit", signed.encode()))
     assert refused(reviewed(copy, "base")) == outcome
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"expires": "1d"}, "is made with a key that has expired"),
+        ({"revoked": True}, "is made with a key that was revoked"),
+        ({"expires": "30d"}, ""),
+    ],
+)
+def test_an_openpgp_key_that_expired_or_was_revoked_counts_for_nothing(
+    options: dict[str, Any], said: str, copy: WorkingCopy, ana: Person, tmp_path: Path
+) -> None:
+    dee = with_gpg("dee", tmp_path, **options)
+    ana.commit(copy, "dee", {"tenants/shop/signers/dee.yaml": within(dee, "tenants/shop/**", tenant="shop")})
+    copy.git("branch", "dee")
+    dee.commit(copy, "one", motd("one"))
+    found = reviewed(copy, "dee")
+    assert bool(found.findings) is bool(said)
+    assert [said in one.message for one in found.findings] == [True] * bool(said), found.findings[0].message

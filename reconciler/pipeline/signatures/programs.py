@@ -94,21 +94,14 @@ class Keyring:
             armour = Path(directory) / "signature"
             armour.write_bytes(signature.armour)
             at = f"{int(now.timestamp())}!"
-            done = self._gpg(("--faked-system-time", at, "--status-fd", "1", "--verify", str(armour), "-"), signature.payload)
+            done = self._gpg(
+                ("--trust-model", "always", "--faked-system-time", at, "--status-fd", "1", "--verify", str(armour), "-"), signature.payload
+            )
         return _outcome(done.stdout)
 
     def _gpg(self, arguments: Sequence[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
         quiet = ("--batch", "--no-tty", "--quiet", "--no-options", "--no-autostart", "--disable-dirmngr", "--no-auto-key-retrieve")
-        own = (
-            "--homedir",
-            self._home.name,
-            "--no-auto-key-locate",
-            "--trust-model",
-            "always",
-            "--no-auto-check-trustdb",
-            "--weak-digest",
-            "SHA1",
-        )
+        own = ("--homedir", self._home.name, "--no-auto-key-locate", "--weak-digest", "SHA1")
         return _run(("gpg", *quiet, *own, *arguments), stdin, what="gpg (GnuPG 2.2 or later)")
 
 
