@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "reconciler.cli.check:check",
     "doctor": "reconciler.cli.doctor:doctor",
     "explain": "reconciler.cli.explain:explain",
+    "forge": "reconciler.cli.forge:forge",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
     "plan": "reconciler.cli.plan:plan",
@@ -32,6 +33,7 @@ COMMANDS = {
     "status": "reconciler.cli.status:status",
     "up": "reconciler.cli.run:up",
     "waive": "reconciler.cli.waive:waive",
+    "why": "reconciler.cli.why:why",
 }
 """Command → `module:attribute`; help texts come from the modules."""
 

@@ -41,21 +41,33 @@ def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *
       ordain plan fleets --format markdown           for a comment on a pull request
       ordain plan fleets --format html > plan.html   for somebody else to read
     """
+    found = worked_out(path, base=base, head=None if head == "." else head, opa=opa, everything=everything, no_cache=no_cache)
+    click.echo(render(found, form))
+    sys.exit(exit_code(found))
+
+
+def exit_code(found: Plan) -> int:
+    """Return the exit code that says what came of a plan."""
+    return UNJUDGED if found.unjudged else 0 if found.accepted else REFUSED
+
+
+def worked_out(
+    path: Path, *, base: str | None, head: str | None, opa: Path | None, everything: bool = False, no_cache: bool = False
+) -> Plan:
+    """Return the plan of a change; `head` None is for the files as they are, `base` None for the default branch.
+
+    Raises:
+        InputError: no such revision, or no git repository.
+        RetryError: there is no OPA.
+    """
     place = place_of(path)
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
-    tree, revision = head_of(place, None if head == "." else head, known=memory.files if memory is not None else None)
+    tree, revision = head_of(place, head, known=memory.files if memory is not None else None)
     start = merge_base_of(place, base, revision)
+    wanted = Wanted(base=start.revision if start else None, head=revision, now=_now(), all=everything, prefix=place.prefix)
     with Progress() as told:
         told("looking at files")
-        bench = Bench(opa=find_opa(opa), memory=memory, told=told, eager=True)
-        found = _plan(
-            tree,
-            start,
-            bench,
-            Wanted(base=start.revision if start else None, head=revision, now=_now(), all=everything, prefix=place.prefix),
-        )
-    click.echo(render(found, form))
-    sys.exit(UNJUDGED if found.unjudged else 0 if found.accepted else REFUSED)
+        return _plan(tree, start, Bench(opa=find_opa(opa), memory=memory, told=told, eager=True), wanted)
 
 
 def _plan(tree: Tree, base: Base | None, bench: Bench, wanted: Wanted) -> Plan:

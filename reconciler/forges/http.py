@@ -1,0 +1,307 @@
+"""Requests to a forge's API: whom a token is sent to, how much is read, and what each refusal means.
+
+- A token goes to the one origin that was named, over https (http for this machine alone), and along no redirect: whoever can
+  have a request redirected would get the token.
+- It is read from where its reference points at each use, and stands in no message: also where a forge sends it back.
+- An answer is bounded in bytes and in seconds, a list in pages.
+- What may do better later is `WaitError`, with the forge's own time where it names one. Nothing is repeated here, see `patience`.
+"""
+
+import ipaddress
+import re
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+import urllib3
+
+from agent.protocol.errors import InputError, MalformedError, RefusedError
+from reconciler.forges.patience import Patience, WaitError
+from reconciler.printable import clipped, printable
+
+CONNECT_SECONDS = 10.0
+GAP_SECONDS = 30.0
+"""Without a byte: GitHub itself ends a request after 10 s."""
+ANSWER_LIMIT = 48 * 1024 * 1024
+"""Bytes of one answer: a hundred comments of 65,536 characters, some of four bytes, most of them escaped."""
+CHUNK = 64 * 1024
+PER_PAGE = 100
+"""As many as GitHub and GitLab give at most; Gitea gives 50."""
+PAGES_LIMIT = 50
+"""Of one list: 5,000 comments, more than people read."""
+SAID_LIMIT = 300
+"""Characters of a forge's own words in a message."""
+SECONDARY_SECONDS = 60.0
+"""To wait after a rate limit without a time: what GitHub's documentation asks for."""
+OK = range(200, 300)
+REDIRECTED = range(300, 400)
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 401, 403, 404, 429
+SERVER = range(500, 600)
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^<>,]*\brel="?next"?')
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+T = TypeVar("T")
+
+
+class _Said(msgspec.Struct):
+    """The forge's own words about what it refused; GitLab's are under `message` or `error`, and may be lists by field."""
+
+    message: Any = ""
+    error: Any = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def said(self) -> str:
+        """Return the forge's words about a refusal, fit to be shown; empty where there are none."""
+        try:
+            found = msgspec.json.decode(self.body, type=_Said)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return ""
+        text = found.message or found.error
+        return clipped(printable(text if isinstance(text, str) else msgspec.json.encode(text).decode(errors="replace")), SAID_LIMIT)
+
+
+class DeniedError(RefusedError):
+    """What the token may not do (403)."""
+
+
+class MissingError(InputError):
+    """What is not there, or what the token may not see (404)."""
+
+
+def origin(api: str) -> str:
+    """Return the address of an API without a slash at its end.
+
+    Raises:
+        InputError: not https and not on this machine, or more than an address: a user, a query.
+    """
+    parts = urlsplit(api)
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        message = "--api: write https://HOST/PATH, without a user, a password or a query"
+        raise InputError(message)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname)):
+        message = f"--api: {printable(parts.hostname)} by {printable(parts.scheme)}: a token is sent over https only"
+        raise InputError(message)
+    return api.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def path(*parts: str | int) -> str:
+    """Return a path of these parts, each of them one part whatever it holds."""
+    return "".join("/" + quote(str(part), safe="") for part in parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token, and the header that takes it there. Its text shows nothing."""
+
+    header: str
+    prefix: str
+    secret: str
+    named: str
+    """Where it came from: `env:NAME` or `file:PATH`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be a token, without showing it."""
+        if not _TOKEN.fullmatch(self.secret):
+            message = f"{self.named}: it should hold one token, without spaces or line ends inside"
+            raise InputError(message)
+
+    def __repr__(self) -> str:
+        """Return where it came from."""
+        return f"Token({self.named})"
+
+
+class Api:
+    """One origin, by one token."""
+
+    def __init__(self, *, base: str, token: Token, headers: Mapping[str, str], rights: str, patience: Patience) -> None:
+        """`base` is where all paths begin; `headers` go with each request; `rights` says what to give a token that may not do it."""
+        self.base = origin(base)
+        self._rights = rights
+        self._token = token
+        self._patience = patience
+        self._headers = {"User-Agent": "ordain", "Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False, ssl_minimum_version=ssl.TLSVersion.TLSv1_2)
+
+    def get(self, where: str, kind: type[T], **query: str | int) -> T:
+        """Return what is at a path; raises as `request`."""
+        return self._read(self.request("GET", self._url(where, query)), kind, where)
+
+    def pages(self, where: str, kind: type[T], **query: str | int) -> Iterator[T]:
+        """Yield each page of a list, as its `Link` header leads on (RFC 8288).
+
+        Raises:
+            as `request`; RefusedError for too many pages.
+        """
+        url = self._url(where, query)
+        for _ in range(PAGES_LIMIT):
+            answer = self.request("GET", url)
+            yield self._read(answer, kind, where)
+            found = _NEXT.search(answer.headers.get("link", ""))
+            if found is None:
+                return
+            url = self._next(found[1], where)
+        message = f"{self.base}{where}: more than {PAGES_LIMIT} pages; nothing is written where not all was read"
+        raise RefusedError(message)
+
+    def send(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> None:
+        """Have something written; raises as `request`."""
+        self.request(method, self._url(where, {}), body)
+
+    def request(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Return the answer of a request that was granted.
+
+        Raises:
+            WaitError: it may do better later.
+            DeniedError, MissingError: 403, 404.
+            InputError: the token is not accepted, or what it is about was moved.
+            RefusedError: anything else.
+        """
+        answer = self._exchange(method, url, body)
+        if answer.status in OK:
+            return answer
+        said = self._without_token(answer.said())
+        what = f"{method} {url.partition('?')[0]}: HTTP {answer.status}" + (f" ({said})" if said else "")
+        wait = waiting(answer, said, now=time.time())
+        if wait is not None:
+            message = f"{what}; {wait.why}"
+            raise WaitError(message, seconds=wait.seconds)
+        raise self._refusal(answer, what)
+
+    def _refusal(self, answer: Answer, what: str) -> InputError | RefusedError:
+        named = self._token.named
+        if answer.status in REDIRECTED:
+            leads = self._without_token(clipped(printable(answer.headers.get("location", "")), SAID_LIMIT))
+            return InputError(
+                f"{what} leads to {leads!r}, and a token is sent along no redirect. "
+                "Was the repository renamed or moved? Name it as it is called now (--repository, --api)"
+            )
+        if answer.status == UNAUTHORIZED:
+            return InputError(f"{what}: the token in {named} is not accepted; has it expired, and is it one for {self.base}?")
+        if answer.status == FORBIDDEN:
+            return DeniedError(f"{what}: the token in {named} may not do that; {self._rights}")
+        if answer.status == NOT_FOUND:
+            return MissingError(
+                f"{what}: no such thing, or the token in {named} may not see it. "
+                f"See --repository, --pull-request and --commit; if they are right, {self._rights}"
+            )
+        return RefusedError(what)
+
+    def _without_token(self, text: str) -> str:
+        return text.replace(self._token.secret, "***")
+
+    def _url(self, where: str, query: Mapping[str, str | int]) -> str:
+        return f"{self.base}{where}" + (f"?{urlencode(query)}" if query else "")
+
+    def _next(self, url: str, where: str) -> str:
+        here, there = urlsplit(self.base), urlsplit(url)
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            message = f"{self.base}{where}: its next page is said to be on {printable(there.netloc)!r}; a token goes to one place only"
+            raise RefusedError(message)
+        return url
+
+    def _read(self, answer: Answer, kind: type[T], where: str) -> T:
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            message = f"{self.base}{where}: not what its API says ({error}); is --api right, and does nothing else answer there?"
+            raise MalformedError(message) from error
+
+    def _exchange(self, method: str, url: str, body: Mapping[str, Any] | None) -> Answer:
+        headers = {**self._headers, self._token.header: self._token.prefix + self._token.secret}
+        end = time.monotonic() + max(1.0, self._patience.left)
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                json=body,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, self._seconds()), read=min(GAP_SECONDS, self._seconds())),
+            )
+            try:
+                data = _bounded(response, end)
+            finally:
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            message = f"{method} {url.partition('?')[0]}: {getattr(error, 'reason', None) or error}"
+            raise WaitError(self._without_token(message)) from None
+        return Answer(status=response.status, headers={name.lower(): value for name, value in response.headers.items()}, body=data)
+
+    def _seconds(self) -> float:
+        return max(1.0, self._patience.left)
+
+
+def _bounded(response: urllib3.BaseHTTPResponse, end: float) -> bytes:
+    """Return a body; raise `MalformedError` for one that is too large, `WaitError` for one that takes too long."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := response.read1(CHUNK, decode_content=False):
+        size += len(chunk)
+        if size > ANSWER_LIMIT:
+            message = f"an answer of more than {ANSWER_LIMIT} bytes; broken off. Is --api right, and does nothing else answer there?"
+            raise MalformedError(message)
+        if time.monotonic() > end:
+            message = "an answer that does not end"
+            raise WaitError(message)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Why to wait, and for how long; None where the forge named no time."""
+
+    why: str
+    seconds: float | None
+
+
+def waiting(answer: Answer, said: str, *, now: float) -> Wait | None:
+    """Return whether an answer means that it may do better later; `now` is Unix time, where the answer does not have its own."""
+    told = _told(answer.headers, now)
+    spent = answer.headers.get("x-ratelimit-remaining", answer.headers.get("ratelimit-remaining")) == "0"
+    limited = "retry-after" in answer.headers or spent or "rate limit" in said.lower()
+    if answer.status == TOO_MANY or (answer.status == FORBIDDEN and limited):
+        return Wait(why="rate limit", seconds=SECONDARY_SECONDS if told is None else told)
+    if answer.status in SERVER:
+        return Wait(why="the forge is not well", seconds=told if "retry-after" in answer.headers else None)
+    return None
+
+
+def _told(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that the forge wants to be left alone for, by its own clock where it says what that shows."""
+    here = _date(headers.get("date", "")) or now
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return float(after[:9])
+    if (date := _date(after)) is not None:
+        return max(0.0, date - here)
+    reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
+    return max(0.0, float(reset[:12]) - here) if reset.isdecimal() else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):
+        return None
