@@ -16,7 +16,7 @@ from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer, blo
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.tree import Tree
-from reconciler.pipeline.waivers import Waiver
+from reconciler.pipeline.waivers import Waiver, place_in
 
 Key = tuple[str, str, str, str]
 """What makes two verdicts the same: rule, object, place by name, value."""
@@ -165,23 +165,7 @@ def _judged(policies: Policies, finding: Finding, *, standing: bool) -> Judged:
 
 def key_of(finding: Finding, value: Mapping[str, Any]) -> Key:
     """Return what makes a verdict the same in another version; `value` is the manifest that it is about, empty for a release."""
-    return finding.rule, str(finding.object), place_name(value, finding.place.pointer), finding.value
-
-
-def place_name(value: object, pointer: Pointer) -> str:
-    """Return a pointer with list items by name: `spec.artifacts[otelcol].url`, the same wherever the item stands in its list."""
-    parts: list[str] = []
-    for step in pointer:
-        value = value[step] if _has(value, step) else None  # type: ignore[index]
-        named = value.get("name", value.get("path")) if isinstance(value, dict) and isinstance(step, int) else None
-        parts.append(f"[{named if isinstance(named, str) else step}]" if isinstance(step, int) else f".{step}")
-    return "".join(parts).removeprefix(".")
-
-
-def _has(value: object, step: str | int) -> bool:
-    if isinstance(step, int):
-        return isinstance(value, list) and -len(value) <= step < len(value)
-    return isinstance(value, dict) and step in value
+    return finding.rule, str(finding.object), place_in(value, finding.place.pointer), finding.value
 
 
 def once(found: Iterable[Judged]) -> list[Judged]:
