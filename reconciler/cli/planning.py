@@ -88,8 +88,7 @@ def _signatures(opened: Opened, wanted: Wanted) -> Signatures:
 def _fleets(sides: Sides, opened: Opened, wanted: Wanted) -> tuple[list[Fleet], dict[FleetKey, Crowd]]:
     decision = opened.judgement.decision
     kept_back = veil(of_secrets(sides, opened.judges, decision.change))
-    members = sum(len(compiled.agents) for compiled in sides.new.values())
-    looking = Looking(now=wanted.now, veil=kept_back, names=max(members, NAMES_LIMIT) if wanted.all else NAMES_LIMIT)
+    looking = Looking(now=wanted.now, veil=kept_back, names=None if wanted.all else NAMES_LIMIT)
     found: list[Fleet] = []
     crowds: dict[FleetKey, Crowd] = {}
     notes: dict[str, list[str]] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.pipeline.plan.hosts import NAMES_LIMIT
 from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Object, Plan, UsedWaiver, Wave
 
 KINDS = {
@@ -126,9 +127,10 @@ def wave_line(wave: Wave) -> str:
     labels = " ".join(f"{key}={value}" for key, value in wave.selector.items())
     chosen = f" with {labels}" if labels else ""
     hit = f", {wave.hit:,} of them hit" if wave.hit != wave.hosts.count else ""
+    most = WAVE_NAMES if len(wave.hosts.names) <= NAMES_LIMIT else None  # more are there only where all were asked for
     if not wave.hosts.count:
         return f"{wave.name}: nobody new{chosen}{to}"
-    return f"{wave.name}: {counted(wave.hosts.count, 'agent')}{chosen}{to}{hit} ({names(wave.hosts, most=WAVE_NAMES)}); {when(wave)}"
+    return f"{wave.name}: {counted(wave.hosts.count, 'agent')}{chosen}{to}{hit} ({names(wave.hosts, most=most)}); {when(wave)}"
 
 
 def when(wave: Wave) -> str:

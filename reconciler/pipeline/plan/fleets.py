@@ -23,11 +23,11 @@ KEEP = "keep what the fleet gave them until another fleet owns the paths, or the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looking:
-    """How fleets are looked at: what is kept back, when it is, how many names are listed."""
+    """How fleets are looked at: what is kept back, when it is, how many names are listed (None: all)."""
 
     now: datetime
     veil: Veil = field(default_factory=Veil)
-    names: int = NAMES_LIMIT
+    names: int | None = NAMES_LIMIT
 
 
 def fleet_of(key: FleetKey, sides: Sides, looking: Looking, *, held: str) -> tuple[Fleet, Crowd] | None:

@@ -20,7 +20,7 @@ class Crowd:
     by_groups: Mapping[Groups, tuple[str, ...]]
     weights: Mapping[str, int]
     pools: frozenset[str]
-    limit: int = NAMES_LIMIT
+    limit: int | None = NAMES_LIMIT
 
     def hosts(self, names: Iterable[str]) -> Hosts:
         """Return some of them as they are shown, in order of name."""
@@ -47,7 +47,7 @@ class Crowd:
                 yield old, new, names
 
 
-def crowd(old: Compiled | None, new: Compiled | None, *, limit: int = NAMES_LIMIT) -> Crowd:
+def crowd(old: Compiled | None, new: Compiled | None, *, limit: int | None = NAMES_LIMIT) -> Crowd:
     """Return the members of a fleet on both sides."""
     before, after = groups_of(old), groups_of(new)
     by_groups: dict[Groups, list[str]] = {}
