@@ -200,8 +200,13 @@ def _opening(record: DecisionRecord) -> list[str]:
     return [
         f"ordain decision {record.sequence}: {outcome}; {said}",
         f"at {record.at} by ordain {record.ordain}, OPA {record.opa}, judge {record.judge}",
-        f"from {record.from_ or 'nothing'}, {len(record.commits)} commit{'' if len(record.commits) == 1 else 's'}",
+        f"from {record.from_ or 'nothing'}, {len(record.commits)} commit{'' if len(record.commits) == 1 else 's'}{_signed(record)}",
     ]
+
+
+def _signed(record: DecisionRecord) -> str:
+    names = sorted({one.signer for one in record.commits if one.signer})
+    return f", signed by {', '.join(names)}" if names else ""
 
 
 def _closing(record: DecisionRecord) -> list[str]:

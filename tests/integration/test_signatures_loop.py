@@ -8,7 +8,7 @@ import pytest
 
 from reconciler import settings, wiring
 from reconciler.cli import cli
-from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
+from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, note_text, record_key
 from reconciler.pipeline.loop import Progress, reconcile
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts, Session, resume
@@ -18,7 +18,7 @@ from reconciler.pipeline.source import Mirror, mirror_path
 from reconciler.publication import envelope
 from reconciler.publication.store import open_store
 from tests.acceptance_cases import REPOSITORY, component, repository
-from tests.signing_cases import NOW, REQUIRED, Person, owner, with_ssh, within
+from tests.signing_cases import NOW, REQUIRED, Person, owner, signer, with_ssh, within
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git", "ssh-keygen")
@@ -106,6 +106,7 @@ def test_what_nobody_signed_is_held_back_over_restarts_until_it_is_taken_back(ho
     second = host.round()
     assert second.refused.keys() == {MOTD}
     assert [one.signer for one in second.commits] == ["shop/bob"]
+    assert ", 1 commit, signed by shop/bob\n" in note_text(second)
     host.bob.commit(host.copy, "taken back", {MOTD: repository()[MOTD]})
     assert host.round().refused == {}
     host.bob.commit(host.copy, "again", {MOTD: component("motd", "/etc/motd", "fine")})
@@ -245,3 +246,18 @@ def test_check_with_a_base_says_what_the_reconciler_will(begun: Host, capsys: py
     assert f"{MOTD}:9:1 deny signatures/unsigned" in said
     assert "changes what judges, and shop/bob, who signed it, is no policy owner" in said
     assert f"loosened: {RULE} is audit instead of deny" in said
+
+
+def test_a_waiver_excuses_the_change_that_it_comes_with_only_if_its_signer_may_grant_it(host: Host) -> None:
+    host.begin()
+    change: dict[str, str | None] = {MOTD: WRITABLE, "tenants/shop/waivers/motd.yaml": WAIVER}
+    host.bob.commit(host.copy, "excused by oneself", change)
+    assert host.round().refused.keys() == change.keys()
+    grants = "may:\n  - {paths: [tenants/shop/**]}\n  - {paths: [tenants/shop/waivers/**], kinds: [Waiver]}"
+    host.ana.commit(host.copy, "bob may", {"tenants/shop/signers/bob.yaml": signer(host.bob, grants, tenant="shop")})
+    assert host.round().refused.keys() == change.keys()
+    host.bob.commit(host.copy, "taken back", {MOTD: repository()[MOTD], "tenants/shop/waivers/motd.yaml": None})
+    host.bob.commit(host.copy, "granted", change)
+    record = host.round()
+    assert record.refused == {}
+    assert [one.waived for one in record.verdicts if one.rule == RULE] == ["shop/motd"]
