@@ -75,17 +75,3 @@ def test_an_agent_killed_at_this_place_holds_the_old_or_the_new(installation: In
     until("published", lambda: installation.answers("/readyz"))
     assert installation.once("web-01").returncode == 0
     assert held(installation) == ("new", "new")
-
-
-def test_what_a_killed_control_plane_left_in_its_way_goes_with_the_next(installation: Installation) -> None:
-    head = installation.commit(files("old"))
-    installation.up(fault="publish:before-timestamp")
-    installation.killed()
-    temporary = installation.state / "tmp"
-    left = set(temporary.iterdir())
-    assert left
-    installation.up()
-    installation.examined(head)
-    assert not left & set(temporary.iterdir())
-    installation.down()
-    assert not temporary.exists()
