@@ -45,7 +45,7 @@ def commits_between(
     if old is None or not _complete(repository, old):
         limit, old = limit if whole else min(limit, FIRST_LIMIT), None
     found = list(islice(_walk(repository, old, new), limit))
-    return [_info(repository, commit) for commit in reversed(found)]
+    return [commit_info(repository, commit) for commit in reversed(found)]
 
 
 def descends(repository: pygit2.Repository, ancestor: str, head: str) -> bool:
@@ -137,7 +137,8 @@ def _complete(repository: pygit2.Repository, commit: str) -> bool:
     return isinstance(found, pygit2.Commit) and all(parent in repository for parent in found.parent_ids)
 
 
-def _info(repository: pygit2.Repository, commit: pygit2.Commit) -> CommitInfo:
+def commit_info(repository: pygit2.Repository, commit: pygit2.Commit) -> CommitInfo:
+    """Return what is told of a commit; raise `MalformedError` if one of its objects is missing or damaged."""
     parents = tuple(str(parent) for parent in commit.parent_ids)
     before = tree_of(repository, parents[0]) if parents else None
     return CommitInfo(

@@ -1,0 +1,73 @@
+"""`ordain why`: from a line on a host to the manifest line, the commit, and the decision that brought it there."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from reconciler.cli import evidence as gathering
+from reconciler.cli.evidence import Evidence, Snapshot, snapshot
+from reconciler.cli.progress import Progress
+from reconciler.cli.reasons import Found, as_plain, lines
+from reconciler.pipeline.trail.released import told
+from reconciler.pipeline.why.address import Address, parse
+from reconciler.pipeline.why.answer import Answer, Asking, answers, commits_of
+from reconciler.pipeline.why.blame import Blamer
+from reconciler.pipeline.why.signed import signers_by_commit
+
+
+@click.command()
+@click.argument("place", metavar="TENANT/AGENT:PATH[:LINE]")
+@click.option("--mode", default="", help="As it is while this mode of the fleet is on. [default: none is]")
+@click.option("--rev", help="As of this revision. [default: what was accepted last; without a store, HEAD]")
+@gathering.options
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def why(place: str, *, mode: str, rev: str | None, form: str, **where: Any) -> None:
+    """Say why a file, a line of one, an artifact or a probe is on a host.
+
+    The answer names the manifest line, the parameter or label that filled it, and for each who wrote it, in which commit, who signed,
+    reviewed and merged that. It needs a clone and nothing else. With the reconciler's store it also tells the decision, its verdicts
+    and waivers, and when the release was published; without, what git notes tell of it.
+
+    An agent of a pool is TENANT/POOL/ID; artifacts and probes may also be asked about by name.
+
+    Exit codes: 0 answered, 1 a record in the store is not signed as it must be, 2 nothing of ordain's is there (the message says what
+    is near), 3 could not be read.
+
+    \b
+    Examples:
+      ordain why shop/web-01:/etc/otelcol/config.yaml:12                       which line, and who wrote it
+      ordain why shop/web-01:/etc/otelcol/config.yaml:12 --mode incident       as it reads in a mode
+      ordain why shop/runners/7f3a:buildkite-agent --state /var/lib/ordain     an artifact, and who let it through
+    """
+    address = parse(place)
+    with Progress() as said:
+        said("looking at manifests and their history")
+        found = _found(gathering.gather(**where), address, mode=mode, rev=rev)
+    if form == "json":
+        click.echo(json.dumps(as_plain(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(lines(found)))
+
+
+def _found(evidence: Evidence, address: Address, *, mode: str, rev: str | None) -> Found:
+    with snapshot(evidence, rev) as shot:
+        blamer = Blamer(shot.place.git(), shot.head, prefix=shot.place.prefix)
+        given, failed = answers(Asking(corpus=shot.corpus, blamer=blamer), address, mode=mode)
+        return _with_trail(evidence, shot, given, failed)
+
+
+def _with_trail(evidence: Evidence, shot: Snapshot, given: list[Answer], failed: tuple[tuple[str, str], ...]) -> Found:
+    commits = [one.commit for one in commits_of(given).values()]
+    decisions = evidence.decisions()
+    seen = {one.sha: one.signer for each in decisions if each.record is not None for one in each.record.commits if one.signer}
+    now = signers_by_commit(shot.place.git(), shot.corpus, commits, datetime.now(UTC))
+    return Found(
+        head=shot.head,
+        answers=tuple(given),
+        failed=failed,
+        signers=now | {sha: (name, "") for sha, name in seen.items() if sha in now},
+        told={one.fleet: told(decisions, evidence.store, one.fleet, one.digest, files=one.files, objects=one.objects) for one in given},
+        has_store=evidence.store is not None,
+    )

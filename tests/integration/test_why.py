@@ -1,0 +1,117 @@
+"""`ordain why`: each line of each file has an answer that holds, and what can't be answered is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agent.protocol.errors import InputError
+from agent.protocol.rendering import finish
+from reconciler.cli import cli
+from reconciler.cli.sources import head_of, place_of
+from reconciler.pipeline.acceptance.corpus import load
+from reconciler.pipeline.compile.compiler import compile_fleet
+from reconciler.pipeline.manifests import DirectoryTree
+from reconciler.pipeline.why.address import Address, Host, parse
+from reconciler.pipeline.why.answer import Asking, Source, answers
+from reconciler.pipeline.why.blame import Blamer
+from tests.source_cases import WorkingCopy
+from tests.why_cases import GOLDEN, QUESTIONS, ask, history
+
+pytestmark = pytest.mark.needs("git")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet-repo"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
+    return history(tmp_path_factory.mktemp("why") / "fleets")
+
+
+@pytest.mark.parametrize("kept", QUESTIONS)
+def test_an_answer_reads_as_it_was_read_and_kept(copy: WorkingCopy, kept: str) -> None:
+    assert ask(copy.path, *QUESTIONS[kept]) == (GOLDEN / f"{kept}.txt").read_text()
+
+
+def test_a_program_gets_the_same_answer(copy: WorkingCopy) -> None:
+    assert ask(copy.path, *QUESTIONS["variant"], "--format", "json") == (GOLDEN / "variant.json").read_text()
+
+
+def test_a_line_is_blamed_on_the_commit_that_git_blames(copy: WorkingCopy) -> None:
+    asked = json.loads(ask(copy.path, "shop/web-01:/etc/web.conf:2", "--format", "json"))
+    for source in asked["answers"][0]["sources"]:
+        said = copy.git("blame", "--porcelain", f"-L{source['line']},{source['line']}", "HEAD", "--", source["file"])
+        assert source["author"]["commit"] == said.split()[0]
+
+
+def test_an_earlier_revision_answers_for_itself(copy: WorkingCopy) -> None:
+    assert "workers 2" in ask(copy.path, "shop/web-01:/etc/web.conf:2", "--rev", "HEAD~2")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("shop/web-01:/etc/web.cnf", "near it they own"),
+        ("shop/web-01:/opt/other", "belongs to none of its fleets (shop/web)"),
+        ("shop/web-01:/etc/web.conf:99", "has 8 lines"),
+        ("shop/web-01:/etc/web.d:1", "no text of its own"),
+        ("shop/web-01:/opt/tool/bin/tool:1", "unpacked as it is"),
+        ("shop/web-1:/etc/web.conf", "did you mean web-01?"),
+        ("shp/web-01:/etc/web.conf", "tenants are shop"),
+        ("shop/web-01/a:/etc/web.conf", "is an agent, not a pool"),
+        ("shop/spare:/etc/web.conf", "is in no fleet"),
+        ("shop/web-01", "write TENANT/AGENT:PATH"),
+        ("Shop:/etc/motd", "names no host"),
+    ],
+)
+def test_what_can_not_be_answered_is_said_with_what_is_near(copy: WorkingCopy, question: str, said: str) -> None:
+    done = CliRunner().invoke(cli, ["why", question, "--repo", str(copy.path)])
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_a_mode_that_does_not_exist_is_refused(copy: WorkingCopy) -> None:
+    done = CliRunner().invoke(cli, ["why", "shop/web-01:/etc/web.conf", "--mode", "incidnt", "--repo", str(copy.path)])
+    assert "did you mean incident?" in str(done.exception)
+
+
+def test_every_line_of_every_file_of_the_example_comes_from_a_line_that_has_it_or_made_it() -> None:
+    tree = DirectoryTree(EXAMPLE)
+    corpus = load(tree)
+    asking, looked_at = Asking(corpus=corpus, blamer=None), 0
+    for key in corpus.world.fleets():
+        compiled = compile_fleet(corpus.world, tree, key)
+        one_of_each = {member.group: name for name, member in (*compiled.agents.items(), *compiled.pools.items())}
+        for group, name in one_of_each.items():
+            host = Host(tenant=key[0], agent=name if name in compiled.agents else f"{name}/a1")
+            for mode in ("", *(one.name for one in compiled.bundle.groups[group].modes)):
+                states = {"": compiled.bundle.groups[group].base} | {one.name: one.state for one in compiled.bundle.groups[group].modes}
+                for file in states[mode].files:
+                    landed = finish(file.content or "", tenant=host.tenant, agent=host.agent).splitlines()
+                    for number, line in enumerate(landed, 1):
+                        found, _ = answers(asking, Address(host=host, path=file.path, line=number), mode=mode)
+                        answer = next(one for one in found if one.fleet == "/".join(key))
+                        assert (answer.text, answer.digest) == (line, compiled.digest)
+                        assert holds(answer.sources, line), (file.path, number, line, answer.sources)
+                        looked_at += 1
+    assert looked_at > 300
+
+
+def holds(sources: tuple[Source, ...], line: str) -> bool:
+    """Return whether the manifest line has the line of the host, once the values are put where the references stand."""
+    written = sources[0].text
+    for source in sources[1:]:
+        space = {"parameter": "parameters", "label": "labels"}.get(source.role, source.role)
+        assert source.value in source.text or source.role == "agent"
+        written = written.replace(f"${{{space}.{source.name}}}", source.value)
+    return line.strip() in written.replace("$${", "${").replace('\\"', '"')
+
+
+def test_the_version_of_a_refused_file_is_blamed_where_it_was_current(copy: WorkingCopy) -> None:
+    place = place_of(copy.path)
+    tree, _ = head_of(place, "HEAD~2")
+    corpus = load(tree)
+    blamer = Blamer(place.git(), copy.git("rev-parse", "HEAD"))
+    found, _ = answers(Asking(corpus=corpus, blamer=blamer), parse("shop/web-01:/etc/web.conf:2"))
+    assert found[0].sources[1].author is not None
+    assert found[0].sources[1].author.commit.subject == "Begin"
