@@ -37,9 +37,7 @@ class Person:
 
     def commit(self, copy: WorkingCopy, message: str, files: dict[str, str | None]) -> str:
         """Commit files, signed; return the commit."""
-        copy.commit(message, files)
-        self.git(copy, "commit", "--quiet", "--amend", "--no-edit", "--allow-empty", "--gpg-sign")
-        return copy.git("rev-parse", "HEAD")
+        return copy.commit(message, files, options=(*self.options, "-c", "commit.gpgsign=true"))
 
     def merge(self, copy: WorkingCopy, *branches: str) -> str:
         """Merge branches into what is checked out, signed; return the merge."""

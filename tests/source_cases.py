@@ -35,8 +35,10 @@ class WorkingCopy:
         )
         return done.stdout.decode(errors="surrogateescape").strip()
 
-    def commit(self, message: str, files: dict[str, str | None] | None = None, *, date: str | None = None) -> str:
-        """Write files (None removes one), commit, and return the sha."""
+    def commit(
+        self, message: str, files: dict[str, str | None] | None = None, *, date: str | None = None, options: tuple[str, ...] = ()
+    ) -> str:
+        """Write files (None removes one), commit with git's own `options`, and return the sha."""
         for name, text in (files or {}).items():
             file = self.path / name
             if text is None:
@@ -46,7 +48,7 @@ class WorkingCopy:
                 file.write_text(text)
         self.git("add", "--all")
         stamp = ("--date", date) if date else ()
-        self.git("commit", "--quiet", "--allow-empty", "-m", message, *stamp)
+        self.git(*options, "commit", "--quiet", "--allow-empty", "-m", message, *stamp)
         return self.git("rev-parse", "HEAD")
 
     def object(self, kind: str, data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Who may change what: real git histories, signed by real ssh-keygen and gpg, and which files of them are refused."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -69,12 +70,17 @@ def verifier() -> Iterator[Verifier]:
     made.close()
 
 
-@pytest.fixture
-def copy(tmp_path: Path, ana: Person, bob: Person, cy: Person) -> WorkingCopy:
-    copy = WorkingCopy.make(tmp_path / "fleets")
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, ana: Person, bob: Person, cy: Person) -> Path:
+    copy = WorkingCopy.make(tmp_path_factory.mktemp("begun") / "fleets")
     ana.commit(copy, "begin", {**repository(), **people(ana, bob, cy), "ordain.yaml": REQUIRED})
     copy.git("branch", "base")
-    return copy
+    return copy.path
+
+
+@pytest.fixture
+def copy(tmp_path: Path, begun: Path) -> WorkingCopy:
+    return WorkingCopy(shutil.copytree(begun, tmp_path / "fleets", symlinks=True))
 
 
 def people(ana: Person, bob: Person, cy: Person) -> dict[str, str | None]:
