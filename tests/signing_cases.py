@@ -110,6 +110,7 @@ def reviewed(
     known: dict[str, Doubt] | None = None,
     pinned: tuple[Document, ...] = (),
     verifier: Verifier | None = None,
+    trial: bool = False,
 ) -> Review:
     """Return the review of what `head` has and `base` has not; `accepted` is the accepted tree where it is not that of `base`."""
     repository = open_repository(copy.path)
@@ -128,6 +129,7 @@ def reviewed(
         known=known,
         pinned=pinned,
         verifier=verifier,
+        trial=trial,
     )
 
 

@@ -166,6 +166,7 @@ def _review(corpus: Corpus, base: Base | None, head: Tree, layout: Layout, now: 
         layout=layout,
         now=instant(now, what="the time of the check"),
         prefix=base.place.prefix,
+        trial=True,
     )
 
 

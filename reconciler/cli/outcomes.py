@@ -35,6 +35,7 @@ def outcome_of(
         judge_changed=judgement.before is not None and judgement.own is not None,
         loosened=judgement.loosened,
         signatures=judgement.review.required,
+        trial=judgement.review.trial,
         rules=dict(sorted(rules.items())),
         prefix=prefix,
         manifests=judgement.decision.manifests,

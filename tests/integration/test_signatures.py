@@ -436,3 +436,19 @@ def test_an_openpgp_key_that_expired_or_was_revoked_counts_for_nothing(
     found = reviewed(copy, "dee")
     assert bool(found.findings) is bool(said)
     assert [said in one.message for one in found.findings] == [True] * bool(said), found.findings[0].message
+
+
+def test_a_merge_that_a_forge_makes_to_try_it_counts_for_what_it_changes_itself(copy: WorkingCopy, bob: Person) -> None:
+    copy.git("checkout", "--quiet", "-b", "side")
+    bob.commit(copy, "S", motd("side"))
+    copy.git("checkout", "--quiet", "main")
+    copy.git("merge", "--quiet", "--no-ff", "-m", "try", "side")
+    tried = reviewed(copy, "base", trial=True)
+    assert tried.trial
+    assert refused(tried) == {}
+    copy.commit("more", {"tenants/shop/notes.txt": "noted\n"}, options=("-c", "user.name=forge"))
+    copy.git("reset", "--quiet", "--soft", "HEAD~1")
+    copy.git("commit", "--quiet", "--amend", "--no-edit")
+    assert refused(reviewed(copy, "base", trial=True)) == {"tenants/shop/notes.txt": "unsigned"}
+    copy.git("commit", "--quiet", "--allow-empty", "-m", "on top")
+    assert refused(reviewed(copy, "base", trial=True)) == {MOTD: "unsigned", "tenants/shop/notes.txt": "unsigned"}

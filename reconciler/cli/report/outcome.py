@@ -27,6 +27,8 @@ class Outcome:
     loosened: tuple[str, ...] = ()
     signatures: bool = False
     """Whether commits must be signed by who may make them, so that only policy owners change the judge."""
+    trial: bool = False
+    """Whether the head is a merge that nobody signed, taken for one that a forge made to try it."""
     rules: Mapping[str, Description] = field(default_factory=dict)
     prefix: str = ""
     manifests: int = 0
@@ -70,5 +72,7 @@ class Outcome:
             yield "the judge itself changes: the base's judge and the new one both judged"
         for said in self.loosened:
             yield f"loosened: {said}"
+        if self.trial:
+            yield "the head is a merge that nobody signed, as forges make them to try one: what it merges was judged; sign the real one"
         if self.loosened and not self.signatures:
             yield "signatures are off, so nobody looks at who may loosen the judge; see docs/signers.md"

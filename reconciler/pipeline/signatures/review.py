@@ -36,13 +36,15 @@ class Review:
 
     `required` is False where signatures are off: then nothing was looked at, and nothing is refused. `signers` names the
     signer (`ana`, `shop/bob`) of each commit whose signature holds, by its id. `findings` are of rules `signatures/…`, one a
-    file, and go to `decide` as `Facts.signatures`. `doubts` are the same for the next range, by file.
+    file, and go to `decide` as `Facts.signatures`. `doubts` are the same for the next range, by file. `trial` says that the
+    head was taken for a merge that a forge made to try it.
     """
 
     required: bool
     signers: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     doubts: Doubts = field(default_factory=dict)
+    trial: bool = False
 
 
 def required(base: Corpus, pinned: tuple[Document, ...] = ()) -> bool:
@@ -68,13 +70,15 @@ def review(
     pinned: tuple[Document, ...] = (),
     prefix: str = "",
     verifier: Verifier | None = None,
+    trial: bool = False,
 ) -> Review:
     """Verify every commit of `head` that `since` does not have, by the signers of `base` and the pinned ones.
 
     `changed` is the difference from the accepted tree to the head's, `layout` how the head is read, `now` the time of the
     decision, by which keys are valid or not: a commit can claim any time. `known` are the doubts that earlier ranges left,
     and `prefix` is where the fleet repository lies in the git repository (`fleets/`). Where nothing was accepted before,
-    or history was rewritten, the head stands for all that differs, as one commit.
+    or history was rewritten, the head stands for all that differs, as one commit. With `trial` a merge at the head that nobody
+    signed counts for what it changes itself, as if it were to be made again by somebody who signs.
 
     Raises:
         RetryError: ssh-keygen or gpg is needed and missing, or takes too long.
@@ -82,7 +86,14 @@ def review(
     """
     if not required(base, pinned):
         return Review(required=False)
-    case = _Case(repository, base, History(repository, dict.fromkeys((base.layout, layout)), prefix), signers_of(base, pinned), now)
+    case = _Case(
+        repository,
+        base,
+        History(repository, dict.fromkeys((base.layout, layout)), prefix),
+        signers_of(base, pinned),
+        now,
+        head if trial else "",
+    )
     with closing(Verifier()) as own:
         asked = verifier or own
         if base.repository is not None and since is not None and descends(repository, since, head):
@@ -93,7 +104,9 @@ def review(
             doubts = case.as_one(signed[0], changed)
     left = {path: doubt for path, doubt in doubts.items() if path in changed.touched}
     names = {one.commit.sha: one.name for one in signed if one.by}
-    return Review(required=True, signers=names, findings=tuple(case.findings(left, head)), doubts=left)
+    return Review(
+        required=True, signers=names, findings=tuple(case.findings(left, head)), doubts=left, trial=any(case.tries(one) for one in signed)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,12 @@ class _Case:
     history: History
     signers: SignerSet
     now: datetime
+    trial: str
+    """The head, where it may be a trial."""
+
+    def tries(self, one: Signed) -> bool:
+        """Return whether a commit is a merge that a forge made to try it."""
+        return one.commit.sha == self.trial and len(one.commit.parents) > 1 and not one.by
 
     def signed(self, verifier: Verifier, commits: Sequence[CommitInfo]) -> list[Signed]:
         """Return commits with those who signed them; past the limit nothing is verified."""
@@ -137,7 +156,7 @@ class _Case:
     def _touched(self, one: Signed) -> dict[str, Touch]:
         """Return what a commit touches; a merge that nobody signed, all that it brings in."""
         commit = one.commit
-        if len(commit.parents) > 1 and not one.by:
+        if len(commit.parents) > 1 and not one.by and not self.tries(one):
             return self.history.since(commit.parents[0], commit.sha, commit.parents)
         return self.history.by_itself(commit)
 
