@@ -53,6 +53,7 @@ class _Said(msgspec.Struct):
 
     message: Any = ""
     error: Any = ""
+    errors: Any = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +70,8 @@ class Answer:
             found = msgspec.json.decode(self.body, type=_Said)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return ""
-        text = found.message or found.error
-        return clipped(printable(text if isinstance(text, str) else msgspec.json.encode(text).decode(errors="replace")), SAID_LIMIT)
+        texts = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in (found.message or found.error, found.errors)]
+        return clipped(printable(", ".join(one for one in texts if one not in ("", "[]", "null"))), SAID_LIMIT)
 
 
 class DeniedError(RefusedError):
