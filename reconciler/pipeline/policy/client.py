@@ -4,12 +4,15 @@ The library answers `{}` where a rule is undefined, which would read as "no deni
 Built-in errors are strict, or they too would read as "no denials".
 """
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import msgspec
 import requests
-from opa_client.opa import OpaClient
 
+_UNUSED = "opa_client.opa_async"
+"""The library's other client, for which it imports aiohttp: a quarter of the time that a check takes to start."""
 STRICT: dict[str, Any] = {"strict-builtin-errors": "true"}
 MESSAGE_LIMIT = 300
 """Characters of OPA's own words that are shown: they may quote the input."""
@@ -39,11 +42,25 @@ class GoneError(TroubleError):
     code = "gone"
 
 
+def _client(**options: Any) -> Any:
+    """Return a client of the library, imported without its other one."""
+    spared = "opa_client" not in sys.modules
+    if spared:
+        sys.modules[_UNUSED] = ModuleType(_UNUSED)
+        sys.modules[_UNUSED].AsyncOpaClient = None  # type: ignore[attr-defined]
+    try:
+        from opa_client.opa import OpaClient  # noqa: PLC0415 - after what stands in for its other client
+    finally:
+        if spared:
+            sys.modules.pop(_UNUSED, None)  # another thread may have been here too
+    return OpaClient(**options)
+
+
 class Connection:
     """One kept-alive connection to one OPA. Not for several threads at once."""
 
     def __init__(self, *, port: int, token: str) -> None:
-        self._client = OpaClient(host="127.0.0.1", port=port, token=token, retries=0)
+        self._client = _client(host="127.0.0.1", port=port, token=token, retries=0)
         # A proxy or a .netrc of the environment must not come between, or take the token's place.
         session = self._client._session  # noqa: SLF001 - the library has no other way
         session.trust_env = False
