@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.protocol.errors import InputError
-from reconciler.forges import github
+from reconciler.forges import gitea, github, gitlab
 from reconciler.forges.environment import Surroundings
 from reconciler.forges.http import Api, Token
 from reconciler.forges.patience import Patience
 from reconciler.forges.shape import Forge, Limits
 
 _OWNED = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_NESTED = re.compile(r"[0-9]+|[\w.-]+(/[\w.-]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "github": Kind(
         make=github.GitHub,
-        limits=github.LIMITS,
+        limits=github.GITHUB.limits,
         header="Authorization",
         prefix="Bearer ",
         headers=github.HEADERS,
@@ -53,7 +54,32 @@ KINDS: Mapping[str, Kind] = {
         api=github.API,
         token="env:GITHUB_TOKEN",  # noqa: S106 - a variable's name
     ),
+    "gitlab": Kind(
+        make=gitlab.GitLab,
+        limits=gitlab.LIMITS,
+        header="PRIVATE-TOKEN",
+        prefix="",
+        headers={},
+        rights=gitlab.RIGHTS,
+        repositories=_NESTED,
+        written="the project's number, or GROUP/NAME",
+        api=gitlab.API,
+        token="env:GITLAB_TOKEN",  # noqa: S106 - a variable's name
+    ),
+    "gitea": Kind(
+        make=gitea.gitea,
+        limits=gitea.GITEA.limits,
+        header="Authorization",
+        prefix="token ",
+        headers={},
+        rights=gitea.RIGHTS,
+        repositories=_OWNED,
+        written="OWNER/NAME",
+        api="",
+        token="env:GITEA_TOKEN",  # noqa: S106 - a variable's name
+    ),
 }
+"""Forgejo's API is Gitea's."""
 
 
 def to(about: Surroundings, *, token: str, author: str, patience: Patience) -> Forge:

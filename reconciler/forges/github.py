@@ -1,42 +1,57 @@
-"""GitHub, and GitHub Enterprise Server: the REST API of 2022-11-28, https://docs.github.com/rest.
+"""GitHub, and GitHub Enterprise Server: the REST API of 2022-11-28, https://docs.github.com/rest. Gitea's is alike but for a `Dialect`.
 
 A job's own token (`GITHUB_TOKEN`) may not ask who it is; what it writes is by `github-actions[bot]`. A token of another app may not
 ask either, and can't tell its name: then `author` names it.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
+from agent.protocol.errors import InputError
 from reconciler.forges.http import PER_PAGE, Api, DeniedError, MissingError, path
 from reconciler.forges.shape import Comment, Limits, PullRequest, State, Status
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": VERSION}
-ACTIONS = "github-actions[bot]"
-LIMITS = Limits(description=140, comment=65_536)
-"""Neither is in the published description: the API refuses more with 422."""
 RIGHTS = (
     "give the job `permissions: {statuses: write, pull-requests: write}`, or a token of your own these rights. "
     "The job of a pull request from a fork may only read: see docs/forges.md#forks"
 )
 _STATES: Mapping[str, State] = {"success": "success", "failure": "failure", "error": "error"}
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What GitHub and Gitea say differently."""
+
+    limits: Limits
+    size: str
+    """The query parameter for how long a page is."""
+    pages_of_comments: bool
+    """Whether comments come in pages at all."""
+    nobody: str
+    """The author of what a token writes that may not ask who it is; empty where that can't be known."""
+
+
+GITHUB = Dialect(limits=Limits(description=140, comment=65_536), size="per_page", pages_of_comments=True, nobody="github-actions[bot]")
+"""The limits are not in the published description: the API refuses more with 422."""
 
 
 class _Status(msgspec.Struct):
     context: str
-    state: str
+    state: str = ""
+    status: str = ""
+    """Gitea's name for the state."""
     description: str | None = None
     target_url: str | None = None
 
 
 class _Combined(msgspec.Struct):
-    statuses: list[_Status]
+    statuses: list[_Status] | None
 
 
 class _User(msgspec.Struct):
@@ -62,27 +77,27 @@ class _Pull(msgspec.Struct):
 class GitHub:
     """One repository there, `OWNER/NAME`."""
 
-    limits = LIMITS
-
-    def __init__(self, api: Api, repository: str, *, author: str = "") -> None:
+    def __init__(self, api: Api, repository: str, *, author: str = "", dialect: Dialect = GITHUB) -> None:
         """`author` is the login of the token's comments, where the token can't tell."""
         owner, _, name = repository.partition("/")
         self._api = api
         self._author = author
+        self._dialect = dialect
         self._repository = path("repos", owner, name)
+
+    @property
+    def limits(self) -> Limits:
+        """See `Forge`."""
+        return self._dialect.limits
 
     def statuses(self, commit: str) -> Mapping[str, Status]:
         """See `Forge`."""
+        combined = self._api.pages(self._repository + path("commits", commit, "status"), _Combined, **self._size())
+        found = [one for page in combined for one in page.statuses or ()]
         return {
-            one.context: Status(
-                context=one.context,
-                state=_STATES.get(one.state, "error"),
-                description=one.description or "",
-                link=one.target_url or "",
-            )
-            for page in self._pages(path("commits", commit, "status"), _Combined)
-            for one in page.statuses
-            if one.state in _STATES
+            one.context: Status(context=one.context, state=state, description=one.description or "", link=one.target_url or "")
+            for one in found
+            if (state := _STATES.get(one.state or one.status)) is not None
         }
 
     def set_status(self, commit: str, status: Status) -> None:
@@ -101,14 +116,18 @@ class GitHub:
             return self._author
         try:
             return self._api.get("/user", _User).login
-        except DeniedError:
-            return ACTIONS
+        except DeniedError as error:
+            if self._dialect.nobody:
+                return self._dialect.nobody
+            message = f"{error}. Name the login of its comments yourself, with --author"
+            raise InputError(message) from error
 
     def comments(self, number: int) -> Sequence[Comment]:
         """See `Forge`."""
+        size = self._size() if self._dialect.pages_of_comments else {}
         return [
             Comment(id=one.id, author=one.user.login if one.user else "", body=one.body or "", link=one.html_url)
-            for page in self._pages(path("issues", number, "comments"), list[_Comment])
+            for page in self._api.pages(self._repository + path("issues", number, "comments"), list[_Comment], **size)
             for one in page
         ]
 
@@ -127,8 +146,8 @@ class GitHub:
         with contextlib.suppress(MissingError):
             self._api.send("DELETE", self._repository + path("issues", "comments", comment))
 
-    def _pages(self, where: str, kind: type[T]) -> Iterator[T]:
-        return self._api.pages(self._repository + where, kind, per_page=PER_PAGE)
+    def _size(self) -> dict[str, int]:
+        return {self._dialect.size: PER_PAGE}
 
     def _send(self, method: str, where: str, body: Mapping[str, str]) -> None:
         self._api.send(method, self._repository + where, body)

@@ -40,7 +40,8 @@ SECONDARY_SECONDS = 60.0
 """To wait after a rate limit without a time: what GitHub's documentation asks for."""
 OK = range(200, 300)
 REDIRECTED = range(300, 400)
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 401, 403, 404, 429
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY = 401, 403, 404, 409, 429
+INVALID = (400, 422)
 SERVER = range(500, 600)
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^<>,]*\brel="?next"?')
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -76,6 +77,10 @@ class Answer:
 
 class DeniedError(RefusedError):
     """What the token may not do (403)."""
+
+
+class InvalidError(RefusedError):
+    """What the forge does not take as it is (400, 422); its words are in the message."""
 
 
 class MissingError(InputError):
@@ -173,7 +178,7 @@ class Api:
 
         Raises:
             WaitError: it may do better later.
-            DeniedError, MissingError: 403, 404.
+            DeniedError, InvalidError, MissingError: 403, 400 or 422, 404.
             InputError: the token is not accepted, or what it is about was moved.
             RefusedError: anything else.
         """
@@ -205,7 +210,7 @@ class Api:
                 f"{what}: no such thing, or the token in {named} may not see it. "
                 f"See --repository, --pull-request and --commit; if they are right, {self._rights}"
             )
-        return RefusedError(what)
+        return InvalidError(what) if answer.status in INVALID else RefusedError(what)
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._token.secret, "***")
@@ -284,6 +289,8 @@ def waiting(answer: Answer, said: str, *, now: float) -> Wait | None:
     limited = "retry-after" in answer.headers or spent or "rate limit" in said.lower()
     if answer.status == TOO_MANY or (answer.status == FORBIDDEN and limited):
         return Wait(why="rate limit", seconds=SECONDARY_SECONDS if told is None else told)
+    if answer.status == CONFLICT:
+        return Wait(why="somebody else is writing the same", seconds=None)
     if answer.status in SERVER:
         return Wait(why="the forge is not well", seconds=told if "retry-after" in answer.headers else None)
     return None

@@ -16,7 +16,9 @@ from reconciler.forges.environment import Surroundings
 from reconciler.forges.http import Api, Token
 from reconciler.forges.patience import Patience
 from reconciler.forges.shape import Status
+from tests.forges.gitea import Gitea
 from tests.forges.github import Account, GitHub
+from tests.forges.gitlab import GitLab
 from tests.forges.standin import Fault, Reply, StandIn, serving
 
 TOKEN = "token-of-the-job"
@@ -35,7 +37,7 @@ REPORT = Report(
     body="### the plan, at 2026-11-23T12:00:00Z\n\n- nothing",
 )
 SECRET = Token(header="Authorization", prefix="Bearer ", secret=TOKEN, named="env:TOKEN")
-SPEAKERS: dict[str, Callable[[], GitHub]] = {"github": GitHub}
+SPEAKERS: dict[str, Callable[[], GitHub | GitLab]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Stage:
 
     kind: str
     forge: StandIn
-    speaker: GitHub
+    speaker: GitHub | GitLab
     clock: Clock = field(default_factory=Clock)
     told: list[str] = field(default_factory=list)
 
@@ -333,6 +335,33 @@ def test_github_says_which_comment_is_too_long_and_nothing_is_repeated() -> None
         with pytest.raises(RefusedError, match="maximum is 65536 characters"):
             stage.report(replace(REPORT, body="x" * 70_000))
     assert stage.clock.waits == []
+
+
+def test_gitlab_s_own_notes_are_never_taken_for_ours() -> None:
+    speaker = GitLab(tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": HEAD}})
+    speaker.say("ordain", f"{MARKER}\nchanged the description", system=True)
+    with serving(speaker) as forge:
+        Stage(kind="gitlab", forge=forge, speaker=speaker).report()
+    assert speaker.texts() == [("ordain", f"{MARKER}\n{REPORT.body}")]
+    assert forge.wrong == []
+
+
+def test_gitlab_refuses_the_state_that_a_status_has_already_and_that_is_fine() -> None:
+    speaker = GitLab(tokens={TOKEN: Account(login="ordain")})
+    reply = Reply(status=400, body={"message": "Cannot transition status via :run from :running"})
+    with serving(speaker) as forge:
+        forge.faults.append(Fault(about=speaker.paths["status"], reply=reply))
+        Stage(kind="gitlab", forge=forge, speaker=speaker).report(replace(REPORT, pull_request=None))
+    assert len(speaker.shown(HEAD)) == 2
+
+
+def test_what_could_not_be_judged_is_no_success_and_no_failure_on_any_forge(stage: Stage) -> None:
+    unjudged = replace(REPORT, statuses=(Status(context="ordain/policy", state="error", description="could not be judged"),))
+    stage.report(unjudged)
+    assert stage.is_as_wanted(unjudged)
+    before = stage.forge.writes()
+    stage.report(unjudged)
+    assert stage.forge.writes() == before
 
 
 def test_the_stand_in_notes_what_is_not_described() -> None:
