@@ -1,9 +1,11 @@
 """Times as options take them: a day, which begins at midnight UTC, or an instant in UTC."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
+from agent.protocol import duration
+from agent.protocol.errors import MalformedError
 from reconciler.publication.times import stamp
 
 FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ")
@@ -20,3 +22,11 @@ def as_instant(ctx: click.Context, param: click.Parameter, value: str | None) ->
             continue
     message = f"{value!r} is no time: write 2027-01-15, or 2027-01-15T09:00:00Z"
     raise click.BadParameter(message, ctx=ctx, param=param)
+
+
+def as_beginning(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return since when: a length of time back from now (`90d`), or what `as_instant` takes; a callback of click."""
+    try:
+        return stamp(datetime.now(tz=UTC) - timedelta(seconds=duration.seconds(value)))
+    except MalformedError:
+        return as_instant(ctx, param, value) or ""

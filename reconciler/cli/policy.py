@@ -12,6 +12,7 @@ from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.opa import find_opa
 
 COMMANDS = {
+    "backtest": "reconciler.cli.policy_backtest:backtest",
     "bench": "reconciler.cli.policy_bench:bench",
     "debug": "reconciler.cli.policy_debug:debug",
     "lint": "reconciler.cli.policy_lint:lint_rules",

@@ -138,7 +138,7 @@ def _decision(
     asked = {*again, *(document.name for file in proposal.read.values() for document in file.documents if document.name)}
     idle = left_over(case, upheld, releases, asked)
     return Decision(
-        corpus=_accepted_corpus(proposal, settled),
+        corpus=accepted_corpus(proposal, settled),
         refused=settled.refused,
         judged=tuple(once((*found, *upheld.objects, *idle, *(one for judged in releases.found.values() for one in judged)))),
         compiled=_kept(released.compiled, proposal.base.world, settled.world)
@@ -199,7 +199,8 @@ def _is_new(new: Compiled, old: Compiled | None) -> bool:
     return old is None or old.digest != new.digest or old.agents != new.agents or old.pools != new.pools
 
 
-def _accepted_corpus(proposal: Proposal, settled: Structure) -> Corpus:
+def accepted_corpus(proposal: Proposal, settled: Structure) -> Corpus:
+    """Return the accepted state after a change of which `settled` is left."""
     accepted = proposal.touched - settled.refused.keys()
     read = {path: proposal.read[path] for path in sorted(accepted) if path in proposal.read}
     files = derived(proposal.base.files, read, accepted - read.keys())

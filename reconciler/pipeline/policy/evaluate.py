@@ -128,6 +128,18 @@ class Policies:
         learn(self._known, items, known, fresh, self.judge.rules)
         return _found(asked, sorted([*fresh, *told(known)], key=lambda answer: (answer.number, answer.rule)))
 
+    def each(self, items: Sequence[ObjectItem], change: Mapping[str, Any]) -> list[list[Finding]]:
+        """Return what the object rules say of each item by itself, as `objects`: several may be versions of one object.
+
+        Raises:
+            RetryError: OPA does not come up any more.
+        """
+        asked = [self._about(item) for item in items]
+        found: list[list[Finding]] = [[] for _ in items]
+        for answer in self._answers(asked, change):
+            found[answer.number] += _found(asked, [answer])
+        return found
+
     def _unsettled(self, asked: _Asked) -> _Asked:
         """Return a question without the rules whose answer holds whatever the change is."""
         key = id(asked.settings)

@@ -53,11 +53,11 @@ class Levels:
     """What `ordain.yaml` makes of rules. Answers are kept, since most manifests of a repository get the same ones."""
 
     def __init__(
-        self, rules: Mapping[str, Rule], stated: Mapping[str, Any], *, heard: Collection[str] | None = None, now: str = END_OF_TIME
+        self, rules: Mapping[str, Rule], stated: Mapping[str, Any], *, heard: Mapping[str, Level] | None = None, now: str = END_OF_TIME
     ) -> None:
         """Prepare the levels of `rules` at an instant, without one as they are once all stages have begun.
 
-        With `heard`, those are at audit whatever is stated, and all others off.
+        With `heard`, those are at their level there whatever is stated, and all others off.
         """
         self._rules = rules
         self.now = now
@@ -115,12 +115,12 @@ class Levels:
             for glob in override.globs if rule in override.rules else ():
                 yield re.sub(r"\*\*|[*?]", "x", glob), min(override.tenants or ("",)), glob
 
-    def hearing(self, rules: Collection[str]) -> "Levels":
-        """Return levels at which only `rules` are on, at audit, with the parameters that they have here.
+    def hearing(self, rules: Collection[str], level: Level = "audit") -> "Levels":
+        """Return levels at which only `rules` are on, at `level`, with the parameters that they have here.
 
         One that has nothing to go by stays off.
         """
-        return Levels(self._rules, self._whole, heard=rules, now=self.now)
+        return Levels(self._rules, self._whole, heard=dict.fromkeys(rules, level), now=self.now)
 
     def _stages_of(self, rule: str) -> Iterator[tuple[Stage, ...]]:
         stating = (self._stated, *(override.rules for override in self._overrides))
@@ -140,7 +140,7 @@ class Levels:
         parameters = {**rule.parameters, **_mapping(base.get("parameters")), **_mapping(last.get("parameters"))}
         level, later = self._level(rule, next((each for each in (last, base) if "level" in each or "stages" in each), {}), holding)
         if self._heard is not None:
-            level, later = "audit" if rule.id in self._heard else "off", None
+            level, later = self._heard.get(rule.id, "off"), None
         if _idle(rule, parameters):
             level, later = "off", None
         return Setting(level=level, standing=standing, parameters=parameters, becomes=later)

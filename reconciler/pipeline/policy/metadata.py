@@ -48,7 +48,8 @@ class Rule:
     excused. All is asked again every `recheck` seconds, at
     multiples of that since 1970; 0 for never. `reads_change` is false only where that is
     certain: then an object rule's verdict holds for as long as (object, old, judge) do. So is `reads_time`: then what it
-    says of the same change is the same at any time; where `reads_old` is, the old version makes no difference. `names_parameters` is true only where it certainly reads its own ones
+    says of the same change is the same at any time; where `reads_old` is, the old version makes no
+    difference. `names_parameters` is true only where it certainly reads its own ones
     by name and no others: then it makes no difference to it what else stands beside them. `kinds` is empty where it asks
     about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
     `needs` are parameters of which one must be

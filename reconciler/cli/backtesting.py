@@ -1,0 +1,241 @@
+"""From a rule, or a branch, and a history to a replay: who judges which commit, and what is remembered of it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import pygit2
+
+from agent.protocol.codec import sha256
+from agent.protocol.errors import InputError
+from reconciler.pipeline.acceptance import Judges, appoint
+from reconciler.pipeline.acceptance.corpus import read_layout
+from reconciler.pipeline.backtest.asking import Asker, Found
+from reconciler.pipeline.backtest.history import History, Step
+from reconciler.pipeline.backtest.objects import replay
+from reconciler.pipeline.backtest.reckoning import apart, incidents_of, side_of
+from reconciler.pipeline.backtest.shape import Brought, Replay
+from reconciler.pipeline.backtest.whole import Whole
+from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.policy.evaluate import Policies
+from reconciler.pipeline.policy.judge import Judge, Rule
+from reconciler.pipeline.policy.opa import cache_directory
+from reconciler.pipeline.remembered.identity import identity
+from reconciler.pipeline.remembered.replays import Replays
+from reconciler.pipeline.remembered.sealed import Sealed
+from reconciler.pipeline.source.directories import EMPTY_TREE, find_node
+from reconciler.pipeline.source.trees import CommitTree
+
+Steps = list[tuple[Step, tuple[Brought, ...]]]
+"""Each step that was replayed, with what it brought by each judge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What replaying needs besides rules: git, an OPA, requests at a time, where state is kept, a bound in time, and who is told."""
+
+    repository: pygit2.Repository
+    prefix: str
+    history: History
+    opa: Path
+    jobs: int
+    sealed: Sealed
+    seconds: float | None
+    told: Callable[[str], None]
+
+    def named(self, *parts: str) -> str:
+        """Return the name under which a replay's state is kept: another judge, OPA or version of ordain has another one."""
+        status = self.opa.stat()
+        content = " ".join([*parts, identity(), str(self.opa), str(status.st_size), str(status.st_mtime_ns)])
+        return f"backtest-{sha256(content.encode())[:32]}"
+
+    def bounded(self) -> Callable[[int], bool]:
+        """Return what is told how many steps are done, and says whether there is time for more."""
+        end = time.monotonic() + self.seconds if self.seconds is not None else None
+
+        def more(done: int) -> bool:
+            self.told(f"{_bar(done, len(self.history.steps))} {done:,} of {len(self.history.steps):,} commits")
+            return end is None or time.monotonic() < end
+
+        return more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a replay is about: the rule or branch, the digest of its judge, since when, and which commits did harm."""
+
+    subject: str
+    digest: str
+    since: str
+    incidents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The steps that were replayed, and how many answers were new or known; `whole` says that steps were asked about, not versions.
+
+    `left` says why steps were left out, empty where none were.
+    """
+
+    steps: Steps
+    asked: int
+    reused: int
+    poisoned: bool
+    whole: bool = False
+    left: str = ""
+
+
+def state_directory() -> Path:
+    """Return where replays keep what they know."""
+    return cache_directory(os.environ) / "backtest"
+
+
+def of_rule(rule: Rule, judge: Judge, desk: Desk) -> Done:
+    """Replay one rule as if it denied everywhere.
+
+    Raises:
+        InputError: the rule has nothing to go by.
+        RetryError: OPA can't be run.
+    """
+    hearing = replace(judge, levels=judge.levels.hearing([rule.id], "deny"))
+    if not hearing.levels.anywhere(rule.id):
+        message = f"{rule.id} has nothing to go by until {' or '.join(rule.needs)} is set in ordain.yaml, so it would have refused nothing"
+        raise InputError(message)
+    name = desk.named(judge.digest, rule.id)
+    if rule.scope == "object" and not rule.reads_change:
+        return _of_objects(rule, hearing, desk, name)
+    with Policies(hearing, opa=desk.opa) as policies:
+        return _whole(desk, name, lambda _: [Judges(before=policies)])
+
+
+def of_branch(judge: Judge, desk: Desk, *, now: str) -> Done:
+    """Replay the policies of a branch beside those that each commit was judged by: what each step brought by both, in this order.
+
+    Raises:
+        RetryError: OPA can't be run.
+    """
+    with Policies(judge.on(now), opa=desk.opa) as policies, _Benches(desk) as benches:
+        name = desk.named(judge.digest, judge.on(now).levels.phase, "branch")
+        return _whole(desk, name, lambda step: [Judges(before=policies), benches.judges(step)])
+
+
+def _of_objects(rule: Rule, judge: Judge, desk: Desk, name: str) -> Done:
+    known: Replays[Found] = Replays(desk.sealed, name, dict[str, Found])
+    more = desk.bounded()
+    found: Steps = []
+    with Policies(judge, opa=desk.opa) as policies, _saved(known):
+        asker = Asker(policies, known, rules=[rule.id], jobs=desk.jobs)
+        for step, brought in replay(desk.repository, desk.history.steps, asker):
+            found.append((step, (brought,)))
+            if not more(len(found)):
+                break
+    return _done(found, known, desk)
+
+
+def _whole(desk: Desk, name: str, deciders: Callable[[Step], Sequence[Judges]]) -> Done:
+    known: Replays[tuple[Brought, ...]] = Replays(desk.sealed, name, dict[str, tuple[Brought, ...]])
+    whole = Whole(desk.repository, deciders)
+    more = desk.bounded()
+    found: Steps = []
+    with _saved(known):
+        for step in desk.history.steps:
+            brought = known.get(step.info.sha)
+            if brought is None:
+                brought = whole.look(step)
+                lasting = not any(one.action == "error" for each in brought for one in each.findings)
+                known.put(step.info.sha, brought, lasting=lasting)
+            found.append((step, brought))
+            if not more(len(found)):
+                break
+    return replace(_done(found, known, desk), whole=True)
+
+
+def _done(found: Steps, known: Replays[Found] | Replays[tuple[Brought, ...]], desk: Desk) -> Done:
+    steps = desk.history.steps
+    left = f"Time was up after {len(found):,} of {len(steps):,} commits; run it again to go on." if len(found) < len(steps) else ""
+    return Done(steps=found, asked=known.asked, reused=known.reused, poisoned=known.poisoned, left=left)
+
+
+@contextmanager
+def _saved(known: Replays[Found] | Replays[tuple[Brought, ...]]) -> Iterator[None]:
+    """Keep what is known at the end, however that comes about."""
+    try:
+        yield
+    finally:
+        known.save()
+
+
+def replay_of(done: Done, desk: Desk, asked: Asked) -> Replay:
+    """Return what was found out, with lines, authors and incidents.
+
+    Raises:
+        InputError: an incident names no commit.
+    """
+    first = [(step, brought[0]) for step, brought in done.steps]
+    gone, same = None, 0
+    if done.steps and len(done.steps[0][1]) > 1:
+        first, second, same = apart((step, (brought[0], brought[1])) for step, brought in done.steps)
+        gone = side_of(desk.repository, desk.history, second, prefix=desk.prefix).refusals
+    side = side_of(desk.repository, desk.history, first, prefix=desk.prefix)
+    steps = desk.history.steps
+    cut = f"Only the newest {len(steps):,} commits were looked at." if desk.history.cut else ""
+    return Replay(
+        subject=asked.subject,
+        digest=asked.digest,
+        head=steps[-1].info.sha,
+        since=asked.since,
+        steps=len(done.steps),
+        first=steps[0].info.time,
+        last=steps[len(done.steps) - 1].info.time,
+        side=side,
+        incidents=incidents_of(desk.repository, desk.history, side, asked.incidents),
+        no_longer=gone,
+        same=same,
+        asked=done.asked,
+        reused=done.reused,
+        poisoned=done.poisoned,
+        left=" ".join(each for each in (cut, done.left) if each),
+        whole=done.whole,
+    )
+
+
+class _Benches:
+    """The judges that each commit was judged by: those of its base, one OPA at a time, since a history has few of them in long runs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._stack = ExitStack()
+        self._key: tuple[object, ...] = ()
+        self._policies: Policies | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def judges(self, step: Step) -> Judges:
+        """Return the judge of a step's base at the step's time; nobody where there was none, or none that could judge."""
+        tree = step.before or EMPTY_TREE
+        snapshot = CommitTree(self._desk.repository, tree)
+        key = self._of(tree, snapshot)
+        if key != self._key:
+            self._stack.close()
+            judge = appoint(snapshot, opa=self._desk.opa).judge
+            self._policies = self._stack.enter_context(Policies(judge, opa=self._desk.opa)) if judge is not None else None
+            self._key = key
+        return Judges(before=self._policies).on(step.info.time)
+
+    def _of(self, tree: str, snapshot: CommitTree) -> tuple[object, ...]:
+        """Return what the judge of a tree follows from."""
+        layout = read_layout(snapshot)
+        return tuple(find_node(self._desk.repository, tree, path) for path in (REPOSITORY_FILE, layout.policies))
+
+
+def _bar(done: int, all_of_them: int, width: int = 24) -> str:
+    filled = width * done // max(1, all_of_them)
+    return "█" * filled + "░" * (width - filled)
