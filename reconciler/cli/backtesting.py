@@ -108,7 +108,7 @@ def of_rule(rule: Rule, judge: Judge, desk: Desk) -> Done:
     name = desk.named(judge.digest, rule.id)
     if rule.scope == "object" and not rule.reads_change:
         return _of_objects(rule, hearing, desk, name)
-    with Policies(hearing, opa=desk.opa) as policies:
+    with _unstarted(hearing, desk) as policies:
         return _whole(desk, name, lambda _: [Judges(before=policies)])
 
 
@@ -118,7 +118,7 @@ def of_branch(judge: Judge, desk: Desk, *, now: str) -> Done:
     Raises:
         RetryError: OPA can't be run.
     """
-    with Policies(judge.on(now), opa=desk.opa) as policies, _Benches(desk) as benches:
+    with _unstarted(judge.on(now), desk) as policies, _Benches(desk) as benches:
         name = desk.named(judge.digest, judge.on(now).levels.phase, "branch")
         return _whole(desk, name, lambda step: [Judges(before=policies), benches.judges(step)])
 
@@ -127,7 +127,7 @@ def _of_objects(rule: Rule, judge: Judge, desk: Desk, name: str) -> Done:
     known: Replays[Found] = Replays(desk.sealed, name, dict[str, Found])
     more = desk.bounded()
     found: Steps = []
-    with Policies(judge, opa=desk.opa) as policies, _saved(known):
+    with _unstarted(judge, desk) as policies, _saved(known):
         asker = Asker(policies, known, rules=[rule.id], jobs=desk.jobs)
         for step, brought in replay(desk.repository, desk.history.steps, asker):
             found.append((step, (brought,)))
@@ -158,6 +158,15 @@ def _done(found: Steps, known: Replays[Found] | Replays[tuple[Brought, ...]], de
     steps = desk.history.steps
     left = f"Time was up after {len(found):,} of {len(steps):,} commits; run it again to go on." if len(found) < len(steps) else ""
     return Done(steps=found, asked=known.asked, reused=known.reused, poisoned=known.poisoned, left=left)
+
+
+@contextmanager
+def _unstarted(judge: Judge, desk: Desk) -> Iterator[Policies]:
+    """Yield policies whose OPA starts at the first question: where all is known, none is needed."""
+    with ExitStack() as stack:
+        policies = Policies(judge, opa=desk.opa)
+        stack.push(policies)
+        yield policies
 
 
 @contextmanager
@@ -226,7 +235,7 @@ class _Benches:
         if key != self._key:
             self._stack.close()
             judge = appoint(snapshot, opa=self._desk.opa).judge
-            self._policies = self._stack.enter_context(Policies(judge, opa=self._desk.opa)) if judge is not None else None
+            self._policies = self._stack.enter_context(_unstarted(judge, self._desk)) if judge is not None else None
             self._key = key
         return Judges(before=self._policies).on(step.info.time)
 

@@ -27,12 +27,10 @@ def _lines(replay: Replay) -> Iterator[str]:
         yield "\nNo longer refused:"
         yield from _commits(replay.no_longer)
     if replay.side.refusals:
-        yield from _ranking(
-            "By author",
-            ((f"{name}", f"{number} in {words.counted(commits, 'commit')}") for name, number, commits in by_author(replay.side.refusals)),
-        )
-        yield from _ranking("By file", ((path, str(number)) for path, number in by_path(replay.side.refusals)))
-        yield from _ranking("By object", ((name, str(number)) for name, number in by_object(replay.side.refusals)))
+        found = replay.side.refusals
+        yield from _ranking("By author", ((f"{who} ({words.counted(many, 'commit')})", number) for who, number, many in by_author(found)))
+        yield from _ranking("By file", by_path(found))
+        yield from _ranking("By object", by_object(found))
     yield from _incidents(replay)
     yield ""
     if replay.side.commits:
@@ -56,10 +54,10 @@ def _commits(refusals: Iterable[Refusal]) -> Iterator[str]:
         yield f"\n… and {words.counted(len(groups) - SHOWN, 'earlier commit')}; --format json has them all"
 
 
-def _ranking(title: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _ranking(title: str, rows: Iterable[tuple[str, int]]) -> Iterator[str]:
     listed = list(rows)
     yield f"\n{title}"
-    yield from (f"  {number:>6}  {printable(name)}" for name, number in listed[:RANKED])
+    yield from (f"  {number:>6,}  {printable(name)}" for name, number in listed[:RANKED])
     if len(listed) > RANKED:
         yield f"          … and {len(listed) - RANKED} more"
 
