@@ -1,6 +1,7 @@
 """A plan that another process wrote (`ordain plan --format json`), read as bytes that anybody may have written.
 
-What a plan's own renderer takes from the program as it is, and does not escape, is held to its form here: actions, times, commits.
+What a plan's own renderers take from the program as it is, and don't put into code, is held to its form here: actions, times, commits
+and the first sentence.
 """
 
 import re
@@ -14,6 +15,7 @@ from reconciler.pipeline.plan.shape import FORMAT, Plan
 PLAN_LIMIT = 64 * 1024 * 1024
 """Bytes: a plan that leaves nothing out (`--all`) of a fleet of 100,000 hosts has a third of them."""
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SENTENCE = re.compile(r"[A-Za-z ,:]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -53,7 +55,8 @@ def read(data: bytes, *, what: str) -> Plan:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         message = f"{what}: not what `ordain plan --format json` prints ({error})"
         raise MalformedError(message) from error
-    if not _TIME.fullmatch(plan.at) or any(one is not None and not _COMMIT.fullmatch(one) for one in (plan.base, plan.head)):
-        message = f"{what}: not what `ordain plan --format json` prints (a time or a commit that is none)"
+    named = all(one is None or _COMMIT.fullmatch(one) for one in (plan.base, plan.head))
+    if not (named and _TIME.fullmatch(plan.at) and _SENTENCE.fullmatch(plan.signatures.sentence)):
+        message = f"{what}: not what `ordain plan --format json` prints (a time, a commit or a sentence that is none)"
         raise MalformedError(message)
     return plan
