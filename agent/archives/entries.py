@@ -15,8 +15,8 @@ from agent.protocol.errors import MalformedError
 Form = Literal["tar.gz", "tar.zst", "zip"]
 Kind = Literal["file", "directory", "symlink", "hardlink"]
 
-ENTRIES_LIMIT = 100_000
-"""Files, directories and links: a large runtime has a tenth of it, and each costs an inode on every host."""
+ENTRIES_LIMIT = 65_535
+"""Files, directories and links: as many as a zip file has, some times those of a large runtime. Each costs an inode on every host."""
 BYTES_LIMIT = 4 * 1024 * 1024 * 1024
 """Bytes of all files together where the release states no `unpackedSize`; the archive's ratio is not looked at."""
 PATH_LIMIT = 1024
@@ -28,8 +28,9 @@ DEPTH_LIMIT = 48
 LINKS_LIMIT = 40
 """Links followed in one path: the kernel's own bound."""
 STEPS_LIMIT = 5_000_000
-"""Steps taken to see where all links lead: a second's work, where a hundred thousand honest ones take a tenth."""
+"""Steps taken to see where all links lead: a second's work, where all the links of an honest archive take a tenth."""
 _CONTROL = frozenset({*range(0x20), 0x7F})
+_NOT_NORMAL = frozenset({"", ".", ".."})
 
 
 class ArchiveError(MalformedError):
@@ -55,11 +56,10 @@ def plain_name(raw: bytes, *, directory: bool = False) -> str:
     Raises:
         ArchiveError: any other name.
     """
-    shown = repr(raw[:80])[1:]
     try:
         name = raw.decode()
     except UnicodeDecodeError as error:
-        message = f"the name {shown} is not UTF-8"
+        message = f"the name {_shown(raw)} is not UTF-8"
         raise ArchiveError(message) from error
     while name.startswith("./"):
         name = name[2:]
@@ -68,16 +68,25 @@ def plain_name(raw: bytes, *, directory: bool = False) -> str:
     if name in ("", ".") and directory:
         return ""
     parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        message = f"the name {shown} is absolute or not normal: it could lie outside the directory"
+    if not _NOT_NORMAL.isdisjoint(parts):
+        message = f"the name {_shown(raw)} is absolute or not normal: it could lie outside the directory"
         raise ArchiveError(message)
     if not _CONTROL.isdisjoint(raw):
-        message = f"the name {shown} has control characters"
+        message = f"the name {_shown(raw)} has control characters"
         raise ArchiveError(message)
-    if len(raw) > PATH_LIMIT or len(parts) > DEPTH_LIMIT or any(len(part.encode()) > NAME_LIMIT for part in parts):
-        message = f"the name {shown}… is longer than {PATH_LIMIT} bytes, deeper than {DEPTH_LIMIT}, or has a part over {NAME_LIMIT} bytes"
+    if len(raw) > PATH_LIMIT or len(parts) > DEPTH_LIMIT or (len(raw) > NAME_LIMIT and _widest(parts) > NAME_LIMIT):
+        bounds = f"{PATH_LIMIT} bytes, deeper than {DEPTH_LIMIT}, or has a part over {NAME_LIMIT} bytes"
+        message = f"the name {_shown(raw)}… is longer than {bounds}"
         raise ArchiveError(message)
     return name
+
+
+def _shown(raw: bytes) -> str:
+    return repr(raw[:80])[1:]
+
+
+def _widest(parts: list[str]) -> int:
+    return max(len(part.encode()) for part in parts)
 
 
 class Catalogue:

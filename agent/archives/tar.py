@@ -59,11 +59,16 @@ def _header(reader: Reader) -> bytes | None:
     header = reader.exactly(BLOCK)
     if not any(header):
         return None
-    plain = header[:148] + b" " * 8 + header[156:]
-    signed = sum(byte - 256 if byte > 127 else byte for byte in plain)  # noqa: PLR2004 - old writers added signed bytes
-    if _number(header[148:156]) not in (sum(plain), signed):
+    if not _has_checksum(header, _number(header[148:156])):
         _refuse("a header whose checksum is wrong: not tar, or damaged")
     return header
+
+
+def _has_checksum(header: bytes, stated: int) -> bool:
+    """Return whether a header's bytes add up, its own checksum counted as spaces; old writers added them as signed ones."""
+    plain = header[:148] + b" " * 8 + header[156:]
+    total = sum(plain)
+    return stated == total or stated == total - 256 * sum(byte > 127 for byte in plain)  # noqa: PLR2004 - the second is rare, and slow
 
 
 def _entry(header: bytes, kind: bytes, size: int, stated: dict[str, bytes]) -> Entry:

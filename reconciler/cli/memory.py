@@ -6,6 +6,7 @@ outcome of the last checks of a repository, for when nothing changed at all. `or
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ OUTCOMES = 8
 """Outcomes kept of one repository: with and without a base, and the revisions between which people go back and forth."""
 VERDICTS_LIMIT = 20_000
 """Verdicts of an outcome that is kept; a repository with more has other worries."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,9 @@ class Memory:
         return self._outcomes().get(key)
 
     def keep(self, key: str, kept: Kept) -> None:
-        """Keep an outcome, in place of the oldest."""
-        if len(kept.outcome.verdicts) <= VERDICTS_LIMIT:
+        """Keep an outcome, in place of the oldest; one that names a file whose name is no UTF-8 can't be written down."""
+        verdicts = kept.outcome.verdicts
+        if len(verdicts) <= VERDICTS_LIMIT and not any(_SURROGATE.search(one.file) for one in verdicts):
             earlier = {name: one for name, one in self._outcomes().items() if name != key}
             latest = dict(list(earlier.items())[-(OUTCOMES - 1) :]) | {key: kept}
             self.sealed.write(f"outcome-{self.place}", msgspec.msgpack.encode(latest))

@@ -58,8 +58,8 @@ def _line(data: bytes, number: int) -> str:
 
 @lru_cache(maxsize=1)
 def _lines(data: bytes) -> list[str]:
-    """Return the lines of a file; the last one is kept, since findings are shown file by file."""
-    return _LINE_END.split(data.decode(errors="replace"))
+    """Return the lines of as much of a file as may be read; the last one is kept, since findings are shown file by file."""
+    return _LINE_END.split(data[: reading.SIZE_LIMIT].decode(errors="replace"))
 
 
 def _position(data: bytes, place: Place) -> tuple[int, int]:

@@ -113,7 +113,7 @@ class DirectoryTree:
         return blob_id(data)
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes, as `Tree.read`; of a symlink, where it leads."""
+        """Return a file's bytes, as `Tree.read`; of a symlink, where it leads; of too large a file, a byte more than it may have."""
         entry = self.entries[path]
         if path in self._kept:
             return self._kept[path]
@@ -121,7 +121,7 @@ class DirectoryTree:
             raise KeyError(path)
         where = self.root / path
         try:
-            return os.fsencode(where.readlink()) if entry.mode == SYMLINK else where.read_bytes()
+            return os.fsencode(where.readlink()) if entry.mode == SYMLINK else _beginning(where)
         except OSError as error:
             raise KeyError(path) from error
 
@@ -147,6 +147,11 @@ class _Ignored:
             return False
         path = self._prefix + path
         return path not in self._tracked and self._repository.path_is_ignored(path + "/" if directory else path)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(SIZE_LIMIT + 1)
 
 
 def _large_file_id(path: Path, size: int) -> str:

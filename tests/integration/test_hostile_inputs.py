@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.hostile_inputs import ARCHIVES, MEGABYTES, REPOSITORIES, SECONDS, UNMEASURED, honest
+from tests.hostile_inputs import ARCHIVES, MEGABYTES, REPOSITORIES, SECONDS, honest
 from tests.hostile_runs import MEGABYTE, Run, Runs
 
 BUSY = 2
@@ -73,7 +73,7 @@ def test_a_repository_is_answered_with_its_own_finding(name: str, runs: tuple[Ru
 
 @pytest.mark.xdist_group("hostile-inputs")
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in ARCHIVES if name not in UNMEASURED])
+@pytest.mark.parametrize("name", ARCHIVES)
 def test_an_archive_is_answered_with_its_own_refusal(name: str, runs: tuple[Runs, float], tmp_path: Path) -> None:
     case = ARCHIVES[name]
     file = tmp_path / "archive"

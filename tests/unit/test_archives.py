@@ -209,6 +209,14 @@ def test_entries_are_counted_with_the_directories_that_they_imply(tmp_path: Path
         unpacked(packed(tar((member("a/b/c"), b""), (member("d/e/f/g"), b""))), "tar.gz", tmp_path / "y")
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_refused_for_its_last_entry_has_written_nothing(form: Form, tmp_path: Path) -> None:
+    data = zipped({"a": b"x", "../b": b"x"}) if form == "zip" else packed(tar((member("a"), b"x"), (member("../b"), b"x")), form)
+    with pytest.raises(ArchiveError, match="not normal"):
+        unpacked(data, form, tmp_path / "x")
+    assert not list((tmp_path / "x").iterdir())
+
+
 @pytest.mark.parametrize("form", TARS)
 @pytest.mark.parametrize("damage", ["cut", "flipped", "followed by junk"])
 def test_a_stream_that_is_damaged_is_told_from_a_short_one(form: Form, damage: str, tmp_path: Path) -> None:
