@@ -45,7 +45,7 @@ def forge() -> None:
     "--path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The fleet repository, if no PLAN."
 )
 @click.option("--base", help="Plan from here, if no PLAN; left out: where the pull request starts.")
-@click.option("--head", default="HEAD", show_default=True, help="Plan to here, if no PLAN.")
+@click.option("--head", help="Plan to here, if no PLAN; left out: the commit that gets the statuses.")
 @click.option("--opa", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ORDAIN_OPA", help="OPA binary to use.")
 @click.option("--forge", type=click.Choice(sorted(connect.KINDS)), help="Which forge; in CI it is known.")
 @click.option("--api", help="Where its API is: https://HOST/PATH.")
@@ -71,7 +71,7 @@ def report(
     *,
     path: Path,
     base: str | None,
-    head: str,
+    head: str | None,
     opa: Path | None,
     author: str,
     name: str,
@@ -100,9 +100,11 @@ def report(
         message = f"--name {name!r}: write lower-case letters, digits and ._-, at most 50"
         raise InputError(message)
     if plan is None:
-        found = worked_out(path, base=base or about.base or None, head=head, opa=opa)
+        found = worked_out(path, base=base or about.base or None, head=head or about.commit, opa=opa)
     else:
         found = reading.read(_bytes(plan), what=str(plan))
+    if found.head not in (about.commit, None):
+        click.echo(f"note: the plan is of {found.head[:12]}, and reported on {about.commit[:12]}", err=True)
     limits = connect.KINDS[about.forge].limits
     wanted = report_of(found, about, name=name, limits=limits)
     if dry_run:

@@ -15,11 +15,16 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from tests.conftest import part
+from tests.forges.github import Account
+from tests.forges.jobs import FORGES, TOKEN
+from tests.forges.standin import serving
 
 pytestmark = pytest.mark.needs("opa", "git")
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 SARIF = json.loads((ROOT / "tests" / "vectors" / "sarif-2.1.0-subset.schema.json").read_bytes())
+JOB = re.compile(r"GITHUB_|GITEA_|FORGEJO_|GITLAB_|CI_")
+"""Variables of the job that runs the tests."""
 FLEET = "tenants/shop/fleets/web.yaml"
 
 
@@ -54,14 +59,15 @@ def _commit(root: Path) -> None:
     subprocess.run(["git", "-C", root, "commit", "--quiet", "--message", "Change the fleet"], check=True)
 
 
-def _run(command: str, root: Path, base: str) -> subprocess.CompletedProcess[str]:
+def _run(command: str, root: Path, base: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not JOB.match(name)},
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "BASE": base,
         "GITHUB_STEP_SUMMARY": str(root.parent / "summary.md"),
         "ORDAIN_CACHE": str(root.parent / "cache"),
         "ORDAIN_OPA": str(part("opa")),
+        **variables,
     }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command], cwd=root, env=environment, check=False, capture_output=True, text=True
@@ -103,6 +109,68 @@ def test_what_a_step_uploads_is_what_an_earlier_one_wrote() -> None:
     assert any(f"> {uploaded}" in command for command in github())
     report = _yaml("examples/ci/gitlab-ci.yml")["ordain"]["artifacts"]["reports"]["junit"]
     assert any(f"> {report}" in command for command in gitlab())
+
+
+def reporting() -> dict[str, str]:
+    """Each command that reports, by the forge that it is for."""
+    [of_github] = _yaml("examples/ci/github-actions-report.yml")["jobs"].values()
+    [of_gitea] = _yaml("examples/ci/gitea-actions.yml")["jobs"].values()
+    found = {"github": of_github["steps"], "gitea": of_gitea["steps"]}
+    commands = {forge: step["run"] for forge, steps in found.items() for step in steps if "forge report" in step.get("run", "")}
+    return commands | {"gitlab": _yaml("examples/ci/gitlab-ci.yml")["ordain report"]["script"][0]}
+
+
+@pytest.mark.parametrize("kind", FORGES)
+def test_the_job_that_reports_posts_what_it_refuses_and_fails(change: Path, kind: str) -> None:
+    made, variables = FORGES[kind]
+    head, base = (_revision(change, name) for name in ("HEAD", "HEAD~1"))
+    speaker = made(tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": head}})
+    within = change if kind == "gitlab" else change.rename(change.parent / "change").parent
+    with serving(speaker) as forge:
+        environment = variables(forge.address, within, head, base) | {"RUNNER_TEMP": str(within)}
+        done = _run(reporting()[kind], within, base, **environment)
+    assert done.returncode == (0 if kind == "gitlab" else 1), done.stderr
+    assert forge.wrong == []
+    assert speaker.shown(head)["ordain/policy"][0] == "failure"
+    assert "custom/residency/telemetry" in speaker.texts()[0][1]
+
+
+def _revision(root: Path, name: str) -> str:
+    return subprocess.run(["git", "-C", root, "rev-parse", name], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_action_reports_with_inputs_that_can_t_be_commands(change: Path) -> None:
+    action = _yaml("action.yml")
+    steps = {step["name"]: step for step in action["runs"]["steps"] if "run" in step}
+    assert not any("${{" in step["run"] for step in steps.values())
+    head, base = (_revision(change, name) for name in ("HEAD", "HEAD~1"))
+    inputs = {name: value["default"] for name, value in action["inputs"].items()} | {"token": TOKEN}
+    speaker = FORGES["github"][0](tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": head}})
+    with serving(speaker) as forge:
+        job = FORGES["github"][1](forge.address, change.parent, head, base)
+        assert _step(steps["Plan and report"], inputs | {"name": "$(exit 9)"}, change, job) == 2
+        assert _step(steps["Plan and report"], inputs, change, job) == 1
+    assert "ordain/plan" in speaker.shown(head)
+
+
+def _step(step: dict[str, Any], inputs: dict[str, str], root: Path, job: dict[str, str]) -> int:
+    """Run a step of the action with inputs; return its exit code."""
+    given = {name: re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda found: inputs[found[1]], value) for name, value in step["env"].items()}
+    return _run(step["run"], root, "", **(job | given)).returncode
+
+
+@pytest.mark.parametrize("file", ["github-actions-report.yml", "gitea-actions.yml"])
+def test_a_job_that_may_write_checks_out_a_commit_as_data_after_everything_is_installed(file: str) -> None:
+    workflow = _yaml(f"examples/ci/{file}")
+    assert list(workflow["on"]) == ["pull_request_target"]
+    [job] = workflow["jobs"].values()
+    [place] = [number for number, step in enumerate(job["steps"]) if "actions/checkout" in step.get("uses", "")]
+    options = job["steps"][place]["with"]
+    assert options["ref"] == "${{ github.event.pull_request.head.sha }}"
+    assert (options["path"], options["persist-credentials"]) == ("change", False)
+    assert [step["run"].partition("ordain ")[2] for step in job["steps"][place + 1 :]] == ["forge report --path change --exit-code"]
+    assert not any("${{" in step.get("run", "") for step in job["steps"])
+    assert not any(step.get("uses", "").startswith(("actions/cache@", "./")) for step in job["steps"])
 
 
 def _hooks() -> Iterator[dict[str, Any]]:

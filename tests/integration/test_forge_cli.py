@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,66 +20,15 @@ from reconciler.cli.planned import render
 from reconciler.cli.planned.checks import checks
 from reconciler.cli.planned.reading import read
 from reconciler.forges.environment import surroundings
-from tests.forges.gitea import Gitea
 from tests.forges.github import Account, GitHub
 from tests.forges.gitlab import GitLab
+from tests.forges.jobs import BASE, FORGES, HEAD, MERGE, TOKEN, event, of_github, pull_request
 from tests.forges.standin import StandIn, serving
 from tests.plan_cases import GOLDEN, branched, git
 
 ORDAIN = Path(sys.executable).parent / "ordain"
 PLAN = GOLDEN / "plan.json"
-HEAD, MERGE, BASE = "a" * 40, "b" * 40, "c" * 40
 OURS = re.compile(r"GITHUB_|GITEA_|FORGEJO_|GITLAB_|CI_|CI$")
-
-
-def event(place: Path, said: Mapping[str, Any]) -> str:
-    file = place / "event.json"
-    file.write_text(json.dumps(said))
-    return str(file)
-
-
-def pull_request(head: str = HEAD, base: str = BASE) -> dict[str, Any]:
-    return {"number": 7, "pull_request": {"number": 7, "head": {"sha": head}, "base": {"sha": base}}, "action": "synchronize"}
-
-
-def of_github(address: str, place: Path) -> dict[str, str]:
-    return {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_API_URL": address,
-        "GITHUB_EVENT_PATH": event(place, pull_request()),
-        "GITHUB_REPOSITORY": "acme/fleets",
-        "GITHUB_RUN_ID": "12",
-        "GITHUB_SERVER_URL": "https://github.example.com",
-        "GITHUB_SHA": MERGE,
-        "GITHUB_TOKEN": "secret-token",
-    }
-
-
-def of_gitea(address: str, place: Path) -> dict[str, str]:
-    wrong = {"GITHUB_API_URL": "https://api.github.com", "GITHUB_TOKEN": "another", "GITHUB_SERVER_URL": address}
-    return of_github(address, place) | wrong | {"GITEA_ACTIONS": "true", "GITEA_TOKEN": "secret-token"}
-
-
-def of_gitlab(address: str, _: Path) -> dict[str, str]:
-    return {
-        "GITLAB_CI": "true",
-        "CI_API_V4_URL": f"{address}/api/v4",
-        "CI_COMMIT_SHA": MERGE,
-        "CI_JOB_URL": "https://gitlab.example.com/jobs/12",
-        "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
-        "CI_MERGE_REQUEST_IID": "7",
-        "CI_MERGE_REQUEST_PROJECT_ID": "acme/platform/fleets",
-        "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD,
-        "CI_PROJECT_ID": "99",
-        "GITLAB_TOKEN": "secret-token",
-    }
-
-
-FORGES: dict[str, tuple[type[GitHub | GitLab], Callable[[str, Path], dict[str, str]]]] = {
-    "github": (GitHub, of_github),
-    "gitlab": (GitLab, of_gitlab),
-    "gitea": (Gitea, of_gitea),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +49,7 @@ class Job:
 
 def job_of(kind: str, place: Path) -> Iterator[Job]:
     made, environment = FORGES[kind]
-    speaker = made(tokens={"secret-token": Account(login="ordain")}, pulls={7: {"state": "open", "head": HEAD}})
+    speaker = made(tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": HEAD}})
     with serving(speaker) as forge:
         yield Job(forge=forge, speaker=speaker, environment=environment(forge.address, place))
     assert forge.wrong == []
@@ -164,9 +113,7 @@ def test_a_dry_run_asks_nobody_and_needs_no_token(job: Job) -> None:
 
 def test_options_outdo_the_environment(on_github: Job) -> None:
     other = "d" * 40
-    done = on_github.run(
-        PLAN, "--commit", other, "--name", "eu", "--link", "https://ci.example.com/x", "--token", "env:MINE", MINE="secret-token"
-    )
+    done = on_github.run(PLAN, "--commit", other, "--name", "eu", "--link", "https://ci.example.com/x", "--token", "env:MINE", MINE=TOKEN)
     assert done.exit_code == 0, done.output
     assert set(on_github.speaker.shown(other)) == {"eu/schema", "eu/policy", "eu/plan"}
     assert "left as it is: the pull request has moved on" in done.stdout
@@ -200,7 +147,7 @@ def test_the_command_ends_with_codes_that_say_what_to_do(on_github: Job, tmp_pat
 
 
 def test_a_job_of_a_fork_is_told_why_it_may_not_and_what_to_do(on_github: Job) -> None:
-    on_github.speaker.tokens["secret-token"].writes = False
+    on_github.speaker.tokens[TOKEN].writes = False
     done = on_github.run(PLAN)
     assert isinstance(done.exception, RefusedError)
     assert "docs/forges.md#forks" in str(done.exception)
