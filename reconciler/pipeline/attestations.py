@@ -5,6 +5,8 @@ around one. Rules get what it says in few words. It is `verified` only if one of
 without that it is what a stranger claims, and certificates and transparency logs are not looked at.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://slsa.dev/spec/v1.0/provenance
+
+What verifies is imported where there is something to verify: it takes a twentieth of a second, and most repositories have none.
 """
 
 import binascii
@@ -12,15 +14,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import Key, Signature, SSlibKey
+from typing import TYPE_CHECKING, Any
 
 from agent.protocol.errors import MalformedError
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import Key, Signature
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 TEXT_LIMIT = 1024 * 1024
@@ -52,12 +52,16 @@ class Statement:
         }
 
 
-def key(pem: str) -> Key:
+def key(pem: str) -> "Key":
     """Return a public key (ed25519, ECDSA or RSA) from PEM.
 
     Raises:
         MalformedError: anything else.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+    from securesystemslib.signer import SSlibKey  # noqa: PLC0415
+
     try:
         return SSlibKey.from_crypto(load_pem_public_key(pem.encode()))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -65,7 +69,7 @@ def key(pem: str) -> Key:
         raise MalformedError(message) from error
 
 
-def keys_of(repository: Mapping[str, Any] | None) -> tuple[Key, ...]:
+def keys_of(repository: Mapping[str, Any] | None) -> tuple["Key", ...]:
     """Return the keys that `ordain.yaml` names; one that is none is passed over, since its manifest is refused for it."""
     spec = (repository or {}).get("spec")
     stated = spec.get("provenance") if isinstance(spec, dict) else None
@@ -79,7 +83,7 @@ def keys_of(repository: Mapping[str, Any] | None) -> tuple[Key, ...]:
     return tuple(found)
 
 
-def read(text: str, keys: Sequence[Key] = ()) -> list[Statement]:
+def read(text: str, keys: Sequence["Key"] = ()) -> list[Statement]:
     """Return the statements in a file.
 
     Raises:
@@ -96,7 +100,7 @@ def read(text: str, keys: Sequence[Key] = ()) -> list[Statement]:
 
 
 @lru_cache(maxsize=32)
-def _read_again(text: str, keys: tuple[Key, ...]) -> tuple[Statement, ...]:
+def _read_again(text: str, keys: tuple["Key", ...]) -> tuple[Statement, ...]:
     """Return what a file says; nothing of one that is refused elsewhere."""
     try:
         return tuple(read(text, keys))
@@ -104,7 +108,7 @@ def _read_again(text: str, keys: tuple[Key, ...]) -> tuple[Statement, ...]:
         return ()
 
 
-def for_rules(component: Mapping[str, Any], sources: Mapping[str, str], keys: tuple[Key, ...]) -> dict[str, list[dict[str, Any]]]:
+def for_rules(component: Mapping[str, Any], sources: Mapping[str, str], keys: tuple["Key", ...]) -> dict[str, list[dict[str, Any]]]:
     """Return the statements about each artifact of a component that has provenance, by its name; `sources` are texts by `source`."""
     found = {}
     for artifact, source in stated(component):
@@ -143,7 +147,9 @@ def _envelopes(text: str) -> list[dict[str, Any]]:
     return [document.get("dsseEnvelope", document) for document in documents]
 
 
-def _statement(data: dict[str, Any], keys: Sequence[Key]) -> Statement:
+def _statement(data: dict[str, Any], keys: Sequence["Key"]) -> Statement:
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415
+
     signatures = data["signatures"]
     if data["payloadType"] != PAYLOAD_TYPE or len(signatures) > SIGNATURES_LIMIT:
         message = "another payload type, or too many signatures"
@@ -166,9 +172,11 @@ def _statement(data: dict[str, Any], keys: Sequence[Key]) -> Statement:
     )
 
 
-def _signed(one: Key, signature: Signature, envelope: Envelope) -> bool:
+def _signed(one: "Key", signature: "Signature", envelope: "Envelope") -> bool:
+    from securesystemslib.exceptions import UnverifiedSignatureError  # noqa: PLC0415
+
     try:
-        one.verify_signature(Signature(one.keyid, signature.signature), envelope.pae())
+        one.verify_signature(type(signature)(one.keyid, signature.signature), envelope.pae())
     except (UnverifiedSignatureError, ValueError, TypeError):
         return False
     return True

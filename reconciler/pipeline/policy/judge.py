@@ -13,9 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from securesystemslib.signer import Key
+from typing import TYPE_CHECKING, Any
 
 from agent.protocol.codec import sha256
 from agent.protocol.errors import RefusedError, RetryError
@@ -32,6 +30,9 @@ from reconciler.pipeline.policy.stages import Cohort
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import instant, stamp
 from reconciler.resources import directory
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Key
 
 __all__ = ["Judge", "JudgeRefused", "Level", "Rule", "Setting", "load", "pack"]
 
@@ -56,7 +57,7 @@ class Judge:
     rules: Mapping[str, Rule]
     bundle: bytes
     findings: tuple[Finding, ...] = ()
-    attesting: tuple[Key, ...] = ()
+    attesting: tuple["Key", ...] = ()
     """Keys that `ordain.yaml` takes provenance from."""
     signatures: Mapping[str, Any] = field(default_factory=dict)
     """What `ordain.yaml` says of who must sign."""

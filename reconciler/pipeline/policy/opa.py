@@ -14,10 +14,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RetryError
-from reconciler.pipeline.policy.opa_download import Offer, download, offered, this_platform
+
+if TYPE_CHECKING:
+    from reconciler.pipeline.policy.opa_download import Offer
 
 PINNED = "1.22.2"
 """The version that is built, and that capabilities.json was made from."""
@@ -44,6 +47,8 @@ def find_opa(setting: Path | None = None, *, url: str = "", sha256: str = "", en
     found = present(setting, environment=environment)
     if found is not None:
         return found
+    from reconciler.pipeline.policy.opa_download import offered  # noqa: PLC0415 - it imports what downloads
+
     offer = offered(PINNED, url=url or environment.get("ORDAIN_OPA_URL", ""), sha256=sha256 or environment.get("ORDAIN_OPA_SHA256", ""))
     return _made(_cached(environment), offer, environment)
 
@@ -95,7 +100,7 @@ def _stated(opa: Path) -> Path:
     raise InputError(message)
 
 
-def _made(target: Path, offer: Offer, environment: Mapping[str, str]) -> Path:
+def _made(target: Path, offer: "Offer", environment: Mapping[str, str]) -> Path:
     try:
         durable.make_directory(target.parent)
         with _alone(target.parent / ".lock"):
@@ -107,7 +112,7 @@ def _made(target: Path, offer: Offer, environment: Mapping[str, str]) -> Path:
     return target
 
 
-def _make(target: Path, offer: Offer, environment: Mapping[str, str]) -> None:
+def _make(target: Path, offer: "Offer", environment: Mapping[str, str]) -> None:
     why = _downloaded(target, offer)
     if not why:
         return
@@ -119,8 +124,10 @@ def _make(target: Path, offer: Offer, environment: Mapping[str, str]) -> None:
     _build(go, target, environment)
 
 
-def _downloaded(target: Path, offer: Offer) -> str:
+def _downloaded(target: Path, offer: "Offer") -> str:
     """Download OPA; return why that was not done, nothing if it was."""
+    from reconciler.pipeline.policy.opa_download import download, this_platform  # noqa: PLC0415
+
     if not offer.sha256 or not offer.url:
         return f"no download, since no SHA-256 of OPA {PINNED} for {this_platform()} is known here (ORDAIN_OPA_SHA256 names one)"
     _say(f"downloading OPA {PINNED} from {offer.url}, once")

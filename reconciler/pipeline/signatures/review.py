@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import pygit2
@@ -14,42 +14,23 @@ from reconciler.pipeline.descriptions import SIGNATURES, remedy_of
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import Document, Layout
 from reconciler.pipeline.signatures.doubts import Doubts, spread
+from reconciler.pipeline.signatures.reviewed import Review, required
 from reconciler.pipeline.signatures.rights import Signed, judge, lacks_second, matches, merged_by, signed_by
 from reconciler.pipeline.signatures.signers import SignerSet, signer_set
-from reconciler.pipeline.signatures.switch import co_signed, is_required
+from reconciler.pipeline.signatures.switch import co_signed
 from reconciler.pipeline.signatures.touching import History, Touch
 from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.source import CommitInfo, commits_between, descends
 from reconciler.pipeline.source.directories import Node
 from reconciler.pipeline.tree import Difference
 
+__all__ = ["RANGE_LIMIT", "TOUCHED_LIMIT", "Review", "required", "review", "signers_of"]
+
 RANGE_LIMIT = 2000
 """Commits of a range that are verified, at 5 to 25 ms each; with more, all that they touch is refused."""
 
 TOUCHED_LIMIT = 200_000
 """Files that all commits of a range may touch together: each may have to be read, and a first import has half as many."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """Who signed the commits of a range, and what is refused because of it.
-
-    `required` is False where signatures are off: then nothing was looked at, and nothing is refused. `signers` names the
-    signer (`ana`, `shop/bob`) of each commit whose signature holds, by its id. `findings` are of rules `signatures/…`, one a
-    file, and go to `decide` as `Facts.signatures`. `doubts` are the same for the next range, by file. `trial` says that the
-    head was taken for a merge that a forge made to try it.
-    """
-
-    required: bool
-    signers: Mapping[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
-    doubts: Doubts = field(default_factory=dict)
-    trial: bool = False
-
-
-def required(base: Corpus, pinned: tuple[Document, ...] = ()) -> bool:
-    """Return whether signatures are on for changes of this accepted state: it says so in `ordain.yaml`, or signers are pinned."""
-    return bool(pinned) or is_required(base.repository)
 
 
 def signers_of(base: Corpus, pinned: tuple[Document, ...] = ()) -> SignerSet:

@@ -1,7 +1,7 @@
 """A manifest against the JSON Schema of its kind: jsonschema-rs says yes or no, jsonschema words the errors.
 
 A rejection by either is one: jsonschema-rs is asked always, jsonschema where that rejects, and where a number with a fraction
-may stand for an integer (`5.0`), which JSON Schema allows and the wire formats don't.
+may stand for an integer (`5.0`), which JSON Schema allows and the wire formats don't. It is imported only then: a tenth of a second.
 """
 
 import difflib
@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator, ValidationError, validators
 
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.validation.findings import schema_refused, shown, spelled
 from reconciler.pipeline.validation.schemas import schema
 from reconciler.printable import clipped
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
 
 _TYPES = {
     "string": "text",
@@ -59,7 +61,9 @@ def _judge(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 @cache
-def _worded(name: str) -> Draft202012Validator:
+def _worded(name: str) -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
+
     strict = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
     kind: Any = validators.extend(Draft202012Validator, {"pattern": _pattern}, type_checker=strict)  # type: ignore[no-untyped-call]
     validator: Draft202012Validator = kind(schema(name))
@@ -70,8 +74,10 @@ def _is_integer(_checker: object, instance: object) -> bool:
     return isinstance(instance, int) and not isinstance(instance, bool)
 
 
-def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:
     """Match as jsonschema-rs does: `$` is the end of the text, and not also the place before a last line end."""
+    from jsonschema import ValidationError  # noqa: PLC0415
+
     if isinstance(instance, str) and not re.search(_anchored(pattern), instance):
         yield ValidationError(f"does not match {pattern}")
 
@@ -102,7 +108,7 @@ def _holds_float(value: Any, fields: frozenset[str]) -> bool:
     return isinstance(value, list) and any(_holds_float(item, fields) for item in value)
 
 
-def _telling(errors: Iterator[ValidationError]) -> list[ValidationError]:
+def _telling(errors: Iterator["ValidationError"]) -> "list[ValidationError]":
     best: dict[tuple[object, ...], ValidationError] = {}
     for error in errors:
         kept = error.validator in ("required", "additionalProperties")
@@ -112,19 +118,19 @@ def _telling(errors: Iterator[ValidationError]) -> list[ValidationError]:
     return list(best.values())
 
 
-def _rank(error: ValidationError) -> int:
+def _rank(error: "ValidationError") -> int:
     return _MOST_TELLING.index(error.validator) if error.validator in _MOST_TELLING else len(_MOST_TELLING)
 
 
-def _is_about_key(error: ValidationError) -> bool:
+def _is_about_key(error: "ValidationError") -> bool:
     return "propertyNames" in error.absolute_schema_path
 
 
-def _key_of(error: ValidationError) -> str:
+def _key_of(error: "ValidationError") -> str:
     return str(error.instance) if _is_about_key(error) else ""
 
 
-def _findings(document: Document, error: ValidationError) -> Iterator[Finding]:
+def _findings(document: Document, error: "ValidationError") -> Iterator[Finding]:
     pointer: Pointer = tuple(error.absolute_path)
     instance: Any = error.instance
     rules: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
@@ -162,7 +168,7 @@ def _missing_fields(document: Document, pointer: Pointer, instance: Mapping[str,
             yield schema_refused(document, "required", pointer, message, remedy=remedy, at_key=True, needs=(field,))
 
 
-def _worded_error(error: ValidationError) -> str:
+def _worded_error(error: "ValidationError") -> str:
     instance: Any = error.instance
     limit: Any = error.validator_value
     value = shown(instance)
