@@ -9,6 +9,7 @@ import msgspec
 
 from agent.protocol.errors import RefusedError
 from reconciler import settings
+from reconciler.cli.lazy import LazyGroup
 from reconciler.pipeline.audit import PAYLOAD_TYPE, RECORDS, DecisionRecord, decode_record, note_text
 from reconciler.pipeline.notes import read_note
 from reconciler.pipeline.signing import decision_keys
@@ -17,13 +18,14 @@ from reconciler.publication import envelope
 from reconciler.publication.store import open_store
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"verify": "reconciler.cli.audit_verify:verify"})
 def audit() -> None:
-    """Look into decisions.
+    """Look into decisions, and prove them.
 
     \b
-    Example:
+    Examples:
       ordain audit show HEAD
+      ordain audit verify --state /var/lib/ordain
     """
 
 

@@ -17,7 +17,7 @@ from reconciler.pipeline.accepted import AcceptedState, read
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import CommitTree, mirror_path
 from reconciler.pipeline.trail.decided import Decided, read_notes, read_records
-from reconciler.pipeline.trail.scratch import scratch
+from reconciler.pipeline.trail.scratch import with_accepted
 from reconciler.publication.keys import REPOSITORY, KeyRing
 from reconciler.publication.public_keys import NEXT, PublicKeys, read_public
 from reconciler.publication.store import Store, open_store
@@ -122,10 +122,10 @@ def snapshot(evidence: Evidence, rev: str | None) -> Iterator[Snapshot]:
     """
     accepted = evidence.accepted() if rev is None else None
     place = evidence.place
-    if accepted is None:
+    if accepted is None or evidence.store is None:
         tree, head = head_of(place, rev or "HEAD")
         yield Snapshot(corpus=load(tree), head=str(head), place=place)
         return
-    with scratch(place.git(), evidence.store, accepted) as whole:
+    with with_accepted(place.git(), evidence.store, accepted) as whole:
         corpus = load(CommitTree(whole, accepted.tree))
         yield Snapshot(corpus=corpus, head=accepted.head, place=Place(path=place.path, repository=whole))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from agent.protocol.errors import RetryError
 from agent.protocol.faults import reached
@@ -158,17 +158,7 @@ def _judges(parts: Parts, session: Session, appointment: Appointment | None) -> 
 
 
 def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Parts, reviewed: Review) -> Facts:
-    listed = tuple(
-        {
-            "sha": one.sha,
-            "author": one.author,
-            "email": one.email,
-            "signer": reviewed.signers.get(one.sha),
-            "time": one.time,
-            "paths": list(one.paths),
-        }
-        for one in commits
-    )
+    listed = listed_commits(commits, reviewed)
     before = session.state
     return Facts(
         before=before.head if before else None,
@@ -180,12 +170,28 @@ def _facts(session: Session, head: str, commits: Sequence[CommitInfo], parts: Pa
     )
 
 
+def listed_commits(commits: Sequence[CommitInfo], reviewed: Review) -> tuple[Mapping[str, Any], ...]:
+    """Return commits as rules see them and records hold them."""
+    return tuple(
+        {
+            "sha": one.sha,
+            "author": one.author,
+            "email": one.email,
+            "signer": reviewed.signers.get(one.sha),
+            "time": one.time,
+            "paths": list(one.paths),
+        }
+        for one in commits
+    )
+
+
 def judged_to(state: accepted.AcceptedState) -> str:
     """Return the instant up to which ends of waivers and dates of rules have been judged."""
     return state.judged_to or state.examined_at
 
 
-def _verdicts(decision: Decision, tree: CommitTree) -> tuple[Verdict, ...]:
+def recorded(decision: Decision, tree: CommitTree) -> tuple[Verdict, ...]:
+    """Return the verdicts that go into a decision's record."""
     worst = sorted(decision.judged, key=lambda one: (not one.blocking, WORST_FIRST.index(one.finding.action)))
     return tuple(
         verdict(one.finding, tree.read, standing=one.standing, waived=one.waived.shown if one.waived else None, notes=one.notes)
@@ -209,7 +215,7 @@ def _write_down(
     accepted_tree = write_tree(repository, tree.oid, overrides) if overrides else tree.oid
     objects = accepted.archive(parts.store, repository, before, accepted_tree, head)
     policies = judges.own if decision.new_judge else session.policies
-    verdicts = _verdicts(decision, tree)
+    verdicts = recorded(decision, tree)
     record = DecisionRecord(
         format=RECORD_FORMAT,
         sequence=_next_decision(parts, before),

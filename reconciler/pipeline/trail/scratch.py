@@ -12,20 +12,28 @@ from reconciler.publication.store import Store
 
 
 @contextmanager
-def scratch(
-    repository: pygit2.Repository, store: Store | None = None, state: accepted.AcceptedState | None = None
-) -> Iterator[pygit2.Repository]:
-    """Yield a repository with all objects of `repository` and, out of `store`, those of an accepted state.
+def scratch() -> Iterator[pygit2.Repository]:
+    """Yield an empty repository, which is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ordain-") as directory:
+        yield pygit2.init_repository(directory, bare=True)
+
+
+def attach(made: pygit2.Repository, repository: pygit2.Repository) -> None:
+    """Let a scratch repository have all objects of another; what it has itself comes first."""
+    common = Path(repository.path, "commondir")
+    objects = Path(repository.path, common.read_text().strip() if common.is_file() else "", "objects")
+    made.odb.add_disk_alternate(str(objects.resolve()))
+
+
+@contextmanager
+def with_accepted(repository: pygit2.Repository, store: Store, state: accepted.AcceptedState) -> Iterator[pygit2.Repository]:
+    """Yield a repository with all objects of `repository` and, out of `store`, those of an accepted state that it lacks.
 
     Raises:
         RetryError: an archive is missing from the store, and the repository lacks what is in it.
         MalformedError: an archive is damaged.
     """
-    with tempfile.TemporaryDirectory(prefix="ordain-") as directory:
-        made = pygit2.init_repository(directory, bare=True)
-        common = Path(repository.path, "commondir")
-        objects = Path(repository.path, common.read_text().strip() if common.is_file() else "", "objects")
-        made.odb.add_disk_alternate(str(objects.resolve()))
-        if store is not None and state is not None:
-            accepted.restore(store, made, state)
+    with scratch() as made:
+        attach(made, repository)
+        accepted.restore(store, made, state)
         yield made
