@@ -99,6 +99,7 @@ def report(
     if not NAME.fullmatch(name):
         message = f"--name {name!r}: write lower-case letters, digits and ._-, at most 50"
         raise InputError(message)
+    token = "" if dry_run else Credentials.parse(about.token).token()
     if plan is None:
         found = worked_out(path, base=base or about.base or None, head=head or about.commit, opa=opa)
     else:
@@ -111,7 +112,7 @@ def report(
         click.echo(dry(wanted, about, form))
     else:
         trying = Patience(seconds=patience, told=lambda text: click.echo(f"note: {text}", err=True))
-        there = connect.to(about, token=Credentials.parse(about.token).token(), author=author, patience=trying)
+        there = connect.to(about, token=token, author=author, patience=trying)
         done = deliver(there, wanted, trying)
         click.echo(said_as_json(wanted, about, done) if form == "json" else said(wanted, about, done))
     sys.exit(exit_code(found) if as_plan else 0)

@@ -44,6 +44,8 @@ UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY = 401, 403, 404, 409, 429
 INVALID = (400, 422)
 SERVER = range(500, 600)
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^<>,]*\brel="?next"?')
+_POOL = re.compile(r"^<?\w+(\(.*?\)| object at \w+>): ")
+"""How urllib3 begins some of its messages: with the object that failed."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 T = TypeVar("T")
@@ -250,7 +252,7 @@ class Api:
             finally:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
-            message = f"{method} {url.partition('?')[0]}: {getattr(error, 'reason', None) or error}"
+            message = f"{method} {url.partition('?')[0]}: {_POOL.sub('', str(getattr(error, 'reason', None) or error))}"
             raise WaitError(self._without_token(message)) from None
         return Answer(status=response.status, headers={name.lower(): value for name, value in response.headers.items()}, body=data)
 

@@ -73,7 +73,7 @@ class Credentials:
         else:
             text, where = _read_token(self.file or Path()), f"file {self.file}"
         if not text.strip():
-            message = f"no token for the fleet repository: {where} is empty or not there; put the token there"
+            message = f"no token: {where} is empty or not there; put the token there"
             raise RetryError(message)
         return text.strip()
 
