@@ -68,13 +68,13 @@ class Answer:
     body: bytes
 
     def said(self) -> str:
-        """Return the forge's words about a refusal, fit to be shown; empty where there are none."""
+        """Return the forge's words about a refusal, whatever they are; empty where there are none."""
         try:
             found = msgspec.json.decode(self.body, type=_Said)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return ""
         texts = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in (found.message or found.error, found.errors)]
-        return clipped(printable(", ".join(one for one in texts if one not in ("", "[]", "null"))), SAID_LIMIT)
+        return ", ".join(one for one in texts if one not in ("", "[]", "null"))
 
 
 class DeniedError(RefusedError):
@@ -95,14 +95,27 @@ def origin(api: str) -> str:
     Raises:
         InputError: not https and not on this machine, or more than an address: a user, a query.
     """
-    parts = urlsplit(api)
-    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(api)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if not host or parts.username is not None or parts.query or parts.fragment:
         message = "--api: write https://HOST/PATH, without a user, a password or a query"
         raise InputError(message)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname)):
-        message = f"--api: {printable(parts.hostname)} by {printable(parts.scheme)}: a token is sent over https only"
+    if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(host)):
+        message = f"--api: {printable(host)} by {printable(parts.scheme)}: a token is sent over https only"
         raise InputError(message)
     return api.rstrip("/")
+
+
+def _site(url: str) -> tuple[str, str] | None:
+    """Return scheme and authority, None for what is no address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc
 
 
 def _loopback(host: str) -> bool:
@@ -187,7 +200,7 @@ class Api:
         answer = self._exchange(method, url, body)
         if answer.status in OK:
             return answer
-        said = self._without_token(answer.said())
+        said = self._shown(answer.said())
         what = f"{method} {url.partition('?')[0]}: HTTP {answer.status}" + (f" ({said})" if said else "")
         wait = waiting(answer, said, now=time.time())
         if wait is not None:
@@ -198,7 +211,7 @@ class Api:
     def _refusal(self, answer: Answer, what: str) -> InputError | RefusedError:
         named = self._token.named
         if answer.status in REDIRECTED:
-            leads = self._without_token(clipped(printable(answer.headers.get("location", "")), SAID_LIMIT))
+            leads = self._shown(answer.headers.get("location", ""))
             return InputError(
                 f"{what} leads to {leads!r}, and a token is sent along no redirect. "
                 "Was the repository renamed or moved? Name it as it is called now (--repository, --api)"
@@ -214,16 +227,16 @@ class Api:
             )
         return InvalidError(what) if answer.status in INVALID else RefusedError(what)
 
-    def _without_token(self, text: str) -> str:
-        return text.replace(self._token.secret, "***")
+    def _shown(self, text: str) -> str:
+        """Return somebody else's words as they may stand in a message: the token taken out before they are cut, and nothing that moves."""
+        return clipped(printable(text.replace(self._token.secret, "***")), SAID_LIMIT)
 
     def _url(self, where: str, query: Mapping[str, str | int]) -> str:
         return f"{self.base}{where}" + (f"?{urlencode(query)}" if query else "")
 
     def _next(self, url: str, where: str) -> str:
-        here, there = urlsplit(self.base), urlsplit(url)
-        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-            message = f"{self.base}{where}: its next page is said to be on {printable(there.netloc)!r}; a token goes to one place only"
+        if _site(url) != _site(self.base):
+            message = f"{self.base}{where}: its next page is said to be at {self._shown(url)!r}; a token goes to one place only"
             raise RefusedError(message)
         return url
 
@@ -248,29 +261,34 @@ class Api:
                 timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, self._seconds()), read=min(GAP_SECONDS, self._seconds())),
             )
             try:
-                data = _bounded(response, end)
+                data = _bounded(response, url, end)
             finally:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
-            message = f"{method} {url.partition('?')[0]}: {_POOL.sub('', str(getattr(error, 'reason', None) or error))}"
-            raise WaitError(self._without_token(message)) from None
+            raise self._unreached(method, url, error) from None
         return Answer(status=response.status, headers={name.lower(): value for name, value in response.headers.items()}, body=data)
+
+    def _unreached(self, method: str, url: str, error: urllib3.exceptions.HTTPError) -> WaitError | RefusedError:
+        why = self._shown(_POOL.sub("", str(getattr(error, "reason", None) or error)))
+        if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in why:
+            return RefusedError(f"{self.base}: {why}. A forge with a certificate of your own: set SSL_CERT_FILE to its authority's")
+        return WaitError(f"{method} {url.partition('?')[0]}: {why}")
 
     def _seconds(self) -> float:
         return max(1.0, self._patience.left)
 
 
-def _bounded(response: urllib3.BaseHTTPResponse, end: float) -> bytes:
+def _bounded(response: urllib3.BaseHTTPResponse, url: str, end: float) -> bytes:
     """Return a body; raise `MalformedError` for one that is too large, `WaitError` for one that takes too long."""
     chunks: list[bytes] = []
     size = 0
     while chunk := response.read1(CHUNK, decode_content=False):
         size += len(chunk)
         if size > ANSWER_LIMIT:
-            message = f"an answer of more than {ANSWER_LIMIT} bytes; broken off. Is --api right, and does nothing else answer there?"
+            message = f"{url}: more than {ANSWER_LIMIT} bytes; broken off. Is --api right, and does nothing else answer there?"
             raise MalformedError(message)
         if time.monotonic() > end:
-            message = "an answer that does not end"
+            message = f"{url}: an answer that does not end"
             raise WaitError(message)
         chunks.append(chunk)
     return b"".join(chunks)
