@@ -28,7 +28,8 @@ def release() -> None:
     """
 
 
-def _of(name: str) -> tuple[str, str]:
+def fleet_key(name: str) -> tuple[str, str]:
+    """Return (tenant, fleet) of `TENANT/FLEET`; raise `InputError` for anything else."""
     tenant, _, fleet = name.partition("/")
     try:
         return require_label(tenant, "tenant"), require_label(fleet, "fleet")
@@ -49,7 +50,7 @@ def list_(name: str, state: Path, file: Path | None, form: str) -> None:
     Example:
       ordain release list shop/web --state /var/lib/ordain
     """
-    tenant, fleet = _of(name)
+    tenant, fleet = fleet_key(name)
     store = open_store(settings.load(file, state=state).store_url)
     trust = read_trust(store, tenant)
     found = read_newest(store, trust, fleet) if trust else None
@@ -80,7 +81,7 @@ def delist(name: str, digest: str, state: Path, file: Path | None) -> None:
     Example:
       ordain release delist shop/web 3f1c0a9be2d4 --state /var/lib/ordain
     """
-    tenant, fleet = _of(name)
+    tenant, fleet = fleet_key(name)
     loaded = settings.load(file, state=state)
     store = Scoped(inner=open_store(loaded.store_url), write=PIPELINE_PREFIXES)
     signing = releases_signing(store, loaded.ring("pipeline"), tenant)

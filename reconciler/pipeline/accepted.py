@@ -28,6 +28,8 @@ PLACES = ("pipeline:after-objects",)
 FORMAT = 1
 KEY = "approved/accepted.json"
 PAYLOAD_TYPE = "application/vnd.ordain.accepted+json"
+OBJECTS = "approved/_objects/"
+"""Where the archives of objects stand."""
 LIFE = timedelta(days=365)
 """Nobody but the pipeline reads it, so it is renewed by each decision and may lie for long."""
 SEEN = "accepted-sequence"
@@ -227,7 +229,7 @@ def restore(store: Store, repository: pygit2.Repository, state: AcceptedState) -
 
 def object_key(digest: str) -> str:
     """Return the store key of an archive of objects."""
-    return f"approved/_objects/{digest}.tar.gz"
+    return f"{OBJECTS}{digest}.tar.gz"
 
 
 def blob_of(repository: pygit2.Repository, tree: str | None, path: str) -> str | None:

@@ -11,8 +11,9 @@ from agent.protocol.membership import Member
 from reconciler.pipeline.audit import DecisionRecord, record_key
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
-from reconciler.pipeline.proof.trees import Trees, compiles_to
+from reconciler.pipeline.proof.trees import compiles_to
 from reconciler.pipeline.trail.released import published
+from reconciler.pipeline.trail.trees import Trees
 from reconciler.publication import layout, releases
 from reconciler.publication.releases import Approval, Releases
 from reconciler.publication.store import Store

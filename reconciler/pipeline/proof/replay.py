@@ -30,12 +30,12 @@ from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.proof.records import Chain
 from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
-from reconciler.pipeline.proof.trees import Trees
 from reconciler.pipeline.session import start
 from reconciler.pipeline.signatures.doubts import Doubts
 from reconciler.pipeline.signatures.review import Review, review
 from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.source import CommitInfo, CommitTree, commits_between, diff_trees
+from reconciler.pipeline.trail.trees import Trees
 from reconciler.pipeline.tree import Difference
 from reconciler.publication.times import instant
 

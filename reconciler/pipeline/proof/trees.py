@@ -1,10 +1,5 @@
-"""Accepted trees: each is its head's, but for refused files, which are as they were accepted before; and what it compiles to.
+"""Accepted trees: each is its head's, but for refused files, which are as they were accepted before; and what it compiles to."""
 
-Trees are compiled once, and files are read once however many trees have them.
-"""
-
-from collections import OrderedDict
-from dataclasses import dataclass, field
 
 import pygit2
 from pygit2.enums import ObjectType
@@ -12,70 +7,21 @@ from pygit2.enums import ObjectType
 from agent.protocol import codec
 from agent.protocol.errors import MalformedError, OrdainError
 from reconciler.pipeline import accepted
-from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, load, read_file
 from reconciler.pipeline.audit import DecisionRecord, record_key
-from reconciler.pipeline.compile.compiler import Compiled, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
-from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.objects import import_objects
 from reconciler.pipeline.proof.records import Chain
 from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
 from reconciler.pipeline.source import CommitTree, write_tree
 from reconciler.pipeline.source.directories import SUBMODULE, changes_between, read_object, tree_of
-from reconciler.pipeline.tree import Tree
-from reconciler.pipeline.why.answer import bundle_format
+from reconciler.pipeline.trail.trees import Trees
 from reconciler.publication.store import Store
-
-KEPT = 4
-"""Snapshots that are kept: decisions are gone through in their order, and releases of one stand near each other."""
-OBJECTS = "approved/_objects/"
-
-
-@dataclass(slots=True, kw_only=True)
-class Trees:
-    """Reads and compiles accepted trees of a repository."""
-
-    repository: pygit2.Repository
-    given: pygit2.Repository
-    """What the auditor was given, without what the store added."""
-    _corpora: OrderedDict[str, Corpus] = field(default_factory=OrderedDict)
-    _compiled: dict[tuple[str, FleetKey], Compiled] = field(default_factory=dict)
-    _files: dict[tuple[str, str, Layout], ManifestFile] = field(default_factory=dict)
-
-    def has(self, oid: str) -> bool:
-        """Return whether an object is here, in whatever state."""
-        return pygit2.Oid(hex=oid) in self.repository.odb
-
-    def was_given(self, oid: str) -> bool:
-        """Return whether an object is in what the auditor was given: then all below it must be there too."""
-        return pygit2.Oid(hex=oid) in self.given.odb
-
-    def corpus(self, tree: str) -> Corpus:
-        """Return a snapshot with its manifests read; raise `MalformedError` where objects are missing or damaged."""
-        if tree not in self._corpora:
-            self._corpora[tree] = load(CommitTree(self.repository, tree), read=self._read)
-            while len(self._corpora) > KEPT:
-                self._corpora.popitem(last=False)
-        return self._corpora[tree]
-
-    def compiled(self, tree: str, fleet: FleetKey) -> Compiled:
-        """Return a fleet as a tree compiles it; raise `KeyError` if it has no such fleet, else as `compile_fleet` and `corpus`."""
-        if (tree, fleet) not in self._compiled:
-            corpus = self.corpus(tree)
-            self._compiled[tree, fleet] = compile_fleet(corpus.world, corpus.tree, fleet, format=bundle_format(corpus))
-        return self._compiled[tree, fleet]
-
-    def _read(self, tree: Tree, path: str, layout: Layout) -> ManifestFile:
-        key = (path, tree.entries[path].oid, layout)
-        if key not in self._files:
-            self._files[key] = read_file(tree, path, layout, oid=key[1])
-        return self._files[key]
 
 
 def bring_objects(store: Store, repository: pygit2.Repository, chain: Chain, report: Report) -> None:
     """Put the git objects that the store keeps into a scratch repository, each archive checked against its name."""
     wanted = {accepted.object_key(digest) for digest in chain.state.objects} if chain.state is not None else set()
-    there = set(store.list(OBJECTS))
+    there = set(store.list(accepted.OBJECTS))
     for key in sorted(wanted | there):
         report.take("object archive", _bring(store, repository, key))
 
@@ -124,7 +70,7 @@ def _tree(trees: Trees, record: DecisionRecord, chain: Chain) -> list[Finding]:
     try:
         head = CommitTree(repository, record.head).oid
         if trees.was_given(record.head):
-            _read_all(trees.given, before.head if before is not None and trees.was_given(before.head) else None, record.head)
+            _read_all(trees.given or repository, before.head if before is not None and trees.was_given(before.head) else None, record.head)
         former = before.tree if before is not None else None
         refused = {path: accepted.blob_of(repository, former, path) for path in record.refused}
         made = write_tree(repository, head, refused) if refused else head

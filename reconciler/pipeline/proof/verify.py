@@ -14,8 +14,9 @@ from reconciler.pipeline.proof.notes import check_notes
 from reconciler.pipeline.proof.records import check_records, since_of
 from reconciler.pipeline.proof.replay import Replaying, check_verdicts
 from reconciler.pipeline.proof.shape import Report, Unproven
-from reconciler.pipeline.proof.trees import Trees, bring_objects, check_trees
+from reconciler.pipeline.proof.trees import bring_objects, check_trees
 from reconciler.pipeline.trail.scratch import attach, scratch
+from reconciler.pipeline.trail.trees import Trees
 from reconciler.publication.store import Store
 
 

@@ -34,6 +34,11 @@ class Decided:
     record: DecisionRecord | None = None
     cut: bool = False
 
+    @property
+    def tree(self) -> str:
+        """The accepted tree; by its note alone the head itself, which is another where files were refused."""
+        return self.record.tree if self.record is not None else self.head
+
 
 def of_record(record: DecisionRecord) -> Decided:
     """Return a decision as its record tells it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pygit2
 
 from reconciler.pipeline import accepted
+from reconciler.pipeline.objects import import_objects
 from reconciler.publication.store import Store
 
 
@@ -36,4 +37,19 @@ def with_accepted(repository: pygit2.Repository, store: Store, state: accepted.A
     with scratch() as made:
         attach(made, repository)
         accepted.restore(store, made, state)
+        yield made
+
+
+@contextmanager
+def with_all(repository: pygit2.Repository, store: Store | None) -> Iterator[pygit2.Repository]:
+    """Yield a repository with all objects of `repository` and all that `store` keeps; raise `MalformedError` where that is damaged."""
+    if store is None:
+        yield repository
+        return
+    with scratch() as made:
+        attach(made, repository)
+        for key in store.list(accepted.OBJECTS):
+            data = store.get(key)
+            if data is not None:
+                import_objects(made, data)
         yield made

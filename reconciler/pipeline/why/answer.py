@@ -11,6 +11,7 @@ from reconciler.pipeline.compile.manifest import Layer
 from reconciler.pipeline.compile.texts import Text
 from reconciler.pipeline.finding import Place
 from reconciler.pipeline.manifests import locate
+from reconciler.pipeline.trail.trees import bundle_format
 from reconciler.pipeline.why.address import Address
 from reconciler.pipeline.why.blame import Author, Blamer
 from reconciler.pipeline.why.landing import Landing, held_by, landings
@@ -135,12 +136,6 @@ def _answer(asking: Asking, address: Address, landing: Landing, mode: Layer | No
         otherwise=tuple(looking.otherwise(text, line, address.line)) if mode is None and text is not None and line is not None else (),
         objects=tuple(str(one.name) for one in documents),
     )
-
-
-def bundle_format(corpus: Corpus) -> int:
-    """Return the format of bundles that a snapshot's `ordain.yaml` pins."""
-    stated = corpus.repository.spec.get("format", 1) if corpus.repository is not None else 1
-    return stated if isinstance(stated, int) else 1
 
 
 def _via(landing: Landing) -> Iterator[str]:

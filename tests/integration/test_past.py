@@ -1,0 +1,115 @@
+"""`ordain state`, `ordain history`, and `ordain why` with a store: what was meant to be where, when, and by which decision."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from agent.protocol.errors import InputError, RefusedError
+from reconciler.cli import cli
+from tests.acceptance_cases import component, repository
+from tests.proof_cases import MOTD, Copy, begin, decided, handed_over
+from tests.source_cases import WorkingCopy
+
+pytestmark = pytest.mark.needs("opa", "git")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return handed_over(decided(tmp_path_factory.mktemp("made")), tmp_path_factory.mktemp("copy"))
+
+
+def run(copy: Copy, *arguments: str, notes: bool = False) -> str:
+    """Return what a command prints; with the store, or by notes alone."""
+    done = CliRunner().invoke(cli, [*arguments, *(copy.options[:2] if notes else copy.options)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def plain(copy: Copy, *arguments: str, notes: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run(copy, *arguments, "--format", "json", notes=notes))
+    return found
+
+
+@pytest.mark.parametrize("notes", [False, True])
+@pytest.mark.parametrize(
+    ("at", "content"),
+    [("2026-11-22T13:00:00Z", "hello"), ("2026-11-22T14:30:00Z", "hello"), ("2026-11-22T15:00:00Z", "welcome"), ("2026-12-01", "welcome")],
+)
+def test_a_host_s_file_is_as_it_was_meant_to_be_at_a_time(copy: Copy, at: str, content: str, *, notes: bool) -> None:
+    assert run(copy, "state", "shop/web-01", "--at", at, "--show", "/etc/motd", notes=notes) == content
+
+
+def test_a_state_names_the_release_its_decision_and_the_digest_of_each_file(copy: Copy) -> None:
+    [fleet] = plain(copy, "state", "shop/web-01", "--at", "2026-11-22T15:30:00Z")["fleets"]
+    assert (fleet["fleet"], fleet["decision"]["sequence"], fleet["decision"]["signed"]) == ("shop/web", 3, True)
+    assert fleet["published"] == "2026-11-22T15:00:00Z"
+    assert [(file["path"], file["mode"], len(file["sha256"])) for file in fleet["files"]] == [("/etc/motd", "0644", 64)]
+
+
+def test_a_host_is_in_a_fleet_from_the_decision_that_let_it_in(copy: Copy) -> None:
+    assert plain(copy, "state", "shop/web-03")["fleets"][0]["decision"]["sequence"] == 4
+    with pytest.raises(RefusedError, match="was in no fleet at 2026-11-22T15:30:00Z"):
+        run(copy, "state", "shop/web-03", "--at", "2026-11-22T15:30:00Z")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("shop/web-01", "--at", "2026-11-20"), "the first is of 2026-11-22T13:00:00Z"),
+        (("shop/web-01", "--show", "/etc/none"), "was no file of any fleet"),
+        (("none/web-01",), "no release of tenant none is known"),
+    ],
+)
+def test_what_is_not_known_of_a_time_is_said(copy: Copy, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        run(copy, "state", *arguments)
+
+
+def test_a_mode_that_there_was_not_is_wrong_usage(copy: Copy) -> None:
+    with pytest.raises(InputError, match="had no mode incident"):
+        run(copy, "state", "shop/web-01", "--mode", "incident")
+
+
+def test_the_history_of_a_fleet_says_what_each_release_changed(copy: Copy) -> None:
+    found = plain(copy, "history", "shop/web")["releases"]
+    assert [one["changes"] for one in found] == ["joined: web-03", "changed: /etc/motd", "the first, with 2 members"]
+    assert [one["decision"]["sequence"] for one in found] == [4, 3, 1]
+    assert [one["published"]["at"][11:13] for one in found] == ["16", "15", "13"]
+    by_notes = plain(copy, "history", "shop/web", notes=True)["releases"]
+    assert [one["changes"] for one in by_notes] == [one["changes"] for one in found]
+    assert [one["published"] for one in by_notes] == [None, None, None]
+    assert "2 more" not in run(copy, "history", "shop/web")
+
+
+def test_a_fleet_without_a_release_is_said_to_have_none(copy: Copy) -> None:
+    with pytest.raises(RefusedError, match="no release of shop/none is known here"):
+        run(copy, "history", "shop/none")
+
+
+def test_why_tells_the_decision_by_its_record_or_by_its_note(copy: Copy) -> None:
+    question = ("why", "shop/web-01:/etc/motd:1")
+    [with_store] = plain(copy, *question)["answers"]
+    [by_note] = plain(copy, *question, notes=True)["answers"]
+    assert with_store["release"]["decision"] | {"signed": False} == by_note["release"]["decision"]
+    assert with_store["release"]["decision"]["sequence"] == 4
+    assert with_store["release"]["published"] == {"since": "2026-11-22T15:00:00Z", "serial": 2}
+    assert "published  since 2026-11-22T15:00:00Z" in run(copy, *question)
+
+
+def test_why_goes_by_what_was_accepted_and_not_by_a_head_that_was_refused(tmp_path: Path) -> None:
+    made = begin(tmp_path / "made")
+    files = {MOTD: component("motd", "/etc/motd", "welcome")}
+    made.decide("Begin", {**repository(), **files})
+    made.decide("Refused", {MOTD: component("motd", "/etc/motd", "evil", mode="0666")})
+    made.session.close()
+    copy = handed_over(made, tmp_path)
+    [answer] = plain(copy, "why", "shop/web-01:/etc/motd:1")["answers"]
+    assert answer["text"] == "welcome"
+    assert answer["sources"][0]["author"]["subject"] == "Begin"
+    empty = WorkingCopy.make(tmp_path / "empty")
+    [lost] = plain(Copy(empty.path, copy.store, copy.keys), "why", "shop/web-01:/etc/motd:1")["answers"]
+    assert lost["text"] == "welcome"
+    assert lost["sources"][0]["author"] is None
