@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.remembered.answers import KnownAnswers
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.manifests import KnownManifests
-from reconciler.pipeline.signatures.review import Review, required, review
+from reconciler.pipeline.signatures.reviewed import Review, required
 from reconciler.pipeline.tree import Difference, Tree, difference
 from reconciler.publication.times import instant
 
@@ -104,7 +104,8 @@ def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: s
     before = bench.appoint(base.tree) if base is not None else None
     after = bench.appoint(tree)
     facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
-    with _uncollected(), _asked(*_judges(before, after, now), bench) as asked:
+    ahead = known.ahead(tree, after.layout) if known is not None else nullcontext()
+    with _uncollected(), ahead, _asked(*_judges(before, after, now), bench) as asked:
         corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
         reviewed = _review(corpus, base, tree, after.layout, now)
         yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=_signed(facts, reviewed), reviewed=reviewed)
@@ -157,6 +158,8 @@ def _review(corpus: Corpus, base: Base | None, head: Tree, layout: Layout, now: 
     """Return who signed what a change brings, by the signers of its base; files that are not committed yet are nobody's."""
     if base is None or base.place is None or base.newest is None or not required(corpus):
         return Review(required=base is not None and required(corpus))
+    from reconciler.pipeline.signatures.review import review  # noqa: PLC0415 - a twentieth of a second, where there is something to look at
+
     return review(
         base.place.git(),
         corpus,
@@ -203,13 +206,17 @@ def ask_again(tree: Tree, base: Base | None, change: Mapping[str, Any], *, bench
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage until the end of the block: nearly all that is read is kept, so a quarter of the time would go for nothing."""
+    """Look for no garbage until the end of the block: nearly all that is read is kept, so a quarter of the time would go for nothing.
+
+    Afterwards what was kept is left out of every search, so that the first one does not take that time after all.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            gc.freeze()
             gc.enable()
 
 

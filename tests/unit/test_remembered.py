@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.pipeline.acceptance.corpus import read_file
+from reconciler.pipeline.acceptance.corpus import read_content, read_file
 from reconciler.pipeline.finding import Place
 from reconciler.pipeline.manifests import DirectoryTree, Layout, is_manifest
 from reconciler.pipeline.policy.batches import Answer
@@ -18,12 +19,13 @@ from reconciler.pipeline.policy.evaluate import ObjectItem
 from reconciler.pipeline.policy.metadata import Rule
 from reconciler.pipeline.policy.recall import learn, told
 from reconciler.pipeline.positions import find
+from reconciler.pipeline.remembered.ahead import CHUNK, Ahead
 from reconciler.pipeline.remembered.answers import KnownAnswers
 from reconciler.pipeline.remembered.files import RACY, KnownFiles
 from reconciler.pipeline.remembered.manifests import KnownManifests
 from reconciler.pipeline.remembered.places import KnownPlaces
 from reconciler.pipeline.remembered.sealed import KEY_FILE, MAGIC, SUFFIX, Sealed
-from reconciler.pipeline.tree import MemoryTree
+from reconciler.pipeline.tree import MemoryTree, blob_id
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fleet-repo"
 AGENT = b"apiVersion: ordain.dev/v1\nkind: Agent\nmetadata: {name: web-01, tenant: shop}\nspec: {}\n"
@@ -226,6 +228,45 @@ def test_a_file_that_is_saved_between_listing_and_reading_is_not_kept_under_its_
     [document] = again.read(listed, "tenants/a.yaml", Layout()).documents
     assert document.name is not None
     assert document.name.name == "web-01"
+
+
+def test_what_several_processes_read_is_what_one_reads(tmp_path: Path) -> None:
+    agents = {f"tenants/shop/{number:04}.yaml": AGENT.replace(b"web-01", b"web-%d" % number) for number in range(2 * CHUNK + 7)}
+    odd = {"tenants/shop/0100.yaml": b"spec: [", "tenants/shop/0150.yaml": AGENT.replace(b"spec: {}", b"spec: {colour: red}")}
+    tree, layout = MemoryTree(agents | odd), Layout()
+    known = KnownManifests(Sealed(tmp_path / "cache"), "manifests")
+    with known.ahead(tree, layout, processes=2):
+        found = {path: known.read(tree, path, layout) for path in sorted(tree.entries)}
+    alone = {path: read_content(path, tree.read(path), layout, oid=blob_id(tree.read(path))) for path in sorted(tree.entries)}
+    assert found == alone
+    assert (known.reused, known.read_anew) == (0, len(agents))
+    known.save()
+    again = KnownManifests(Sealed(tmp_path / "cache"), "manifests")
+    assert {path: again.read(tree, path, layout) for path in sorted(tree.entries)} == alone
+    assert (again.reused, again.read_anew) == (len(agents) - len(odd), len(odd))
+
+
+def test_a_reading_process_that_dies_costs_time_and_no_finding(tmp_path: Path) -> None:
+    tree, layout = MemoryTree({f"tenants/shop/{number:04}.yaml": AGENT for number in range(3 * CHUNK)}), Layout()
+    here = os.getpid()
+
+    def read(path: str) -> tuple[str, bytes]:
+        if path.endswith("0150.yaml") and os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return path, b"\xc0"
+
+    with Ahead(sorted(tree.entries), read, processes=2) as ahead:
+        assert [len(entries) for entries in ahead] == [CHUNK]
+    known = KnownManifests(Sealed(tmp_path / "cache"), "manifests")
+    with known.ahead(tree, layout, processes=2) as ahead:
+        for child in ahead.children:
+            os.kill(child, signal.SIGKILL)
+        assert [known.read(tree, path, layout).findings for path in sorted(tree.entries)] == [()] * 3 * CHUNK
+
+
+def test_few_files_are_read_by_this_process_alone() -> None:
+    with Ahead([f"{number}.yaml" for number in range(CHUNK)], lambda path: (path, b"")) as ahead:
+        assert (ahead.children, list(ahead)) == ((), [])
 
 
 def _item(oid: str = "f" * 40, **more: object) -> ObjectItem:

@@ -1,13 +1,17 @@
 """Manifests that were read and validated before, by blob id: their values, without YAML."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from reconciler.pipeline.acceptance.corpus import ManifestFile, read_content
-from reconciler.pipeline.manifests import Document, Layout, ParsedFile, object_name
+from reconciler.pipeline.manifests import Document, Layout, ParsedFile, is_manifest, object_name
+from reconciler.pipeline.remembered.ahead import Ahead, Entries
 from reconciler.pipeline.remembered.sealed import Sealed
 from reconciler.pipeline.tree import Tree, blob_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VALUE_LIMIT = 1024 * 1024
 """Bytes of one file's values: a file has at most as many, and more means that aliases repeat them."""
@@ -24,26 +28,39 @@ class KnownManifests:
         self._kept = sealed.decoded(name, dict[str, msgspec.Raw])
         self._used: dict[str, msgspec.Raw] = {}
         self._values: dict[str, _Entry] = {}
+        self._coming: Iterator[Entries] = iter(())
+        self._came: set[str] = set()
         self.reused = self.read_anew = 0
+
+    def ahead(self, tree: Tree, layout: Layout, *, processes: int | None = None) -> Ahead:
+        """Begin to read what is not known of a snapshot in several processes, in order of path, where that is worth it (see `Ahead`)."""
+        unknown = [path for path in sorted(tree.entries) if is_manifest(path, layout) and _key(tree, path, layout) not in self._kept]
+        ahead = Ahead(unknown, lambda path: _to_keep(tree, path, layout), processes=processes)
+        self._coming = iter(ahead)
+        return ahead
 
     def read(self, tree: Tree, path: str, layout: Layout) -> ManifestFile:
         """Read a file as `corpus.read_file` does, or return what that returned for the same content."""
-        oid = tree.entries[path].oid
-        key = f"{oid} {layout.tenants}:{layout.library}:{layout.policies}"
+        key = _key(tree, path, layout)
         known = self._value(key)
         if known is None:
             return self._read(tree, path, layout, key)
-        self.reused += 1
+        if key in self._came:
+            self._came.remove(key)
+            self.read_anew += 1
+        else:
+            self.reused += 1
+        oid = tree.entries[path].oid
         documents = tuple(Document(path=path, index=index, value=value, name=object_name(value), oid=oid) for index, value in known)
         return ManifestFile(parsed=ParsedFile(path=path, oid=oid, documents=documents), findings=())
 
     def _read(self, tree: Tree, path: str, layout: Layout, key: str) -> ManifestFile:
         self.read_anew += 1
         data = tree.read(path)
-        oid = blob_id(data)
-        file = read_content(path, data, layout, oid=oid)
-        if key.startswith(oid):  # else someone has just saved it: what is read is judged, and nothing is kept
-            self._keep(key, file)
+        file = read_content(path, data, layout, oid=blob_id(data))
+        entry = _entry(file, key)
+        if entry is not None:
+            self._used[key] = msgspec.Raw(entry)
         return file
 
     def save(self) -> None:
@@ -54,6 +71,9 @@ class KnownManifests:
             self._sealed.write(self._name, msgspec.msgpack.encode(content))
 
     def _value(self, key: str) -> _Entry | None:
+        while key not in self._kept and (came := next(self._coming, None)) is not None:
+            self._kept.update(came)
+            self._came.update(came)
         raw = self._kept.get(key)
         if raw is None:
             return None
@@ -62,10 +82,21 @@ class KnownManifests:
             self._used[key] = raw
         return self._values[key]
 
-    def _keep(self, key: str, file: ManifestFile) -> None:
-        if file.findings:
-            return
-        entry = [(document.index, document.value) for document in file.parsed.documents]
-        encoded = msgspec.msgpack.encode(entry)
-        if len(encoded) <= VALUE_LIMIT:
-            self._used[key] = msgspec.Raw(encoded)
+
+def _key(tree: Tree, path: str, layout: Layout) -> str:
+    return f"{tree.entries[path].oid} {layout.tenants}:{layout.library}:{layout.policies}"
+
+
+def _to_keep(tree: Tree, path: str, layout: Layout) -> tuple[str, bytes] | None:
+    """Read a file, and return what is to be kept of it under which key."""
+    data, key = tree.read(path), _key(tree, path, layout)
+    entry = _entry(read_content(path, data, layout, oid=blob_id(data)), key)
+    return (key, entry) if entry is not None else None
+
+
+def _entry(file: ManifestFile, key: str) -> bytes | None:
+    """Return what is kept of a file, None of one with a finding; nor where someone has just saved it, so that `key` is not its own."""
+    if file.findings or not key.startswith(file.parsed.oid):
+        return None
+    encoded = msgspec.msgpack.encode([(document.index, document.value) for document in file.parsed.documents])
+    return encoded if len(encoded) <= VALUE_LIMIT else None
