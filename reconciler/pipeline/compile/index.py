@@ -162,7 +162,8 @@ class _Draft:
 
 def claim_of(document: Document) -> Claim:
     """Return the space and name that a document claims."""
-    return space_of(document.kind), document.name.name if document.name is not None else ""
+    name = document.name
+    return (space_of(name.kind), name.name) if name is not None else (space_of(document.kind), "")
 
 
 def entries(document: Document) -> Iterator[tuple[str, object, object]]:

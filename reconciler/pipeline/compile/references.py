@@ -67,9 +67,12 @@ def _touched_components(old: World, new: World, touched: Collection[str]) -> set
     """Return components in or around the touched files: their own, those with a touched source, and all who include them."""
     waiting: list[tuple[str, str]] = []
     for world in (old, new):
-        for path in touched:
+        for path in touched if world.tenants else ():
             waiting.extend(components_of_source(world, path))
-            waiting.extend((tenant_of(world, one), claim_of(one)[1]) for one in world.at(path) if space_of(one.kind) == COMPONENT)
+            for document in world.at(path):
+                space, name = claim_of(document)
+                if space == COMPONENT:
+                    waiting.append((tenant_of(world, document), name))
     found = set[tuple[str, str]]()
     while waiting:
         tenant, name = waiting.pop()

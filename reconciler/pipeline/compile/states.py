@@ -32,6 +32,8 @@ SOURCE_FIELDS = ("url", "sha256", "size")
 ARTIFACT_FIELDS = ("name", "path", "platforms", "unpack", "unpackedSize", "mode", "owner", "group")
 PROBE_FIELDS = Probe.__struct_encode_fields__
 Fill = Callable[[str], str]
+Used = tuple[tuple[str, str], ...]
+"""(namespace, name) of what an item's texts refer to."""
 
 
 class Misshapen(RefusedError):  # noqa: N818 - it is said of the part: misshapen
@@ -49,30 +51,41 @@ class Builder:
     def __init__(self, assembly: Assembly, tree: Tree) -> None:
         self._assembly = assembly
         self._tree = tree
-        self._texts = _by_item(assembly.texts)
+        used = _used_by_item(assembly.texts)
+        self._parts = {
+            field: [(part, tuple(used.get((id(part.document), part.pointer), ()))) for part in parts]
+            for field, parts in assembly.parts.items()
+        }
+        self._layered: dict[tuple[int, ...], tuple[tuple[Layer, ...], Mapping[str, Mapping[str, str]]]] = {}
         self._built: dict[tuple[object, ...], Any] = {}
         self._drift: Any = "report" if assembly.fleet.spec.get("drift") == "report" else "enforce"
 
     def state(self, group: Group, mode: Layer | None) -> State:
         """Return the finished state of a group, as a rule or in a mode."""
         layers = (*group.variants, mode) if mode is not None else group.variants
-        values = {
-            ref: {name: written(value) for name, value in layered(instance, layers).items()}
-            for ref, instance in self._assembly.instances.items()
-        }
+        values = self._values(layers)
 
         def built(field: Field) -> list[Any]:
-            return [self._part(part, group.labels, values[part.ref]) for part in self._assembly.parts[field]]
+            return [self._part(part, used, group.labels, values[part.ref]) for part, used in self._parts[field]]
 
         return State(artifacts=built("artifacts"), files=built("files"), probes=built("probes"), drift=self._drift)
 
-    def _part(self, part: Part, labels: Mapping[str, str], parameters: Mapping[str, str]) -> Artifact | File | Probe:
-        texts = self._texts.get((id(part.document), part.pointer), ())
-        used = (labels.get(name) if space == "labels" else parameters.get(name) for text in texts for space, name, _ in text.used)
-        key = (id(part.document), part.pointer, *used)
-        if key not in self._built:
-            self._built[key] = self._shaped(part, lambda text: rendering.resolve(text, labels=labels, parameters=parameters))
-        built: Artifact | File | Probe = self._built[key]
+    def _values(self, layers: tuple[Layer, ...]) -> Mapping[str, Mapping[str, str]]:
+        """Return the values of each component's parameters, as they are written."""
+        key = tuple(id(layer) for layer in layers)
+        if key not in self._layered:
+            values = {
+                ref: {name: written(value) for name, value in layered(instance, layers).items()}
+                for ref, instance in self._assembly.instances.items()
+            }
+            self._layered[key] = layers, values  # the layers too, so that nobody else gets their ids
+        return self._layered[key][1]
+
+    def _part(self, part: Part, used: Used, labels: Mapping[str, str], parameters: Mapping[str, str]) -> Artifact | File | Probe:
+        key = (id(part), *[labels.get(name) if space == "labels" else parameters.get(name) for space, name in used])
+        built: Artifact | File | Probe | None = self._built.get(key)
+        if built is None:
+            built = self._built[key] = self._shaped(part, lambda text: rendering.resolve(text, labels=labels, parameters=parameters))
         return built
 
     def _shaped(self, part: Part, fill: Fill) -> Artifact | File | Probe:
@@ -123,10 +136,11 @@ def _only(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: item[name] for name in names if name in item}
 
 
-def _by_item(texts: Mapping[str, Sequence[Text]]) -> dict[tuple[int, Pointer], list[Text]]:
-    found: dict[tuple[int, Pointer], list[Text]] = {}
+def _used_by_item(texts: Mapping[str, Sequence[Text]]) -> dict[tuple[int, Pointer], dict[tuple[str, str], None]]:
+    """Return what the texts of each item refer to, once each, by document and pointer."""
+    found: dict[tuple[int, Pointer], dict[tuple[str, str], None]] = {}
     for component in texts.values():
         for text in component:
             if text.used:
-                found.setdefault((id(text.document), text.pointer[:3]), []).append(text)
+                found.setdefault((id(text.document), text.pointer[:3]), {}).update(((space, name), None) for space, name, _ in text.used)
     return found

@@ -6,6 +6,7 @@ that what policy judged is what a host gets: one that stands there is an error r
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -37,9 +38,9 @@ class Text:
     source: str | None = None
 
     @property
-    def used(self) -> list[tuple[str, str, int]]:
+    def used(self) -> tuple[tuple[str, str, int], ...]:
         """The references in it: (namespace, name, offset)."""
-        return list(rendering.references(self.text)) if "${" in self.text else []
+        return _references(self.text) if rendering.OPENING in self.text else ()
 
     def place(self, offset: int) -> Place:
         """Return the place of a character of it, in the source where it comes from one."""
@@ -47,6 +48,12 @@ class Text:
             return Place(file=self.document.path, document=self.document.index, pointer=self.pointer, offset=offset)
         before = self.text[:offset]
         return Place(file=self.source, line=before.count("\n") + 1, column=offset - (before.rfind("\n") + 1) + 1)
+
+
+@lru_cache(maxsize=1024)
+def _references(text: str) -> tuple[tuple[str, str, int], ...]:
+    """Return the references in a text, which is asked about for each fleet that has it."""
+    return tuple(rendering.references(text))
 
 
 def literal_texts(component: Document) -> Iterator[Text]:
@@ -88,24 +95,25 @@ def read_source(tree: Tree, path: str) -> bytes | None:
 
 
 def plain_texts(component: Document) -> Iterator[Text]:
-    """Yield the texts in which no reference works: paths, owners, addresses, digests, what is fetched from where."""
+    """Yield what may have a reference where none works: paths, owners, addresses, digests, what is fetched from where."""
     for index, item in manifest.items(component, "files"):
         for name in PLAIN_FIELDS:
             if name in item:
-                yield from _strings(component, ("spec", "files", index, name), item[name])
+                yield from _strings(component, ("spec", "files", index, name), item[name], having=rendering.OPENING)
     for index, item in manifest.items(component, "artifacts"):
-        yield from _strings(component, ("spec", "artifacts", index), item)
+        yield from _strings(component, ("spec", "artifacts", index), item, having=rendering.OPENING)
 
 
-def _strings(document: Document, pointer: Pointer, value: Any) -> Iterator[Text]:
+def _strings(document: Document, pointer: Pointer, value: Any, *, having: str = "") -> Iterator[Text]:
     if isinstance(value, str):
-        yield Text(document=document, pointer=pointer, text=value)
+        if having in value:
+            yield Text(document=document, pointer=pointer, text=value)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _strings(document, (*pointer, index), item)
+            yield from _strings(document, (*pointer, index), item, having=having)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _strings(document, (*pointer, key), item)
+            yield from _strings(document, (*pointer, key), item, having=having)
 
 
 def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
