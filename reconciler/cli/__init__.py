@@ -28,6 +28,7 @@ COMMANDS = {
     "policy": "reconciler.cli.policy:policy",
     "reconcile": "reconciler.cli.run:reconcile",
     "release": "reconciler.cli.release:release",
+    "report": "reconciler.cli.compliance:report",
     "schema": "reconciler.cli.schema:schema",
     "serve": "reconciler.cli.run:serve",
     "signers": "reconciler.cli.signers:signers",

@@ -47,18 +47,12 @@ class Desk:
     seconds: float | None
     told: Callable[[str], None]
 
-    def named(self, *parts: str) -> str:
-        """Return the name under which a replay's state is kept: another judge, OPA or version of ordain has another one."""
-        status = self.opa.stat()
-        content = " ".join([*parts, identity(), str(self.opa), str(status.st_size), str(status.st_mtime_ns)])
-        return f"backtest-{sha256(content.encode())[:32]}"
-
     def bounded(self) -> Callable[[int], bool]:
         """Return what is told how many steps are done, and says whether there is time for more."""
         end = time.monotonic() + self.seconds if self.seconds is not None else None
 
         def more(done: int) -> bool:
-            self.told(f"{_bar(done, len(self.history.steps))} {done:,} of {len(self.history.steps):,} commits")
+            self.told(f"{bar(done, len(self.history.steps))} {done:,} of {len(self.history.steps):,} commits")
             return end is None or time.monotonic() < end
 
         return more
@@ -89,6 +83,13 @@ class Done:
     left: str = ""
 
 
+def state_name(opa: Path, *parts: str) -> str:
+    """Return the name under which answers are kept: another judge, OPA or version of ordain has another one."""
+    status = opa.stat()
+    content = " ".join([*parts, identity(), str(opa), str(status.st_size), str(status.st_mtime_ns)])
+    return f"backtest-{sha256(content.encode())[:32]}"
+
+
 def state_directory() -> Path:
     """Return where replays keep what they know."""
     return cache_directory(os.environ) / "backtest"
@@ -105,10 +106,10 @@ def of_rule(rule: Rule, judge: Judge, desk: Desk) -> Done:
     if not hearing.levels.anywhere(rule.id):
         message = f"{rule.id} has nothing to go by until {' or '.join(rule.needs)} is set in ordain.yaml, so it would have refused nothing"
         raise InputError(message)
-    name = desk.named(judge.digest, rule.id)
+    name = state_name(desk.opa, judge.digest, rule.id)
     if rule.scope == "object" and not rule.reads_change:
         return _of_objects(rule, hearing, desk, name)
-    with _unstarted(hearing, desk) as policies:
+    with unstarted(hearing, desk.opa) as policies:
         return _whole(desk, name, lambda _: [Judges(before=policies)])
 
 
@@ -118,8 +119,8 @@ def of_branch(judge: Judge, desk: Desk, *, now: str) -> Done:
     Raises:
         RetryError: OPA can't be run.
     """
-    with _unstarted(judge.on(now), desk) as policies, _Benches(desk) as benches:
-        name = desk.named(judge.digest, judge.on(now).levels.phase, "branch")
+    with unstarted(judge.on(now), desk.opa) as policies, _Benches(desk) as benches:
+        name = state_name(desk.opa, judge.digest, judge.on(now).levels.phase, "branch")
         return _whole(desk, name, lambda step: [Judges(before=policies), benches.judges(step)])
 
 
@@ -127,7 +128,7 @@ def _of_objects(rule: Rule, judge: Judge, desk: Desk, name: str) -> Done:
     known: Replays[Found] = Replays(desk.sealed, name, dict[str, Found])
     more = desk.bounded()
     found: Steps = []
-    with _unstarted(judge, desk) as policies, _saved(known):
+    with unstarted(judge, desk.opa) as policies, saved(known):
         asker = Asker(policies, known, rules=[rule.id], jobs=desk.jobs)
         for step, brought in replay(desk.repository, desk.history.steps, asker):
             found.append((step, (brought,)))
@@ -141,7 +142,7 @@ def _whole(desk: Desk, name: str, deciders: Callable[[Step], Sequence[Judges]]) 
     whole = Whole(desk.repository, deciders)
     more = desk.bounded()
     found: Steps = []
-    with _saved(known):
+    with saved(known):
         for step in desk.history.steps:
             brought = known.get(step.info.sha)
             if brought is None:
@@ -161,16 +162,16 @@ def _done(found: Steps, known: Replays[Found] | Replays[tuple[Brought, ...]], de
 
 
 @contextmanager
-def _unstarted(judge: Judge, desk: Desk) -> Iterator[Policies]:
+def unstarted(judge: Judge, opa: Path) -> Iterator[Policies]:
     """Yield policies whose OPA starts at the first question: where all is known, none is needed."""
     with ExitStack() as stack:
-        policies = Policies(judge, opa=desk.opa)
+        policies = Policies(judge, opa=opa)
         stack.push(policies)
         yield policies
 
 
 @contextmanager
-def _saved(known: Replays[Found] | Replays[tuple[Brought, ...]]) -> Iterator[None]:
+def saved(known: Replays[Found] | Replays[tuple[Brought, ...]]) -> Iterator[None]:
     """Keep what is known at the end, however that comes about."""
     try:
         yield
@@ -235,7 +236,7 @@ class _Benches:
         if key != self._key:
             self._stack.close()
             judge = appoint(snapshot, opa=self._desk.opa).judge
-            self._policies = self._stack.enter_context(_unstarted(judge, self._desk)) if judge is not None else None
+            self._policies = self._stack.enter_context(unstarted(judge, self._desk.opa)) if judge is not None else None
             self._key = key
         return Judges(before=self._policies).on(step.info.time)
 
@@ -245,6 +246,7 @@ class _Benches:
         return tuple(find_node(self._desk.repository, tree, path) for path in (REPOSITORY_FILE, layout.policies))
 
 
-def _bar(done: int, all_of_them: int, width: int = 24) -> str:
+def bar(done: int, all_of_them: int, width: int = 24) -> str:
+    """Return how far something is as a bar of blocks."""
     filled = width * done // max(1, all_of_them)
     return "█" * filled + "░" * (width - filled)

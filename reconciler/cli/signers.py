@@ -59,19 +59,20 @@ def list_(path: Path, rev: str | None, form: str) -> None:
         return
     click.echo(f"signatures are {'on' if required(corpus) else 'off: ordain.yaml does not say signatures: {required: true}'}")
     for one in found:
-        click.echo(f"{one.name}: {_may(one)}")
+        click.echo(f"{one.name}: {may(one)}")
         for key in one.credentials:
             click.echo(f"  {_key(key)}" + (f"  {key.refusal(now)}" if key.refusal(now) else _until(key)))
 
 
 def _plain(one: Principal, now: datetime) -> dict[str, Any]:
     keys = [{"key": _key(key), "until": stamp(key.end) if key.end else None, "why": key.refusal(now) or None} for key in one.credentials]
-    may = [{"paths": list(grant.paths), "kinds": sorted(grant.kinds) if grant.kinds is not None else None} for grant in one.grants]
+    grants = [{"paths": list(grant.paths), "kinds": sorted(grant.kinds) if grant.kinds is not None else None} for grant in one.grants]
     file = one.document.path
-    return {"name": one.name, "role": one.role, "policyOwner": one.owner, "file": file, "keys": keys, "may": may}
+    return {"name": one.name, "role": one.role, "policyOwner": one.owner, "file": file, "keys": keys, "may": grants}
 
 
-def _may(one: Principal) -> str:
+def may(one: Principal) -> str:
+    """Return in words what somebody may touch."""
     if one.owner:
         return "policy owner, may touch everything"
     if one.role == "forge":

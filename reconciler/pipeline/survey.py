@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.pipeline.acceptance import EMPTY_CORPUS, Facts, Judges, decide
+from reconciler.pipeline.acceptance import EMPTY_CORPUS, Decision, Facts, Judges, decide
 from reconciler.pipeline.acceptance.corpus import read_file
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout, layout_of
@@ -20,6 +20,8 @@ class Survey:
     findings: tuple[Finding, ...]
     refused: tuple[Finding, ...]
     manifests: int
+    decision: Decision
+    """The whole of it: what is excused, and the world that was looked at."""
 
 
 def survey(tree: Tree, judge: Judge, rules: Collection[str], *, opa: Path, now: str, server: Serving | None = None) -> Survey:
@@ -45,6 +47,7 @@ def survey(tree: Tree, judge: Judge, rules: Collection[str], *, opa: Path, now: 
         findings=tuple(one for one in found if one.rule in rules),
         refused=tuple(one for one in found if one.rule not in rules and one.action in ("deny", "error")),
         manifests=decision.manifests,
+        decision=decision,
     )
 
 
