@@ -48,8 +48,10 @@ def measure(*, quick: bool) -> Report:
         if conftest is not None:
             rules_of = aside / "policy"
             fleets.write(rules_of, rules.of_conftest(ONE, packages=False))
-            one, _ = several(lambda: _conftest(conftest, root, rules_of), samples)
+            one, busy = several(lambda: _conftest(conftest, root, rules_of), samples)
             report.add("conftest, one commit that is checked out", one, "s", note=peers.version(conftest))
+            report.add("conftest, one commit that is checked out", busy, "s of processors")
+            report.one("processors that conftest takes for each of ordain's", busy.median * commits / used.median, "times")
             _compare(report, one.median * commits, wall.median, commits)
     report.limits += [
         "conftest is not run at all commits: the median of some is multiplied by their number, and checking out is left out",
