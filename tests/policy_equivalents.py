@@ -22,6 +22,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
     ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
     ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,
+    ("supply-chain/remote-scripts", "left out", "regex.match(fetched, line.text)"): _SOONER,
     ("secrets/token", "left out", "secrets.suspicious(kind.words)"): _SOONER,
 }
 """(rule, what was done, the text it was done to) → why it makes no difference."""

@@ -21,7 +21,7 @@ from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
 from reconciler.pipeline.policy.stages import Cohort, cohort_of
 
 BATCH_SECONDS = 2.0
-"""The longest that OPA may take over a batch; a whole one usually takes a tenth of that."""
+"""The longest that OPA may take over a batch, large ones apart (`batches.LIMIT_BYTES`); a whole one usually takes a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

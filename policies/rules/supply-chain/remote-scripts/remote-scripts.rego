@@ -32,6 +32,7 @@ shape := concat("|", [
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some i, file in input.object.spec.files
 	some line in lines.of(i, file)
+	regex.match(fetched, line.text) # a tenth of what the shape costs, and most lines fetch nothing
 	regex.match(shape, line.text)
 	not regex.match(`^\s*(#|//)`, line.text)
 	message := sprintf("%s runs what it fetches", [file.path])
