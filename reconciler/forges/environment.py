@@ -53,11 +53,19 @@ class _Run(msgspec.Struct):
     pull_requests: list[_PullRequest] = []
 
 
+class _MergeGroup(msgspec.Struct):
+    """What a merge queue wants to know the statuses of."""
+
+    head_sha: str = ""
+    base_sha: str = ""
+
+
 class _Event(msgspec.Struct):
     """What counts in an event of GitHub's and Gitea's Actions."""
 
     pull_request: _PullRequest | None = None
     workflow_run: _Run | None = None
+    merge_group: _MergeGroup | None = None
     before: str = ""
     forced: bool = False
 
@@ -87,6 +95,8 @@ def _actions(environment: Mapping[str, str], *, forge: str, api: str) -> Surroun
         commit = event.workflow_run.head_sha
         found = next((one for one in event.workflow_run.pull_requests if one.head.sha == commit), None)
         base = found.base.sha if found else ""
+    elif event.merge_group is not None:
+        commit, base = event.merge_group.head_sha, event.merge_group.base_sha
     repository, run = environment.get("GITHUB_REPOSITORY", ""), environment.get("GITHUB_RUN_ID", "")
     server = environment.get("GITHUB_SERVER_URL", "")
     return Surroundings(

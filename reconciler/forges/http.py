@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import msgspec
 import urllib3
@@ -151,6 +152,26 @@ class Token:
         return f"Token({self.named})"
 
 
+def _pool(base: str) -> urllib3.PoolManager:
+    """Return connections, https through the proxy that the environment names (HTTPS_PROXY, NO_PROXY); it sees the host's name alone.
+
+    Raises:
+        InputError: it names a proxy that is none.
+    """
+    options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "retries": False, "ssl_minimum_version": ssl.TLSVersion.TLSv1_2}
+    to = urlsplit(base)
+    proxy = getproxies_environment().get("https", "") if to.scheme == "https" else ""
+    if not proxy or proxy_bypass(to.hostname or ""):
+        return urllib3.PoolManager(**options)
+    try:
+        by = urlsplit(proxy)
+        who = f"{unquote(by.username)}:{unquote(by.password or '')}" if by.username else None
+        return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=who), **options)
+    except ValueError as error:
+        message = "HTTPS_PROXY: not the address of a proxy; write http://HOST:PORT"
+        raise InputError(message) from error
+
+
 class Api:
     """One origin, by one token."""
 
@@ -161,7 +182,7 @@ class Api:
         self._token = token
         self._patience = patience
         self._headers = {"User-Agent": "ordain", "Accept": "application/json", "Accept-Encoding": "identity", **headers}
-        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False, ssl_minimum_version=ssl.TLSVersion.TLSv1_2)
+        self._pool = _pool(self.base)
 
     def get(self, where: str, kind: type[T], **query: str | int) -> T:
         """Return what is at a path; raises as `request`."""

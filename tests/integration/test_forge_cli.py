@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from reconciler.forges.environment import surroundings
 from tests.forges.github import Account, GitHub
 from tests.forges.gitlab import GitLab
 from tests.forges.jobs import BASE, FORGES, HEAD, MERGE, TOKEN, event, of_github, pull_request
-from tests.forges.standin import StandIn, serving
+from tests.forges.standin import Fault, StandIn, serving
 from tests.plan_cases import GOLDEN, branched, git
 
 ORDAIN = Path(sys.executable).parent / "ordain"
@@ -144,6 +145,21 @@ def test_the_command_ends_with_codes_that_say_what_to_do(on_github: Job, tmp_pat
         environment = os.environ | on_github.environment | changes
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, said in done.stderr, "secret" in done.stderr) == (expected, True, False), done.stderr
+
+
+def test_a_job_that_is_killed_while_it_posts_is_finished_by_the_next(on_github: Job) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def kill() -> None:
+        started[0].kill()
+
+    on_github.forge.faults.append(Fault(about=on_github.speaker.paths["comment"], first=kill))
+    started.append(subprocess.Popen([ORDAIN, "forge", "report", PLAN], env=os.environ | on_github.environment, stdout=subprocess.DEVNULL))
+    assert started[0].wait(60) == -signal.SIGKILL
+    assert len(on_github.forge.writes()) == 4
+    done = on_github.run(PLAN)
+    assert "comment on pull request 7: unchanged" in done.stdout
+    assert len(on_github.forge.writes()) == 4
 
 
 def test_a_job_of_a_fork_is_told_why_it_may_not_and_what_to_do(on_github: Job) -> None:
@@ -280,6 +296,7 @@ def test_events_of_actions_name_head_and_base(tmp_path: Path) -> None:
     assert about(pull_request()) == (HEAD, BASE, 7)
     assert about({"workflow_run": run}) == (HEAD, BASE, 7)
     assert about({"workflow_run": {"head_sha": HEAD, "pull_requests": []}}) == (HEAD, "", None)
+    assert about({"merge_group": {"head_sha": HEAD, "base_sha": BASE}}) == (HEAD, BASE, None)
     assert about({"before": BASE, "forced": False}) == (MERGE, BASE, None)
     assert about({"before": BASE, "forced": True}) == (MERGE, "", None)
     assert about({"before": "0" * 40}) == (MERGE, "", None)
