@@ -23,11 +23,11 @@ DEFAULT_POLL_SECONDS = 30.0
 ROOT_METADATA_LIMIT = 512_000
 """Bytes of root metadata: python-tuf's own bound."""
 CONFIG_LIMIT = 64 * 1024
-SECTIONS = {"allow": ("providers", "paths", "commands"), "downloads": ("rate", "stagger")}
+SECTIONS = {"allow": ("providers", "paths", "commands"), "downloads": ("rate", "stagger", "unpacked")}
 """What `agent.toml` may say; anything else is a misspelt wish, and nothing is applied before it is understood."""
 STAGGER_LIMIT = 86_400
 """Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
-_RATE = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)/s", re.ASCII)
+_BYTES = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)", re.ASCII)
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -121,6 +121,8 @@ class Downloads:
     """Bytes a second, `rate = "10MB/s"`."""
     stagger: int = 0
     """Seconds over which the hosts of a fleet spread, `stagger = "5m"`; each waits its own part of it before a large artifact."""
+    unpacked: int = 0
+    """The most bytes that an archive may unpack to here, whatever its release states, `unpacked = "2GiB"`."""
 
 
 def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
@@ -153,16 +155,27 @@ def read_downloads(path: Path) -> Downloads:
     """Read how gently to fetch from `agent.toml`; raise `InputError` if there is one that is not understood in full."""
     _, document = _read(path)
     stated = document["downloads"]
-    rate, stagger = stated.get("rate"), stated.get("stagger")
-    found = _RATE.fullmatch(rate) if isinstance(rate, str) else None
+    rate, stagger, unpacked = (stated.get(name) for name in SECTIONS["downloads"])
     try:
         spread = 0 if stagger is None else duration.seconds(stagger) if isinstance(stagger, str) else -1
     except MalformedError:
         spread = -1
-    if (rate is not None and found is None) or not 0 <= spread <= STAGGER_LIMIT:
-        message = f'{path}: downloads are stated as rate = "10MB/s" (KB, MB, GB, KiB, MiB or GiB) and stagger = "5m", at most 1d'
+    speed, most = _bytes(rate, "/s"), _bytes(unpacked)
+    if speed is None or most is None or not 0 <= spread <= STAGGER_LIMIT:
+        message = (
+            f'{path}: downloads are stated as rate = "10MB/s" (KB, MB, GB, KiB, MiB or GiB), stagger = "5m", at most 1d, '
+            'and unpacked = "2GiB"'
+        )
         raise InputError(message)
-    return Downloads(rate=int(found[1]) * _UNITS[found[2]] if found else 0, stagger=spread)
+    return Downloads(rate=speed, stagger=spread, unpacked=most)
+
+
+def _bytes(stated: object, ending: str = "") -> int | None:
+    """Return a number of bytes, 0 where none is stated, None where it can't be read."""
+    if stated is None:
+        return 0
+    found = _BYTES.fullmatch(stated.removesuffix(ending)) if isinstance(stated, str) and stated.endswith(ending) else None
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _read(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ What lies below a directory that does not exist yet is staged in the nearest one
 `.ordain-` and end like their target, since many check commands look at the ending.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -12,10 +13,11 @@ from agent import trees
 from agent.apply import saved as images
 from agent.apply.plan import Action
 from agent.apply.saved import Originals
-from agent.archives.entries import ArchiveError
+from agent.archives.entries import ArchiveError, TooLargeError, default_limit
 from agent.archives.unpack import unpack
 from agent.cache import Cache
 from agent.host import CHUNK, STAGED_PREFIX, Host
+from agent.protocol.errors import RefusedError
 from agent.providers.item import Item
 
 NAME_LIMIT = 200
@@ -54,6 +56,7 @@ def stage(
     Raises:
         RetryError: an artifact could not be had now.
         ArchiveError: an artifact that must not be unpacked.
+        RefusedError: one that unpacks to more than this host's owner allows.
         OSError: no space, no permission and the like.
     """
     if action.original is not None:
@@ -79,12 +82,17 @@ def _stage_tree(host: Host, item: Item, path: str, stream: BinaryIO, *, cache: C
     """Unpack an artifact at `path`; nobody else can enter it before all is there. Its SELinux labels are those that the place gives."""
     if item.source is None or item.unpack is None:  # pragma: no cover - a tree has both
         return
+    stated = default_limit(os.fstat(stream.fileno()).st_size) if item.limit is None else item.limit
+    allowed = cache.downloads().unpacked or stated
     host.make_directory(path, mode=0o700, owner=(None, None))
     with host.directory(path) as descriptor:
         try:
-            unpack(stream, item.unpack, trees.Builder(descriptor, item.owner), limit=item.limit, stopping=stopping)
+            unpack(stream, item.unpack, trees.Builder(descriptor, item.owner), limit=min(stated, allowed), stopping=stopping)
         except ArchiveError as error:
             message = f"{item.path}: {item.source.url} is not unpacked: {error}"
+            if isinstance(error, TooLargeError) and allowed < stated:  # the host's word, which may change
+                message = f"{item.path}: `downloads.unpacked` of agent.toml allows {allowed} bytes, and {item.source.url} has more"
+                raise RefusedError(message) from error
             raise ArchiveError(message) from error
         cache.keep_listing(item.source, item.unpack, trees.listing(descriptor, item.owner))
     host.set_attributes(path, mode=item.mode, owner=item.owner)

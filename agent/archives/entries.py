@@ -18,7 +18,11 @@ Kind = Literal["file", "directory", "symlink", "hardlink"]
 ENTRIES_LIMIT = 65_535
 """Files, directories and links: as many as a zip file has, some times those of a large runtime. Each costs an inode on every host."""
 BYTES_LIMIT = 4 * 1024 * 1024 * 1024
-"""Bytes of all files together where the release states no `unpackedSize`; the archive's ratio is not looked at."""
+"""Bytes of all files together where the release states no `unpackedSize`, however large the archive is."""
+RATIO_LIMIT = 32
+"""Bytes that one byte of such an archive may become: programs become two to five, logs and tables up to twenty, bombs a thousand."""
+BYTES_FREE = 64 * 1024 * 1024
+"""Bytes that any archive may unpack to, whatever its ratio: small ones that are all text or zeros hurt no host."""
 PATH_LIMIT = 1024
 """Bytes of a name with its directories: a quarter of what the kernel takes, since it lies below another path."""
 NAME_LIMIT = 255
@@ -37,6 +41,10 @@ class ArchiveError(MalformedError):
     """An archive that is not unpacked: damaged, too large, or with something in it that must not reach a host."""
 
 
+class TooLargeError(ArchiveError):
+    """An archive whose files have more bytes than they may."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One entry: `path` is relative and normal, `target` is where a link leads, `size` the bytes of a file."""
@@ -46,6 +54,11 @@ class Entry:
     executable: bool = False
     target: str = ""
     size: int = 0
+
+
+def default_limit(packed: int) -> int:
+    """Return the bytes that an archive of `packed` bytes may unpack to where nobody states it."""
+    return min(BYTES_LIMIT, max(BYTES_FREE, RATIO_LIMIT * packed))
 
 
 def plain_name(raw: bytes, *, directory: bool = False) -> str:
@@ -110,7 +123,7 @@ class Catalogue:
         self._bytes += entry.size
         if self._bytes > self._limit:
             message = f"its files have more than {self._limit} bytes; state `unpackedSize` if that is right"
-            raise ArchiveError(message)
+            raise TooLargeError(message)
         made = list(self._make_parents(entry.path))
         if entry.path in self._implied and entry.kind == "directory":
             self._implied.discard(entry.path)

@@ -40,7 +40,8 @@ class ArtifactSource(Struct):
 class Artifact(Struct):
     """A fetched file, by platform (`linux/amd64`, or `any` where one serves all); unpacked, it is a directory.
 
-    `unpacked_size` is the most bytes that its files may have together; left out, 4 GiB.
+    `unpacked_size` is the most bytes that its files may have together; left out, 32 times those of the archive, at least
+    64 MiB and at most 4 GiB.
     """
 
     name: str

@@ -6,7 +6,7 @@ A directory is the release's as a whole: what others put into it is drift, and g
 import platform
 from collections.abc import Callable
 
-from agent.archives.entries import BYTES_LIMIT, Form
+from agent.archives.entries import Form
 from agent.host import Host
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Artifact, ArtifactSource
@@ -46,7 +46,7 @@ def desired(artifact: Artifact, *, host: Host, tree_digest: Callable[[ArtifactSo
         gid=gid,
         source=source,
         unpack=artifact.unpack,
-        limit=BYTES_LIMIT if artifact.unpacked_size is None else artifact.unpacked_size,
+        limit=artifact.unpacked_size,
         digest=source.sha256 if artifact.unpack is None else tree_digest(source, artifact.unpack),
         warnings=warnings,
     )

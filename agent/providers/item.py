@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.archives.entries import BYTES_LIMIT, Form
+from agent.archives.entries import Form
 from agent.host import Host, Observed
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import ArtifactSource
@@ -35,8 +35,8 @@ class Item:
     content: bytes | None = None
     source: ArtifactSource | None = None
     unpack: Form | None = None
-    limit: int = BYTES_LIMIT
-    """Bytes that the files of a tree may have together."""
+    limit: int | None = None
+    """Bytes that the files of a tree may have together; None where the release doesn't say."""
     digest: str | None = None
     """SHA-256 of the content of a file or of the listing of a tree; None where the tree was never unpacked here."""
     target: str = ""

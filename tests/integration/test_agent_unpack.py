@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.archives.entries import BYTES_FREE
 from agent.protocol import codec
 from agent.protocol.state import Artifact, ArtifactSource, File, State
 from tests import agent_cases, archive_cases
@@ -280,6 +281,32 @@ def test_a_release_with_more_than_it_declares_is_refused(rig: Rig) -> None:
     publish(rig, unpacked(rig, "one", unpacked_size=10))
     assert rig.poll() == 1
     assert "more than 10 bytes; state `unpackedSize`" in rig.status()["why"]
+
+
+def zeros(rig: Rig, size: int, **fields: object) -> Artifact:
+    """Return an artifact of one file of zeros that unpacks to /opt/tool."""
+    source = rig.directory / "zeros.tar.gz"
+    source.write_bytes(archive_cases.packed(archive_cases.tar((archive_cases.member("zeros"), bytes(size)))))
+    platforms = {"any": ArtifactSource(url=source.as_uri(), sha256=codec.sha256(source.read_bytes()))}
+    return Artifact(**{"name": "tool", "path": "/opt/tool", "platforms": platforms, "unpack": "tar.gz"} | fields)  # type: ignore[arg-type]
+
+
+def test_an_archive_that_says_nothing_may_grow_as_programs_do_and_no_further(rig: Rig) -> None:
+    publish(rig, zeros(rig, BYTES_FREE + 1))
+    assert rig.poll() == 1
+    assert f"more than {BYTES_FREE} bytes; state `unpackedSize`" in rig.status()["why"]
+    assert rig.tree() == {}
+
+
+def test_the_host_bounds_what_a_release_may_unpack_to_and_may_change_its_mind(rig: Rig) -> None:
+    rig.config.parent.mkdir(parents=True, exist_ok=True)
+    rig.config.write_text('[downloads]\nunpacked = "1KB"\n')
+    publish(rig, zeros(rig, 2_000, unpacked_size=1_000_000))
+    assert rig.poll() == 1
+    assert "`downloads.unpacked` of agent.toml allows 1000 bytes" in rig.status()["why"]
+    assert not (rig.root / "opt").exists()
+    rig.config.unlink()
+    assert rig.poll() == 0, rig.log
 
 
 def test_a_directory_made_deep_by_others_is_removed_without_a_descriptor_for_each_level(rig: Rig) -> None:
