@@ -3,7 +3,8 @@
     environment   which forge, repository, commit and pull request a CI job is about
     shape         what all forges have in common, as one small interface
     github, gitlab, gitea    that interface, spoken to each of them
-    http          requests: whom a token is sent to, bounds, and what each refusal means
+    http          requests: whom a token is sent to, bounds, and what a refusal says to do
+    answers       what an answer means, and when to come back
     patience      when to try again, and when to give up
     deliver       read what is there, compare, write what differs
 

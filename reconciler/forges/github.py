@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.protocol.errors import InputError
-from reconciler.forges.http import PER_PAGE, Api, DeniedError, MissingError, path
+from reconciler.forges.answers import DeniedError, MissingError
+from reconciler.forges.http import PER_PAGE, Api, path
 from reconciler.forges.shape import Comment, Limits, PullRequest, State, Status
 
 API = "https://api.github.com"

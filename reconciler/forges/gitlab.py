@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from reconciler.forges.http import PER_PAGE, Api, InvalidError, MissingError, path
+from reconciler.forges.answers import InvalidError, MissingError
+from reconciler.forges.http import PER_PAGE, Api, path
 from reconciler.forges.shape import Comment, Limits, PullRequest, State, Status
 
 API = "https://gitlab.com/api/v4"

@@ -1,4 +1,4 @@
-"""Requests to a forge's API: whom a token is sent to, how much is read, and what each refusal means.
+"""Requests to a forge's API: whom a token is sent to, how much is read, and what a refusal says to do.
 
 - A token goes to the one origin that was named, over https (http for this machine alone), and along no redirect: whoever can
   have a request redirected would get the token.
@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
@@ -22,6 +21,19 @@ import msgspec
 import urllib3
 
 from agent.protocol.errors import InputError, MalformedError, RefusedError
+from reconciler.forges.answers import (
+    FORBIDDEN,
+    INVALID,
+    NOT_FOUND,
+    OK,
+    REDIRECTED,
+    UNAUTHORIZED,
+    Answer,
+    DeniedError,
+    InvalidError,
+    MissingError,
+    waiting,
+)
 from reconciler.forges.patience import Patience, WaitError
 from reconciler.printable import clipped, printable
 
@@ -37,57 +49,12 @@ PAGES_LIMIT = 50
 """Of one list: 5,000 comments, more than people read."""
 SAID_LIMIT = 300
 """Characters of a forge's own words in a message."""
-SECONDARY_SECONDS = 60.0
-"""To wait after a rate limit without a time: what GitHub's documentation asks for."""
-OK = range(200, 300)
-REDIRECTED = range(300, 400)
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY = 401, 403, 404, 409, 429
-INVALID = (400, 422)
-SERVER = range(500, 600)
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^<>,]*\brel="?next"?')
 _POOL = re.compile(r"^<?\w+(\(.*?\)| object at \w+>): ")
 """How urllib3 begins some of its messages: with the object that failed."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 T = TypeVar("T")
-
-
-class _Said(msgspec.Struct):
-    """The forge's own words about what it refused; GitLab's are under `message` or `error`, and may be lists by field."""
-
-    message: Any = ""
-    error: Any = ""
-    errors: Any = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A whole answer; names of headers in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def said(self) -> str:
-        """Return the forge's words about a refusal, whatever they are; empty where there are none."""
-        try:
-            found = msgspec.json.decode(self.body, type=_Said)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return ""
-        texts = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in (found.message or found.error, found.errors)]
-        return ", ".join(one for one in texts if one not in ("", "[]", "null"))
-
-
-class DeniedError(RefusedError):
-    """What the token may not do (403)."""
-
-
-class InvalidError(RefusedError):
-    """What the forge does not take as it is (400, 422); its words are in the message."""
-
-
-class MissingError(InputError):
-    """What is not there, or what the token may not see (404)."""
 
 
 def origin(api: str) -> str:
@@ -313,44 +280,3 @@ def _bounded(response: urllib3.BaseHTTPResponse, url: str, end: float) -> bytes:
             raise WaitError(message)
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Why to wait, and for how long; None where the forge named no time."""
-
-    why: str
-    seconds: float | None
-
-
-def waiting(answer: Answer, said: str, *, now: float) -> Wait | None:
-    """Return whether an answer means that it may do better later; `now` is Unix time, where the answer does not have its own."""
-    told = _told(answer.headers, now)
-    spent = answer.headers.get("x-ratelimit-remaining", answer.headers.get("ratelimit-remaining")) == "0"
-    limited = "retry-after" in answer.headers or spent or "rate limit" in said.lower()
-    if answer.status == TOO_MANY or (answer.status == FORBIDDEN and limited):
-        return Wait(why="rate limit", seconds=SECONDARY_SECONDS if told is None else told)
-    if answer.status == CONFLICT:
-        return Wait(why="somebody else is writing the same", seconds=None)
-    if answer.status in SERVER:
-        return Wait(why="the forge is not well", seconds=told if "retry-after" in answer.headers else None)
-    return None
-
-
-def _told(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that the forge wants to be left alone for, by its own clock where it says what that shows."""
-    here = _date(headers.get("date", "")) or now
-    after = headers.get("retry-after", "")
-    if after.isdecimal():
-        return float(after[:9])
-    if (date := _date(after)) is not None:
-        return max(0.0, date - here)
-    reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
-    return max(0.0, float(reset[:12]) - here) if reset.isdecimal() else None
-
-
-def _date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
-        return None

@@ -176,7 +176,8 @@ def test_a_rate_limit_that_ends_too_late_is_given_up_and_says_when_to_come_back(
 
 
 def test_a_secondary_limit_without_a_time_is_left_alone_for_a_minute(stage: Stage) -> None:
-    reply = Reply(status=403, body={"message": "You have exceeded a secondary rate limit"})
+    headers = {"X-RateLimit-Remaining": "4000", "X-RateLimit-Reset": "4102444800"}
+    reply = Reply(status=403, body={"message": "You have exceeded a secondary rate limit"}, headers=headers)
     stage.forge.faults.append(Fault(about=stage.speaker.paths["status"], reply=reply))
     stage.report()
     assert stage.clock.waits == [60.5]
@@ -378,6 +379,7 @@ def test_what_breaks_off_or_is_no_http_may_do_better_later(raw: socket.socket, a
 
 
 def test_a_forge_whose_certificate_nobody_trusts_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
     with https_cases.serving(tmp_path, https_cases.certificate(tmp_path)) as server:
         api = Api(base=server.url("api"), token=SECRET, headers={}, rights="", patience=Patience())
         with pytest.raises(RefusedError, match="set SSL_CERT_FILE"):
@@ -388,6 +390,37 @@ def test_a_forge_whose_certificate_nobody_trusts_is_told_nothing(tmp_path: Path,
         with pytest.raises(OrdainError):
             trusting.get("/user", dict)
         assert server.seen == [("localhost", f"Bearer {TOKEN}")]
+
+
+def test_a_proxy_sees_the_host_and_not_the_token(raw: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def refuse() -> None:
+        connection, _ = raw.accept()
+        with connection:
+            asked.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ana:proxy%20word@127.0.0.1:{raw.getsockname()[1]}")
+    api = Api(base="https://forge.example.com", token=SECRET, headers={}, rights="", patience=Patience(seconds=5))
+    with pytest.raises(WaitError, match="403 Forbidden") as error:
+        api.get("/user", dict)
+    thread.join()
+    assert asked[0].startswith(b"CONNECT forge.example.com:443 ")
+    assert b"Basic YW5hOnByb3h5IHdvcmQ=" in asked[0]
+    assert TOKEN.encode() not in asked[0]
+    assert "word" not in str(error.value)
+
+
+def test_what_is_no_proxy_is_said_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://ana:secret@127.0.0.1:1080")
+    with pytest.raises(InputError, match="HTTPS_PROXY") as error:
+        Api(base="https://forge.example.com", token=SECRET, headers={}, rights="", patience=Patience())
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
