@@ -13,6 +13,7 @@ import functools
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,37 @@ def make_directory(directory: Path, *, mode: int = 0o755) -> None:
     make_directory(directory.parent, mode=mode)
     directory.mkdir(mode=mode, exist_ok=True)
     sync_directory(directory.parent)
+
+
+_deferred = threading.local()
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Make the names that this thread puts in the block survive a power loss at its end, each directory fsynced once, and not before.
+
+    For several files of which none is relied on until all are there. Contents are fsynced as ever, before they have a name. Where the
+    block is left by an error, names stay as they are: whoever comes upon one fsyncs it (`create`) or puts another (`replace`).
+    """
+    if getattr(_deferred, "directories", None) is not None:
+        yield
+        return
+    _deferred.directories = directories = dict[Path, None]()
+    try:
+        yield
+    finally:
+        _deferred.directories = None
+    for directory in directories:
+        sync_directory(directory)
+
+
+def _sync_name(path: Path) -> None:
+    """Make the name of a file survive a power loss: now, or at the end of the block of `together`."""
+    directories: dict[Path, None] | None = getattr(_deferred, "directories", None)
+    if directories is None:
+        sync_directory(path.parent)
+    else:
+        directories[path.parent] = None
 
 
 @functools.lru_cache(maxsize=_SETTLED_LIMIT)
@@ -99,7 +131,7 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644, lasting: bool = True)
     with _beside(path, (data,), mode, lasting=lasting) as beside:
         beside.rename(path)
     if lasting:
-        sync_directory(path.parent)
+        _sync_name(path)
 
 
 def create(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
@@ -115,7 +147,7 @@ def create_from(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> bo
         return False
     with _beside(path, chunks, mode) as beside:
         put = _linked(beside, path)
-    sync_directory(path.parent)
+    _sync_name(path)
     return put
 
 

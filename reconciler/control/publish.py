@@ -132,14 +132,15 @@ def publish_fleet(
     due = _due(work, releases, document, standing, floors) | _before(unsigned)
     if standing is not None and not due:
         return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
-    _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
-    faults.reached("publish:after-trust")
-    _copy_releases(work, releases)
-    rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
-    if standing is None or "snapshot" in due:
-        snapshot = _write_snapshot(work, releases, rollouts, floors)
-    else:
-        snapshot = standing.timestamp.snapshot_meta
+    with work.store.together():  # none of these is named by anything yet, and all are there for keeps before the timestamp moves
+        _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
+        faults.reached("publish:after-trust")
+        _copy_releases(work, releases)
+        rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
+        if standing is None or "snapshot" in due:
+            snapshot = _write_snapshot(work, releases, rollouts, floors)
+        else:
+            snapshot = standing.timestamp.snapshot_meta
     timestamp = _sign_timestamp(work, snapshot, floors)
     _read_back(work, releases, document, timestamp, None if due == ALL_DUE else standing)
     _copy_roots(work)

@@ -240,9 +240,7 @@ def _write_down(
     reached("pipeline:after-record")
     state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects, doubts=doubts)
     session.stored = accepted.write(parts.store, signer, state, session.stored, now=parts.now())
-    accepted.remember(parts.state, session.stored.state.sequence)
     reached("pipeline:after-accepted")
-    parts.mirror.keep_accepted(head)
     return Examined(decision=decision, record=record, verdicts=verdicts)
 
 
@@ -317,6 +315,16 @@ def _move_on(session: Session, examined: Examined, head: CommitTree, *, judges: 
 def _stop(policies: Policies | None) -> None:
     if policies is not None:
         policies.__exit__(None, None, None)
+
+
+def keep(parts: Parts, session: Session) -> None:
+    """Note on this machine what is accepted: its sequence, so that nothing older is gone on from, and a ref for plain git.
+
+    For after the release, which hosts wait for: where a crash comes between, the next start notes it (`session.resume`).
+    """
+    if session.state is not None:
+        accepted.remember(parts.state, session.state.sequence)
+        parts.mirror.keep_accepted(session.state.head)
 
 
 def summary(examined: Examined) -> dict[str, object]:

@@ -18,7 +18,7 @@ from reconciler.pipeline import problem
 from reconciler.pipeline.accepted import KnownWaiver
 from reconciler.pipeline.compile.controls import unchanged
 from reconciler.pipeline.decisions import read_record
-from reconciler.pipeline.examine import examine, summary
+from reconciler.pipeline.examine import examine, keep, summary
 from reconciler.pipeline.hints import Hints
 from reconciler.pipeline.manifests import is_judge, is_signers
 from reconciler.pipeline.releasing import delist, keys_changed, mark_released, release, renew
@@ -136,7 +136,7 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
         _release_everything(parts, session)
         while not stop.is_set():
             now = parts.now()
-            held = lease.renew(parts.store, held, ttl=LEASE_LIFE, now=now)
+            held = lease.keep(parts.store, held, ttl=LEASE_LIFE, now=now)
             if news.is_set() or now >= looked or _is_due(parts, session, progress):
                 news.clear()
                 reconcile(parts, session, progress)
@@ -279,6 +279,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
     changed = release(parts, session, decision.releases, tenants & set(now.names))
     mark_released(parts, session)
+    keep(parts, session)
     if known is not None and session.state is not None and known.judge != session.state.judge:
         delist(parts, session)
     progress.decisions += 1

@@ -68,6 +68,15 @@ def renew(store: Store, lease: Lease, *, ttl: timedelta, now: datetime) -> Lease
     return _write(store, replace(lease, expires=now + ttl))
 
 
+def keep(store: Store, lease: Lease, *, ttl: timedelta, now: datetime) -> Lease:
+    """See that the lease is ours still, and renew it where a third of its life is over; raise `LostError` if it is no longer ours."""
+    if lease.expires - now < 2 * ttl / 3:
+        return renew(store, lease, ttl=ttl, now=now)
+    if store.version(lease.key) != lease.version:
+        raise _lost(lease)
+    return lease
+
+
 def release(store: Store, lease: Lease, *, now: datetime) -> None:
     """Let the next one have the lease at once; the epoch stays in the file."""
     try:
@@ -80,10 +89,13 @@ def _write(store: Store, lease: Lease) -> Lease:
     record = _Record(format=FORMAT, holder=lease.holder, epoch=lease.epoch, expires=stamp(lease.expires))
     data = codec.canonical(record)
     if not store.replace(lease.key, data, lease.version or None):
-        message = f"{lease.key}: somebody else took it; this one stops writing"
-        raise LostError(message)
+        raise _lost(lease)
     found = store.get_versioned(lease.key)
     if found is None or found[0] != data:
-        message = f"{lease.key}: somebody else took it; this one stops writing"
-        raise LostError(message)
+        raise _lost(lease)
     return replace(lease, version=found[1])
+
+
+def _lost(lease: Lease) -> LostError:
+    message = f"{lease.key}: somebody else took it; this one stops writing"
+    return LostError(message)

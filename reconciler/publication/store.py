@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -78,6 +78,10 @@ class Store(Protocol):
 
     def sweep(self, prefix: str) -> None:
         """Remove what writers that were killed left unfinished below `prefix`, a directory's; for its only writer, at its start."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what is put in the block survive a power loss at its end only: for several, of which none is relied on before."""
         ...
 
 
@@ -182,6 +186,12 @@ class LocalStore:
         with suppress(RefusedError):  # a link that leads out of the store: what is read and written through it says so
             durable.sweep(self._path(prefix.rstrip("/")))
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Fsync each directory in which the block puts something once, as `Store.together`."""
+        with _trouble(self.root), durable.together():
+            yield
+
     def _path(self, key: str) -> Path:
         path = self.root.resolve() / require_key(key)
         if os.path.realpath(path) != str(path):
@@ -282,6 +292,10 @@ class Scoped:
     def sweep(self, prefix: str) -> None:
         """Sweep below a prefix of this zone, as `Store.sweep`."""
         self.inner.sweep(self._own(prefix))
+
+    def together(self) -> AbstractContextManager[None]:
+        """Put several, as `Store.together`."""
+        return self.inner.together()
 
     def _own(self, key: str) -> str:
         if not key.startswith(self.write):

@@ -1,5 +1,6 @@
 """Files that must survive a crash: whole or not at all, and nothing left behind."""
 
+import contextlib
 import os
 import signal
 import stat
@@ -40,6 +41,47 @@ def test_create_never_replaces_and_says_whether_it_did(tmp_path: Path) -> None:
     assert not durable.create(path, b"two")
     assert path.read_bytes() == b"one"
     assert left_behind(tmp_path) == []
+
+
+def test_names_put_together_are_fsynced_at_the_end_each_directory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    synced: list[str] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with durable.together():
+        durable.create(tmp_path / "a" / "one", b"1")
+        with durable.together():
+            durable.replace(tmp_path / "a" / "two", b"2")
+        durable.create(tmp_path / "b" / "three", b"3")
+        assert [each for each in synced if each in "ab"] == []
+        assert synced.count("content") == 3
+    assert [each for each in synced if each in "ab"] == ["a", "b"]
+    durable.create(tmp_path / "a" / "four", b"4")
+    assert synced[-1] == "a"
+
+
+def test_a_name_that_an_error_left_unsynced_is_fsynced_by_who_comes_upon_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "left"
+    directory.mkdir()
+    with contextlib.suppress(KeyError), durable.together():
+        durable.create(directory / "one", b"1")
+        raise KeyError
+    synced: list[int] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert not durable.create(directory / "one", b"1")
+    assert directory.stat().st_ino in synced
 
 
 def test_create_does_not_follow_a_link_that_leads_nowhere(tmp_path: Path) -> None:
