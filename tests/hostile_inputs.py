@@ -145,6 +145,16 @@ YAML: Mapping[str, Repository] = {
     "a million levels of keys": _text(lambda: _filled("? "), "yaml/depth"),
     "a scalar of 10 MB": _text(lambda: "a: " + "x" * 10_000_000, "manifest/size"),
     "a scalar of 1 MiB": _text(lambda: _spec("  description: " + "x" * FULL), "schema/limit"),
+    "an honest text of 1 MiB": _text(
+        lambda: _spec(
+            "  files:\n  - path: /etc/nginx/a.conf\n    content: |\n" + _filled("      server https://10.0.0.1:8080/a; # me@example.com\n")
+        ),
+        "",
+    ),
+    "a script of 1 MiB that fetches in every line": _text(
+        lambda: _spec("  files:\n  - path: /etc/cron.d/a\n    content: |\n" + _filled("      curl http://u:p@10.0.0.1/api >/tmp/x # a\n")),
+        "secrets/password-in-address",
+    ),
     "half a million values": _text(lambda: "a: [" + _filled("1,") + "]", "yaml/nodes"),
     "100,000 keys": _text(lambda: "".join(f"k{n}: 1\n" for n in range(99_000)), "yaml/nodes"),
     "40,000 fields that nobody knows": _text(lambda: _spec("".join(f"  k{n}: 1\n" for n in range(40_000))), "schema/unknown-field"),

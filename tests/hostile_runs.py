@@ -24,12 +24,17 @@ KILOBYTES, MEGABYTE = 1024, 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: exit code, what it printed, processor seconds (its own and its children's), bytes of memory above the start."""
+    """One run: exit code, what it printed, processor seconds (its own and its children's), bytes of memory above the start.
+
+    `opa` are the bytes that OPA, or another child, held at its peak, or this process when it started one if that is more; they are no
+    part of `memory`.
+    """
 
     code: int
     output: str
     seconds: float
     memory: int
+    opa: int
 
 
 class Runs:
@@ -88,7 +93,7 @@ def _measured(command: list[str]) -> dict[str, Any]:
             "code": os.waitstatus_to_exitcode(status),
             "output": output.read().decode(errors="replace"),
             "seconds": used.ru_utime + used.ru_stime,
-            "memory": int(peak.read() or 0),
+            **json.loads(peak.read() or '{"memory": 0, "opa": 0}'),
         }
 
 
@@ -103,7 +108,8 @@ def _run(command: list[str], output: int, peak: int) -> None:
         code = _check(command) if command[0] == "check" else _unpack(*command[1:])
     finally:
         sys.stdout.flush()
-        os.write(peak, str(_status("VmHWM") - before).encode())
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * KILOBYTES
+        os.write(peak, json.dumps({"memory": _status("VmHWM") - before, "opa": children}).encode())
         os._exit(code)
 
 
