@@ -100,5 +100,5 @@ def _limit(headers: Mapping[str, str], name: str) -> str:
 def _date(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
