@@ -14,6 +14,7 @@ from reconciler import settings
 from reconciler.cli.sources import Place, head_of, place_of
 from reconciler.pipeline.acceptance.corpus import Corpus, load
 from reconciler.pipeline.accepted import AcceptedState, read
+from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import CommitTree, mirror_path
 from reconciler.pipeline.trail.decided import Decided, read_notes, read_records
@@ -124,6 +125,9 @@ def snapshot(evidence: Evidence, rev: str | None) -> Iterator[Snapshot]:
     place = evidence.place
     if accepted is None or evidence.store is None:
         tree, head = head_of(place, rev or "HEAD")
+        if REPOSITORY_FILE not in tree.entries:
+            message = f"{place.path}: there is no {REPOSITORY_FILE} at {rev or 'HEAD'}; name the fleet repository with --repo"
+            raise InputError(message)
         yield Snapshot(corpus=load(tree), head=str(head), place=place)
         return
     with with_accepted(place.git(), evidence.store, accepted) as whole:

@@ -107,6 +107,19 @@ def holds(sources: tuple[Source, ...], line: str) -> bool:
     return line.strip() in written.replace("$${", "${").replace('\\"', '"')
 
 
+def test_a_clone_that_ends_too_soon_credits_nobody_with_what_is_older(copy: WorkingCopy, tmp_path: Path) -> None:
+    copy.git("clone", "--quiet", "--depth", "1", f"file://{copy.path}", str(tmp_path / "shallow"))
+    said = ask(tmp_path / "shallow", "shop/web-01:/etc/web.conf:1")
+    assert "nobody can be named: this clone ends at" in said
+    assert "Something else" not in said
+
+
+def test_a_directory_that_is_no_fleet_repository_is_said_to_be_none(tmp_path: Path) -> None:
+    WorkingCopy.make(tmp_path / "other").commit("begin", {"a": "1"})
+    done = CliRunner().invoke(cli, ["why", "shop/web-01:/etc/web.conf", "--repo", str(tmp_path / "other")])
+    assert "name the fleet repository with --repo" in str(done.exception)
+
+
 def test_the_version_of_a_refused_file_is_blamed_where_it_was_current(copy: WorkingCopy) -> None:
     place = place_of(copy.path)
     tree, _ = head_of(place, "HEAD~2")

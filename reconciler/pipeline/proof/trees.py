@@ -99,7 +99,7 @@ def _release(trees: Trees, record: DecisionRecord, fleet: FleetKey, digest: str)
 def compiles_to(trees: Trees, record: DecisionRecord, fleet: FleetKey, digest: str, *, what: str, where: str) -> list[Finding]:
     """Return what is wrong with saying that a fleet's bundle of this digest is from a decision's tree."""
     try:
-        made = trees.compiled(record.tree, fleet).digest
+        made = trees.digest(record.tree, fleet)
     except KeyError:
         return [Misfit(what=what, where=where, expected=f"a fleet {'/'.join(fleet)} at commit {record.head}", found="none there")]
     except OrdainError as error:

@@ -17,6 +17,8 @@ from reconciler.pipeline.tree import Tree
 
 KEPT = 4
 """Snapshots that are kept: decisions are gone through in their order, and releases of one stand near each other."""
+KEPT_FLEETS = 64
+"""Compiled fleets that are kept: each holds its whole bundle."""
 
 
 def bundle_format(corpus: Corpus) -> int:
@@ -33,7 +35,8 @@ class Trees:
     given: pygit2.Repository | None = None
     """What an auditor was given, without what the store added; None: the same."""
     _corpora: OrderedDict[str, Corpus] = field(default_factory=OrderedDict)
-    _compiled: dict[tuple[str, FleetKey], Compiled] = field(default_factory=dict)
+    _compiled: OrderedDict[tuple[str, FleetKey], Compiled] = field(default_factory=OrderedDict)
+    _digests: dict[tuple[str, FleetKey], str] = field(default_factory=dict)
     _files: dict[tuple[str, str, Layout], ManifestFile] = field(default_factory=dict)
 
     def has(self, oid: str) -> bool:
@@ -57,7 +60,14 @@ class Trees:
         if (tree, fleet) not in self._compiled:
             corpus = self.corpus(tree)
             self._compiled[tree, fleet] = compile_fleet(corpus.world, corpus.tree, fleet, format=bundle_format(corpus))
+            self._digests[tree, fleet] = self._compiled[tree, fleet].digest
+            while len(self._compiled) > KEPT_FLEETS:
+                self._compiled.popitem(last=False)
         return self._compiled[tree, fleet]
+
+    def digest(self, tree: str, fleet: FleetKey) -> str:
+        """Return the digest that a tree compiles a fleet to, which is kept for good; raise as `compiled`."""
+        return self._digests.get((tree, fleet)) or self.compiled(tree, fleet).digest
 
     def _read(self, tree: Tree, path: str, layout: Layout) -> ManifestFile:
         key = (path, tree.entries[path].oid, layout)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 import pygit2
-from pygit2.enums import SortMode
+from pygit2.enums import ObjectType, SortMode
 
 from agent.protocol.errors import MalformedError
 from reconciler.pipeline.source.commits import CommitInfo, commit_info, descends
-from reconciler.pipeline.source.directories import find_node, tree_of
+from reconciler.pipeline.source.directories import find_node, read_object, tree_of
 
 LOOKED_AT = 10_000
 """Commits that are gone through for one line: git blame follows all of a history, and an old one has hundreds of thousands."""
@@ -65,7 +65,16 @@ class Blamer:
         except (KeyError, ValueError, IndexError, pygit2.GitError) as error:
             message = f"{path}:{number} can't be blamed: {error}; a shallow clone lacks the history (`git fetch --unshallow`)"
             raise MalformedError(message) from error
+        if self._is_cut(sha):
+            message = f"this clone ends at {sha[:12]}, and the line is of that commit or of an older one (`git fetch --unshallow`)"
+            raise MalformedError(message)
         return None if sha == self._oldest else self._author(sha)
+
+    def _is_cut(self, sha: str) -> bool:
+        """Return whether a commit has parents that are not here: blame ends there, whoever wrote the line."""
+        head, _, _ = read_object(self._repository, sha, ObjectType.COMMIT).partition(b"\n\n")
+        parents = (line[7:].decode() for line in head.split(b"\n") if line.startswith(b"parent "))
+        return any(pygit2.Oid(hex=parent) not in self._repository.odb for parent in parents)
 
     def _having(self, path: str, oid: str) -> str | None:
         """Return the newest commit that has this version of a file: the head, but where the file was refused since."""
