@@ -74,7 +74,9 @@ References (`${agent.…}`, `${labels.…}`, `${parameters.…}`) stand in conte
     "Fleet": """\
 It binds components to the hosts that its selector matches. Hosts with the same variants and the same values of the labels that components
 refer to are one group, and get the same state.""",
-    "Waiver": "It excuses one verdict, at one place, with one value, until the end of a day; in an incident until some hours later. [Waivers](../waivers.md) tells how to write and to keep them.",
+    "Waiver": """\
+It excuses one verdict, at one place, with one value, until the end of a day; in an incident until some hours later.
+[Waivers](../waivers.md) tells how to write and to keep them.""",
     "Freeze": "It stops releases from going forward, never back, from one time to another. Nothing acts on it yet.",
     "Signer": """\
 Those of a tenant lie in `tenants/<tenant>/signers/`, those of the whole repository in `signers/` at the root. [Signers](../signers.md)
