@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from reconciler.cli.backtested import words
+from reconciler.cli.planned.words import counted
 from reconciler.cli.report.markdown import fenced
 from reconciler.pipeline.backtest.shape import Incident, Refusal, Replay, by_author, by_object, by_path
 from reconciler.printable import clipped, printable
@@ -30,9 +31,7 @@ def _lines(replay: Replay) -> Iterator[str]:
     yield from _commits("Could not be judged", replay.side.troubles)
     if replay.side.refusals:
         found = replay.side.refusals
-        yield from _ranking(
-            "By author", ((name, f"{number} in {words.counted(many, 'commit')}") for name, number, many in by_author(found))
-        )
+        yield from _ranking("By author", ((name, f"{number} in {counted(many, 'commit')}") for name, number, many in by_author(found)))
         yield from _ranking("By file", ((name, str(number)) for name, number in by_path(found)))
         yield from _ranking("By object", ((name, str(number)) for name, number in by_object(found)))
         yield f"**False alarms.** {words.alarms(replay)} {words.RECKONING}\n"
@@ -57,10 +56,10 @@ def _commits(title: str, refusals: Iterable[Refusal]) -> Iterator[str]:
     groups = [list(group) for _, group in groupby(refusals, key=lambda one: one.commit)]
     if not groups:
         return
-    yield f"<details><summary><b>{title}</b>: {words.counted(len(groups), 'commit')}</summary>\n"
+    yield f"<details><summary><b>{title}</b>: {counted(len(groups), 'commit')}</summary>\n"
     yield fenced((line for group in reversed(groups[-SHOWN:]) for line in _commit(group)), "text")
     if len(groups) > SHOWN:
-        yield f"\n… and {words.counted(len(groups) - SHOWN, 'earlier commit')}; `--format json` has them all"
+        yield f"\n… and {counted(len(groups) - SHOWN, 'earlier commit')}; `--format json` has them all"
     yield "</details>\n"
 
 

@@ -6,6 +6,7 @@ from itertools import groupby
 import click
 
 from reconciler.cli.backtested import words
+from reconciler.cli.planned.words import counted
 from reconciler.pipeline.backtest.shape import Refusal, Replay, by_author, by_object, by_path
 from reconciler.printable import printable
 
@@ -28,7 +29,7 @@ def _lines(replay: Replay) -> Iterator[str]:
         yield from _commits(replay.no_longer)
     if replay.side.refusals:
         found = replay.side.refusals
-        yield from _ranking("By author", ((f"{who} ({words.counted(many, 'commit')})", number) for who, number, many in by_author(found)))
+        yield from _ranking("By author", ((f"{who} ({counted(many, 'commit')})", number) for who, number, many in by_author(found)))
         yield from _ranking("By file", by_path(found))
         yield from _ranking("By object", by_object(found))
     yield from _incidents(replay)
@@ -51,7 +52,7 @@ def _commits(refusals: Iterable[Refusal]) -> Iterator[str]:
         if len(group) > SHOWN:
             yield f"  … and {len(group) - SHOWN} more"
     if len(groups) > SHOWN:
-        yield f"\n… and {words.counted(len(groups) - SHOWN, 'earlier commit')}; --format json has them all"
+        yield f"\n… and {counted(len(groups) - SHOWN, 'earlier commit')}; --format json has them all"
 
 
 def _ranking(title: str, rows: Iterable[tuple[str, int]]) -> Iterator[str]:

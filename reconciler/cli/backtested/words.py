@@ -1,16 +1,12 @@
 """What is said of a replay in every format that people read."""
 
+from reconciler.cli.planned.words import counted
 from reconciler.pipeline.backtest.shape import Replay, Side
 
 RECKONING = (
     "A refused commit counts as a false alarm where no later commit says that it reverts it, none puts a refused file back as it was, "
     "and no --incident names it. Harm that was mended by another change looks like a false alarm, so the true share is lower."
 )
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun: `1 commit`, `1,200 commits`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def share(part: int, whole: int) -> str:
@@ -48,8 +44,8 @@ def apart(replay: Replay) -> str:
     if replay.no_longer is None:
         return ""
     return (
-        f"Beside the policies that each commit was judged by: {counted(len(replay.side.refusals), 'finding is', 'findings are')} new, "
-        f"{len(replay.no_longer):,} gone, {replay.same:,} the same."
+        f"Beside the policies that each commit was judged by, new findings: {len(replay.side.refusals):,}, "
+        f"gone: {len(replay.no_longer):,}, the same: {replay.same:,}."
     )
 
 

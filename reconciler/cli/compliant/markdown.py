@@ -1,6 +1,7 @@
 """Compliance as Markdown. What a repository says stands in escaped HTML only, so that no name can bring a link or an image."""
 
 import html
+import re
 from collections.abc import Iterator
 
 from reconciler.cli.compliant import words
@@ -10,6 +11,9 @@ from reconciler.printable import clipped, printable
 
 CELL, SHOWN = 200, 100
 """Characters of a cell, and rows of a table that are shown: what a forge still draws."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9 ,()-]*|[0-9.]+ %")
+"""What no forge makes anything else of: a dot between letters may already be a link."""
 
 
 def render(report: Report) -> str:
@@ -37,7 +41,7 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(text: str) -> str:
     """Return a cell that can't end itself; `code` keeps mentions and marks of Markdown from acting."""
     shown = _text(clipped(text, CELL)).replace("|", "&#124;")
-    return shown if shown.replace(" ", "").replace(",", "").replace(".", "").isalnum() or not shown else f"<code>{shown}</code>"
+    return shown if _PLAIN.fullmatch(shown) else f"<code>{shown}</code>"
 
 
 def _text(text: str) -> str:

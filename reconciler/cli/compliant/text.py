@@ -9,8 +9,8 @@ from reconciler.cli.compliant.words import Table
 from reconciler.pipeline.compliance.shape import Report
 from reconciler.printable import clipped, printable
 
-WIDTH, CELL, SHOWN = 120, 60, 50
-"""Columns of prose, characters of a cell, and rows of a table that are shown; the other formats have all."""
+WIDTH, CELL, LAST, SHOWN = 120, 60, 200, 50
+"""Columns of prose, characters of a cell and of the last one, and rows of a table that are shown; the other formats have all."""
 
 
 def render(report: Report) -> str:
@@ -33,7 +33,9 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    rows = [tuple(clipped(printable(cell), CELL) for cell in row) for row in (table.head, *table.rows[:SHOWN])]
+    limits = (*(CELL for _ in table.head[1:]), LAST)
+    listed = (table.head, *table.rows[:SHOWN])
+    rows = [tuple(clipped(printable(cell), limit) for cell, limit in zip(row, limits, strict=True)) for row in listed]
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.head))]
     for row in rows:
         cells = (

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reconciler.cli.planned.words import counted
 from reconciler.pipeline.compliance.shape import GroupRow, Report, Share
 
 MEANING = (
@@ -32,7 +33,7 @@ def headline(report: Report) -> str:
     """Return in a sentence how much conforms."""
     objects, agents = report.objects, report.agents
     return (
-        f"{percent(agents)} of {agents.total:,} agents and {percent(objects)} of {objects.total:,} manifests conform; "
+        f"{percent(agents)} of {counted(agents.total, 'agent')} and {percent(objects)} of {counted(objects.total, 'manifest')} conform; "
         f"manifests with findings that stand: {objects.standing:,}, with waived ones alone: {objects.waived:,}"
     )
 
@@ -53,23 +54,24 @@ def tables(report: Report) -> Iterator[Table]:
 
 def _rules(report: Report) -> Table:
     rows = tuple((one.id, one.level, one.title, *_cells(one.objects)) for one in report.rules)
-    return Table(title="By rule", head=("rule", "level", "what holds", *_HEAD), rows=rows, numbers=frozenset({3, 4, 5, 6}))
+    return Table(title="By rule", head=("rule", "level", "what holds", "manifests", *_REST), rows=rows, numbers=frozenset({3, 4, 5, 6}))
 
 
 def _groups(report: Report) -> Iterator[Table]:
     yield _both("By tenant", "tenant", report.tenants, nameless="(no tenant)")
     yield _both("By fleet", "fleet", report.fleets)
     rows = tuple((one.name, *_cells(one.agents)) for one in report.labels)
-    yield Table(title="By label", head=("label", *(f"agents {each}" for each in _HEAD)), rows=rows, numbers=frozenset({1, 2, 3, 4}))
+    yield Table(title="By label", head=("label", "agents", *_REST), rows=rows, numbers=frozenset({1, 2, 3, 4}))
 
 
 def _both(title: str, what: str, groups: tuple[GroupRow, ...], *, nameless: str = "") -> Table:
     rows = tuple((one.name or nameless, *_cells(one.objects or Share()), *_cells(one.agents)) for one in groups)
-    head = (what, *(f"manifests {each}" for each in _HEAD), *(f"agents {each}" for each in _HEAD))
+    head = (what, "manifests", *_REST, "agents", *_REST)
     return Table(title=title, head=head, rows=rows, numbers=frozenset(range(1, 9)))
 
 
-_HEAD = ("conform", "share", "waived", "standing")
+_REST = ("share", "waived", "standing")
+"""Heads after the one of those that conform: `3 of 4`, `75 %`, `0`, `1`."""
 
 
 def _cells(share: Share) -> tuple[str, ...]:
