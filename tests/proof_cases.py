@@ -19,7 +19,8 @@ from reconciler.publication.published import read_published
 from reconciler.publication.releases import read_newest
 from reconciler.publication.store import open_store
 from reconciler.publication.trust import read_trust
-from tests.acceptance_cases import agent, component, repository
+from tests.acceptance_cases import REPOSITORY, agent, component, repository
+from tests.signing_cases import REQUIRED, Person, owner, with_ssh
 from tests.source_cases import WorkingCopy
 
 BEGIN = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -39,11 +40,15 @@ class Made:
     def decide(self, message: str, files: dict[str, str | None]) -> str:
         """Commit, have it decided an hour later, and publish; return the commit."""
         head = self.copy.commit(message, files)
+        self.follow()
+        return head
+
+    def follow(self) -> None:
+        """Have what is committed decided an hour later, and publish."""
         self.now += timedelta(hours=1)
         reconcile(self.parts, self.session, Progress())
         for tenant, fleet in self.session.corpus.world.fleets():
             self._publish(tenant, fleet)
-        return head
 
     def _publish(self, tenant: str, fleet: str) -> None:
         store, trust = self.parts.store, read_trust(self.parts.store, tenant)
@@ -93,6 +98,43 @@ def decided(directory: Path) -> Made:
     return made
 
 
+def eventful(directory: Path) -> Made:
+    """Return an installation where rules, signers, time and a restart decided too, and a fleet is deleted."""
+    made, ana = begin(directory), with_ssh("ana", directory)
+    made.decide("Begin, with rules of its own", {**repository(), "ordain.yaml": REPOSITORY + LOOSE})
+    made.decide("Everybody may write", {MOTD: component("motd", "/etc/motd", mode="0666")})
+    _signed(made, ana, "Tighter rules, and signatures", {"ordain.yaml": REQUIRED, "signers/ana.yaml": owner(ana)})
+    made.decide("Nobody signed this", {"tenants/shop/components/backup.yaml": component("backup", "/etc/backup.conf", "unsigned")})
+    _signed(made, ana, "Let it be, for a day", {"tenants/shop/waivers/motd.yaml": WAIVER})
+    made.session.close()
+    made.session = resume(made.parts)
+    _signed(made, ana, "Still writable", {MOTD: component("motd", "/etc/motd", "hello again", mode="0666")})
+    made.now += timedelta(days=2)
+    made.decide("Unsigned, and the waiver has ended", {"README.md": "fleets"})
+    _signed(made, ana, "A fleet less", {"tenants/shop/fleets/db.yaml": None})
+    made.session.close()
+    return made
+
+
+def _signed(made: Made, person: Person, message: str, files: dict[str, str | None]) -> None:
+    person.commit(made.copy, message, files)
+    made.follow()
+
+
+LOOSE = "  rules: {host-safety/world-writable: {level: warn}}\n"
+WAIVER = """\
+apiVersion: ordain.dev/v1
+kind: Waiver
+metadata: {name: motd, tenant: shop}
+spec:
+  rule: host-safety/world-writable
+  object: {kind: Component, name: motd}
+  at: "files[/etc/motd].mode"
+  value: "0666"
+  reason: the tests want it so
+  owner: ana@example.com
+  expires: 2026-11-23
+"""
 BACKUP = {"tenants/shop/components/backup.yaml": component("backup", "/etc/backup.conf", "nightly")}
 
 

@@ -23,7 +23,7 @@ from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_recor
 from reconciler.pipeline.signing import releases_signing, repository_signing
 from reconciler.publication import envelope
 from reconciler.publication.store import LocalStore
-from tests.proof_cases import MOTD, Copy, Made, decided, handed_over
+from tests.proof_cases import MOTD, Copy, Made, decided, eventful, handed_over
 from tests.publication_cases import bundle_of
 from tests.source_cases import WorkingCopy
 
@@ -56,6 +56,16 @@ def test_all_that_an_honest_reconciler_left_is_proven(copy: Copy) -> None:
     assert found["proven"]["decision"] == found["proven"]["record"] == found["proven"]["note"] == found["proven"]["accepted tree"] == LAST
     assert found["proven"]["bundle"] == 5
     assert found["proven"]["members document"] == 4
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_decisions_of_rules_signers_time_and_restarts_are_proven_too(tmp_path: Path) -> None:
+    copy = handed_over(eventful(tmp_path), tmp_path / "copy")
+    code, found = verify(copy, "--replay")
+    assert (code, found["misfits"], found["unproven"]) == (0, [], [])
+    assert found["proven"]["decision"] >= 8
+    told = WorkingCopy(copy.repo).git("log", "--notes=ordain/*", "--format=%N")
+    assert all(said in told for said in ("waived by shop/motd", "signatures/unsigned", "(standing)"))
 
 
 def test_the_reconciler_s_own_host_proves_it_too(made: Made) -> None:
