@@ -111,28 +111,43 @@ def test_what_a_step_uploads_is_what_an_earlier_one_wrote() -> None:
     assert any(f"> {report}" in command for command in gitlab())
 
 
-def reporting() -> dict[str, str]:
-    """Each command that reports, by the forge that it is for."""
+def reporting() -> dict[str, list[str]]:
+    """The commands of each job that reports, from the first that looks at the pull request, by the forge that it is for."""
     [of_github] = _yaml("examples/ci/github-actions-report.yml")["jobs"].values()
     [of_gitea] = _yaml("examples/ci/gitea-actions.yml")["jobs"].values()
     found = {"github": of_github["steps"], "gitea": of_gitea["steps"]}
-    commands = {forge: step["run"] for forge, steps in found.items() for step in steps if "forge report" in step.get("run", "")}
-    return commands | {"gitlab": _yaml("examples/ci/gitlab-ci.yml")["ordain report"]["script"][0]}
+    commands = {
+        forge: [step["run"] for step in steps if "run" in step and " install " not in step["run"]] for forge, steps in found.items()
+    }
+    return commands | {"gitlab": _yaml("examples/ci/gitlab-ci.yml")["ordain report"]["script"]}
 
 
 @pytest.mark.parametrize("kind", FORGES)
-def test_the_job_that_reports_posts_what_it_refuses_and_fails(change: Path, kind: str) -> None:
+def test_the_job_that_reports_posts_what_it_refuses_and_has_no_file_of_it(change: Path, kind: str) -> None:
     made, variables = FORGES[kind]
     head, base = (_revision(change, name) for name in ("HEAD", "HEAD~1"))
+    clone = change if kind == "gitlab" else _without_the_pull_request(change)
     speaker = made(tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": head}})
-    within = change if kind == "gitlab" else change.rename(change.parent / "change").parent
     with serving(speaker) as forge:
-        environment = variables(forge.address, within, head, base) | {"RUNNER_TEMP": str(within)}
-        done = _run(reporting()[kind], within, base, **environment)
-    assert done.returncode == (0 if kind == "gitlab" else 1), done.stderr
+        environment = variables(forge.address, change.parent, head, base) | {"RUNNER_TEMP": str(change.parent), "NUMBER": "7"}
+        ended = [_run(command, clone, base, **environment).returncode for command in reporting()[kind]]
+    assert ended == ([0] if kind == "gitlab" else [0, 1])
     assert forge.wrong == []
     assert speaker.shown(head)["ordain/policy"][0] == "failure"
     assert "custom/residency/telemetry" in speaker.texts()[0][1]
+    if kind != "gitlab":
+        assert _revision(clone, "HEAD") == base
+        assert subprocess.run(["git", "-C", clone, "status", "--porcelain"], check=True, capture_output=True).stdout == b""
+
+
+def _without_the_pull_request(change: Path) -> Path:
+    """Return a clone as a job has it, of the base; the commits of the pull request are at the forge, under a ref."""
+    origin, clone = change.parent / "origin.git", change.parent / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--bare", change, origin], check=True)
+    subprocess.run(["git", "-C", origin, "update-ref", "refs/pull/7/head", "main"], check=True)
+    subprocess.run(["git", "-C", origin, "update-ref", "refs/heads/main", "main~1"], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--no-local", origin, clone], check=True)
+    return clone
 
 
 def _revision(root: Path, name: str) -> str:
@@ -144,31 +159,34 @@ def test_the_action_reports_with_inputs_that_can_t_be_commands(change: Path) -> 
     steps = {step["name"]: step for step in action["runs"]["steps"] if "run" in step}
     assert not any("${{" in step["run"] for step in steps.values())
     head, base = (_revision(change, name) for name in ("HEAD", "HEAD~1"))
+    clone = _without_the_pull_request(change)
     inputs = {name: value["default"] for name, value in action["inputs"].items()} | {"token": TOKEN}
     speaker = FORGES["github"][0](tokens={TOKEN: Account(login="ordain")}, pulls={7: {"state": "open", "head": head}})
     with serving(speaker) as forge:
         job = FORGES["github"][1](forge.address, change.parent, head, base)
-        assert _step(steps["Plan and report"], inputs | {"name": "$(exit 9)"}, change, job) == 2
-        assert _step(steps["Plan and report"], inputs, change, job) == 1
+        assert _step(steps["Fetch the pull request"], inputs, clone, job) == 0
+        assert _step(steps["Plan and report"], inputs | {"name": "$(exit 9)"}, clone, job) == 2
+        assert _step(steps["Plan and report"], inputs, clone, job) == 1
     assert "ordain/plan" in speaker.shown(head)
 
 
 def _step(step: dict[str, Any], inputs: dict[str, str], root: Path, job: dict[str, str]) -> int:
     """Run a step of the action with inputs; return its exit code."""
-    given = {name: re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda found: inputs[found[1]], value) for name, value in step["env"].items()}
+    known = {f"inputs.{name}": value for name, value in inputs.items()} | {"github.event.pull_request.number": "7"}
+    given = {name: known[value.removeprefix("${{ ").removesuffix(" }}")] for name, value in step["env"].items()}
     return _run(step["run"], root, "", **(job | given)).returncode
 
 
 @pytest.mark.parametrize("file", ["github-actions-report.yml", "gitea-actions.yml"])
-def test_a_job_that_may_write_checks_out_a_commit_as_data_after_everything_is_installed(file: str) -> None:
+def test_a_job_that_may_write_fetches_commits_and_checks_nothing_of_a_stranger_out(file: str) -> None:
     workflow = _yaml(f"examples/ci/{file}")
     assert list(workflow["on"]) == ["pull_request_target"]
     [job] = workflow["jobs"].values()
-    [place] = [number for number, step in enumerate(job["steps"]) if "actions/checkout" in step.get("uses", "")]
-    options = job["steps"][place]["with"]
-    assert options["ref"] == "${{ github.event.pull_request.head.sha }}"
-    assert (options["path"], options["persist-credentials"]) == ("change", False)
-    assert [step["run"].partition("ordain ")[2] for step in job["steps"][place + 1 :]] == ["forge report --path change --exit-code"]
+    [checkout] = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
+    assert checkout["with"] == {"fetch-depth": 0}
+    fetched, reported = (step["run"].partition(" #")[0] for step in job["steps"][-2:])
+    assert fetched == 'git fetch --quiet --no-tags --no-recurse-submodules origin "refs/pull/$NUMBER/head"'
+    assert reported.endswith("ordain forge report --exit-code")
     assert not any("${{" in step.get("run", "") for step in job["steps"])
     assert not any(step.get("uses", "").startswith(("actions/cache@", "./")) for step in job["steps"])
 
