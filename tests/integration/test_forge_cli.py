@@ -17,10 +17,13 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.errors import InputError, MalformedError, RefusedError
 from reconciler.cli.forge import forge as command
+from reconciler.cli.forge import report_of
 from reconciler.cli.planned import render
 from reconciler.cli.planned.checks import checks
 from reconciler.cli.planned.reading import read
-from reconciler.forges.environment import surroundings
+from reconciler.forges.environment import Surroundings, surroundings
+from reconciler.forges.github import GITHUB
+from reconciler.forges.shape import Limits
 from tests.forges.github import Account, GitHub
 from tests.forges.gitlab import GitLab
 from tests.forges.jobs import BASE, FORGES, HEAD, MERGE, TOKEN, event, of_github, pull_request
@@ -285,6 +288,16 @@ def test_a_fleet_that_would_not_compile_fails_the_check_of_hosts() -> None:
     plan = read(changed(fleets=[fleets[0] | {"uncompiled": "why"}, *fleets[1:]]), what="plan.json")
     assert checks(plan)[2].state == "failure"
     assert "1 fleet would not compile" in checks(plan)[2].text
+
+
+def test_what_is_posted_fits_what_the_forge_takes() -> None:
+    plan = read(PLAN.read_bytes(), what="plan.json")
+    about = Surroundings(forge="github", repository="acme/fleets", commit=HEAD, pull_request=7)
+    small = report_of(plan, about, name="ordain", limits=Limits(description=20, comment=150))
+    assert [len(one.description) for one in small.statuses] == [20, 20, 20]
+    assert len(f"{small.marker}\n{small.body}") <= 150
+    assert "`ordain plan` shows all of it" in small.body
+    assert report_of(plan, about, name="ordain", limits=GITHUB.limits).body == render(plan, "markdown")
 
 
 def test_events_of_actions_name_head_and_base(tmp_path: Path) -> None:
