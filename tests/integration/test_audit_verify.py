@@ -168,6 +168,11 @@ def a_changed_list_of_releases(copy: Copy) -> str:
     return key
 
 
+def changed_controls(copy: Copy) -> str:
+    edit(copy, "approved/shop/controls.json", flipped)
+    return "approved/shop/controls.json"
+
+
 def a_changed_archive(copy: Copy) -> str:
     key = first(copy, "approved/_objects/*")
     edit(copy, key, flipped)
@@ -221,6 +226,7 @@ TAMPERED: dict[str, tuple[Callable[[Copy], str], str]] = {
     "removed bundle": (a_removed_bundle, "bundle"),
     "members": (changed_members, "members document"),
     "list of releases": (a_changed_list_of_releases, "release list"),
+    "controls": (changed_controls, "controls"),
     "archive": (a_changed_archive, "object archive"),
     "removed archive": (a_removed_archive, "object archive"),
     "public bundle": (a_changed_public_bundle, "public copy"),

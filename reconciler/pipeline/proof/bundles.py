@@ -14,7 +14,7 @@ from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
 from reconciler.pipeline.proof.trees import compiles_to
 from reconciler.pipeline.trail.released import published
 from reconciler.pipeline.trail.trees import Trees
-from reconciler.publication import layout, releases
+from reconciler.publication import controls, layout, releases
 from reconciler.publication.releases import Approval, Releases
 from reconciler.publication.store import Store
 
@@ -46,14 +46,37 @@ class Shelf:
 def check_bundles(shelf: Shelf, report: Report, said: Callable[[str], None]) -> None:
     """Check all that is approved and published, fleet by fleet."""
     for tenant in layout.children(shelf.store, "approved/"):
+        report.take("controls", _controls(shelf, tenant))
         for fleet in layout.children(shelf.store, f"approved/{tenant}/"):
             said(f"proving the bundles of {tenant}/{fleet}")
             _check_fleet(replace(shelf, fleet=(tenant, fleet)), report)
 
 
+def _controls(shelf: Shelf, tenant: str) -> Iterator[Finding]:
+    """Yield what is wrong with a tenant's controls: signed by its key, of a decision that there is, about that decision's head."""
+    where, keys = layout.controls(tenant), shelf.keys(tenant)
+    data = shelf.store.get(where)
+    if data is None or not keys:
+        why = "they are not in this store" if data is None else f"no key of {tenant}/releases is in the public keys given"
+        yield Unproven(what="controls", where=where, why=why)
+        return
+    try:
+        found = controls.read(data, keys, tenant=tenant)
+    except OrdainError as error:
+        yield Misfit(what="controls", where=where, expected="signed with the tenant's releases key", found=str(error))
+        return
+    record = shelf.records.get(found.decision)
+    if record is None:
+        yield Unproven(
+            what="controls", where=where, why=f"{record_key(found.decision)}, by which they were written, is not here or does not hold"
+        )
+    elif record.head != found.head:
+        yield Misfit(what="controls", where=where, expected=f"commit {record.head} of decision {record.sequence}", found=found.head)
+
+
 def _check_fleet(shelf: Shelf, report: Report) -> None:
     listed, held = _roles(shelf, report)
-    for path, (role, approval) in sorted(listed.items()):
+    for path, (role, approval) in sorted(listed.items(), key=lambda item: (item[1][1].decision, item[0])):
         if approval.decision >= shelf.first:
             report.take(_sort(approval), _target(shelf, path, role, approval))
     _strangers(shelf, listed, report)

@@ -1,6 +1,5 @@
 """Accepted trees: each is its head's, but for refused files, which are as they were accepted before; and what it compiles to."""
 
-
 import pygit2
 from pygit2.enums import ObjectType
 

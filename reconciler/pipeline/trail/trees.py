@@ -50,7 +50,9 @@ class Trees:
     def corpus(self, tree: str) -> Corpus:
         """Return a snapshot with its manifests read; raise `MalformedError` where objects are missing or damaged."""
         if tree not in self._corpora:
-            self._corpora[tree] = load(CommitTree(self.repository, tree), read=self._read)
+            near = next(reversed(self._corpora.values())).tree if self._corpora else None
+            listed = CommitTree(self.repository, tree, near=near if isinstance(near, CommitTree) else None)
+            self._corpora[tree] = load(listed, read=self._read)
             while len(self._corpora) > KEPT:
                 self._corpora.popitem(last=False)
         return self._corpora[tree]
