@@ -30,6 +30,7 @@ from reconciler.pipeline.remembered.sealed import Sealed
 from reconciler.pipeline.source.directories import EMPTY_TREE, find_node
 from reconciler.pipeline.source.trees import CommitTree
 
+SHALLOW = ": this is a shallow clone (`git fetch --unshallow` gets the rest)"
 Steps = list[tuple[Step, tuple[Brought, ...]]]
 """Each step that was replayed, with what it brought by each judge."""
 
@@ -192,7 +193,9 @@ def replay_of(done: Done, desk: Desk, asked: Asked) -> Replay:
         gone = side_of(desk.repository, desk.history, second, prefix=desk.prefix).refusals
     side = side_of(desk.repository, desk.history, first, prefix=desk.prefix)
     steps = desk.history.steps
-    cut = f"Only the newest {len(steps):,} commits were looked at." if desk.history.cut else ""
+    cut = (
+        f"Only the newest {len(steps):,} commits were looked at{SHALLOW if desk.repository.is_shallow else ''}." if desk.history.cut else ""
+    )
     return Replay(
         subject=asked.subject,
         digest=asked.digest,

@@ -117,6 +117,6 @@ def _chosen(what: str, path: Path, place: sources.Place, opa: Path) -> tuple[Rul
 
 def _checked(history: History) -> History:
     if not history.steps:
-        message = "no commit of this history is that recent; name an earlier time with --since"
+        message = "no commit of this history is that recent; name an earlier time with --since, or fetch more of it if the clone is shallow"
         raise InputError(message)
     return history

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.errors import InputError
 from reconciler.cli import cli
+from tests.acceptance_cases import component, repository
 from tests.backtest_cases import BACKUP, ISSUE, MOTD, RULE, Told, told
 
 pytestmark = pytest.mark.needs("opa", "git")
@@ -188,6 +189,26 @@ def test_a_branch_is_held_against_the_policies_of_each_commits_base(tmp_path: Pa
 
 
 _LOOSER = f"  rules:\n    {RULE}: {{level: audit}}\n"
+
+
+def test_a_fleet_repository_may_lie_in_a_directory_of_a_larger_one(tmp_path: Path) -> None:
+    made = Told(tmp_path)
+    made.git("init", "--quiet", "--initial-branch=main")
+    made.commit("root", {f"fleets/{path}": text for path, text in repository().items()}, day=0, who="Ana")
+    made.git("switch", "--quiet", "--create", "topic")
+    made.commit("bad", {f"fleets/{MOTD}": component("motd", "/etc/motd", mode="0666")}, day=1, who="Ben")
+    made.git("switch", "--quiet", "main")
+    made.merge("merged", "topic", day=2, who="Dee")
+    made.commit("else", {"README.md": "about something else\n"}, day=3, who="Cy")
+    found = replayed(RULE, tmp_path / "fleets", *SINCE)
+    assert [(one["commit"], one["author"], one["file"]) for one in found["findings"]] == [(made.shas["merged"], "Ben", MOTD)]
+
+
+def test_a_shallow_clone_is_no_first_import_and_says_that_older_commits_are_missing(history: Told, tmp_path: Path) -> None:
+    history.git("clone", "--quiet", "--depth", "6", history.root.as_uri(), str(tmp_path / "shallow"))
+    found = replayed(RULE, tmp_path / "shallow", *SINCE)
+    assert (found["commits"], found["refused"]) == (5, [history.shas["merged"]])
+    assert found["left"].startswith("Only the newest 5 commits were looked at")
 
 
 def test_what_is_neither_a_rule_nor_a_branch_is_said_to_be_neither(history: Told) -> None:

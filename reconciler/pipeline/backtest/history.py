@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The steps to replay, oldest first, and whether older ones were left out by the limit."""
+    """The steps to replay, oldest first, and whether older ones were left out: by the limit, or by a shallow clone."""
 
     steps: tuple[Step, ...]
     cut: bool
@@ -52,16 +52,18 @@ def history_of(repository: pygit2.Repository, head: str, *, since: str, prefix: 
     `prefix` is the way to the fleet repository in the git repository, empty or with a slash at its end.
 
     Raises:
-        MalformedError: an object is missing or damaged, as in a shallow clone.
+        MalformedError: an object is missing or damaged.
     """
     found: list[Step] = []
     sha: str | None = head
     while sha is not None and len(found) < limit:
-        step = _step(repository, sha, prefix)
-        if step.info.time < since:
+        commit = _commit(repository, sha)
+        if commit_info(repository, commit).time < since:
             return History(steps=tuple(reversed(found)), cut=False)
-        found.append(step)
-        sha = step.parent
+        if repository.is_shallow and not commit.parent_ids:
+            break  # what it is said to bring is all that there was, since what came before was left out
+        found.append(_step(repository, commit, prefix))
+        sha = found[-1].parent
     return History(steps=tuple(reversed(found)), cut=sha is not None)
 
 
@@ -74,16 +76,17 @@ def authors(repository: pygit2.Repository, step: Step, files: Iterable[str], pre
     return {file: next(((one.author, one.email) for one in reversed(inner) if prefix + file in one.paths), own) for file in files}
 
 
-def _step(repository: pygit2.Repository, sha: str, prefix: str) -> Step:
+def _commit(repository: pygit2.Repository, sha: str) -> pygit2.Commit:
     try:
-        commit = repository[sha]
-    except (KeyError, ValueError) as error:
-        message = f"commit {sha[:12]} is not here; a shallow clone lacks it (`git fetch --unshallow`)"
+        return repository[sha].peel(pygit2.Commit)
+    except (KeyError, ValueError, pygit2.GitError) as error:
+        message = f"commit {sha[:12]} is not here, or damaged ({error}); fetch the history again, or look less far back with --since"
         raise MalformedError(message) from error
-    if not isinstance(commit, pygit2.Commit):
-        message = f"{sha[:12]} is no commit"
-        raise MalformedError(message)
-    parent = str(commit.parent_ids[0]) if commit.parent_ids else None
+
+
+def _step(repository: pygit2.Repository, commit: pygit2.Commit, prefix: str) -> Step:
+    parent = str(_commit(repository, str(commit.parent_ids[0])).id) if commit.parent_ids else None
+    sha = str(commit.id)
     came = _brought(repository, commit, parent)
     return Step(
         info=commit_info(repository, commit),

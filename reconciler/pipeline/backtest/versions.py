@@ -9,9 +9,19 @@ from pygit2.enums import ObjectType
 from reconciler.pipeline.acceptance.corpus import ManifestFile, read_content, repository_of
 from reconciler.pipeline.acceptance.proposal import source_path, source_texts, sources_of
 from reconciler.pipeline.backtest.history import Step
-from reconciler.pipeline.finding import ObjectName
-from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, is_manifest, layout_of
-from reconciler.pipeline.source.directories import TREE, Node, changes_between, file_mode, find_node, read_object
+from reconciler.pipeline.finding import Finding, ObjectName, Place
+from reconciler.pipeline.manifests import REPOSITORY_FILE, SOURCES_DIRECTORY, Document, Layout, ParsedFile, is_manifest, layout_of
+from reconciler.pipeline.source.directories import (
+    READ_LIMIT,
+    REGULAR,
+    TREE,
+    Node,
+    changes_between,
+    file_mode,
+    find_node,
+    read_object,
+    size_of,
+)
 from reconciler.pipeline.source.trees import CommitTree
 from reconciler.pipeline.tree import EMPTY, Tree
 from reconciler.pipeline.waivers import Waiver
@@ -79,7 +89,8 @@ class Versions:
         self._beside = {}
         for path, _, node in changes_between(self._repository, None, tree):
             if node is not None and is_manifest(path, layout) and file_mode(node[0]) == node[0]:
-                data = read_object(self._repository, node[1], ObjectType.BLOB)
+                whole = size_of(self._repository, *node) <= READ_LIMIT
+                data = self._blob(node[1]) if whole else b""
                 if any(word in data for word in _TELLING):
                     self._keep(path, self._file(path, node, layout))
 
@@ -112,8 +123,12 @@ class Versions:
         if key not in self._read:
             if len(self._read) >= KEPT_LIMIT:
                 self._read.clear()
-            self._read[key] = read_content(path, read_object(self._repository, oid, ObjectType.BLOB), layout, oid=oid)
+            whole = size_of(self._repository, REGULAR, oid) <= READ_LIMIT
+            self._read[key] = read_content(path, self._blob(oid), layout, oid=oid) if whole else _too_large(path, oid)
         return self._read[key]
+
+    def _blob(self, oid: str) -> bytes:
+        return read_object(self._repository, oid, ObjectType.BLOB)
 
     def _around(self, touched: frozenset[str], changed: frozenset[str]) -> Iterator[tuple[ObjectName, Document]]:
         """Yield the components that did not change, but a source file of theirs did."""
@@ -137,6 +152,13 @@ class Versions:
 
 def _version(document: Document, tree: Tree, *, old: Version | None = None) -> Version:
     return Version(document=document, sources=source_texts(document, tree), old=old)
+
+
+def _too_large(path: str, oid: str) -> ManifestFile:
+    """Return a file that is not read at all, as one that is refused."""
+    code, message = "yaml/too-large", f"it has more than {READ_LIMIT} bytes"
+    finding = Finding(action="deny", rule="manifest/syntax", code=code, message=message, place=Place(file=path))
+    return ManifestFile(parsed=ParsedFile(path=path, oid=oid), findings=(finding,))
 
 
 def _documents(file: ManifestFile | None) -> tuple[Document, ...]:

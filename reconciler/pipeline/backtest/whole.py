@@ -21,6 +21,8 @@ from reconciler.pipeline.backtest.history import Step
 from reconciler.pipeline.backtest.shape import Brought
 from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compile_fleet
 from reconciler.pipeline.compile.world import FleetKey
+from reconciler.pipeline.examine import listed_commits
+from reconciler.pipeline.signatures.reviewed import Review
 from reconciler.pipeline.source.commits import commits_between
 from reconciler.pipeline.source.directories import EMPTY_TREE, diff_trees
 from reconciler.pipeline.source.trees import CommitTree, PatchedTree
@@ -113,8 +115,5 @@ def _facts(repository: pygit2.Repository, step: Step) -> Facts:
         before=step.parent,
         head=step.info.sha,
         now=step.info.time,
-        commits=tuple(
-            {"sha": one.sha, "author": one.author, "email": one.email, "signer": None, "time": one.time, "paths": list(one.paths)}
-            for one in commits
-        ),
+        commits=listed_commits(commits, Review(required=False)),
     )
