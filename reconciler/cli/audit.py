@@ -10,10 +10,11 @@ import msgspec
 from agent.protocol.errors import RefusedError
 from reconciler import settings
 from reconciler.cli.lazy import LazyGroup
-from reconciler.pipeline.audit import PAYLOAD_TYPE, RECORDS, DecisionRecord, decode_record, note_text
+from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, note_text
 from reconciler.pipeline.notes import read_note
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import full_sha, mirror_path, open_repository, resolve
+from reconciler.pipeline.trail.decided import record_names
 from reconciler.publication import envelope
 from reconciler.publication.store import open_store
 
@@ -81,7 +82,7 @@ def _records(loaded: settings.Settings) -> Iterator[DecisionRecord]:
     """Yield the signed records of the store, oldest first."""
     store = open_store(loaded.store_url)
     keys = decision_keys(loaded.ring("pipeline"))
-    for name in sorted(store.list(RECORDS), key=lambda name: (len(name), name)):
+    for name in record_names(store):
         data = store.get(name)
         if data is not None:
             yield decode_record(envelope.verify(data, PAYLOAD_TYPE, keys, what=name))

@@ -66,6 +66,10 @@ def test_decisions_of_rules_signers_time_and_restarts_are_proven_too(tmp_path: P
     assert found["proven"]["decision"] >= 8
     told = WorkingCopy(copy.repo).git("log", "--notes=ordain/*", "--format=%N")
     assert all(said in told for said in ("waived by shop/motd", "signatures/unsigned", "(standing)"))
+    asked = CliRunner().invoke(cli, ["why", "shop/web-01:/etc/motd:1", *copy.options], catch_exceptions=False).output
+    assert all(said in asked for said in ("signed by ana", "waived by shop/motd", "the tests want it so (ana@example.com)"))
+    left = CliRunner().invoke(cli, ["state", "shop/db-01", "--at", "2026-12-31", *copy.options], catch_exceptions=False).output
+    assert "the fleet was deleted before" in left
 
 
 def test_the_reconciler_s_own_host_proves_it_too(made: Made) -> None:

@@ -90,7 +90,7 @@ def _commit(repository: pygit2.Repository, sha: str) -> CommitInfo | None:
 def _changes(before: tuple[Decided, Compiled | None] | None, decision: Decided, compiled: Compiled | None, fleet: str) -> str:
     if before is None:
         members = len({**compiled.pools, **compiled.agents}) if compiled is not None else 0
-        return f"the first, with {members} members" if compiled is not None else "the first"
+        return f"the first, with {members} member{'' if members == 1 else 's'}" if compiled is not None else "the first"
     if before[1] is None or compiled is None:
         same = before[0].releases[fleet] == decision.releases[fleet]
         return (
