@@ -9,7 +9,6 @@ the owner's next start.
 
 import contextlib
 import fcntl
-import functools
 import os
 import re
 import tempfile
@@ -53,6 +52,7 @@ def make_directory(directory: Path, *, mode: int = 0o755) -> None:
     make_directory(directory.parent, mode=mode)
     directory.mkdir(mode=mode, exist_ok=True)
     sync_directory(directory.parent)
+    _note_settled(directory)
 
 
 _deferred = threading.local()
@@ -65,32 +65,46 @@ def together() -> Iterator[None]:
     For several files of which none is relied on until all are there. Contents are fsynced as ever, before they have a name. Where the
     block is left by an error, names stay as they are: whoever comes upon one fsyncs it (`create`) or puts another (`replace`).
     """
-    if getattr(_deferred, "directories", None) is not None:
+    if getattr(_deferred, "names", None) is not None:
         yield
         return
-    _deferred.directories = directories = dict[Path, None]()
+    _deferred.names = names = dict[Path, None]()
     try:
         yield
     finally:
-        _deferred.directories = None
-    for directory in directories:
+        _deferred.names = None
+    for directory in dict.fromkeys(path.parent for path in names):
         sync_directory(directory)
+    for path in names:
+        _note_settled(path)
 
 
 def _sync_name(path: Path) -> None:
     """Make the name of a file survive a power loss: now, or at the end of the block of `together`."""
-    directories: dict[Path, None] | None = getattr(_deferred, "directories", None)
-    if directories is None:
+    names: dict[Path, None] | None = getattr(_deferred, "names", None)
+    if names is None:
         sync_directory(path.parent)
+        _note_settled(path)
     else:
-        directories[path.parent] = None
+        names[path] = None
 
 
-@functools.lru_cache(maxsize=_SETTLED_LIMIT)
+_settled: dict[Path, None] = {}
+"""Names that this process knows to be there for keeps, since it fsynced them itself."""
+
+
 def _settle(path: Path) -> None:
     """Fsync a name that was there already, once a process; where we may not read the parent, none of ours made it."""
-    with contextlib.suppress(PermissionError):
-        sync_directory(path.parent)
+    if path not in _settled:
+        with contextlib.suppress(PermissionError):
+            sync_directory(path.parent)
+        _note_settled(path)
+
+
+def _note_settled(path: Path) -> None:
+    if len(_settled) >= _SETTLED_LIMIT:
+        _settled.clear()
+    _settled[path] = None
 
 
 def _open_beside(path: Path) -> tuple[int, Path]:
@@ -162,7 +176,7 @@ def _linked(beside: Path, path: Path) -> bool:
 def remove(path: Path) -> None:
     """Remove the file at `path`, if there is one, for keeps."""
     path.unlink(missing_ok=True)
-    _settle.cache_clear()  # what is made there next has a name of its own
+    _settled.pop(path, None)  # what is made there next has a name of its own
     if path.parent.is_dir():
         sync_directory(path.parent)
 

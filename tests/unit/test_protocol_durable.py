@@ -84,6 +84,27 @@ def test_a_name_that_an_error_left_unsynced_is_fsynced_by_who_comes_upon_it(tmp_
     assert directory.stat().st_ino in synced
 
 
+def test_a_name_that_this_process_fsynced_is_not_fsynced_again_unless_it_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable.create(tmp_path / "made" / "one", b"1")
+    synced: list[int] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert not durable.create(tmp_path / "made" / "one", b"1")
+    assert synced == []
+    durable.remove(tmp_path / "made" / "one")
+    (tmp_path / "made" / "one").write_bytes(b"by somebody else")
+    synced.clear()
+    assert not durable.create(tmp_path / "made" / "one", b"1")
+    assert synced == [(tmp_path / "made").stat().st_ino]
+
+
 def test_create_does_not_follow_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "file").symlink_to(tmp_path / "elsewhere")
     assert not durable.create(tmp_path / "file", b"one")

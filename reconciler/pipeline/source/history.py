@@ -55,5 +55,6 @@ def _user() -> str:
 
 
 def clear_exception(state: Path) -> None:
-    """Remove the exception, once the head that it names is the examined one."""
-    durable.remove(state / FILE)
+    """Remove the exception, if there is one, once the head that it names is the examined one."""
+    if (state / FILE).exists():
+        durable.remove(state / FILE)
