@@ -5,6 +5,7 @@ tenants may. The store needs no signature for it: the digest stands in git, is j
 """
 
 import hashlib
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Component:
 
 
 def read_builds(files: Sequence[str]) -> list[Build]:
-    """Return the builds that `[NAME=]FILE` texts name, hashed; raise `InputError` for one that can't be read."""
+    """Return the builds that `[NAME=]FILE` texts name, hashed; raise `InputError` for one that can't be read, or is no build."""
     return [_build(text) for text in files]
 
 
@@ -63,6 +64,7 @@ def _build(text: str) -> Build:
     file = Path(path) if equals and not Path(text).is_file() else Path(text)
     total, size = hashlib.sha256(), 0
     try:
+        _require_build(file)
         for chunk in _chunks(file):
             total.update(chunk)
             size += len(chunk)
@@ -70,6 +72,14 @@ def _build(text: str) -> Build:
         message = f"{file}: {error.strerror}"
         raise InputError(message) from error
     return Build(name=name if file == Path(path) and equals else "", file=file, sha256=total.hexdigest(), size=size)
+
+
+def _require_build(file: Path) -> None:
+    found = file.stat()
+    wrong = "not a regular file" if not stat.S_ISREG(found.st_mode) else "empty" if not found.st_size else ""
+    if wrong:
+        message = f"{file}: {wrong}; name the file that the build made"
+        raise InputError(message)
 
 
 def put(store: Store, build: Build, tenant: str) -> Published:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from agent.protocol.errors import InputError
 from reconciler import settings
 from reconciler.key_status import Expiry, gather
 from reconciler.publication.keys import REPOSITORY
@@ -37,7 +38,7 @@ ONLINE = "`ordain serve` renews it: see whether it runs"
 def status(ctx: click.Context, state: Path, file: Path | None, form: str) -> None:
     """Show until when what is signed is valid, with which keys, and what must be seen to. Needs no running server.
 
-    Exits with 1 if anything is expired, late, or due within 60 days.
+    Exits with 1 if anything is expired, late, or due within 60 days, with 2 if nothing is signed there.
 
     \b
     Example:
@@ -46,6 +47,9 @@ def status(ctx: click.Context, state: Path, file: Path | None, form: str) -> Non
     loaded = settings.load(file, state=state)
     ring, now = loaded.ring("pipeline"), datetime.now(UTC)
     found = gather(open_store(loaded.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
+    if not found:
+        message = f"{loaded.store_url}: nothing is signed there; is --state that of `ordain reconcile`, and does --settings name its store?"
+        raise InputError(message)
     if form == "json":
         click.echo(json.dumps({"keys": [_plain(one, now) for one in found]}, indent=2, ensure_ascii=False))
     else:
@@ -74,14 +78,14 @@ def _print(found: list[Expiry], now: datetime) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for column in ("TENANT", "FLEET", "ROLE", "EXPIRES", "LEFT", "KEYS", "WARNING"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"EXPIRES", "LEFT"})
     for one in found:
         warning = one.warning(now)
         keys = " ".join(key[:SHORT] for key in one.keys)
         expires = stamp(one.expires) if one.expires else "-"
         said = f"{warning}: {_remedy(one)}" if warning else ""
         table.add_row(one.tenant or "-", one.fleet or "-", one.role, expires, _left(one, now), keys, said)
-    console.print(table if found else "nothing is signed yet")
+    console.print(table)
 
 
 def _left(one: Expiry, now: datetime) -> str:

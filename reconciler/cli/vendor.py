@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import stamp
 
 REFUSED = 1
+NAMED = 8
+"""Names in a line of an error."""
 SHOWN = 50
 """Verdicts that text shows on each side; JSON has all."""
 _DIRECTORY = click.argument("path", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -103,10 +105,17 @@ def upgrade(path: Path, form: str, opa: Path | None, *, yes: bool, force: bool) 
     done = yes and not refused
     click.echo(json.dumps(_as_json(plan, done=done), indent=2, ensure_ascii=False) if form == "json" else "\n".join(_as_text(plan)))
     if refused:
-        click.echo(f"changed by hand: {', '.join(plan.altered)}; keep such rules as your own, or add --force to overwrite them", err=True)
+        remedy = "keep such rules as your own, or add --force to overwrite them"
+        click.echo(f"changed or deleted by hand: {_some(plan.altered)}; {remedy}", err=True)
         sys.exit(REFUSED)
     if not done and not plan.empty:
         click.echo(f"nothing was changed; `ordain policy upgrade {path} --yes` does it", err=True)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return as many names as a line has room for, and how many more there are."""
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
 def _repository(path: Path) -> tuple[Tree, str]:

@@ -111,12 +111,15 @@ def test_without_a_component_the_digest_is_said(repo: Path) -> None:
         (("agents={build}", "--component", "tool", "--tenant", "shop"), "say --platform (linux/amd64)"),
         (("tool={build}", "--component", "tool", "--tenant", "shop", "--platform", "linux/amd64"), "leave --platform out"),
         (("other={build}", "--component", "tool", "--tenant", "shop"), "its artifacts: tool, agents"),
+        (("tool=/dev/zero", "--component", "tool", "--tenant", "shop"), "/dev/zero: not a regular file"),
+        (("tool={empty}", "--component", "tool", "--tenant", "shop"), "empty: empty; name the file"),
         (("{build}.gone", "--component", "tool", "--tenant", "shop"), "No such file"),
     ],
 )
 def test_what_is_not_clear_is_asked_and_nothing_is_stored(repo: Path, arguments: tuple[str, ...], why: str) -> None:
-    build = str(repo.parent / "tool.tar.gz")
-    answer = publish(repo, *(one.format(build=build) for one in arguments))
+    build, empty = str(repo.parent / "tool.tar.gz"), repo.parent / "empty"
+    empty.touch()
+    answer = publish(repo, *(one.format(build=build, empty=empty) for one in arguments))
     assert answer.exit_code != 0
     assert why in str(answer.exception), answer.output
     assert stored(repo) == {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agent.protocol.errors import InputError
 from reconciler import key_status, metrics
 from reconciler.cli.keys import keys
 from reconciler.key_status import Expiry, KeyExpiryCollector, gather
@@ -103,3 +104,9 @@ def test_metrics_tell_the_earliest_expiry_of_a_tenants_fleets_and_what_must_be_s
 def test_an_expiry_at_this_instant_is_expired() -> None:
     at = now()
     assert Expiry(tenant="shop", role="root", expires=at).warning(at) == "expired"
+
+
+def test_a_place_where_nothing_is_signed_is_an_error_so_that_no_monitoring_stays_green(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(keys, ["status", "--state", str(tmp_path)])
+    assert isinstance(answer.exception, InputError)
+    assert "nothing is signed there; is --state" in str(answer.exception)

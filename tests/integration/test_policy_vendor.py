@@ -102,7 +102,7 @@ def test_what_was_changed_by_hand_is_named_and_kept(fleets: Path) -> None:
     (library(fleets) / "rules" / "NOTES").write_text("ours")
     done = ordain("upgrade", fleets, "--yes")
     assert done.returncode == 1
-    assert f"changed by hand: rules/NOTES, {SOAK}" in done.stderr
+    assert f"changed or deleted by hand: rules/NOTES, {SOAK}" in done.stderr
     assert soak.read_text() == changed
     assert ordain("upgrade", fleets, "--yes", "--force").returncode == 0
     assert files(library(fleets)) == brought()
