@@ -50,7 +50,7 @@ def verify(ctx: click.Context, /, *, since: str, no_replay: bool, signers: str, 
 
     \b
     Examples:
-      ordain audit verify --state /var/lib/ordain                                       on the reconciler's host
+      ordain audit verify --state /var/lib/ordain --repo fleets                         on the reconciler's host
       ordain audit verify --repo fleets --store copy-of-store --keys public.json        on an auditor's machine
       ordain audit verify --repo fleets --store copy --keys public.json --since 2026-11-01 --format json
     """

@@ -17,7 +17,7 @@ Blocks = Mapping[tuple[str, int], str]
 def check_notes(repository: pygit2.Repository, chain: Chain, first: int, report: Report, *, version: str) -> None:
     """Compare the notes of a repository with the records from number `first` on; `version` is that of the ordain that compares."""
     if DECISIONS not in repository.references:
-        why = "there are no notes here; git fetch origin 'refs/notes/ordain/*:refs/notes/ordain/*'"
+        why = "there are none here; with --repo name a clone that has them (git fetch origin 'refs/notes/ordain/*:refs/notes/ordain/*')"
         report.take("note", [Unproven(what="notes", where=DECISIONS, why=why)])
         return
     found: Blocks = {(commit, sequence_of(block)): block for commit, note in noted(repository) for block in blocks(note)}
