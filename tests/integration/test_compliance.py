@@ -82,7 +82,7 @@ def test_the_trend_shows_each_commit_by_the_rules_of_today_and_the_waivers_of_th
 def test_a_long_trend_is_thinned_evenly_and_keeps_its_ends(history: Told) -> None:
     made = json.loads(compliance(history.root, *SINCE, "--points", "3", "--format", "json").stdout)
     points = [one["commit"] for one in made["trend"]]
-    assert (len(points), points[-1]) == (3, history.shas["last"])
+    assert (len(points), points[0], points[-1]) == (3, history.shas["root"], history.shas["last"])
     assert json.loads(compliance(history.root, *SINCE, "--points", "0", "--format", "json").stdout)["trend"] == []
 
 

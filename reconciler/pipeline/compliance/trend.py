@@ -5,6 +5,7 @@ Only rules about objects that don't read the change are asked, since versions of
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import pygit2
 
@@ -44,9 +45,9 @@ def chosen(steps: Sequence[Step], points: int) -> list[Step]:
     times = [instant(step.info.time, what="the time of a commit").timestamp() for step in steps]
     first, last = min(times), max(times)
     wide = max(1.0, (last - first) / max(1, points - 1))
-    by_span = {int((time - first) / wide): step for step, time in zip(steps, times, strict=True)}
-    found = {step.info.sha: step for step in (steps[0], *by_span.values(), steps[-1])}
-    return [step for step in steps if step.info.sha in found][-points:]
+    by_span = {min(points - 1, ceil((time - first) / wide)): step.info.sha for step, time in zip(steps, times, strict=True)}
+    found = set(by_span.values())
+    return [step for step in steps if step.info.sha in found]
 
 
 def trend(repository: pygit2.Repository, steps: Sequence[Step], measure: Measure, told: Callable[[int], None]) -> Iterator[Point]:
