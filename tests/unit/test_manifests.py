@@ -395,8 +395,8 @@ LONG = nodes.SLOW_LIMIT
     ("text", "code"),
     [
         ("b_c: 1\na: " + "-1" * LONG + "\n", ""),  # square time, once: forms that begin again at every sign
-        ('a: "' + "|#" * LONG + '"\nb: 1\n', ""),
-        ("a: " + "9" * 4 * LONG + "\n", "yaml/unusual"),
+        ('a: "x' + "|#" * LONG + '"\nb: 1\n', ""),
+        ("a: " + "9" * 4 * LONG + "\n", "yaml/number"),
         ("a: [" + "1, " * LONG + "1]", "yaml/nodes"),
         ("a: !<" + "x" * 4 * LONG + ">", "yaml/unusual"),
         ("a:\n" + "- &x 1\n" * 2 * nodes.SLOW_NODES_LIMIT, "yaml/unusual"),
