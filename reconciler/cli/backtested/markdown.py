@@ -6,29 +6,34 @@ from itertools import groupby
 
 from reconciler.cli.backtested import words
 from reconciler.cli.planned.words import counted
-from reconciler.cli.report.markdown import fenced
+from reconciler.cli.report.markdown import LIMIT, fenced
 from reconciler.pipeline.backtest.shape import Incident, Refusal, Replay, by_author, by_object, by_path
 from reconciler.printable import clipped, printable
 
-SHOWN, FINDINGS, RANKED = 50, 10, 10
-"""Commits, findings of one, and lines of each ranking: with lines of 300 characters that fits the 65,536 that a forge takes."""
-WIDTH = 300
+SHOWN, FINDINGS, RANKED, WIDTH = 20, 5, 10, 200
+"""Commits, findings of one, lines of each ranking, and characters of a line that are shown: what somebody reads in a comment."""
 
 
 def render(replay: Replay) -> str:
-    """Return it as Markdown."""
-    return "\n".join(_lines(replay))
+    """Return it as Markdown, without those parts for which a forge's comment has no room."""
+    parts, left = [], LIMIT
+    for part in _parts(replay):
+        left -= len(part) + 1
+        parts.append(part if left >= 0 else "… and more, for which a comment has no room: `--format json` has everything\n")
+        if left < 0:
+            break
+    return "\n".join(parts)
 
 
-def _lines(replay: Replay) -> Iterator[str]:
+def _parts(replay: Replay) -> Iterator[str]:
     yield f"### Backtest: {_said(words.headline(replay))}\n"
     for sentence in (words.apart(replay), words.unread(replay.side), replay.left):
         if sentence:
             yield f"{_said(sentence)}\n"
     yield from _incidents(replay.incidents)
-    yield from _commits("Would have been refused", replay.side.refusals)
-    yield from _commits("No longer refused", replay.no_longer or ())
-    yield from _commits("Could not be judged", replay.side.troubles)
+    yield "\n".join(_commits("Would have been refused", replay.side.refusals))
+    yield "\n".join(_commits("No longer refused", replay.no_longer or ()))
+    yield "\n".join(_commits("Could not be judged", replay.side.troubles))
     if replay.side.refusals:
         found = replay.side.refusals
         yield from _ranking("By author", ((name, f"{number} in {counted(many, 'commit')}") for name, number, many in by_author(found)))
