@@ -26,9 +26,9 @@ import data.ordain.rules.lib.production
 deny contains result.at(rego.metadata.chain(), ["impact", "agents"], message) if {
 	some mark, agents in production.hit
 	not within_hours
-	message := sprintf("this change reaches %v agents with %s on a %s at %v, outside of the hours in which that is done", [
-		agents,
+	message := sprintf("this change reaches hosts with %s (agents hit: %v) on a %s at %v, outside of the hours in which that is done", [
 		mark,
+		agents,
 		time.weekday(moment),
 		time.format([moment[0], moment[1], "15:04 MST"]),
 	])

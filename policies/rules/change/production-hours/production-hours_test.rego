@@ -30,7 +30,7 @@ test_other_hours_and_days_are_found if {
 
 test_the_message_says_when if {
 	found("2026-11-28T12:05:00Z", 3) == {["impact", "agents"]: concat(" ", [
-		"this change reaches 3 agents with env=production on a Saturday at 13:05 CET,",
+		"this change reaches hosts with env=production (agents hit: 3) on a Saturday at 13:05 CET,",
 		"outside of the hours in which that is done",
 	])}
 }

@@ -18,5 +18,5 @@ deny contains result.at(rego.metadata.chain(), ["judge", "changed"], message) if
 	not is_null(input.change.from)
 	input.change.judge.changed
 	input.change.impact.agents > 0
-	message := sprintf("this change alters the rules, and what %v agents run", [input.change.impact.agents])
+	message := sprintf("this change alters the rules, and what runs on hosts (agents hit: %v)", [input.change.impact.agents])
 }

@@ -8,7 +8,7 @@ found(before, changed, agents) := result if {
 	}
 }
 
-test_both_at_once_are_found if found("1f", true, 1) == {["judge", "changed"]: "this change alters the rules, and what 1 agents run"}
+test_both_at_once_are_found if found("1f", true, 1) == {["judge", "changed"]: "this change alters the rules, and what runs on hosts (agents hit: 1)"}
 
 test_either_alone_passes if {
 	found("1f", false, 1) == {}
