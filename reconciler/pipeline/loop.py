@@ -24,7 +24,8 @@ from reconciler.pipeline.manifests import is_judge, is_signers
 from reconciler.pipeline.releasing import delist, keys_changed, mark_released, release, renew
 from reconciler.pipeline.session import Parts, Session, explain, has_keys, resume
 from reconciler.pipeline.signing import decision_keys
-from reconciler.pipeline.source import Watcher, clear_exception, descends, judge_steps, mirror_path, next_poll, read_exception
+from reconciler.pipeline.source import clear_exception, descends, judge_steps, mirror_path, read_exception
+from reconciler.pipeline.source.watch import Watcher, next_poll
 from reconciler.publication import lease
 from reconciler.publication.layout import REPOSITORY_LEASE
 from reconciler.publication.store import PIPELINE_PREFIXES
@@ -243,7 +244,7 @@ def _may_follow(parts: Parts, session: Session, head: str) -> bool:
         return True
     why = (
         f"{head[:12]} does not descend from the examined {before.head[:12]}: history was rewritten, so nothing of it is taken. "
-        f"If that is right, run on this host: ordain accept-history --state {parts.state} --head {head}"
+        f"If that is right, run on this host: ordain accept-history --state {parts.state} --head {head} --reason 'why it was rewritten'"
     )
     if session.problem != why:
         _log.error("%s", why)

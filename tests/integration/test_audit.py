@@ -357,4 +357,5 @@ def test_accept_history_names_one_head_in_full(tmp_path: Path, mirror: Mirror) -
     assert (written.head, written.reason) == (head, "secret removed")
     assert ((state / "history-exception.json").stat().st_mode & 0o777) == 0o600
     assert run("accept-history", "--state", str(state), "--head", "nonsense")[0] != 0
+    assert run("accept-history", "--state", str(state), "--head", "1f3a" * 10)[0] != 0
     assert read_exception(state) == written
