@@ -1,6 +1,6 @@
 """From a judgement that is still open to a plan."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -9,6 +9,7 @@ from reconciler.cli.judging import Opened
 from reconciler.cli.outcomes import verdict_of
 from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.acceptance.change import impact
+from reconciler.pipeline.acceptance.excusing import granted_here
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.plan.fleets import Looking, fleet_of
 from reconciler.pipeline.plan.handover import handovers
@@ -120,9 +121,10 @@ def _objects(opened: Opened) -> Objects:
     return Objects(added=named("added"), changed=named("changed"), removed=named("removed"))
 
 
-def _waivers(judged: Iterable[Judged], accepted: Iterable[Waiver], now: datetime) -> Iterator[UsedWaiver]:
+def _waivers(judged: Sequence[Judged], accepted: Iterable[Waiver], now: datetime) -> Iterator[UsedWaiver]:
     """Yield the waivers that excuse something here or end soon, the next to end first."""
     used = {one.waived.title for one in judged if one.waived is not None}
+    granted = granted_here(judged)
     for waiver in sorted(accepted, key=lambda one: (one.until, one.title)):
         days = (instant(waiver.until, what=waiver.title) - now).days
         expiring = waiver.counts(stamp(now)) and days < max(NOTICE_DAYS)
@@ -138,4 +140,5 @@ def _waivers(judged: Iterable[Judged], accepted: Iterable[Waiver], now: datetime
                 days=days,
                 used=waiver.title in used,
                 expiring=expiring,
+                granted=granted.get(waiver.title, ""),
             )

@@ -210,6 +210,12 @@ def test_a_waiver_that_is_used_and_ends_soon_is_named(root: Path, opa: Path) -> 
     assert found.accepted
     assert [(one.name, one.used, one.expiring, one.days) for one in found.waivers] == [("open", True, True, 8)]
     assert "used here, ENDS in 8 days" in render(found, "text")
+    assert found.waivers[0].granted.endswith("and no signature says by whom")
+    for form in sorted(FORMATS):
+        told = click.unstyle(render(found, form))
+        assert "granted by the change that it excuses, and no signature says by whom" in told, form
+        assert form == "json" or "by waivers that it brings itself" in told[: len(told) // 2], form
+    assert "<code>+ Waiver shop/open</code> <code>tenants/shop/waivers/open.yaml</code>" in render(found, "markdown")
 
 
 def test_a_change_of_everything_fits_a_comment_and_says_what_it_left_out(root: Path, opa: Path) -> None:

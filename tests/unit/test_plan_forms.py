@@ -8,7 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from reconciler.cli.planned import FORMATS, render
+from reconciler.cli.planned import FORMATS, render, words
+from reconciler.cli.planned.checks import checks
 from reconciler.cli.report.markdown import LIMIT
 from reconciler.pipeline.finding import Verdict, Waived, as_json
 from reconciler.pipeline.plan.shape import (
@@ -71,6 +72,7 @@ FLEET = Fleet(
     notes=(EVIL,),
 )
 WAIVER = UsedWaiver(name=EVIL, tenant=EVIL, file=EVIL, rule=EVIL, object=EVIL, owner=EVIL, expires=EVIL, days=3, used=True, expiring=True)
+GRANTED = replace(WAIVER, granted=f"this waiver is granted by the change that it excuses, signed by {EVIL}")
 OBJECT = Object(kind="Agent", tenant=EVIL, name=EVIL, file=EVIL)
 PLAN = Plan(
     base="0" * 40,
@@ -85,7 +87,7 @@ PLAN = Plan(
     fleets=(FLEET, replace(FLEET, kind="deleted", uncompiled=EVIL)),
     moves=(Move(tenant=EVIL, host=EVIL, left=(EVIL,), joined=(EVIL,)),),
     verdicts=Verdicts(new=(VERDICT, VERDICT | {"blocking": False, "action": "warn"}), gone=(VERDICT,), unchanged=(VERDICT,), more=4),
-    waivers=(WAIVER,),
+    waivers=(WAIVER, GRANTED),
     more_fleets=2,
     more_moves=1,
 )
@@ -140,10 +142,17 @@ def test_every_form_tells_of_everything_there_is(form: str) -> None:
         assert word.lower() in told.lower(), word
 
 
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {"json"}))
+def test_only_what_the_change_itself_grants_is_said_to_be_so(form: str) -> None:
+    assert words.GRANTS in click.unstyle(render(PLAN, form))
+    assert words.GRANTS not in click.unstyle(render(replace(PLAN, waivers=(WAIVER,)), form))
+    assert "1 waiver granted by the change itself" in checks(replace(PLAN, accepted=True, verdicts=Verdicts()))[1].text
+
+
 def test_a_comment_stays_within_its_limit_whatever_there_is() -> None:
     verdicts = tuple(VERDICT | {"message": f"{number} " + "long " * 200} for number in range(200))
     crowd = replace(
-        PLAN, fleets=(FLEET,) * 200, verdicts=Verdicts(new=verdicts, gone=verdicts, unchanged=verdicts), waivers=(WAIVER,) * 200
+        PLAN, fleets=(FLEET,) * 200, verdicts=Verdicts(new=verdicts, gone=verdicts, unchanged=verdicts), waivers=(GRANTED,) * 200
     )
     told = render(crowd, "markdown")
     assert len(told) <= LIMIT

@@ -39,7 +39,12 @@ def _policy(plan: Plan, *, refused: int, schemas: bool) -> Check:
         return Check(name="policy", state="failure", text=f"{words.counted(refused, 'new finding')} that refuse; {words.tally(plan)}")
     if not plan.accepted and not schemas:
         return Check(name="policy", state="failure", text=f"refused by what stood before; {words.tally(plan)}")
-    return Check(name="policy", state="success", text=f"no new finding that refuses; {words.tally(plan)}")
+    return Check(name="policy", state="success", text=f"no new finding that refuses; {words.tally(plan)}{_granted(plan)}")
+
+
+def _granted(plan: Plan) -> str:
+    count = len(words.granted_lines(plan))
+    return f"; {words.counted(count, 'waiver')} granted by the change itself" if count else ""
 
 
 def _hosts(plan: Plan) -> Check:

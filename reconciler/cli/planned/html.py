@@ -37,6 +37,10 @@ def _body(plan: Plan) -> Iterator[str]:
         yield f'<p class="note">{_text(plan.signatures.sentence)}</p>'
     yield f'<h1>ordain plan: <span class="{"accepted" if plan.accepted else "refused"}">{plan.word}</span></h1>'
     yield f"<p>{words.headline(plan)}</p>\n<p>{words.compared(plan)}, at {plan.at}</p>"
+    granted = words.granted_lines(plan)
+    if granted:
+        yield f'<p class="note">{words.GRANTS}:</p>'
+    yield from _list("Waivers granted by this change", map(_text, granted))
     yield from _list("The judge", [_text(line) for line in words.judge_lines(plan)])
     yield from _verdicts("Only the base's judge says", plan.judge.base_only)
     yield from _verdicts("Only the new judge says", plan.judge.head_only)

@@ -57,6 +57,10 @@ def _head(plan: Plan) -> Iterator[str]:
     yield f"### {mark} ordain plan: {plan.word}\n"
     yield f"{words.headline(plan)}\n"
     yield f"{words.compared(plan)}, at {plan.at}\n"
+    granted = words.granted_lines(plan)
+    if granted:
+        yield f"> ⚠️ {words.GRANTS}\n"
+    yield from _list("", (_code(line) for line in granted))
 
 
 def _blocks(plan: Plan) -> Iterator[str]:
@@ -68,6 +72,9 @@ def _blocks(plan: Plan) -> Iterator[str]:
     yield from _list("The judge", judge)
     removed = (f"<b>{_code(words.object_line(one, 'removed'))}</b> {_code(one.file)}" for one in plan.objects.removed)
     yield from _list("Removed", removed)
+    for title, change, found in (("Added", "added", plan.objects.added), ("Changed", "changed", plan.objects.changed)):
+        lines = [f"{_code(f'{words.SIGNS[change]} {words.object_line(one, change)}')} {_code(one.file)}" for one in found]
+        yield from _list(title, lines, folded=True)
     moved = (
         f"{_code(f'{one.tenant}/{one.host}')} from {_code(', '.join(one.left))} to {_code(', '.join(one.joined))}" for one in plan.moves
     )

@@ -33,6 +33,10 @@ def render(plan: Plan) -> str:
 def _first(plan: Plan) -> Iterator[str]:
     if plan.signatures.sentence:
         yield style(f"note: {plan.signatures.sentence}", fg="yellow")
+    granted = words.granted_lines(plan)
+    if granted:
+        yield style(f"note: {words.GRANTS}", fg="yellow")
+        yield from (f"  waiver {printable(line)}" for line in granted)
 
 
 def _judge(plan: Plan) -> Iterator[str]:

@@ -14,6 +14,7 @@ KINDS = {
     "held": "held up",
     "deleted": "deleted",
 }
+GRANTS = "this change is excused by waivers that it brings itself; whoever merges it grants them"
 FIELDS = {"files": "file", "processes": "process", "state": "setting"}
 """What one item of a field is called, where taking an `s` away does not say it."""
 WAVE_NAMES = 4
@@ -155,6 +156,11 @@ def waiver_line(waiver: UsedWaiver) -> str:
     used = "used here" if waiver.used else "not used here"
     soon = f", ENDS in {counted(waiver.days, 'day')}" if waiver.expiring else ""
     return f"{waiver.tenant}/{waiver.name} excuses {waiver.rule} on {waiver.object} until {waiver.expires} ({waiver.owner}); {used}{soon}"
+
+
+def granted_lines(plan: Plan) -> list[str]:
+    """Return what is to be said first of the waivers that the change grants itself: nobody but its reviewer vouches for them."""
+    return [f"{waiver_line(one)}: {one.granted}" for one in plan.waivers if one.granted]
 
 
 def judge_lines(plan: Plan) -> Iterator[str]:

@@ -4,7 +4,7 @@ A waiver counts as any manifest does: once its file is accepted. One that comes 
 refused, by who signed it or by a rule about waivers; then what it would have excused is refused with it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from reconciler.pipeline.acceptance.change import Facts
@@ -19,6 +19,8 @@ from reconciler.pipeline.waivers import Excused, Found, Waiver, excuse, place_in
 
 WAIVER = "waiver"
 """The space of an index in which waivers stand."""
+GRANTED = "this waiver is granted by the change that it excuses"
+"""How a note begins that says so; who signed it follows."""
 
 
 def waivers_of(world: World) -> tuple[Waiver, ...]:
@@ -73,7 +75,12 @@ def _granted(one: Judged, proposal: Proposal, facts: Facts) -> Judged:
         return one
     signers = sorted({str(each["signer"]) for each in facts.commits if each.get("signer") and waiver.place.file in each.get("paths", ())})
     by = f"signed by {', '.join(signers)}" if signers else "and no signature says by whom"
-    return replace(one, notes=(*one.notes, f"this waiver is granted by the change that it excuses, {by}"))
+    return replace(one, notes=(*one.notes, f"{GRANTED}, {by}"))
+
+
+def granted_here(judged: Iterable[Judged]) -> dict[str, str]:
+    """Return the waivers that the change itself grants, by title, each with the note that says so."""
+    return {one.waived.title: note for one in judged if one.waived is not None for note in one.notes if note.startswith(GRANTED)}
 
 
 def to_judge_again(proposal: Proposal, facts: Facts) -> frozenset[ObjectName]:

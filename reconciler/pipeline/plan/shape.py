@@ -193,6 +193,8 @@ class UsedWaiver:
     days: int
     used: bool
     expiring: bool
+    granted: str = ""
+    """Says, with who signed it, that the change itself brings this waiver and is excused by it; empty where it was there before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
