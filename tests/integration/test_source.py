@@ -17,17 +17,16 @@ from reconciler.pipeline.source import (
     Credentials,
     Mirror,
     SourceLimits,
-    Watcher,
     clear_exception,
     descends,
     locate,
-    next_poll,
     open_repository,
     read_exception,
     resolve,
     write_exception,
 )
 from reconciler.pipeline.source.mirror import ACCEPTED, PACKS_LIMIT
+from reconciler.pipeline.source.watch import Watcher, next_poll
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("git")
