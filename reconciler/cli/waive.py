@@ -14,7 +14,10 @@ from reconciler.cli.judging import Bench, opened
 from reconciler.cli.sources import base_of, head_of, place_of
 from reconciler.cli.waiving import Wanted, check, chosen, manifest_of
 from reconciler.manifest_edit import write
+from reconciler.pipeline.acceptance.corpus import read_repository
 from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.signatures.switch import is_required
+from reconciler.pipeline.tree import Tree
 from reconciler.pipeline.waivers.terms import BREAK_GLASS_HOURS, WAIVER_DAYS
 from reconciler.pipeline.waivers.writing import Granted
 from reconciler.printable import printable
@@ -61,7 +64,8 @@ def waive(  # noqa: PLR0917 - click passes options by name
     Name the finding by FILE:LINE, or by RULE and OBJECT. What is not said by option is asked for at a terminal. Where a waiver of
     this rule, object and place stands already, its value, reason, owner and end are changed in place, and its comments kept.
 
-    Exit codes: 0 written, 1 refused (too long, or a rule that can't be waived), 2 there is no such finding, 3 could not be judged.
+    Exit codes: 0 written, 1 refused (too long, a rule that can't be waived, or --incident with
+    signatures off), 2 there is no such finding, 3 could not be judged.
 
     \b
     Examples:
@@ -79,6 +83,8 @@ def waive(  # noqa: PLR0917 - click passes options by name
     )
     place = place_of(repo)
     tree, revision = head_of(place, None)
+    if incident:
+        _require_signatures(tree)
     with opened(
         tree, base_of(place, base, revision) if base else None, bench=Bench(opa=find_opa(opa)), now=stamp(now), revision=None
     ) as state:
@@ -103,6 +109,16 @@ def _wanted(target: tuple[str, ...], rule: str, repo: Path) -> Wanted:
         return Wanted(rule=words[0], object=" ".join(words[1:]))
     message = "name a finding by FILE:LINE, or by RULE and OBJECT (shop/collector, or Component shop/collector)"
     raise click.UsageError(message)
+
+
+def _require_signatures(tree: Tree) -> None:
+    """Raise `RefusedError` where signatures are off: a waiver that breaks the glass never counts there."""
+    if not is_required(read_repository(tree)):
+        message = (
+            "--incident: signatures are off, so nobody could tell who approved, and the waiver would never count; write one "
+            "without --incident, which a review lets in, or turn signatures on in ordain.yaml (signatures: {required: true})"
+        )
+        raise RefusedError(message)
 
 
 def _asked(option: str, question: str, given: str | None) -> str:

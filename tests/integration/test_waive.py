@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from agent.protocol.errors import OrdainError
 from reconciler.cli import cli
 from tests.acceptance_cases import component, repository
+from tests.signing_cases import REQUIRED
 
 pytestmark = pytest.mark.needs("opa")
 
@@ -69,6 +70,10 @@ def test_a_waiver_that_stands_is_given_a_later_end_and_keeps_its_comments(fleets
 def test_one_for_an_incident_names_who_signs_it_and_ends_within_hours(fleets: Path) -> None:
     soon = (TODAY + timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     glass = ("--incident", "INC-7", "--approved-by", "ana", "--approved-by", "ben")
+    done = run(fleets, "waive", RULE, "shop/motd", *SAID, *glass, "--until", soon)
+    assert refused(done, "signatures are off, so nobody could tell who approved") == 1
+    assert not (fleets / FILE).exists()
+    (fleets / "ordain.yaml").write_text(REQUIRED)
     done = run(fleets, "waive", RULE, "shop/motd", *SAID, *glass, "--until", soon, "--dry-run")
     assert done.exit_code == 0
     assert done.stdout.endswith(f"  breakGlass:\n    incident: INC-7\n    until: {soon}\n    approvedBy: [ana, ben]\n")

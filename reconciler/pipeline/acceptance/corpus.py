@@ -77,11 +77,14 @@ def _too_many(first: Finding) -> Finding:
     return replace(first, action="deny", rule=code, code=code, message=message, remedy="mend these first", meant="", needs=())
 
 
+def read_repository(tree: Tree) -> Document | None:
+    """Return the Repository manifest of a snapshot, None where `ordain.yaml` is missing or refused."""
+    return repository_of(read_file(tree, REPOSITORY_FILE, Layout())) if REPOSITORY_FILE in tree.entries else None
+
+
 def read_layout(tree: Tree) -> Layout:
     """Return the layout that a snapshot's own `ordain.yaml` states, the default where it states none."""
-    if REPOSITORY_FILE not in tree.entries:
-        return Layout()
-    return layout_of(repository_of(read_file(tree, REPOSITORY_FILE, Layout())))
+    return layout_of(read_repository(tree))
 
 
 def load(tree: Tree, *, read: Reader = read_file) -> Corpus:
