@@ -17,6 +17,7 @@ from reconciler.pipeline.signatures.inforce import in_force
 from reconciler.pipeline.signatures.programs import primaries_of
 from reconciler.pipeline.signatures.review import Review, required, review, signers_of
 from reconciler.pipeline.signatures.signers import Credential, Principal
+from reconciler.pipeline.signatures.since import Since, turned_on
 from reconciler.pipeline.source import commits_between, descends
 from reconciler.pipeline.tree import difference
 from reconciler.printable import printable
@@ -135,10 +136,11 @@ def add(name: str, path: Path, *, tenant: str | None, stdout: bool, **stated: An
 def check(ctx: click.Context, rev: str, path: Path, base: str | None, form: str) -> None:
     """Verify again who stands behind what is in force at REV, by the signers of today.
 
-    The last commit of every file is looked at. With --base every commit since then is, as the reconciler does when it takes them.
-    What was published stays in force: a removed signer or an ended key shows what they left.
+    The last commit of every file is looked at, from the one after that which turned signatures on. With --base every commit since
+    then is, as the reconciler does when it takes them. What was published stays in force: a removed signer or an ended key shows what
+    they left.
 
-    Exit codes: 0 all is signed by somebody who may, 1 something is not, 2 wrong usage, 3 could not be verified.
+    Exit codes: 0 all is signed by somebody who may, 1 something is not, 2 wrong usage or signatures are off, 3 could not be verified.
 
     \b
     Examples:
@@ -147,16 +149,35 @@ def check(ctx: click.Context, rev: str, path: Path, base: str | None, form: str)
     """
     place = place_of(path)
     tree, revision = head_of(place, rev)
-    rows = _in_force(place, load(tree), str(revision)) if base is None else _since(place, base, rev)
-    if form == "json":
-        click.echo(json.dumps({"revision": revision, "commits": rows}, indent=2, ensure_ascii=False))
+    since = None
+    if base is None:
+        corpus = load(tree)
+        _require_on(corpus, rev)
+        since = turned_on(place.git(), str(revision), place.prefix)
+        rows = _in_force(place, corpus, str(revision), since)
     else:
+        rows = _since(place, base, rev)
+    if form == "json":
+        told = {"commit": since.commit, "earlier": since.earlier} if since is not None else None
+        click.echo(json.dumps({"revision": revision, "since": told, "commits": rows}, indent=2, ensure_ascii=False))
+    else:
+        if since is not None:
+            earlier = f"it and {since.earlier - 1:,} earlier commit{'' if since.earlier == 2 else 's'} were not looked at"  # noqa: PLR2004
+            click.echo(f"commit {since.commit[:SHORT]} turned signatures on: {earlier}", err=True)
         click.echo("\n".join(line for row in rows for line in _lines(row)) or "there is nothing to verify")
     ctx.exit(1 if any(row["refused"] for row in rows) else 0)
 
 
-def _in_force(place: Place, corpus: Corpus, revision: str) -> list[dict[str, Any]]:
-    standing = in_force(place.git(), corpus, revision, now=datetime.now(UTC), prefix=place.prefix)
+def _require_on(corpus: Corpus, rev: str) -> None:
+    """Raise `InputError` where signatures are off: then nobody must have signed anything, and nothing is to be verified."""
+    if not required(corpus):
+        message = f"signatures are off at {rev}: its ordain.yaml does not say signatures: {{required: true}}, so nobody has to sign"
+        raise InputError(message)
+
+
+def _in_force(place: Place, corpus: Corpus, revision: str, since: Since | None) -> list[dict[str, Any]]:
+    begin = since.commit if since is not None else None
+    standing = in_force(place.git(), corpus, revision, now=datetime.now(UTC), since=begin, prefix=place.prefix)
     rows = [
         _row(one.commit.sha, one.commit.author, one.signer, one.files, {path: doubt.message for path, doubt in one.doubts.items()})
         for one in standing.commits
@@ -173,9 +194,7 @@ def _since(place: Place, base: str, rev: str) -> list[dict[str, Any]]:
     tree, revision = head_of(place, rev)
     start = base_of(place, base, revision)
     corpus, repository = load(start.tree), place.git()
-    if not required(corpus):
-        message = f"signatures are off at {base}: its ordain.yaml does not say signatures: {{required: true}}"
-        raise InputError(message)
+    _require_on(corpus, base)
     if revision is None or not descends(repository, start.revision, revision):
         message = f"{rev} does not descend from {base}; name a base that is in its history"
         raise InputError(message)
@@ -202,6 +221,9 @@ def _refused(found: Review, sha: str) -> dict[str, str]:
 def _lines(row: dict[str, Any]) -> Iterable[str]:
     who = f"signed by {row['signer']}" if row["signer"] else "not signed by anybody who counts"
     count = len(row["files"])
+    if not count:
+        yield f"{row['commit'][:SHORT]}  {who}, and it touches nothing"
+        return
     yield f"{row['commit'][:SHORT] or 'before'}  {who}  {count} file{'' if count == 1 else 's'}"
     reasons: dict[str, list[str]] = {}
     for path, why in row["refused"].items():

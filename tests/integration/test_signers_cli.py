@@ -92,3 +92,24 @@ def test_what_a_removed_signer_left_in_force_is_shown(copy: WorkingCopy, ana: Pe
     assert f"{left[:12]}  not signed by anybody who counts  1 file\n  refused: {MOTD}: commit {left[:12]}" in text
     ana.commit(copy, "vouched for", {MOTD: component("motd", "/etc/motd", "again")})
     assert left not in {one["commit"] for one in json.loads(run("check", "HEAD", copy.path, "--format", "json").output)["commits"]}
+
+
+def test_what_came_before_signatures_is_counted_and_not_held_against_anybody(copy: WorkingCopy, cy: Person) -> None:
+    on = copy.git("rev-parse", "base")
+    fine = cy.commit(copy, "fine", {MOTD: component("motd", "/etc/motd", "cy's")})
+    done = run("check", "HEAD", copy.path, "--format", "json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["since"], [one["commit"] for one in found["commits"]]) == (0, {"commit": on, "earlier": 2}, [fine])
+    assert f"commit {on[:12]} turned signatures on: it and 1 earlier commit were not looked at" in run("check", "HEAD", copy.path).stderr
+    off = copy.commit("off", {"ordain.yaml": REPOSITORY})
+    with pytest.raises(InputError, match="signatures are off at HEAD"):
+        run("check", "HEAD", copy.path)
+    copy.commit("on again", {"ordain.yaml": REQUIRED})
+    done = run("check", "HEAD", copy.path, "--format", "json")
+    assert (done.exit_code, json.loads(done.stdout)["since"]["commit"]) == (1, on), f"{off} hides nothing"
+
+
+def test_a_commit_that_touches_nothing_is_said_to(copy: WorkingCopy) -> None:
+    empty = copy.git("commit-tree", "-p", "HEAD", "-m", "empty", "HEAD^{tree}")
+    done = run("check", empty, copy.path, "--base", "base")
+    assert (done.exit_code, done.output) == (0, f"{empty[:12]}  not signed by anybody who counts, and it touches nothing\n")

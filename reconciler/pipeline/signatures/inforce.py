@@ -42,9 +42,18 @@ class Standing:
 
 
 def in_force(
-    repository: pygit2.Repository, corpus: Corpus, head: str, *, now: datetime, pinned: tuple[Document, ...] = (), prefix: str = ""
+    repository: pygit2.Repository,
+    corpus: Corpus,
+    head: str,
+    *,
+    now: datetime,
+    since: str | None = None,
+    pinned: tuple[Document, ...] = (),
+    prefix: str = "",
 ) -> Standing:
     """Return who stands behind each file of a head whose snapshot is `corpus`, by its own signers.
+
+    Files that no commit after `since` touched are nobody's to answer for: they are left out.
 
     Raises:
         RetryError: ssh-keygen or gpg is needed and can't be run.
@@ -52,12 +61,13 @@ def in_force(
     """
     history = History(repository, [corpus.layout], prefix)
     left = set(corpus.tree.entries)
-    last = list(_last(history, commits_between(repository, None, head, limit=COMMITS_LIMIT, whole=True), left))
+    commits = commits_between(repository, since, head, limit=COMMITS_LIMIT, whole=True)
+    last = list(_last(history, commits, left))
     signers = signers_of(corpus, pinned)
     with closing(Verifier()) as verifier:
         answers = verifier.verify(repository, [commit.sha for commit, _ in last], signers, now)
     found = [_in_force(signed_by(commit, answers[commit.sha], signers, now), touched, history) for commit, touched in last]
-    return Standing(commits=tuple(found), older=tuple(sorted(left)))
+    return Standing(commits=tuple(found), older=tuple(sorted(left)) if since is None or len(commits) == COMMITS_LIMIT else ())
 
 
 def _last(history: History, commits: list[CommitInfo], left: set[str]) -> Iterator[tuple[CommitInfo, dict[str, Touch]]]:
