@@ -42,6 +42,9 @@ class SecretFile:
             return Path(self.name)
         directory = os.environ.get(CREDENTIALS)
         if not directory:
+            if Path(self.name).is_file():
+                message = f"{self.name!r} names a systemd credential; write ./{self.name} for the file in the working directory"
+                raise InputError(message)
             message = (
                 f"{self.name!r} is a systemd credential, and this process was given none ({CREDENTIALS} is not set): "
                 "add LoadCredential= to its unit, or name a file by its path"

@@ -233,3 +233,18 @@ def test_a_hint_that_is_junk_is_no_hint(tmp_path: Path, data: bytes) -> None:
     assert not hints.due(5.0)
     write_hint(store, "generic", "", "2026-11-23T00:00:00Z")
     assert hints.due(10.0)
+
+
+def test_a_storm_of_what_is_refused_makes_a_line_a_minute_with_its_number(
+    served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(PUSH).encode()
+    for _ in range(5):
+        assert served.post("github", body, {})[0] == 401
+    assert served.post("gitlab", body, {})[0] == 401
+    lines = [one.getMessage() for one in caplog.records if "webhook of" in one.getMessage()]
+    assert [line.split(":")[0] for line in lines] == ["webhook of github answered 401", "webhook of gitlab answered 401"]
+    monkeypatch.setattr(route, "SAY_EVERY", 0.0)
+    served.post("github", body, {})
+    assert caplog.records[-1].getMessage().endswith("(5 such since the last line)")
+    assert served.hooks.counts["github", "401"] == 6

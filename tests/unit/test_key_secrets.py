@@ -101,3 +101,14 @@ def test_settings_name_what_unlocks_keys_and_where_else_keys_are(tmp_path: Path)
     file.write_text("[keys.uris]\nx = 1\n")
     with pytest.raises(InputError, match="uris"):
         settings.load(file, state=tmp_path)
+
+
+def test_a_file_of_the_working_directory_is_named_with_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(CREDENTIALS, raising=False)
+    with pytest.raises(InputError, match="is not set"):
+        SecretFile(name="pp").read()
+    (tmp_path / "pp").write_text(SECRET)
+    with pytest.raises(InputError, match=r"write \./pp for the file"):
+        SecretFile(name="pp").read()
+    assert SecretFile(name="./pp").read() == SECRET.encode()

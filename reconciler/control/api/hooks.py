@@ -34,6 +34,8 @@ BODIES = 8
 """Webhooks that are read at the same time; others wait their turn."""
 HINT_EVERY = 1.0
 """Seconds between two hints."""
+SAY_EVERY = 60.0
+"""Seconds between two warnings of one forge and status: anybody may send what is refused, and no log should grow by that."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Hooks:
         self._secrets = secrets
         self._branch = branch
         self._seen = Seen()
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}
+        """When a warning of a forge and status was logged last, and how many there had been by then."""
         self._bodies = asyncio.Semaphore(BODIES)
         self._news: tuple[str, str] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -68,9 +72,21 @@ class Hooks:
         except RefusedError as error:
             status, result = 401, str(error)
         self.counts[forge, str(status)] += 1
-        level = logging.DEBUG if status < 300 else logging.WARNING  # noqa: PLR2004 - what HTTP calls success
-        _log.log(level, "webhook of %s answered %d: %s", forge, status, printable(result))
+        self._say(forge, status, printable(result))
         return web.Response(body=codec.canonical({"result": result}), status=status, content_type="application/json")
+
+    def _say(self, forge: str, status: int, result: str) -> None:
+        """Log an answer; of refusals of one forge and status the first, then one every SAY_EVERY with how many there were since."""
+        if status < 300:  # noqa: PLR2004 - what HTTP calls success
+            _log.debug("webhook of %s answered %d: %s", forge, status, result)
+            return
+        now, count = time.monotonic(), self.counts[forge, str(status)]
+        at, before = self._said.get((forge, status), (-SAY_EVERY, 0))
+        if now - at < SAY_EVERY:
+            return
+        self._said[forge, status] = (now, count)
+        since = f" ({count - before} such since the last line)" if count - before > 1 else ""
+        _log.warning("webhook of %s answered %d: %s%s", forge, status, result, since)
 
     async def _take(self, forge: str, request: web.Request) -> tuple[int, str]:
         async with self._bodies:
