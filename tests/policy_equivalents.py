@@ -19,6 +19,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("supply-chain/remote-scripts", "left out", 'some section in ["processes", "probes"]'): _NO_OTHER,
     ("tenancy/library-use", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
     ("reliability/health-threshold", "left out", 'some field in ["successThreshold", "quorum"]'): "the rule has no other parameters",
+    ("lib/lines", "left out", r"contains(text, `\`)"): _SOONER,
+    ("host-safety/sysctl", "left out", r"regex.match(`[*?\[$]`, name)"): _SOONER,
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
     ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
     ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,

@@ -16,15 +16,40 @@ package ordain.rules.host_safety.cron
 
 import data.ordain.result
 import data.ordain.rules.lib.lines
+import data.ordain.rules.lib.unseen
+
+directories := ["/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"]
+
+personal := ["/var/spool/cron"]
+
+tables := ["/etc/crontab", "/etc/anacrontab"]
+
+# Any account may put a file there.
+shared := `(?:/tmp|/var/tmp|/dev/shm)`
+
+# A file of such a directory, one in which programs are looked for, or one that a job goes to before it runs something.
+trusts_it := concat("", [
+	`(?:^|[^A-Za-z0-9._/-])`,
+	shared,
+	`/|\b(?:PATH|HOME|SHELL|ENV|BASH_ENV)\s*=\s*(?:[^\s;]*:)?`,
+	shared,
+	`(?:[:;\s]|$)|\b(?:cd|pushd)\s+(?:-\S+\s+)*`,
+	shared,
+	`(?:[\s;&|]|$)`,
+])
+
+# What a job only writes to.
+redirect := `[0-9&]?>>?[|&]?\s*[^\s;&|]+`
 
 deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "path"], message) if {
 	some i, file in input.object.spec.files
-	lines.below(file.path, ["/var/spool/cron"])
+	lines.below(file.path, personal)
 	message := sprintf("%s belongs to the crontab program", [file.path])
 }
 
 deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "path"], message) if {
 	some i, file in jobs
+	lines.below(file.path, directories)
 	not regex.match(`/[A-Za-z0-9_-]+$`, file.path)
 	message := sprintf("cron skips %s, because of its name", [file.path])
 }
@@ -43,14 +68,25 @@ deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "mode"], mes
 
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some i, file in jobs
-	some line in lines.of(i, file)
-	regex.match(`^[^#]*[\s"'=](/tmp|/var/tmp|/dev/shm)/[^>]*$`, line.text)
-	not regex.match(`>\s*(/tmp|/var/tmp|/dev/shm)/`, line.text)
+	some line in lines.joined(i, file)
+	not regex.match(`^\s*#`, line.text)
+	regex.match(trusts_it, normal(line.text))
 	message := sprintf("%s uses a directory in which any account may put another file first", [file.path])
 }
 
+deny contains result.at(rego.metadata.chain(), entry.at, unseen.message(entry)) if {
+	some entry in unseen.at(array.concat(array.concat(directories, tables), personal))
+}
+
+# Without quotes, and with the shortest spelling of each path.
+normal(text) := regex.replace(regex.replace(lines.bare(text), `/(?:\.?/)+`, "/"), redirect, " ")
+
 jobs[i] := file if {
 	some i, file in input.object.spec.files
-	lines.below(file.path, ["/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"])
+	of_cron(file.path)
 	not file.absent
 }
+
+of_cron(path) if path in array.concat(directories, tables)
+
+of_cron(path) if lines.below(path, directories)

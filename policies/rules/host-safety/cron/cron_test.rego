@@ -61,3 +61,44 @@ test_sources_are_read if {
 	}
 	paths == {["sources", "files/backup", 1]}
 }
+
+test_what_is_only_written_to_passes_and_hides_nothing if {
+	found({"content": "0 3 * * * root backup >> /tmp/log 2>&1\n"}) == set()
+	every text in ["/tmp/x > /dev/null", "/tmp/x > /tmp/log", "cd /;/tmp/x", "x >/tmp/log;/tmp/x", "'/tmp/x'", "/.//tmp/x", "\\\n/tmp/x", "echo '#';/tmp/x"] {
+		found({"content": sprintf("0 3 * * * root %s\n", [text])}) == {"content"}
+	}
+}
+
+test_where_programs_are_looked_for if {
+	every text in [
+		"PATH=/tmp",
+		"PATH = /bin:/tmp:/usr/bin",
+		"HOME=/tmp",
+		"SHELL=/tmp",
+		"0 3 * * * root cd /tmp && ./x",
+		"0 3 * * * root cd -P /var/tmp",
+		"0 3 * * * root pushd /dev/shm; ./x",
+	] {
+		found({"content": text}) == {"content"}
+	}
+	every text in ["TMPDIR=/tmp", "PATH=/tmpl:/opt", "0 3 * * * root cd /tmpl", "0 3 * * * root ls /tmp", "0 3 * * * root /opt/tmp/x"] {
+		found({"content": text}) == set()
+	}
+}
+
+test_tables_of_the_host_and_directories_are_held_too if {
+	every path in ["/etc/crontab", "/etc/anacrontab"] {
+		found({"path": path, "owner": "ana", "mode": "0664", "content": "0 3 * * * root /tmp/x"}) == {"owner", "mode", "content"}
+	}
+	found({"path": "/etc/cron.d", "type": "directory", "owner": "ana"}) == {"owner"}
+	found({"path": "/etc/cron.d", "type": "directory", "mode": "0755"}) == set()
+}
+
+test_what_can_not_be_read_is_found if {
+	every path in ["/etc/cron.d/a", "/etc/crontab", "/var/spool/cron/crontabs"] {
+		paths := {finding.path | some finding in cron.deny} with input as {"object": {"spec": {"artifacts": [{"path": path}]}}}
+		paths == {["spec", "artifacts", 0, "path"]}
+	}
+}
+
+test_other_files_pass if found({"path": "/etc/app.conf", "owner": "ana", "mode": "0664", "content": "/tmp/x"}) == set()

@@ -30,12 +30,18 @@ package ordain.rules.host_safety.kernel_files
 
 import data.ordain.result
 import data.ordain.rules.lib.lines
+import data.ordain.rules.lib.unseen
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
 	some section in ["files", "artifacts"]
 	some i, entry in input.object.spec[section]
 	at_boot(entry.path)
 	message := sprintf("%s decides how a host starts", [entry.path])
+}
+
+deny contains result.at(rego.metadata.chain(), entry.at, unseen.message(entry)) if {
+	some entry in unseen.all
+	unseen.above(entry.path, input.parameters.paths)
 }
 
 at_boot(path) if path in input.parameters.paths

@@ -20,3 +20,9 @@ test_other_files_pass if {
 		found("files", path) == set()
 	}
 }
+
+test_what_may_hold_such_files_is_found if {
+	found("artifacts", "/etc") == {["spec", "artifacts", 0, "path"]}
+	found("files", "/etc") == set()
+	found("artifacts", "/opt/app") == set()
+}

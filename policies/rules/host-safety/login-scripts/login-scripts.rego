@@ -14,16 +14,27 @@
 package ordain.rules.host_safety.login_scripts
 
 import data.ordain.result
+import data.ordain.rules.lib.unseen
 
-in_a_home := `^(/root|/home/[^/]+|/var/lib/[^/]+)/\.`
+# Wherever it lies: any directory may be a home, and those in /etc/skel are copied to new ones.
+read_at_login := concat("", [
+	`/\.(bash(rc|_profile|_login|_logout|_aliases)|x?profile|xsession(rc)?|xinitrc|z(shrc|shenv|profile|login|logout)|kshrc|t?cshrc|login|logout|`,
+	`netrc|rhosts|shosts|forward|pam_environment|inputrc|config/(autostart|systemd/user|environment\.d|fish/conf\.d)/.+|`,
+	`config/fish/(config\.fish|functions/.+)|local/share/systemd/user/.+)$`,
+])
 
-read_at_login := `/\.(bash(rc|_profile|_login|_logout|_aliases)|profile|z(shrc|shenv|profile|login|logout)|kshrc|t?cshrc|login|logout|netrc|rhosts|shosts|forward|pam_environment|inputrc|config/(autostart|systemd/user|environment\.d)/.+)$`
+# A home, or a directory in it that start-up files lie in.
+in_a_home := `^(/root|/home(/[^/]+)?|/etc/skel)(/\.config(/autostart|/environment\.d|/fish(/conf\.d|/functions)?|/systemd(/user)?)?|/\.local(/share(/systemd(/user)?)?)?)?$`
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
 	some section in ["files", "artifacts"]
 	some i, entry in input.object.spec[section]
-	regex.match(in_a_home, entry.path)
 	regex.match(read_at_login, entry.path)
 	not entry.absent
 	message := sprintf("%s is run or believed when that account logs in", [entry.path])
+}
+
+deny contains result.at(rego.metadata.chain(), entry.at, unseen.message(entry)) if {
+	some entry in unseen.all
+	regex.match(in_a_home, entry.path)
 }

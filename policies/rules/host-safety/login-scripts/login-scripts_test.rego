@@ -12,6 +12,14 @@ test_start_up_files_are_found if {
 		"/home/ana/.profile",
 		"/home/ana/.zshenv",
 		"/home/ana/.rhosts",
+		"/home/team/ana/.bashrc",
+		"/etc/skel/.bashrc",
+		"/opt/app/.profile",
+		"/home/ana/.xprofile",
+		"/home/ana/.xsessionrc",
+		"/home/ana/.config/fish/config.fish",
+		"/home/ana/.config/fish/conf.d/a.fish",
+		"/home/ana/.local/share/systemd/user/a.service",
 		"/var/lib/postgresql/.netrc",
 		"/home/ana/.config/systemd/user/a.service",
 	] {
@@ -23,14 +31,21 @@ test_start_up_files_are_found if {
 test_other_files_pass if {
 	every path in [
 		"/etc/profile.d/app.sh",
-		"/etc/skel/.bashrc",
 		"/root/.bashrc.d",
 		"/home/ana/app/.profile.txt",
 		"/home/ana/.config/app/app.conf",
-		"/opt/app/.profile",
 	] {
 		found("files", {"path": path}) == set()
 	}
 }
 
 test_taking_one_away_passes if found("files", {"path": "/root/.bashrc", "absent": true}) == set()
+
+test_what_may_hold_such_files_is_found if {
+	every path in ["/root", "/home", "/home/ana", "/etc/skel", "/home/ana/.config", "/root/.config/systemd/user"] {
+		found("artifacts", {"path": path}) == {["spec", "artifacts", 0, "path"]}
+	}
+	found("files", {"path": "/root", "type": "symlink"}) == {["spec", "files", 0, "path"]}
+	found("files", {"path": "/home/ana", "type": "directory"}) == set()
+	found("artifacts", {"path": "/home/ana/app"}) == set()
+}

@@ -23,6 +23,9 @@
 #       - /etc/machine-id
 #       - /etc/ld.so.preload
 #       - /etc/nsswitch.conf
+#       - /etc/pam.conf
+#       - /etc/ssh/sshd_config
+#       - /etc/systemd/system/ordain-agent.service
 #     directories:
 #       - /boot
 #       - /dev
@@ -35,9 +38,16 @@
 #       - /usr/bin
 #       - /usr/sbin
 #       - /usr/lib
+#       - /usr/lib32
+#       - /usr/lib64
+#       - /usr/libexec
 #       - /etc/pam.d
+#       - /etc/security
+#       - /etc/ld.so.conf.d
 #       - /etc/ordain
 #       - /var/lib/ordain
+#       - /var/lib/ordain-agent
+#       - /etc/systemd/system/ordain-agent.service.d
 package ordain.rules.host_safety.protected_paths
 
 import data.ordain.result
@@ -58,6 +68,20 @@ deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], mes
 	held := {path | some path in everything; startswith(path, below)}
 	message := sprintf("%s holds %s, and would take its place", [entry.path, concat(", ", held)])
 }
+
+deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "path"], message) if {
+	some i, file in input.object.spec.files
+	file.type == "directory"
+	strings.any_prefix_match(everything, concat("", [file.path, "/"]))
+	changes_who_may(file)
+	message := sprintf("%s holds protected paths: it stays root's, with mode \"0755\"", [file.path])
+}
+
+changes_who_may(file) if not object.get(file, "mode", "0755") == "0755"
+
+changes_who_may(file) if not object.get(file, "owner", "root") in {"root", "0"}
+
+changes_who_may(file) if not object.get(file, "group", "root") in {"root", "0"}
 
 everything := array.concat(input.parameters.files, input.parameters.directories)
 

@@ -52,3 +52,13 @@ test_the_message_names_what_is_held if {
 	}
 	messages == {"/usr holds /usr/lib, and would take its place"}
 }
+
+test_who_may_change_a_directory_above_is_not_a_fleets if {
+	every change in [{"mode": "0700"}, {"owner": "bob"}, {"group": "bob"}] {
+		found("files", object.union({"path": "/usr", "type": "directory"}, change)) == {["spec", "files", 0, "path"]}
+		found("files", object.union({"path": "/srv", "type": "directory"}, change)) == set()
+		found("files", object.union({"path": "/usr", "type": "file"}, change)) == set()
+	}
+	found("files", {"path": "/usr", "type": "directory", "mode": "0755", "owner": "root", "group": "0"}) == set()
+	found("files", {"path": "/usr", "type": "directory", "owner": "0", "group": "root"}) == set()
+}

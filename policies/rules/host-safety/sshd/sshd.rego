@@ -15,7 +15,12 @@
 #   parameters:
 #     refused:
 #       - permitrootlogin=yes
+#       - permitrootlogin=prohibit-password
+#       - permitrootlogin=without-password
+#       - permitrootlogin=forced-commands-only
 #       - passwordauthentication=yes
+#       - kbdinteractiveauthentication=yes
+#       - challengeresponseauthentication=yes
 #       - permitemptypasswords=yes
 #       - hostbasedauthentication=yes
 #       - ignorerhosts=no
@@ -25,25 +30,51 @@ package ordain.rules.host_safety.sshd
 
 import data.ordain.result
 import data.ordain.rules.lib.lines
+import data.ordain.rules.lib.unseen
+
+directory := "/etc/ssh/sshd_config.d"
+
+files := ["/etc/ssh/sshd_config"]
 
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some i, file in input.object.spec.files
 	of_sshd(file.path)
 	some line in lines.of(i, file)
-	[_, keyword, value] := regex.find_all_string_submatch_n(`^\s*([a-z]+)(?:\s*=\s*|\s+)"?([^"#\s]+)`, lower(line.text), 1)[0]
-	refused(keyword, value)
-	message := sprintf("%s sets %s to %s", [file.path, keyword, value])
+	[_, keyword, value] := regex.find_all_string_submatch_n(`^\s*([^\s=#]+)(?:\s*=\s*|\s+|$)([^#]*)`, lower(lines.bare(line.text)), 1)[0]
+	why := refused(keyword, trim_space(value))
+	message := sprintf("%s %s", [file.path, why])
 }
 
-of_sshd("/etc/ssh/sshd_config")
+deny contains result.at(rego.metadata.chain(), entry.at, unseen.message(entry)) if {
+	some entry in unseen.at(array.concat(files, [directory]))
+}
 
-of_sshd(path) if lines.below(path, ["/etc/ssh/sshd_config.d"])
+of_sshd(path) if path in files
 
-refused(keyword, value) if sprintf("%s=%s", [keyword, value]) in input.parameters.refused
+of_sshd(path) if lines.below(path, [directory])
+
+refused(keyword, value) := sprintf("sets %s to %s", [keyword, first]) if {
+	first := split(value, " ")[0]
+	sprintf("%s=%s", [keyword, first]) in input.parameters.refused
+}
 
 # A reference may turn out to be any value.
-refused(keyword, value) if {
-	startswith(value, "${")
+else := sprintf("sets %s to %s", [keyword, value]) if {
+	contains(value, "${")
 	some entry in input.parameters.refused
 	startswith(entry, concat("", [keyword, "="]))
+}
+
+else := "takes a keyword from a reference, which may turn out to be any" if contains(keyword, "${")
+
+else := sprintf("includes %s, which nobody judged", [value]) if {
+	keyword == "include"
+	some path in regex.split(`\s+`, value)
+	not regex.match(`^(?:/etc/ssh/)?sshd_config\.d/[^/]+$`, path)
+}
+
+else := sprintf("takes keys that let people in from %s", [value]) if {
+	keyword == "authorizedkeysfile"
+	some path in regex.split(`\s+`, value)
+	not regex.match(`^(?:none|(?:%h/)?\.ssh/authorized_keys2?)$`, path)
 }

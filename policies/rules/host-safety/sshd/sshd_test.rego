@@ -18,6 +18,9 @@ test_unsafe_values_are_found if {
 		"PermitRootLogin \"yes\"",
 		"Match User deploy\n\tPermitRootLogin yes\n",
 		"PERMITROOTLOGIN=YES",
+		"PermitRootLogin 'yes'",
+		"\"PermitRootLogin\" yes",
+		"PermitRootLogin y\"es\"",
 	] {
 		found(file, text) == {sprintf("%s sets permitrootlogin to yes", [file])}
 	}
@@ -50,4 +53,23 @@ test_sources_are_read if {
 		"sources": {"files/a": "Port 22\nPermitRootLogin yes"},
 	}
 	paths == {["sources", "files/a", 1]}
+}
+
+test_what_is_taken_from_elsewhere_is_found if {
+	found(file, "Include /opt/x.conf") == {sprintf("%s includes /opt/x.conf, which nobody judged", [file])}
+	found(file, "Include /etc/ssh/sshd_config.d/*.conf sshd_config.d/x/../y") != set()
+	found(file, "AuthorizedKeysFile .ssh/authorized_keys /opt/k/%u") == {sprintf("%s takes keys that let people in from .ssh/authorized_keys /opt/k/%%u", [file])}
+	every line in ["${parameters.line}", "Permit${parameters.line}Login yes"] {
+		found(file, line) == {sprintf("%s takes a keyword from a reference, which may turn out to be any", [file])}
+	}
+	every text in ["Include /etc/ssh/sshd_config.d/*.conf", "AuthorizedKeysFile %h/.ssh/authorized_keys .ssh/authorized_keys2", "AuthorizedKeysFile none"] {
+		found(file, text) == set()
+	}
+}
+
+test_what_can_not_be_read_is_found if {
+	every path in ["/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/a.conf", "/etc/ssh/sshd_config.d"] {
+		paths := {finding.path | some finding in sshd.deny} with input as {"object": {"spec": {"artifacts": [{"path": path}]}}}
+		paths == {["spec", "artifacts", 0, "path"]}
+	}
 }

@@ -33,3 +33,5 @@ test_artifacts_are_looked_at_too if {
 	paths := {finding.path | some finding in world_writable.deny} with input as {"object": {"spec": {"artifacts": [{"path": "/a", "mode": "0757"}]}}}
 	paths == {["spec", "artifacts", 0, "mode"]}
 }
+
+test_a_symlink_passes if found({"path": "/opt/app", "type": "symlink", "mode": "0777"}) == 0

@@ -24,3 +24,22 @@ test_a_path_below_a_directory if {
 	not lines.below("/etc/cron.d", ["/etc/cron.d"])
 	not lines.below("/etc/cron.daily/a", ["/etc/cron.d"])
 }
+
+test_lines_that_go_on if {
+	lines.runs("a\nb \\\nc\\ \nd\ne\\\nf") == {1: "b cd", 4: "ef"}
+	lines.runs("a\nb") == {}
+	lines.runs("a\\b\nc") == {}
+}
+
+test_lines_come_alone_and_as_one if {
+	lines.joined(2, {"path": "/a", "content": "x\\\ny"}) == [
+		{"at": ["spec", "files", 2, "content"], "text": "x\\"},
+		{"at": ["spec", "files", 2, "content"], "text": "y"},
+		{"at": ["spec", "files", 2, "content"], "text": "xy"},
+	]
+	found := lines.joined(2, {"path": "/a", "source": "files/a"}) with input as {"sources": {"files/a": "w\nx\\\ny"}}
+	found[3] == {"at": ["sources", "files/a", 1], "text": "xy"}
+	count(found) == 4
+}
+
+test_words_without_quotes if lines.bare(`y"e's'"\s`) == "yess"

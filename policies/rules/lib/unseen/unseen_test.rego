@@ -1,0 +1,37 @@
+package ordain.rules.lib.unseen_test
+
+import data.ordain.rules.lib.unseen
+
+places := ["/etc/a.d", "/etc/b"]
+
+found(section, entry) := result if {
+	result := {unseen.message(each): each.at | some each in unseen.at(places)} with input as {
+		"object": {"spec": {section: [entry]}},
+		"sources": {"files/a": "text"},
+	}
+}
+
+test_artifacts_at_below_and_above if {
+	every path in ["/etc/a.d", "/etc/a.d/x/y", "/etc", "/etc/b"] {
+		found("artifacts", {"path": path}) == {sprintf("what %s would hold can't be judged, since it is an artifact", [path]): ["spec", "artifacts", 0, "path"]}
+	}
+}
+
+test_links if {
+	found("files", {"path": "/etc/b", "type": "symlink"}) == {"what /etc/b would hold can't be judged, since it is a symlink": ["spec", "files", 0, "path"]}
+	found("files", {"path": "/etc/b", "type": "symlink", "absent": true}) == {}
+	found("files", {"path": "/etc/b", "type": "directory"}) == {}
+}
+
+test_sources if {
+	found("files", {"path": "/etc/b", "source": "files/b"}) == {"what /etc/b would hold can't be judged, since it is a source that is no text": ["spec", "files", 0, "path"]}
+	found("files", {"path": "/etc/b", "source": "files/a"}) == {}
+	found("files", {"path": "/etc/b", "source": "files/b", "absent": true}) == {}
+	found("files", {"path": "/etc/b", "content": "x"}) == {}
+}
+
+test_other_places if {
+	every path in ["/etc/a.dx", "/et", "/etc/c", "/etc/b2"] {
+		found("artifacts", {"path": path}) == {}
+	}
+}
