@@ -8,14 +8,14 @@ import hashlib
 import os
 import re
 import stat
-import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import pygit2
 
+from reconciler.pipeline.clashes import Clash, clashes, parents
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.reading import SIZE_LIMIT
 from reconciler.pipeline.tree import Entry, Tree, blob_id
@@ -29,8 +29,6 @@ _LFS_START = b"version https://git-lfs.github.com/spec/"
 _CHUNK = 1024 * 1024
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What no path may have: control characters, signs that turn the writing direction, and bytes that are no UTF-8."""
-FEW = 100
-"""Paths that are looked for one by one in a listing; past that, one look at all of it costs less."""
 KEPT_FILE, KEPT_TOTAL = 64 * 1024, 256 * 1024 * 1024
 """Bytes of one file, and of all, that a directory's listing keeps: it has read them for their id, and manifests are small."""
 SYMLINK, SUBMODULE, REGULAR, EXECUTABLE = 0o120000, 0o160000, 0o100644, 0o100755
@@ -139,7 +137,7 @@ class _Ignored:
         inside = root.resolve().relative_to(Path(workdir).resolve()).as_posix()
         self._prefix = "" if inside == "." else inside + "/"
         self._tracked = {item.path for item in self._repository.index}
-        self._tracked |= {parent for path in self._tracked for parent in _parents(path)}
+        self._tracked |= {parent for path in self._tracked for parent in parents(path)}
 
     def __call__(self, path: str, *, directory: bool) -> bool:
         """Return whether git would leave `path` out."""
@@ -162,30 +160,25 @@ def _large_file_id(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def _parents(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
-
-
 def inspect_tree(
     tree: Tree,
     *,
     read_from: Collection[str] = ("tenants", "library", "policies"),
     only: Collection[str] | None = None,
     added: Collection[str] | None = None,
+    names: Collection[str] | None = None,
 ) -> list[Finding]:
     """Return what is refused of a snapshot by name or kind of file, whatever its manifests say; rules are `manifest/<what>`.
 
     Size and LFS pointers are judged in those directories whose files are read (`read_from`); with `only`, these paths
     alone are looked at (those that changed since a snapshot that passed), and of these only the names of `added` ones are
-    compared with all others, since a name that was there has been.
+    compared with all others, since a name that was there has been. `names` are the paths that count in this, where not all do.
     """
     entries = tree.entries
     if len(entries) > FILES_LIMIT:
         message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}"
         return [_refused("too-many-files", message, "split the repository", "ordain.yaml")]
-    findings = [*_clashes(entries, only if added is None else added)]
+    findings = [_clashing(one) for one in clashes(entries if names is None else names, only if added is None else added)]
     read_roots = {directory.split("/", 1)[0] for directory in read_from}
     for path in entries if only is None else sorted(entries.keys() & set(only)):
         if kind := _kind_refused(path, entries[path]):
@@ -217,43 +210,12 @@ def _content_refused(tree: Tree, path: str, entry: Entry) -> Iterator[Finding]:
         yield _refused("lfs-pointer", message, "commit the file itself, or make it an artifact", path)
 
 
-def _clashes(entries: Mapping[str, Entry], only: Collection[str] | None) -> Iterator[Finding]:
-    """Yield a finding for each name, of file or directory, that another one differs from only in case; with `only`, for theirs."""
-    if only is not None and len(only) <= FEW and not (only and _may_clash(entries, only)):
-        return
-    wanted = None if only is None else {_folded(name) for path in only for name in (path, *_parents(path))}
-    seen: dict[str, tuple[str, str]] = {}
-    directory = ""
-    for path in entries:
-        names = [path]
-        if (here := path.rpartition("/")[0]) != directory:
-            directory = here
-            names += _parents(path)
-        for name in names:
-            folded = _folded(name)
-            if wanted is not None and folded not in wanted:
-                continue
-            first, where = seen.setdefault(folded, (name, path))
-            if first != name:
-                message = f"{name!r} and {first!r} differ only in case, and are one file on some machines"
-                yield _refused("case-clash", message, "rename one of them", path, also=where)
+def _clashing(clash: Clash) -> Finding:
+    message = f"{clash.name!r} and {clash.other!r} differ only in case, and are one file on some machines"
+    return _refused("case-clash", message, "rename one of them", clash.files[0], also=clash.files[1:])
 
 
-def _may_clash(entries: Mapping[str, Entry], only: Collection[str]) -> bool:
-    """Return whether names of some paths may stand in a listing in two forms: one search in one text, at a fiftieth of the cost."""
-    listed = "/\n" + "/\n".join(entries) + "/\n"
-    if not listed.isascii():
-        return True
-    folded = listed.lower()
-    names = {name for path in only for name in (path, *_parents(path))}
-    return any(folded.count(f"\n{name.lower()}/") != listed.count(f"\n{name}/") for name in names)
-
-
-def _folded(name: str) -> str:
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
-
-
-def _refused(what: str, message: str, remedy: str, path: str, *, also: str | None = None) -> Finding:
+def _refused(what: str, message: str, remedy: str, path: str, *, also: Sequence[str] = ()) -> Finding:
     return Finding(
         action="deny",
         rule=f"manifest/{what}",
@@ -261,6 +223,6 @@ def _refused(what: str, message: str, remedy: str, path: str, *, also: str | Non
         message=message,
         remedy=remedy,
         place=Place(file=path, line=1, column=1),
-        also=(Place(file=also, line=1, column=1),) if also else (),
-        scope="across" if also else "file",
+        also=tuple(Place(file=one, line=1, column=1) for one in also),
+        scope="across" if what == "case-clash" else "file",
     )

@@ -57,7 +57,12 @@ def test_names_that_differ_in_case_are_found_by_a_look_at_the_changed_ones_alone
     found = inspect_tree(MemoryTree(dict.fromkeys(files, b"")), only=only)
     names = set().union(*map(with_parents, files))
     mine = set().union(*map(with_parents, only))
-    assert bool(found) == any(one != other and one.lower() == other.lower() for one in mine for other in names)
+    fresh = [name for name in mine if all(path in only for path in files if path == name or path.startswith(name + "/"))]
+    assert bool(found) == any(clashing(one, other) for one in fresh for other in names)
+
+
+def clashing(one: str, other: str) -> bool:
+    return one != other and one.lower() == other.lower() and one.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def with_parents(path: str) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
 from reconciler.pipeline.finding import Finding, Place
-from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout, layout_of
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, layout_of
 from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.judge import Judge, JudgeRefused, load
 from reconciler.pipeline.policy.stages import ORDER
@@ -39,14 +39,19 @@ def appoint(tree: Tree, *, opa: Path, cache: Path | None = None, reports: Report
     if repository is None:
         return Appointment(layout=Layout(), judge=None, findings=file.findings or (_absent(),))
     layout = layout_of(repository)
-    stated = repository.spec.get("format", DEFAULT_FORMAT)
-    bundle_format = stated if isinstance(stated, int) else DEFAULT_FORMAT
+    bundle_format = stated_format(repository)
     try:
         judge = load(tree, repository.value, layout, opa=opa, cache=cache, reports=reports)
     except JudgeRefused as refusal:
         return Appointment(layout=layout, judge=None, findings=refusal.findings, bundle_format=bundle_format)
     usable = not any(finding.action == "deny" for finding in judge.findings)
     return Appointment(layout=layout, judge=judge if usable else None, findings=judge.findings, bundle_format=bundle_format)
+
+
+def stated_format(repository: Document | None) -> int:
+    """Return the bundle format that `ordain.yaml` pins, the first one where it pins none."""
+    stated = repository.spec.get("format") if repository is not None else None
+    return stated if isinstance(stated, int) else DEFAULT_FORMAT
 
 
 def _absent() -> Finding:

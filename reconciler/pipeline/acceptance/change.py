@@ -33,15 +33,19 @@ class Facts:
 def change_input(
     facts: Facts, proposal: Proposal, compiled: Mapping[FleetKey, Compiled], released: Mapping[FleetKey, Compiled], loosened: Iterable[str]
 ) -> dict[str, Any]:
-    """Return `input.change`: who and when, which objects, how many agents it hits, and how the judge was loosened."""
+    """Return `input.change`: who and when, which objects, how many agents it hits, and how the judge was loosened.
+
+    What signatures refuse is no part of the change: else whoever may push could have a rule refuse the rest of it.
+    """
     objects = changed_objects(proposal)
-    judged = any(proposal.is_judge(path) for path in proposal.touched)
+    counted = proposal.touched - proposal.doubted
+    judged = any(proposal.is_judge(path) for path in counted)
     return {
         "from": facts.before,
         "to": facts.head,
         "now": facts.now,
         "commits": [dict(commit) for commit in facts.commits],
-        "objects": {kind: [_named(name, document) for name, document in found] for kind, found in objects.items()},
+        "objects": {kind: [_named(*one) for one in found if one[1].path in counted] for kind, found in objects.items()},
         "impact": impact(compiled, released, proposal.base.world),
         "judge": {"changed": judged, "loosened": list(loosened)},
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.pipeline.acceptance.change import Facts, change_input
+from reconciler.pipeline.acceptance.claims import claimed_elsewhere
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, by_name, read_file
 from reconciler.pipeline.acceptance.excusing import to_judge_again
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, once
@@ -99,7 +100,8 @@ def decide(
     `read` reads its manifest files.
     """
     released, judges = released or Released(), judges.on(facts.now)
-    proposal = propose(base, head, difference, layout, read=read)
+    doubted = frozenset(one.place.file for one in facts.signatures if one.action in ("deny", "error"))
+    proposal = propose(base, head, difference, layout, doubted=doubted, read=read)
     groups = companions(proposal)
     before = (*facts.signatures, *check_owners(proposal))
     mentions = (*before, *check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
@@ -172,7 +174,8 @@ def _kept(compiled: Mapping[FleetKey, Compiled], before: World, after: World) ->
 
 
 def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:
-    refused = {one.place.file: one.message for one in (*proposal.findings, *mentions) if one.action in ("deny", "error")}
+    against = (one for one in (*proposal.findings, *mentions) if one.action in ("deny", "error"))
+    refused = {path: one.message for one in against for path in one.files & proposal.touched}
     if not judges.all:
         reason = judges.refused[0].message if judges.refused else "there is no judge"
         return dict.fromkeys(proposal.touched, f"nothing can be judged: {reason}") | refused
@@ -182,13 +185,16 @@ def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[F
 
 
 def _held_up(proposal: Proposal, settled: Structure) -> dict[FleetKey, str]:
-    """Return the fleets that depend on a refused file, by either version of it, with the file and the reason."""
+    """Return the fleets that depend on a refused file, by either version of it, with the file and the reason.
+
+    None depends on what takes a name that another file has: there the other one stands.
+    """
     held: dict[FleetKey, str] = {}
     for path, reason in sorted(settled.refused.items()):
         if is_judge(path, proposal.layout):
             continue
         for world in (proposal.base.world, settled.world):  # a fleet that is new depends on what came with it
-            wished = world.replace({path: proposal.documents(path)})
+            wished = world.replace({path: [one for one in proposal.documents(path) if not claimed_elsewhere(world, one)]})
             for key in affected(world, wished, {path}):
                 if settled.world.fleet(key):
                     held.setdefault(key, f"{path} is refused: {reason}")

@@ -11,10 +11,12 @@ from reconciler.pipeline.signatures.switch import is_required
 
 def check_owners(proposal: Proposal) -> Iterator[Finding]:
     """Yield a finding where a change demands signatures, or goes on to, and leaves no policy owner in `signers/`."""
-    concerned = sorted(path for path in proposal.touched if path == REPOSITORY_FILE or path.startswith(SIGNERS_DIRECTORY + "/"))
+    counted = proposal.touched - proposal.doubted
+    concerned = sorted(path for path in counted if path == REPOSITORY_FILE or path.startswith(SIGNERS_DIRECTORY + "/"))
     if not concerned:
         return
-    repository = repository_of(proposal.read.get(REPOSITORY_FILE)) or proposal.base.repository
+    stated = proposal.read.get(REPOSITORY_FILE) if REPOSITORY_FILE in counted else None
+    repository = repository_of(stated) or proposal.base.repository
     if not is_required(repository) or any(_owns(document) for document in _signers(proposal)):
         return
     rule = "signatures/owner"
@@ -32,12 +34,13 @@ def check_owners(proposal: Proposal) -> Iterator[Finding]:
 
 
 def _signers(proposal: Proposal) -> Iterator[Document]:
-    """Yield the signers that a change leaves, read or not."""
+    """Yield the signers that a change leaves, read or not; what signatures refuse of it changes none."""
+    counted = proposal.touched - proposal.doubted
     for document in proposal.base.objects.values():
-        if document.kind == "Signer" and document.path not in proposal.touched:
+        if document.kind == "Signer" and document.path not in counted:
             yield document
-    for file in proposal.read.values():
-        yield from (document for document in file.documents if document.kind == "Signer")
+    for path, file in proposal.read.items():
+        yield from (document for document in file.documents if document.kind == "Signer" and path in counted)
 
 
 def _owns(document: Document) -> bool:

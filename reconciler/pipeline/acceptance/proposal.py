@@ -1,7 +1,7 @@
 """A change as it was proposed: the accepted state, the head, and all that differs, read once."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.pipeline import attestations
@@ -36,6 +36,8 @@ class Proposal:
     removed: frozenset[str]
     read: Mapping[str, ManifestFile]
     findings: tuple[Finding, ...]
+    doubted: frozenset[str] = frozenset()
+    """Touched files that signatures refuse: whatever else is found counts them as they were accepted."""
 
     def documents(self, path: str) -> tuple[Document, ...]:
         """Return what the head has at a touched path; nothing where it was removed or can't be read."""
@@ -67,23 +69,35 @@ class PartialTree:
         return (self.base if path in self.kept else self.head).read(path)
 
 
-def propose(base: Corpus, head: Tree, difference: Difference, layout: Layout, *, read: Reader = read_file) -> Proposal:
-    """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning."""
-    touched, removed, added = difference.touched, difference.removed, difference.added
+def propose(
+    base: Corpus, head: Tree, difference: Difference, layout: Layout, *, doubted: Collection[str] = (), read: Reader = read_file
+) -> Proposal:
+    """Read all that differs. Where the layout differs too, everything is read again, since any file may change its meaning.
+
+    `doubted` are files that signatures refuse: they are read, to be shown, and nobody else's name clashes with theirs.
+    """
+    touched, removed = difference.touched, difference.removed
     if layout != base.layout:
         touched = frozenset(base.tree.entries.keys() | head.entries.keys())
         removed = frozenset(touched - head.entries.keys())
-        added = touched - removed
     present = sorted(touched - removed)
     directories = (layout.tenants, layout.library, layout.policies, SIGNERS_DIRECTORY)
-    inspected = inspect_tree(head, read_from=directories, only=touched, added=added)
+    names = (head.entries.keys() - doubted) | (base.tree.entries.keys() & doubted) if doubted else None
+    inspected = inspect_tree(head, read_from=directories, only=touched, added=difference.added - set(doubted), names=names)
     barred = [finding for finding in inspected if not finding.files.isdisjoint(touched)]
     unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
     files = {path: read(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
     found = [finding for file in files.values() for finding in file.findings]
     found += misplaced(head, (path for path in present if path not in unreadable), layout)
     return Proposal(
-        base=base, head=head, layout=layout, touched=touched, removed=removed, read=files, findings=(*barred, *found, *_missing(removed))
+        base=base,
+        head=head,
+        layout=layout,
+        touched=touched,
+        removed=removed,
+        read=files,
+        findings=(*barred, *found, *_missing(removed)),
+        doubted=touched & set(doubted),
     )
 
 
@@ -102,13 +116,15 @@ def _missing(removed: Iterable[str]) -> Iterable[Finding]:
 def companions(proposal: Proposal) -> list[frozenset[str]]:
     """Return the sets of touched files that stand or fall together.
 
-    A manifest with its `source` files; files that an object moves between; and all files of the judge.
+    A manifest with its `source` files; files that an object moves between; and all files of the judge. What a file says that nobody may
+    have written ties nothing to it.
     """
     groups = [frozenset(path for path in proposal.touched if proposal.is_judge(path))]
     groups += [frozenset({here, there}) for here, there in _moves(proposal)]
     for path in proposal.touched:
         before = proposal.base.files.get(path)
-        documents = (*proposal.documents(path), *(before.documents if before else ()))
+        written = proposal.documents(path) if path not in proposal.doubted else ()
+        documents = (*written, *(before.documents if before else ()))
         sources = {source_path(path, one) for document in documents for one in sources_of(document)}
         groups.append(frozenset({path, *sources}) & proposal.touched)
     groups += _unchanged_owners(proposal)
@@ -119,8 +135,13 @@ def _moves(proposal: Proposal) -> Iterable[tuple[str, str]]:
     for path, file in proposal.read.items():
         for document in file.documents:
             before = proposal.base.objects.get(document.name) if document.name else None
-            if before is not None and before.path != path and before.path in proposal.touched:
+            if before is not None and before.path != path and before.path in proposal.touched and not _stays(proposal, before):
                 yield path, before.path
+
+
+def _stays(proposal: Proposal, document: Document) -> bool:
+    """Return whether an object is still where it was accepted, so that the same name in another file is a copy and no move."""
+    return any(one.name == document.name for one in proposal.documents(document.path))
 
 
 def _unchanged_owners(proposal: Proposal) -> Iterable[frozenset[str]]:

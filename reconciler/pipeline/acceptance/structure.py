@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reconciler.pipeline.acceptance.claims import laid_on_newcomers
 from reconciler.pipeline.acceptance.proposal import PartialTree, Proposal, closure
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.assembly import Assembly
@@ -48,7 +49,7 @@ def settle(
         world = proposed_world(proposal, accepted)
         tree = PartialTree(proposal.head, proposal.base.tree, frozenset(refused))
         assembled: dict[FleetKey, Assembly] = {}
-        found = check(world, tree, since=proposal.base.world, touched=accepted, assembled=assembled)
+        found = _check(proposal, world, tree, touched=accepted, assembled=assembled)
         stopped = _stopped(found)
         hit = affected(proposal.base.world, world, accepted) | recompile
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format, assembled)
@@ -59,6 +60,13 @@ def settle(
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
         refused = {**refused, **blamed}
+
+
+def _check(
+    proposal: Proposal, world: World, tree: Tree, *, touched: frozenset[str], assembled: dict[FleetKey, Assembly] | None = None
+) -> list[Finding]:
+    before = proposal.base.world
+    return laid_on_newcomers(check(world, tree, since=before, touched=touched, assembled=assembled), before, world)
 
 
 def _to_blame(proposal: Proposal, finding: Finding) -> frozenset[str]:
@@ -73,11 +81,12 @@ def _as_written(proposal: Proposal, world: World, tree: Tree, found: list[Findin
     What would then be well is left out: their own findings say it. What is wrong within them besides is added, so that
     nobody mends one mistake to be told of the next; but not where a field is missing or misspelt, since much follows from that.
     """
-    unfit = {path: file for path, file in proposal.read.items() if file.refused and file.parsed.documents}
+    legal = ((path, file) for path, file in proposal.read.items() if path not in proposal.doubted)
+    unfit = {path: file for path, file in legal if file.refused and file.parsed.documents}
     if not unfit or proposal.layout != world.layout:
         return found
     whole = world.replace({path: file.parsed.documents for path, file in unfit.items()})
-    taken = check(whole, tree, since=proposal.base.world, touched=proposal.touched)
+    taken = _check(proposal, whole, tree, touched=proposal.touched)
     causes = {(one.rule, one.place) for one in taken}
     kept = [one for one in found if one.scope != "across" or (one.rule, one.place) in causes]
     said = {(one.place.file, one.place.document, one.place.pointer) for file in unfit.values() for one in file.findings}
