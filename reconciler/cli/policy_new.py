@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.protocol.errors import InputError, RetryError
+from reconciler.cli.known_tenants import require_tenant
 from reconciler.cli.policy_source import FORMAT, REPOSITORY, place_of
 from reconciler.pipeline.policy import library, scaffold
 from reconciler.pipeline.policy.metadata import Scope
@@ -39,6 +40,8 @@ def new(name: str, path: Path, tenant: str, scope: Scope, kind: str, form: str) 
     """
     place = place_of(path)
     rule = scaffold.wanted(name, tenant=tenant, scope=scope, kind=kind)
+    if tenant:
+        require_tenant(place.tree, tenant)
     sources = library.collect(place.tree, place.layout.policies)
     scaffold.require_new(rule, sources.files.values())
     target = f"{place.layout.policies}/{rule.directory}"

@@ -4,13 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 
-from agent.protocol.errors import InputError
+from agent.protocol.errors import InputError, MalformedError
 from reconciler.pipeline.manifests import Layout, parse_file
 from reconciler.pipeline.validation import validate
+from reconciler.publication.times import instant, stamp
 
+_WILD = re.compile(r"[*?]")
+"""Where a pattern begins to match more than itself."""
 KEY_LIMIT = 64 * 1024
 """Bytes of a file with a public key."""
 
@@ -21,6 +25,8 @@ class Wanted:
 
     name: str
     tenant: str = ""
+    tenants: str = Layout().tenants
+    """The directory in which tenants lie."""
     ssh: tuple[Path, ...] = ()
     gpg: tuple[Path, ...] = ()
     paths: tuple[str, ...] = ()
@@ -36,6 +42,11 @@ def manifest(wanted: Wanted, place: str) -> str:
     Raises:
         InputError: a key can't be read, or what is wanted is no valid signer.
     """
+    if not (wanted.ssh or wanted.gpg):
+        message = f"--ssh-key or --gpg-key is missing: name the file of the public key that {wanted.name} signs with"
+        raise InputError(message)
+    for path in wanted.paths if wanted.tenant else ():
+        _require_reach(path, f"{wanted.tenants}/{wanted.tenant}/")
     text = "\n".join(_lines(wanted)) + "\n"
     parsed = parse_file(place, text.encode())
     found = [*parsed.findings, *(one for document in parsed.documents for one in validate(document, Layout()))]
@@ -71,7 +82,30 @@ def _lines(wanted: Wanted) -> Iterator[str]:
 
 def _until(wanted: Wanted) -> Iterator[str]:
     if wanted.until:
-        yield f"      until: {wanted.until if 'T' in wanted.until else wanted.until + 'T00:00:00Z'}"
+        yield f"      until: {_instant(wanted.until)}"
+
+
+def _instant(text: str) -> str:
+    """Return the instant that a day or an instant means."""
+    try:
+        return f"{datetime.strptime(text, '%Y-%m-%d').replace(tzinfo=UTC):%Y-%m-%d}T00:00:00Z"
+    except ValueError:
+        pass
+    try:
+        return stamp(instant(text, what="--until"))
+    except MalformedError as error:
+        message = f"--until {text}: write a day or an instant in UTC, such as 2027-11-30 or 2027-11-30T18:00:00Z"
+        raise InputError(message) from error
+
+
+def _require_reach(glob: str, home: str) -> None:
+    """Raise `InputError` for a pattern that matches nothing in a tenant's own directory, the one place where its signers reach."""
+    stem = _WILD.split(glob, maxsplit=1)[0]
+    if not (stem.startswith(home) or (stem != glob and home.startswith(stem))):
+        message = (
+            f"--paths {glob}: reaches nothing, since a signer of a tenant may touch {home} alone; write {home}**, or leave --tenant out"
+        )
+        raise InputError(message)
 
 
 def _read(file: Path, begin: bytes) -> str:

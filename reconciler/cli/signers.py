@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from agent.protocol.errors import InputError
+from reconciler.cli.known_tenants import require_tenant
 from reconciler.cli.signer_manifest import Wanted, manifest
 from reconciler.cli.sources import Place, base_of, head_of, place_of
 from reconciler.pipeline.acceptance.corpus import Corpus, load, read_layout
@@ -112,10 +113,13 @@ def add(name: str, path: Path, *, tenant: str | None, stdout: bool, **stated: An
       ordain signers add ana --ssh-key ~/.ssh/id_ed25519.pub --policy-owner
       ordain signers add bob --tenant shop --ssh-key bob.pub --paths 'tenants/shop/**'
     """
-    layout = read_layout(head_of(place_of(path), None)[0])
+    tree, _ = head_of(place_of(path), None)
+    layout = read_layout(tree)
+    if tenant:
+        require_tenant(tree, tenant)
     inside = Path(layout.tenants, tenant, SIGNERS_DIRECTORY) if tenant else Path(SIGNERS_DIRECTORY)
     place = inside / f"{name}.yaml"
-    text = manifest(Wanted(name=name, tenant=tenant or "", **stated), str(place))
+    text = manifest(Wanted(name=name, tenant=tenant or "", tenants=layout.tenants, **stated), str(place))
     if stdout:
         click.echo(text, nl=False)
         return

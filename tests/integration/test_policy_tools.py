@@ -95,6 +95,12 @@ def test_new_overwrites_nothing_wherever_the_rule_lies(copy: Path) -> None:
     assert list((copy / "policies/free").rglob("*")) == [copy / "policies/free/place"]
 
 
+def test_new_writes_no_rule_for_a_tenant_that_is_not_there(copy: Path) -> None:
+    done = ordain("new", "names/own", copy, "--tenant", "exmaple")
+    assert "--tenant exmaple: the repository has no such tenant; did you mean example?" in str(done.exception)
+    assert not (copy / "policies/tenants/exmaple").exists()
+
+
 def test_new_writes_nothing_through_a_symlink(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (copy / "policies/out").symlink_to(tmp_path / "elsewhere")

@@ -71,6 +71,25 @@ def test_a_private_key_or_a_second_signer_of_a_name_is_not_written(copy: Working
         run("add", "bob", copy.path, "--ssh-key", keys / "ana.key.pub")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--tenant", "shop", "--paths", "tenants/other/**"), "reaches nothing, since a signer of a tenant may touch tenants/shop/ alone"),
+        (("--tenant", "shop", "--paths", "tenants/shop"), "reaches nothing"),
+        (("--tenant", "shpo", "--paths", "**"), r"no such tenant; did you mean shop\?"),
+        (("--policy-owner", "--until", "yesterday"), "--until yesterday: write a day or an instant in UTC"),
+        (("--policy-owner", "--until", "2027-02-30"), "--until 2027-02-30: write a day"),
+    ],
+)
+def test_what_would_let_nobody_in_is_not_written(copy: WorkingCopy, keys: Path, arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        run("add", "bob", copy.path, "--ssh-key", keys / "ana.key.pub", *arguments)
+    with pytest.raises(InputError, match="--ssh-key or --gpg-key is missing"):
+        run("add", "bob", copy.path, "--policy-owner")
+    for reaching in ("**", "tenants/*/components/**", "tenants/shop/notes.txt"):
+        assert run("add", "bob", copy.path, "--ssh-key", keys / "ana.key.pub", "--tenant", "shop", "--paths", reaching, "--stdout").output
+
+
 def test_a_range_is_looked_at_commit_by_commit(copy: WorkingCopy, cy: Person) -> None:
     signed = cy.commit(copy, "fine", {MOTD: component("motd", "/etc/motd", "cy's")})
     unsigned = copy.commit("unsigned", {"tenants/shop/notes.txt": "noted\n"})
