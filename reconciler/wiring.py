@@ -72,10 +72,15 @@ def _opa(policy: PolicySettings) -> Path:
 
 
 def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threading.Event], None]:
-    """Return the control zone's loop, wired; `ready` is called after its first whole pass."""
+    """Return the control zone's loop, wired; `ready` is called after its first whole pass.
+
+    Raises `InputError` where there are keys and none of them can be used: a zone that can sign nothing should not look as if it ran.
+    """
+    ring = settings.ring("control")
+    ring.require_unlocked()
     wired = control_loop.ControlSettings(
         store=Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES),
-        keys=settings.ring("control"),
+        keys=ring,
         holder=holder(settings, "control"),
     )
     return lambda stop: control_loop.run(wired, stop, ready=ready)

@@ -8,6 +8,7 @@ a zone needs no word from anybody when its key is rotated.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,6 +23,8 @@ from reconciler.publication.secret_files import KeySecrets
 OFFLINE_ROLES = ("root-1", "root-2", "root-3", "targets")
 PIPELINE_TENANT_ROLES = ("releases",)
 CONTROL_TENANT_ROLES = ("rollouts", "snapshot", "timestamp")
+KEYS_TRIED = 100
+"""Key files that are tried before a zone starts: with a wrong passphrase each takes some ten milliseconds."""
 REPOSITORY = "repository"
 """The pipeline's own key: signs accepted state and decisions, and nobody else's trust names it."""
 FILE = "file2:"
@@ -97,6 +100,23 @@ class KeyRing:
         """Return the public keys that a role had here, oldest first: for an audit of what they signed, and nothing else."""
         path = self.directory / "public.json"
         return read_public(path, zone=self.zone).former(role) if path.is_file() else []
+
+    def require_unlocked(self) -> None:
+        """Raise `InputError` where there are key files, and none of the first KEYS_TRIED can be used: the passphrase is wrong or missing.
+
+        Where only some can't be used, that is a matter of the tenants that they belong to.
+        """
+        trouble: InputError | None = None
+        for path in islice(sorted(self.directory.rglob("*.pem")), KEYS_TRIED):
+            try:
+                self.signer(path.relative_to(self.directory).with_suffix("").as_posix())
+            except InputError as error:
+                trouble = trouble or error
+            else:
+                return
+        if trouble is not None:
+            message = f"{self.directory}: no key there can be used: {trouble}"
+            raise InputError(message)
 
     def _slots(self, role: str) -> list[str]:
         return [slot for slot in (role + NEXT, role) if slot in self.uris or self.path(slot).is_file()]

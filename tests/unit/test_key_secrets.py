@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from agent.protocol.errors import InputError
 from reconciler import settings
 from reconciler.cli.keys import keys
+from reconciler.cli.run import serve
 from reconciler.publication.key_making import encrypt_keys, make_keys
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.secret_files import CREDENTIALS, KeySecrets, SecretFile, named
@@ -112,3 +113,19 @@ def test_a_file_of_the_working_directory_is_named_with_its_way(tmp_path: Path, m
     with pytest.raises(InputError, match=r"write \./pp for the file"):
         SecretFile(name="pp").read()
     assert SecretFile(name="./pp").read() == SECRET.encode()
+
+
+def test_serve_ends_at_its_start_where_no_key_can_be_unlocked(tmp_path: Path, secrets: KeySecrets) -> None:
+    make_keys("control", tmp_path / "keys/control", ("shop",), secrets=secrets)
+    (tmp_path / "wrong").write_text("something else")
+    state = tmp_path / "state"
+    for line, words in (("", "it is encrypted"), (f'passphrase_file = "{tmp_path / "wrong"}"\n', "can't be used")):
+        (tmp_path / "serve.toml").write_text(f'[keys]\ndirectory = "{tmp_path / "keys"}"\n{line}[listen]\ncontrol = "127.0.0.1:0"\n')
+        error = CliRunner().invoke(serve, ["--state", str(state), "--settings", str(tmp_path / "serve.toml")]).exception
+        assert isinstance(error, InputError)
+        assert "no key there can be used" in str(error)
+        assert words in str(error)
+    make_keys("control", tmp_path / "lab", ("lab",))
+    (tmp_path / "lab/lab").rename(tmp_path / "keys/control/lab")
+    ring(tmp_path / "keys/control").require_unlocked()
+    ring(tmp_path / "nothing").require_unlocked()
