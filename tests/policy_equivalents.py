@@ -24,7 +24,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
     ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
     ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,
-    ("supply-chain/remote-scripts", "left out", "regex.match(fetched, line.text)"): _SOONER,
+    ("secrets/password-in-address", "left out", "secrets.suspicious(words_in_queries)"): _SOONER,
+    ("supply-chain/remote-scripts", "left out", "fetches(file)"): _SOONER,
+    ("supply-chain/remote-scripts", "left out", "regex.match(fetched, text)"): _SOONER,
     ("secrets/token", "left out", "secrets.suspicious(kind.words)"): _SOONER,
 }
 """(rule, what was done, the text it was done to) → why it makes no difference."""

@@ -29,6 +29,14 @@ suspicious(words) if {
 	contains(whole, word)
 }
 
+# Words in lower case are found in any.
+suspicious(words) if {
+	some word in words
+	contains(folded, word)
+}
+
+folded := lower(whole)
+
 # Made once, however many shapes a rule looks for.
 whole := json.marshal([input.object, texts])
 

@@ -18,3 +18,9 @@ test_lines_of_sources if {
 	found := secrets.places(["key"], `key-(\d)`) with input as {"object": {}, "sources": {"files/a": "x\nkey-1\n"}}
 	found == {["sources", "files/a", 1]}
 }
+
+test_words_in_lower_case_are_found_in_any if {
+	secrets.suspicious(["other", "key-a"]) with input as object("KEY-A")
+	secrets.suspicious(["Key-A"]) with input as object("Key-A")
+	not secrets.suspicious(["Key-A"]) with input as object("key-a")
+}

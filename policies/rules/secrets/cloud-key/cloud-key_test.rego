@@ -13,6 +13,8 @@ found(content) := result if {
 # Put together here, so that no scanner takes this file for a leak.
 made_up(prefix, length) := concat("", array.concat([prefix], ["A" | some _ in numbers.range(1, length)]))
 
+digits := "0123456789abcdef0123456789abcdef"
+
 test_known_shapes_are_found if {
 	every text in [
 		made_up("AKIA", 16),
@@ -24,12 +26,25 @@ test_known_shapes_are_found if {
 		made_up("ghr_", 36),
 		made_up("github_pat_", 30),
 		made_up("glpat-", 20),
+		made_up("glrt-", 20),
+		made_up("xapp-1-", 20),
+		made_up("xoxe.xoxp-1-", 20),
+		made_up("sk-proj-", 48),
+		made_up("sk-", 48),
+		made_up("sk-ant-api03-", 40),
+		made_up("hf_", 34),
+		made_up("dckr_pat_", 27),
+		concat("", ["SK", digits]),
+		concat("", ["dapi", digits]),
+		made_up("AAAAAAAAAAAAAA.atlasv1.", 60),
+		made_up("aws_secret_access_key = ", 40),
+		made_up("SecretAccessKey: ", 40),
 		made_up("AIza", 35),
 		made_up("npm_", 36),
 		made_up("xoxb-", 12),
 		made_up("sk_live_", 24),
 	] {
-		found(sprintf("token = \"%s\"\n", [text])) == 1
+		found(sprintf("token = \"%s\n", [text])) == 1
 	}
 }
 

@@ -16,17 +16,31 @@ package ordain.rules.secrets.named_values
 
 import data.ordain.result
 
-named := `(?i)(password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?)$`
+named := concat("|", [
+	`(?i:password|passwd|passphrase|pwd|secret|token|(?:api|access|private|secret|signing|encryption)[-_]?key|credentials?)$`,
+	`(?:^pass|[-_]pass|[a-z0-9]Pass|[-_]PASS|^PASS)$`,
+])
 
 deny contains result.at(rego.metadata.chain(), value.path, message) if {
 	some value in values
-	is_string(value.text)
 	regex.match(named, value.name)
-	not harmless(value.text)
+	harmful(value.text)
 	message := sprintf("%s is named like a secret and has its value here", [value.name])
 }
 
-harmless(text) if regex.match(`^\s*$|^\$|^/|^\{\{|^file:`, text)
+harmful(text) if {
+	is_string(text)
+	not regex.match(harmless, text)
+}
+
+# A number of fewer digits counts something.
+harmful(number) if {
+	is_number(number)
+	number >= 1000
+}
+
+# Nothing, a reference, a variable, or a path below a directory of a host's root.
+harmless := `^\s*$|^\$(?:[{(]|[A-Z_][A-Z0-9_]*$)|^/(?:data|dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/|^\{\{|^file:`
 
 values contains {"name": name, "text": text, "path": ["spec", "processes", i, "environment", name]} if {
 	some i, process in input.object.spec.processes
@@ -35,6 +49,11 @@ values contains {"name": name, "text": text, "path": ["spec", "processes", i, "e
 
 values contains {"name": name, "text": parameter["default"], "path": ["spec", "parameters", name, "default"]} if {
 	some name, parameter in input.object.spec.parameters
+}
+
+values contains {"name": name, "text": text, "path": ["spec", "parameters", name, "enum", i]} if {
+	some name, parameter in input.object.spec.parameters
+	some i, text in parameter.enum
 }
 
 values contains {"name": name, "text": text, "path": ["spec", section, i, "parameters", name]} if {

@@ -25,5 +25,17 @@ deny contains result.at(rego.metadata.chain(), path, "an address in this text ho
 	not stands_for_one(found[1])
 }
 
+deny contains result.at(rego.metadata.chain(), path, "an address in this text holds a password") if {
+	secrets.suspicious(words_in_queries)
+	some path, found in secrets.matches(words_in_queries, in_a_query)
+	not stands_for_one(found[1])
+}
+
+words_in_queries := ["password=", "passwd=", "pwd="]
+
+in_a_query := "(?i)://[^\\s\"'`<>]*[?&;](?:password|passwd|pwd)=([^\\s&;\"'`<>]+)"
+
 # A reference, a variable of a shell or template, or a row of stars.
-stands_for_one(word) if regex.match(`^(\$.*|\{\{.*|%[A-Za-z_(].*|[*xX.…]+)$`, word)
+stands_for_one(word) if regex.match(stand_in, word)
+
+stand_in := `^(?:\$[{(].*|\$(?:[A-Z_][A-Z0-9_]*|[a-z_]*(?:pass|pw|secret|token|key)[a-z_]*|[0-9])|\{\{.*|%\(.*|%[A-Z_]+%|%[sdv]|[*xX.…]+)$`

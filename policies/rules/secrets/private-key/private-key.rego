@@ -17,9 +17,16 @@ package ordain.rules.secrets.private_key
 import data.ordain.result
 import data.ordain.rules.lib.secrets
 
-shape := `-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}|PuTTY-User-Key-File-[0-9]:`
+shape := concat("|", [
+	`-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----`,
+	`AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{20}|PuTTY-User-Key-File-[0-9]:|\b(?:PrivateKey|PresharedKey)\s*=\s*[A-Za-z0-9+/]{43}=`,
+	in_base64,
+])
 
-words := ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-"]
+# `-----BEGIN ` in base64, and `PRIVATE KEY` at each of the three places where it may begin.
+in_base64 := `LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,24}(?:UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW)`
+
+words := ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-", "PrivateKey", "PresharedKey", "LS0tLS1CRUdJTi"]
 
 deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
 	some path in secrets.places(words, shape)

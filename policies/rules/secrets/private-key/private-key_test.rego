@@ -55,3 +55,24 @@ test_keys_of_other_tools_are_found if {
 		found(component(text), {}) == {["spec", "files", 0, "content"]}
 	}
 }
+
+test_keys_in_base64_are_found if {
+	every kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+		found(component(base64.encode(pem(kind))), {}) == {["spec", "files", 0, "content"]}
+	}
+	found(component(base64.encode(pem("CERTIFICATE"))), {}) == set()
+}
+
+test_keys_of_tunnels_are_found if {
+	key := base64.encode("thirty-two bytes of no real key!")
+	every name in ["PrivateKey = ", "PresharedKey="] {
+		found(component(concat("", ["[Interface]\n", name, key])), {}) == {["spec", "files", 0, "content"]}
+	}
+	found(component("PrivateKey = ${secret.tunnel}"), {}) == set()
+}
+
+test_the_other_armour_of_ssh_is_found if {
+	every kind in ["SSH2 ENCRYPTED PRIVATE KEY", "SSH2 PRIVATE KEY"] {
+		found(component(sprintf("---- BEGIN %s ----\nabc\n", [kind])), {}) == {["spec", "files", 0, "content"]}
+	}
+}

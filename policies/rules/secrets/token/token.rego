@@ -21,9 +21,15 @@ import data.ordain.rules.lib.secrets
 kinds := {
 	"a signed token (JWT)": {"words": ["eyJ"], "shape": `\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`},
 	"a token in a header": {
-		"words": ["uthorization", "UTHORIZATION"],
+		"words": ["authorization"],
 		"shape": `(?i)\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+[A-Za-z0-9+/._~=-]{12,}`,
 	},
+	"a key in a header": {
+		"words": ["x-api-key", "x-auth-token", "x-access-token"],
+		"shape": `(?i)\bx-(?:api-key|auth-token|access-token)["']?\s*[:=]\s*["']?[A-Za-z0-9+/._~-]{12,}`,
+	},
+	"a password for netrc": {"words": ["machine"], "shape": `\bmachine\s+\S+\s+(?:login\s+\S+\s+)?password\s+[^\s${%<*]\S{3}`},
+	"a shared access signature of Azure": {"words": ["sig="], "shape": `[?&]sig=[A-Za-z0-9%+/=_-]{40}`},
 	"a Vault token": {"words": ["hvs."], "shape": `\bhvs\.[A-Za-z0-9_-]{20}`},
 	"an Azure storage key": {"words": ["AccountKey="], "shape": `\bAccountKey=[A-Za-z0-9+/]{40}`},
 	"a PyPI token": {"words": ["pypi-"], "shape": `\bpypi-[A-Za-z0-9_-]{40}`},
