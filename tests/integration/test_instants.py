@@ -1,84 +1,39 @@
 """Decisions that time alone brings: the loop makes them at their time, by a clock that the tests turn."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from reconciler import settings, wiring
 from reconciler.cli.status import lines
 from reconciler.metrics import PipelineCollector, exposition
-from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, note_text, record_key
-from reconciler.pipeline.loop import Progress, reconcile
-from reconciler.pipeline.policy.opa import find_opa
-from reconciler.pipeline.session import Parts, Session, resume
-from reconciler.pipeline.signing import decision_keys
-from reconciler.pipeline.source import Mirror, mirror_path
-from reconciler.publication import envelope
-from reconciler.publication.store import open_store
+from reconciler.pipeline.audit import note_text
+from reconciler.pipeline.session import resume
 from reconciler.status import gather
 from tests.acceptance_cases import component, repository
+from tests.host_cases import Host, made
 from tests.integration.test_waivers import MOTD, RULE, TIGHTENING, WAIVER, WRITABLE, waiver
 from tests.policy_cases import finds, rego
 from tests.signing_cases import REQUIRED, owner, with_ssh
-from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
 
 
-@dataclass
-class Host:
-    """A pipeline's host: its parts, what it holds in memory, and its clock."""
+def status(host: Host) -> list[str]:
+    """Return what `ordain status` says."""
+    return list(lines(gather(host.parts.store, host.parts.ring, source=None, now=host.clock[0])))
 
-    copy: WorkingCopy
-    parts: Parts
-    session: Session
-    progress: Progress
-    loaded: settings.Settings
-    clock: list[datetime]
 
-    def at(self, instant: str) -> None:
-        """Turn the clock, and run a round."""
-        self.clock[0] = datetime.fromisoformat(instant)
-        reconcile(self.parts, self.session, self.progress)
-
-    def record(self) -> DecisionRecord:
-        """Return the newest decision's record."""
-        assert self.session.state is not None
-        name = record_key(self.session.state.decision)
-        data = self.parts.store.get(name)
-        assert data is not None
-        return decode_record(envelope.verify(data, PAYLOAD_TYPE, decision_keys(self.parts.ring), what=name))
-
-    def status(self) -> list[str]:
-        """Return what `ordain status` says."""
-        return list(lines(gather(self.parts.store, self.parts.ring, source=None, now=self.clock[0])))
-
-    def metrics(self) -> dict[str, float]:
-        """Return the gauges by name, labels included."""
-        text = exposition(PipelineCollector(self.progress, now=lambda: self.clock[0]))().decode()
-        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("ordain_")}
+def metrics(host: Host) -> dict[str, float]:
+    """Return the gauges by name, labels included."""
+    text = exposition(PipelineCollector(host.progress, now=lambda: host.clock[0]))().decode()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("ordain_")}
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    copy = WorkingCopy.make(tmp_path / "fleets")
-    loaded = settings.Settings(state=tmp_path / "state", source=settings.SourceSettings(repository=str(copy.path)))
-    clock = [datetime(2026, 11, 22, 12, tzinfo=UTC)]
-    loaded.state.mkdir()
-    make_keys = wiring.development(loaded)
-    parts = Parts(
-        state=loaded.state,
-        store=open_store(loaded.store_url),
-        ring=loaded.ring("pipeline"),
-        mirror=Mirror(mirror_path(loaded.state), str(copy.path)),
-        opa=find_opa(None),
-        make_keys=make_keys,
-        now=lambda: clock[0],
-    )
-    host = Host(copy=copy, parts=parts, session=resume(parts), progress=Progress(), loaded=loaded, clock=clock)
+    host = made(tmp_path)
     yield host
     host.session.close()
 
@@ -96,9 +51,9 @@ def test_a_waiver_ends_at_its_time_without_a_commit(host: Host) -> None:
     assert (second.at, second.since, second.head) == ("2026-12-02T00:00:00Z", first.at, first.head)
     assert [(one.standing, one.waived) for one in second.verdicts if one.rule == RULE] == [(True, "")]
     assert not second.refused
-    assert any(line.startswith(f"standing: {RULE} {MOTD} at files[/etc/motd].mode (since 2026-12-02") for line in host.status())
-    assert any(line.startswith("waiver shop/motd ended at 2026-12-02T00:00:00Z") for line in host.status())
-    assert host.metrics()["ordain_pipeline_standing_verdicts"] == 1
+    assert any(line.startswith(f"standing: {RULE} {MOTD} at files[/etc/motd].mode (since 2026-12-02") for line in status(host))
+    assert any(line.startswith("waiver shop/motd ended at 2026-12-02T00:00:00Z") for line in status(host))
+    assert metrics(host)["ordain_pipeline_standing_verdicts"] == 1
     host.at("2026-12-03T00:00:00+00:00")
     assert host.record() == second
 
@@ -131,16 +86,16 @@ def test_an_unrelated_fix_passes_after_a_waiver_ended_and_mending_clears_what_st
 def test_status_and_metrics_tell_of_waivers_that_end_soon_and_of_those_that_nothing_needs(host: Host) -> None:
     host.copy.commit("waived", {**repository(), MOTD: WRITABLE, WAIVER: waiver()})
     host.at("2026-11-22T12:00:00+00:00")
-    assert any(line.startswith("waiver shop/motd ends within 30 days") for line in host.status())
-    assert host.metrics()['ordain_waivers_ending{days="30"}'] == 1
-    assert host.metrics()['ordain_waivers_ending{days="7"}'] == 0
+    assert any(line.startswith("waiver shop/motd ends within 30 days") for line in status(host))
+    assert metrics(host)['ordain_waivers_ending{days="30"}'] == 1
+    assert metrics(host)['ordain_waivers_ending{days="7"}'] == 0
     host.clock[0] = datetime(2026, 12, 1, 1, tzinfo=UTC)
-    assert any(line.startswith("waiver shop/motd ends within 1 day,") for line in host.status())
-    assert host.metrics()['ordain_waivers_ending{days="1"}'] == 1
+    assert any(line.startswith("waiver shop/motd ends within 1 day,") for line in status(host))
+    assert metrics(host)['ordain_waivers_ending{days="1"}'] == 1
     host.copy.commit("mended", {MOTD: component("motd", "/etc/motd", "fixed")})
     host.at("2026-12-01T02:00:00+00:00")
-    assert any(line.startswith("waiver shop/motd is not needed") for line in host.status())
-    assert host.metrics()["ordain_waivers_unused"] == 1
+    assert any(line.startswith("waiver shop/motd is not needed") for line in status(host))
+    assert metrics(host)["ordain_waivers_unused"] == 1
 
 
 def test_the_day_of_a_rule_brings_a_decision_though_nobody_commits(host: Host) -> None:
@@ -190,10 +145,10 @@ def test_broken_glass_pages_and_stands_in_the_record(host: Host, tmp_path: Path,
     assert [(one.incident, one.expires) for one in host.record().waivers] == [("INC-7", "2026-11-22T20:00:00Z")]
     assert "glass broken for INC-7: waiver shop/motd excused" in note_text(host.record())
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [f"glass broken: shop/motd excuses {RULE}"]
-    assert host.metrics()["ordain_break_glass_active"] == 1
-    assert any(line.startswith("GLASS BROKEN until 2026-11-22T20:00:00Z for INC-7: shop/motd excuses") for line in host.status())
+    assert metrics(host)["ordain_break_glass_active"] == 1
+    assert any(line.startswith("GLASS BROKEN until 2026-11-22T20:00:00Z for INC-7: shop/motd excuses") for line in status(host))
     host.at("2026-11-22T20:00:00+00:00")
-    assert host.metrics()["ordain_break_glass_active"] == 0
+    assert metrics(host)["ordain_break_glass_active"] == 0
     assert host.progress.standing_verdicts == 1
 
 
@@ -202,4 +157,4 @@ def test_one_person_alone_does_not_break_the_glass(host: Host, tmp_path: Path) -
     broken(host, tmp_path, "ana", "ana")
     assert set(host.record().refused) == {MOTD, WAIVER}
     assert "ben, who is named, is no person who signed one of its commits" in host.record().refused[WAIVER]
-    assert host.metrics()["ordain_break_glass_active"] == 0
+    assert metrics(host)["ordain_break_glass_active"] == 0

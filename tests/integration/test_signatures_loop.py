@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import settings, wiring
 from reconciler.cli import cli
-from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, note_text, record_key
-from reconciler.pipeline.loop import Progress, reconcile
-from reconciler.pipeline.policy.opa import find_opa
-from reconciler.pipeline.session import Parts, Session, resume
-from reconciler.pipeline.signatures.pinned import read_pinned
-from reconciler.pipeline.signing import decision_keys
-from reconciler.pipeline.source import Mirror, mirror_path
-from reconciler.publication import envelope
-from reconciler.publication.store import open_store
+from reconciler.pipeline.audit import note_text
 from tests.acceptance_cases import REPOSITORY, component, repository
-from tests.signing_cases import NOW, REQUIRED, Person, owner, signer, with_ssh, within
-from tests.source_cases import WorkingCopy
+from tests.host_cases import Host, made
+from tests.signing_cases import REQUIRED, Person, owner, signer, with_ssh, within
 
 pytestmark = pytest.mark.needs("opa", "git", "ssh-keygen")
 MOTD, BACKUP = "tenants/shop/components/motd.yaml", "tenants/shop/components/backup.yaml"
@@ -28,27 +19,11 @@ RULE = "host-safety/world-writable"
 
 
 @dataclass
-class Host:
-    """A pipeline's host, with the people who push to it."""
+class Team(Host):
+    """A host with the people who push to it."""
 
-    copy: WorkingCopy
-    parts: Parts
-    session: Session
-    progress: Progress
     ana: Person
     bob: Person
-
-    def round(self) -> DecisionRecord:
-        """Run a round; return the newest decision's record."""
-        reconcile(self.parts, self.session, self.progress)
-        assert self.session.state is not None
-        name = record_key(self.session.state.decision)
-        return decode_record(envelope.verify(self.parts.store.get(name) or b"", PAYLOAD_TYPE, decision_keys(self.parts.ring), what=name))
-
-    def restart(self) -> None:
-        """Go on from the store, as after a crash."""
-        self.session.close()
-        self.session = resume(self.parts)
 
     def begin(self) -> None:
         """Let the first import in."""
@@ -64,33 +39,18 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Person, Person]:
     return with_ssh("ana", keys), with_ssh("bob", keys)
 
 
-def made(directory: Path, people: tuple[Person, Person]) -> Host:
-    copy = WorkingCopy.make(directory / "fleets")
-    pinned = directory / "signers.yaml"
-    pinned.write_text(owner(people[0]))
-    loaded = settings.Settings(state=directory / "state", source=settings.SourceSettings(repository=str(copy.path)))
-    loaded.state.mkdir()
-    parts = Parts(
-        state=loaded.state,
-        store=open_store(loaded.store_url),
-        ring=loaded.ring("pipeline"),
-        mirror=Mirror(mirror_path(loaded.state), str(copy.path)),
-        opa=find_opa(None),
-        make_keys=wiring.development(loaded),
-        pinned=read_pinned(str(pinned)),
-        now=lambda: NOW,
-    )
-    return Host(copy=copy, parts=parts, session=resume(parts), progress=Progress(), ana=people[0], bob=people[1])
+def team(directory: Path, people: tuple[Person, Person]) -> Team:
+    return Team(**vars(made(directory, pinned=owner(people[0]))), ana=people[0], bob=people[1])
 
 
 @pytest.fixture
-def host(tmp_path: Path, people: tuple[Person, Person]) -> Iterator[Host]:
-    host = made(tmp_path, people)
+def host(tmp_path: Path, people: tuple[Person, Person]) -> Iterator[Team]:
+    host = team(tmp_path, people)
     yield host
     host.session.close()
 
 
-def test_what_nobody_signed_is_held_back_over_restarts_until_it_is_taken_back(host: Host) -> None:
+def test_what_nobody_signed_is_held_back_over_restarts_until_it_is_taken_back(host: Team) -> None:
     host.copy.commit("unsigned", dict(repository()))
     assert "signatures/unsigned" in {one.rule for one in host.round().verdicts}
     host.restart()
@@ -115,7 +75,7 @@ def test_what_nobody_signed_is_held_back_over_restarts_until_it_is_taken_back(ho
     assert host.session.state.doubts == {}
 
 
-def test_a_signer_who_is_let_in_counts_from_the_next_commit_on_though_both_came_at_once(host: Host) -> None:
+def test_a_signer_who_is_let_in_counts_from_the_next_commit_on_though_both_came_at_once(host: Team) -> None:
     host.begin()
     lab = "tenants/lab/components/issue.yaml"
     host.ana.commit(host.copy, "let bob in", {"tenants/lab/signers/bob.yaml": within(host.bob, "tenants/lab/**", tenant="lab")})
@@ -127,7 +87,7 @@ def test_a_signer_who_is_let_in_counts_from_the_next_commit_on_though_both_came_
     assert b"bob's" in host.session.corpus.tree.read(lab)
 
 
-def test_a_force_push_back_to_an_old_signed_commit_is_refused(host: Host) -> None:
+def test_a_force_push_back_to_an_old_signed_commit_is_refused(host: Team) -> None:
     host.begin()
     old = host.bob.commit(host.copy, "old", {MOTD: component("motd", "/etc/motd", "old and weak")})
     host.round()
@@ -139,14 +99,14 @@ def test_a_force_push_back_to_an_old_signed_commit_is_refused(host: Host) -> Non
     assert b"mended" in host.session.corpus.tree.read(MOTD)
 
 
-def test_signatures_are_not_turned_on_where_nobody_could_turn_them_off(host: Host) -> None:
+def test_signatures_are_not_turned_on_where_nobody_could_turn_them_off(host: Team) -> None:
     host.ana.commit(host.copy, "begin", {**repository(), "ordain.yaml": REQUIRED})
     found = host.round()
     assert found.refused.keys() == {"ordain.yaml"}
     assert "signatures/owner" in {one.rule for one in found.verdicts}
 
 
-def test_rules_that_nobody_may_have_written_are_not_even_compiled(host: Host) -> None:
+def test_rules_that_nobody_may_have_written_are_not_even_compiled(host: Team) -> None:
     host.begin()
     host.copy.commit("strange", {"policies/x/y.rego": "no rego at all {"})
     assert {one.rule for one in host.round().verdicts} == {"signatures/unsigned"}
@@ -189,15 +149,15 @@ WAYS: dict[str, dict[str, str | None]] = {
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory, people: tuple[Person, Person]) -> Iterator[Host]:
-    host = made(tmp_path_factory.mktemp("begun"), people)
+def begun(tmp_path_factory: pytest.TempPathFactory, people: tuple[Person, Person]) -> Iterator[Team]:
+    host = team(tmp_path_factory.mktemp("begun"), people)
     host.begin()
     host.copy.git("branch", "accepted")
     yield host
     host.session.close()
 
 
-def put(host: Host, files: dict[str, str | None]) -> None:
+def put(host: Team, files: dict[str, str | None]) -> None:
     for name, text in files.items():
         path = host.copy.path / name
         if text is None:
@@ -210,7 +170,7 @@ def put(host: Host, files: dict[str, str | None]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_but_a_policy_owner_loosens_the_judge_of_a_change(way: str, begun: Host) -> None:
+def test_nobody_but_a_policy_owner_loosens_the_judge_of_a_change(way: str, begun: Team) -> None:
     #  accepted ── bob loosens by one way, and brings what the judge refuses: in one commit, then in one more
     host, files = begun, dict(WAYS[way])
     if way == "a signer":
@@ -234,7 +194,7 @@ def test_nobody_but_a_policy_owner_loosens_the_judge_of_a_change(way: str, begun
     assert host.round().refused == {}
 
 
-def test_check_with_a_base_says_what_the_reconciler_will(begun: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_with_a_base_says_what_the_reconciler_will(begun: Team, capsys: pytest.CaptureFixture[str]) -> None:
     begun.copy.git("checkout", "--quiet", "-B", "request", "accepted")
     begun.copy.commit("unsigned", {MOTD: component("motd", "/etc/motd", "unsigned")})
     begun.bob.commit(begun.copy, "loosened", {"ordain.yaml": LEVEL})
@@ -248,7 +208,7 @@ def test_check_with_a_base_says_what_the_reconciler_will(begun: Host, capsys: py
     assert f"loosened: {RULE} is audit instead of deny" in said
 
 
-def test_a_waiver_excuses_the_change_that_it_comes_with_only_if_its_signer_may_grant_it(host: Host) -> None:
+def test_a_waiver_excuses_the_change_that_it_comes_with_only_if_its_signer_may_grant_it(host: Team) -> None:
     host.begin()
     change: dict[str, str | None] = {MOTD: WRITABLE, "tenants/shop/waivers/motd.yaml": WAIVER}
     host.bob.commit(host.copy, "excused by oneself", change)
