@@ -15,9 +15,9 @@ from reconciler.pipeline.plan.sides import both_sides
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.publication.times import stamp
 from tests.acceptance_cases import agent, component, fleet, repository
-from tests.integration.test_signatures_loop import Host, made
+from tests.integration.test_signatures_loop import Team, team
 from tests.plan_cases import NOW, planned
-from tests.signing_cases import Person, with_ssh
+from tests.signing_cases import REQUIRED, Person, owner, with_ssh
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git", "ssh-keygen")
@@ -45,9 +45,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Person, Person]:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["signed", "unsigned"])
-def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, people: tuple[Person, Person]) -> Iterator[Host]:
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, people: tuple[Person, Person]) -> Iterator[Team]:
     """A pipeline that has accepted three fleets, with signatures on and off; each test leaves it with nothing refused."""
-    host = made(tmp_path_factory.mktemp("host"), people)
+    host = team(tmp_path_factory.mktemp("host"), people)
     if request.param:
         host.begin()
     else:
@@ -58,7 +58,7 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     host.session.close()
 
 
-def pushed(host: Host, files: dict[str, str | None], mend: str) -> DecisionRecord:
+def pushed(host: Team, files: dict[str, str | None], mend: str) -> DecisionRecord:
     """Let somebody push files without a signature, and bob a good change of the fleets web and db with one; return what came of both."""
     host.copy.commit("newcomers", files)
     good: dict[str, str | None] = {MOTD: component("motd", "/etc/motd", mend), BACKUP: component("backup", "/etc/backup.conf", mend)}
@@ -67,7 +67,7 @@ def pushed(host: Host, files: dict[str, str | None], mend: str) -> DecisionRecor
 
 
 @pytest.mark.parametrize("files", [SPELT, COPIES], ids=["spelt", "copies"])
-def test_a_name_that_is_taken_is_refused_to_the_newcomer_and_all_others_go_on(host: Host, files: dict[str, str | None]) -> None:
+def test_a_name_that_is_taken_is_refused_to_the_newcomer_and_all_others_go_on(host: Team, files: dict[str, str | None]) -> None:
     record = pushed(host, files, f"mended, {min(files)}")
     assert record.refused.keys() == files.keys()
     assert host.session.released.frozen == {}
@@ -77,7 +77,7 @@ def test_a_name_that_is_taken_is_refused_to_the_newcomer_and_all_others_go_on(ho
 
 
 def test_a_name_that_nobody_may_have_written_is_taken_by_whoever_signs_it_next(people: tuple[Person, Person], tmp_path: Path) -> None:
-    host = made(tmp_path, people)
+    host = team(tmp_path, people)
     host.begin()
     new = {"tenants/shop/components/New.yaml": component("new", "/etc/new")}
     host.copy.commit("squat", {"tenants/shop/components/NEW.yaml": component("new", "/etc/squat")})
@@ -85,6 +85,31 @@ def test_a_name_that_nobody_may_have_written_is_taken_by_whoever_signs_it_next(p
     assert host.round().refused.keys() == {"tenants/shop/components/NEW.yaml"}
     assert host.session.released.frozen == {}
     host.session.close()
+
+
+SOURCE = "tenants/shop/components/files/issue"
+
+
+def from_source(name: str) -> str:
+    return component(name, f"/etc/{name}").replace('content: "hello"', "source: files/issue")
+
+
+def test_what_nobody_may_have_written_is_no_part_of_the_change_and_ties_nothing_to_it(
+    people: tuple[Person, Person], tmp_path: Path
+) -> None:
+    ana, _ = people
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    first = {"ordain.yaml": REQUIRED, "signers/ana.yaml": owner(ana), SOURCE: "one\n", "tenants/shop/components/i.yaml": from_source("i")}
+    ana.commit(copy, "begin", {**repository(), **first})
+    copy.git("branch", "accepted")
+    flood: dict[str, str | None] = {f"tenants/shop/agents/new-{number}.yaml": agent(f"new-{number}") for number in range(3)}
+    flood["tenants/shop/components/evil.yaml"] = from_source("evil")
+    copy.commit("flood", flood)
+    ana.commit(copy, "mine", {"tenants/shop/agents/mine.yaml": agent("mine"), SOURCE: "two\n"})
+    with judged(copy) as found:
+        decision = found.judgement.decision
+    assert decision.refused.keys() == flood.keys()
+    assert [one["name"] for one in decision.change["objects"]["added"]] == ["mine"]
 
 
 def accepted(root: Path, files: dict[str, str]) -> WorkingCopy:
