@@ -72,7 +72,7 @@ FLEET = Fleet(
     notes=(EVIL,),
 )
 WAIVER = UsedWaiver(name=EVIL, tenant=EVIL, file=EVIL, rule=EVIL, object=EVIL, owner=EVIL, expires=EVIL, days=3, used=True, expiring=True)
-GRANTED = replace(WAIVER, granted=f"this waiver is granted by the change that it excuses, signed by {EVIL}")
+GRANTED = replace(WAIVER, granted=f"signed by {EVIL}")
 OBJECT = Object(kind="Agent", tenant=EVIL, name=EVIL, file=EVIL)
 PLAN = Plan(
     base="0" * 40,

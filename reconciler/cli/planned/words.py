@@ -160,7 +160,11 @@ def waiver_line(waiver: UsedWaiver) -> str:
 
 def granted_lines(plan: Plan) -> list[str]:
     """Return what is to be said first of the waivers that the change grants itself: nobody but its reviewer vouches for them."""
-    return [f"{waiver_line(one)}: {one.granted}" for one in plan.waivers if one.granted]
+    return [
+        f"{one.tenant}/{one.name} excuses {one.rule} on {one.object} until {one.expires}, owner {one.owner}; {one.granted}"
+        for one in plan.waivers
+        if one.granted
+    ]
 
 
 def judge_lines(plan: Plan) -> Iterator[str]:

@@ -79,8 +79,9 @@ def _granted(one: Judged, proposal: Proposal, facts: Facts) -> Judged:
 
 
 def granted_here(judged: Iterable[Judged]) -> dict[str, str]:
-    """Return the waivers that the change itself grants, by title, each with the note that says so."""
-    return {one.waived.title: note for one in judged if one.waived is not None for note in one.notes if note.startswith(GRANTED)}
+    """Return the waivers that the change itself grants, by title, each with who signed it: what its note says after GRANTED."""
+    granted = ((one.waived.title, note) for one in judged if one.waived is not None for note in one.notes if note.startswith(GRANTED))
+    return {title: note.removeprefix(f"{GRANTED}, ").removeprefix("and ") for title, note in granted}
 
 
 def to_judge_again(proposal: Proposal, facts: Facts) -> frozenset[ObjectName]:

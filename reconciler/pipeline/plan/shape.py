@@ -194,7 +194,7 @@ class UsedWaiver:
     used: bool
     expiring: bool
     granted: str = ""
-    """Says, with who signed it, that the change itself brings this waiver and is excused by it; empty where it was there before."""
+    """Where the change itself brings this waiver and is excused by it: `signed by ana`, or `no signature says by whom`; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
