@@ -13,7 +13,7 @@ from reconciler.pipeline.finding import Finding, ObjectName, Place
 from reconciler.pipeline.nodes import SHOWN, ReadingRefused
 from reconciler.pipeline.positions import locate, pointer_text, verdict
 from reconciler.pipeline.reading import read
-from reconciler.pipeline.snapshot import DirectoryTree, inspect_tree
+from reconciler.pipeline.snapshot import DirectoryTree, inspect_names, inspect_tree
 from reconciler.printable import clipped
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Document",
     "Layout",
     "ParsedFile",
+    "inspect_names",
     "inspect_tree",
     "is_judge",
     "is_manifest",

@@ -178,7 +178,7 @@ def inspect_tree(
     if len(entries) > FILES_LIMIT:
         message = f"the repository has {len(entries)} files, more than {FILES_LIMIT}"
         return [_refused("too-many-files", message, "split the repository", "ordain.yaml")]
-    findings = [_clashing(one) for one in clashes(entries if names is None else names, only if added is None else added)]
+    findings = inspect_names(entries if names is None else names, only if added is None else added)
     read_roots = {directory.split("/", 1)[0] for directory in read_from}
     for path in entries if only is None else sorted(entries.keys() & set(only)):
         if kind := _kind_refused(path, entries[path]):
@@ -208,6 +208,11 @@ def _content_refused(tree: Tree, path: str, entry: Entry) -> Iterator[Finding]:
     elif entry.size <= LFS_POINTER_LIMIT and tree.read(path).startswith(_LFS_START):
         message = "a Git LFS pointer; what it stands for is not in git"
         yield _refused("lfs-pointer", message, "commit the file itself, or make it an artifact", path)
+
+
+def inspect_names(paths: Collection[str], added: Collection[str] | None) -> list[Finding]:
+    """Return what is refused of names that differ only in case: the `added` ones among these paths, None for all (see `clashes`)."""
+    return [_clashing(one) for one in clashes(paths, added)]
 
 
 def _clashing(clash: Clash) -> Finding:

@@ -139,6 +139,14 @@ def test_two_that_are_new_and_differ_only_in_case_are_both_refused_with_one_find
         assert [one.finding.rule for one in found.judgement.decision.judged if one.blocking] == ["manifest/case-clash"]
 
 
+def test_who_comes_in_the_place_of_what_may_not_go_is_refused_too(tmp_path: Path) -> None:
+    copy = accepted(tmp_path / "fleets", repository())
+    instead = "tenants/shop/components/Motd.yaml"
+    copy.commit("instead", {MOTD: None, instead: component("other", "/etc/other")})
+    with judged(copy) as found:
+        assert found.judgement.decision.refused.keys() == {MOTD, instead}
+
+
 @pytest.mark.parametrize("files", [SPELT, COPIES], ids=["spelt", "copies"])
 def test_a_plan_shows_nothing_that_reaches_a_host_where_only_newcomers_are_refused(tmp_path: Path, files: dict[str, str | None]) -> None:
     copy = accepted(tmp_path / "fleets", repository())

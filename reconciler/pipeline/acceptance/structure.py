@@ -11,7 +11,7 @@ from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compi
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.compile.world import FleetKey, World, build
 from reconciler.pipeline.finding import Finding
-from reconciler.pipeline.manifests import is_manifest
+from reconciler.pipeline.manifests import inspect_names, is_manifest
 from reconciler.pipeline.tree import Tree
 
 ILLEGIBLE = frozenset({"schema/unknown-field", "schema/required", "schema/type", "schema/const", "schema/kind", "schema/name"})
@@ -53,13 +53,21 @@ def settle(
         stopped = _stopped(found)
         hit = affected(proposal.base.world, world, accepted) | recompile
         compiled, more = _compile(world, tree, {key for key in hit if world.fleet(key) and key not in stopped}, bundle_format, assembled)
-        found += more
+        found += [*more, *_beside_kept(proposal, tree, refused)]
         if first is None:
             first = tuple(_as_written(proposal, world, tree, found))
         blamed = {path: one.message for one in found if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
         refused = {**refused, **blamed}
+
+
+def _beside_kept(proposal: Proposal, tree: Tree, refused: Mapping[str, str]) -> list[Finding]:
+    """Return what differs only in case from a file that was to be removed and is kept."""
+    if proposal.removed.isdisjoint(refused):
+        return []
+    paths = tree.entries.keys()
+    return inspect_names(paths, paths & proposal.touched - refused.keys() - proposal.base.tree.entries.keys())
 
 
 def _check(
