@@ -3,6 +3,8 @@
 _NO_OTHER = "no other list of a spec has what is asked of its items, so looking at all of them finds the same"
 _STRICT = "only seen where errors of built-ins are strict, as they are when rules judge: then every manifest with a number fails"
 _SOONER = "what is called next says the same, only later"
+_UNREAD = "without strict errors of built-ins, an address that can't be decoded stays as it is"
+_NO_ESCAPE = "not regex.match(`%(?:$|[^0-9A-Fa-f]|[0-9A-Fa-f](?:$|[^0-9A-Fa-f]))`, url)"
 _BOTH = 'some section in ["files", "artifacts"]'
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
@@ -21,11 +23,18 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("reliability/health-threshold", "left out", 'some field in ["successThreshold", "quorum"]'): "the rule has no other parameters",
     ("lib/lines", "left out", r"contains(text, `\`)"): _SOONER,
     ("host-safety/sysctl", "left out", r"regex.match(`[*?\[$]`, name)"): _SOONER,
+    ("host-safety/sysctl", "left out", "suspicious(name)"): _SOONER,
+    ("host-safety/sysctl", "left out", "strings.any_suffix_match(name, last_parts)"): _SOONER,
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
     ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
     ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,
     ("secrets/password-in-address", "left out", "secrets.suspicious(words_in_queries)"): _SOONER,
+    ("supply-chain/pinned-versions", "left out", _NO_ESCAPE): _UNREAD,
     ("supply-chain/remote-scripts", "left out", "fetches(file)"): _SOONER,
+    ("supply-chain/remote-scripts", "left out", "not names == set()"): _SOONER,
+    ("supply-chain/remote-scripts", "left out", 'name != ""'): _SOONER,
+    ("supply-chain/remote-scripts", "left out", 'regex.match(fetched, lines.bare(object.get(file, "content", "")))'): _SOONER,
+    ("supply-chain/remote-scripts", "left out", "regex.match(fetched, lines.bare(input.sources[file.source]))"): _SOONER,
     ("supply-chain/remote-scripts", "left out", "regex.match(fetched, text)"): _SOONER,
     ("secrets/token", "left out", "secrets.suspicious(kind.words)"): _SOONER,
 }

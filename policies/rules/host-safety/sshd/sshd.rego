@@ -69,12 +69,10 @@ else := "takes a keyword from a reference, which may turn out to be any" if cont
 
 else := sprintf("includes %s, which nobody judged", [value]) if {
 	keyword == "include"
-	some path in regex.split(`\s+`, value)
-	not regex.match(`^(?:/etc/ssh/)?sshd_config\.d/[^/]+$`, path)
+	not regex.match(`^(?:(?:/etc/ssh/)?sshd_config\.d/[^/\s]+(?:\s+|$))+$`, value)
 }
 
 else := sprintf("takes keys that let people in from %s", [value]) if {
 	keyword == "authorizedkeysfile"
-	some path in regex.split(`\s+`, value)
-	not regex.match(`^(?:none|(?:%h/)?\.ssh/authorized_keys2?)$`, path)
+	not regex.match(`^(?:(?:none|(?:%h/)?\.ssh/authorized_keys2?)(?:\s+|$))+$`, value)
 }

