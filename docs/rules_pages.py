@@ -78,6 +78,7 @@ def _section(rule: Rule) -> Iterator[str]:
     yield f"\n## {_name(rule)}\n\n{rule.title}.\n\n> {reason}\n\n"
     yield f"What to do: {rule.remedy}.\n\n"
     asked = f"each {' and '.join(sorted(rule.kinds))} that changed" if rule.kinds else SCOPES[rule.scope]
+    asked += ", and [what fleets fill in](../policies.md#finished-texts)" if rule.finished else ""
     yield f"| | |\n|---|---|\n| id | `{rule.id}` |\n| level | {_level(rule)} |\n| asked about | {asked} |\n| code | `{rule.code}` |\n"
     for name, value in rule.parameters.items():
         yield f"| parameter `{name}` | {_default(value)} |\n"

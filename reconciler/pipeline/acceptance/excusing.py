@@ -99,7 +99,7 @@ def unused(outcome: Excused, judges: Judges, asked: Callable[[Scope, ObjectName]
     near = {miss.waiver.title: miss.why for miss in outcome.near}
     for waiver in outcome.unused:
         rule = rules.get(waiver.rule)
-        if rule is not None and asked(rule.scope, waiver.object):
+        if rule is not None and asked("release" if rule.finished and waiver.object.kind == "Fleet" else rule.scope, waiver.object):
             why = f": {near[waiver.title]}" if waiver.title in near else f": {waiver.rule} finds nothing on {waiver.object}"
             yield Judged(finding=_unused(waiver, why))
 

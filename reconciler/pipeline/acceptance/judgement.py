@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.pipeline.acceptance.corpus import Corpus
+from reconciler.pipeline.acceptance.finished import ask_finished
 from reconciler.pipeline.acceptance.proposal import Proposal, changed_objects, source_texts, with_touched_sources
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer, blocks
@@ -121,14 +122,17 @@ def judge_release(judges: Judges, new: Compiled, old: Compiled | None, change: M
     for policies in judges.all:
         verdicts = ask_release(policies, new, before, change)
         denied = any(one.action == "deny" for one in verdicts)
-        keys = {key_of(one, {}) for one in ask_release(policies, old, before, change)} if old and denied else set()
-        found += [_judged(policies, one, standing=key_of(one, {}) in keys) for one in verdicts]
+        keys = {_release_key(policies, one) for one in ask_release(policies, old, before, change)} if old and denied else set()
+        found += [_judged(policies, one, standing=_release_key(policies, one) in keys) for one in verdicts]
     return once(found)
 
 
 def ask_release(policies: Policies, compiled: Compiled, old: Mapping[str, Any] | None, change: Mapping[str, Any]) -> list[Finding]:
-    """Return what one judge's release rules say of a compiled fleet; `old` is the input of the release that is accepted."""
-    return policies.release(
+    """Return what one judge's rules say of a compiled fleet; `old` is the input of the release that is accepted.
+
+    These are the release rules, and those about components that want to see finished states.
+    """
+    found = policies.release(
         compiled.release_input(),
         old=old,
         change=change,
@@ -136,6 +140,7 @@ def ask_release(policies: Policies, compiled: Compiled, old: Mapping[str, Any] |
         place_of=lambda pointer: _origin(compiled, pointer),
         object=compiled.object,
     )
+    return [*found, *ask_finished(policies, compiled, change)]
 
 
 def _origin(compiled: Compiled, pointer: Pointer) -> Place:
@@ -168,12 +173,20 @@ def key_of(finding: Finding, value: Mapping[str, Any]) -> Key:
     return finding.rule, str(finding.object), place_in(value, finding.place.pointer), finding.value
 
 
+def _release_key(policies: Policies, finding: Finding) -> Key:
+    """Return `key_of` a release's finding; one about a finished text is known by file, message and text, wherever that moves to."""
+    rule = policies.judge.rules.get(finding.rule)
+    if rule is None or not rule.finished:
+        return key_of(finding, {})
+    return finding.rule, finding.place.file, finding.message, finding.value
+
+
 def once(found: Iterable[Judged]) -> list[Judged]:
     """Leave out what both judges say alike; where one blocks and the other doesn't, the one that blocks stays."""
     kept: dict[tuple[object, ...], Judged] = {}
     for one in found:
         finding = one.finding
-        key = (finding.action, finding.rule, finding.object, finding.place, finding.message)
+        key = (finding.action, finding.rule, finding.object, finding.place, finding.message, finding.value)
         if key not in kept or (one.blocking and not kept[key].blocking):
             kept[key] = one
     return list(kept.values())

@@ -15,6 +15,7 @@ from agent.protocol.membership import Member
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.affected import depends_of
 from reconciler.pipeline.compile.assembly import Assembly, assemble
+from reconciler.pipeline.compile.filled import Filled
 from reconciler.pipeline.compile.findings import across, named
 from reconciler.pipeline.compile.groups import Group
 from reconciler.pipeline.compile.provenance import Provenance
@@ -58,6 +59,8 @@ class Compiled:
     maximum: Mapping[str, int]
     """How many agents each pool may have."""
     provenance: Provenance
+    filled: Sequence[Filled] = ()
+    """The items of its states that labels or parameters were filled into, once for each set of values."""
 
     @property
     def object(self) -> ObjectName:
@@ -121,7 +124,8 @@ def compile_fleet(
     name = "/".join(fleet)
     if assembly.denied:
         raise CompileRefused(name, assembly.denied)
-    groups = _build(assembly, tree, name)
+    builder = Builder(assembly, tree)
+    groups = _build(builder, assembly, name)
     made = bundle.Bundle(format=format, fleet=name, groups=groups)
     data = bundle.encode(made)
     if not bundle.fits(data):
@@ -139,11 +143,11 @@ def compile_fleet(
         document=assembly.fleet,
         maximum={pool: _maximum(assembly.membership.documents[pool]) for pool in pools},
         provenance=Provenance(fleet=assembly.fleet, parts=assembly.parts),
+        filled=builder.filled,
     )
 
 
-def _build(assembly: Assembly, tree: Tree, name: str) -> dict[str, bundle.Group]:
-    builder = Builder(assembly, tree)
+def _build(builder: Builder, assembly: Assembly, name: str) -> dict[str, bundle.Group]:
     modes = manifest.modes(assembly.fleet)
     try:
         return {

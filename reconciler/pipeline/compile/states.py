@@ -11,12 +11,12 @@ from agent.protocol.errors import MalformedError, RefusedError
 from agent.protocol.state import Artifact, File, Probe, State
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.assembly import Assembly
+from reconciler.pipeline.compile.filled import GIVEN, Filled, texts_by_item
 from reconciler.pipeline.compile.groups import Group
 from reconciler.pipeline.compile.manifest import Layer
 from reconciler.pipeline.compile.parameters import layered, written
 from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.texts import TEXT_FIELDS, Text, read_source
-from reconciler.pipeline.finding import Pointer
 from reconciler.pipeline.tree import Tree
 
 ANY_PLATFORM = "any"
@@ -51,11 +51,10 @@ class Builder:
     def __init__(self, assembly: Assembly, tree: Tree) -> None:
         self._assembly = assembly
         self._tree = tree
-        used = _used_by_item(assembly.texts)
-        self._parts = {
-            field: [(part, tuple(used.get((id(part.document), part.pointer), ()))) for part in parts]
-            for field, parts in assembly.parts.items()
-        }
+        self._texts = texts_by_item(assembly.texts)
+        self._parts = {field: [(part, _used(self._texts_of(part))) for part in parts] for field, parts in assembly.parts.items()}
+        self.filled: list[Filled] = []
+        """What labels and parameters were filled into so far: each item once for each set of values."""
         self._layered: dict[tuple[int, ...], tuple[tuple[Layer, ...], Mapping[str, Mapping[str, str]]]] = {}
         self._built: dict[tuple[object, ...], Any] = {}
         self._drift: Any = "report" if assembly.fleet.spec.get("drift") == "report" else "enforce"
@@ -86,7 +85,13 @@ class Builder:
         built: Artifact | File | Probe | None = self._built.get(key)
         if built is None:
             built = self._built[key] = self._shaped(part, lambda text: rendering.resolve(text, labels=labels, parameters=parameters))
+            values = {(space, name): (labels if space == "labels" else parameters)[name] for space, name in used if space in GIVEN}
+            if values:
+                self.filled.append(Filled(part=part, item=built, values=values, texts=self._texts_of(part)))
         return built
+
+    def _texts_of(self, part: Part) -> Sequence[Text]:
+        return self._texts.get((id(part.document), part.pointer), ())
 
     def _shaped(self, part: Part, fill: Fill) -> Artifact | File | Probe:
         try:
@@ -136,11 +141,6 @@ def _only(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: item[name] for name in names if name in item}
 
 
-def _used_by_item(texts: Mapping[str, Sequence[Text]]) -> dict[tuple[int, Pointer], dict[tuple[str, str], None]]:
-    """Return what the texts of each item refer to, once each, by document and pointer."""
-    found: dict[tuple[int, Pointer], dict[tuple[str, str], None]] = {}
-    for component in texts.values():
-        for text in component:
-            if text.used:
-                found.setdefault((id(text.document), text.pointer[:3]), {}).update(((space, name), None) for space, name, _ in text.used)
-    return found
+def _used(texts: Sequence[Text]) -> Used:
+    """Return what the texts of an item refer to, once each."""
+    return tuple(dict.fromkeys((space, name) for text in texts for space, name, _ in text.used))

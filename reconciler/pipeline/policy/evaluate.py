@@ -15,7 +15,7 @@ from reconciler.pipeline.policy.answers import Subject, findings, resolve
 from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Asked, Batches, Question
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
-from reconciler.pipeline.policy.metadata import Scope
+from reconciler.pipeline.policy.metadata import COMPONENT, Scope
 from reconciler.pipeline.policy.recall import Answers, learn, told
 from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
 from reconciler.pipeline.policy.stages import Cohort, cohort_of
@@ -34,6 +34,16 @@ class ObjectItem:
     document: Document
     old: Mapping[str, Any] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedItem:
+    """What a release makes of a component, in a component's shape; `path` is that of the manifest, which decides levels."""
+
+    subject: Subject
+    input: Mapping[str, Any]
+    path: str
+    cohort: Cohort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +145,29 @@ class Policies:
             RetryError: OPA does not come up any more.
         """
         asked = [self._about(item) for item in items]
+        found: list[list[Finding]] = [[] for _ in items]
+        for answer in self._answers(asked, change):
+            found[answer.number] += _found(asked, [answer])
+        return found
+
+    @property
+    def asks_finished(self) -> bool:
+        """Whether any rule that is on somewhere wants to see finished states."""
+        return any(rule.finished and self.judge.levels.anywhere(name) for name, rule in self.judge.rules.items())
+
+    def finished(self, items: Sequence[FinishedItem], change: Mapping[str, Any]) -> list[list[Finding]]:
+        """Return what the rules that are `finished` say of each item by itself.
+
+        Raises:
+            RetryError: OPA does not come up any more.
+        """
+        kept: dict[int, tuple[_Settings, _Settings]] = {}
+        asked = []
+        for item in items:
+            here = self._settings("object", item.path, item.cohort, COMPONENT)
+            if id(here) not in kept:
+                kept[id(here)] = here, {name: each for name, each in here.items() if each[0].finished}
+            asked.append(_Asked(subject=item.subject, input=item.input, settings=kept[id(here)][1]))
         found: list[list[Finding]] = [[] for _ in items]
         for answer in self._answers(asked, change):
             found[answer.number] += _found(asked, [answer])

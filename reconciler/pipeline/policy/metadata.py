@@ -15,10 +15,12 @@ Level = Literal["off", "audit", "warn", "deny"]
 Scope = Literal["object", "release", "change"]
 Standing = Literal["show", "block"]
 
+COMPONENT = "Component"
+"""The kind whose texts are filled in."""
 TEXT_LIMIT = 4000
 RECHECK_LEAST = 600
 """Seconds: everything is asked again then, which takes seconds where there are ten thousand manifests."""
-_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs", "recheckAfter", "waivable"}
+_KNOWN = {"scope", "severity", "code", "remedy", "standing", "sensitive", "parameters", "needs", "recheckAfter", "waivable", "finished"}
 _CODE = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 _REPORTS = re.compile(rb"^deny contains\b", re.MULTILINE)
 _SILENT = re.compile(rb"^(?:\s*#.*|package .*|import data\.ordain\.result)$", re.MULTILINE)
@@ -53,7 +55,8 @@ class Rule:
     by name and no others: then it makes no difference to it what else stands beside them. `kinds` is empty where it asks
     about all. What a `sensitive` rule finds is never repeated, only its digest. `tenant` is set for a tenant's own rule.
     `needs` are parameters of which one must be
-    set, or the rule is off: it would have nothing to go by.
+    set, or the rule is off: it would have nothing to go by. A rule about components that is `finished` is also asked about
+    what labels and parameters make of them in each release.
     """
 
     id: str
@@ -68,6 +71,7 @@ class Rule:
     standing: Standing = "show"
     sensitive: bool = False
     waivable: bool = True
+    finished: bool = False
     recheck: int = 0
     reads_change: bool = True
     reads_time: bool = True
@@ -86,7 +90,7 @@ def rules(checked: Checked, kinds: Mapping[str, str]) -> tuple[dict[str, Rule], 
     for package, sources in sorted(checked.packages.items()):
         if sources[0].origin == "core" or package[-2] == LIBRARY_CATEGORY:
             continue
-        faults = [*_faults(sources[0], checked.annotations.get(package))]
+        faults = [*_faults(sources[0], checked.annotations.get(package), kinds)]
         if faults:
             findings += faults
         else:
@@ -118,6 +122,7 @@ def _rule(package: Package, source: Source, checked: Checked, kinds: Mapping[str
         standing=custom.get("standing", "show"),
         sensitive=custom.get("sensitive", False),
         waivable=custom.get("waivable", True),
+        finished=custom.get("finished", False),
         recheck=seconds(custom.get("recheckAfter")) or 0,
         reads_change=_READS_CHANGE.search(code) is not None,
         reads_time=_READS_TIME.search(_PLAIN_LINE.sub(_without_texts, code)) is not None,
@@ -156,7 +161,7 @@ def _kinds(annotation: Mapping[str, Any], kinds: Mapping[str, str]) -> frozenset
     return frozenset()
 
 
-def _faults(source: Source, annotation: Mapping[str, Any] | None) -> Iterator[Finding]:
+def _faults(source: Source, annotation: Mapping[str, Any] | None, kinds: Mapping[str, str]) -> Iterator[Finding]:
     """Say what keeps a package from being a rule; each of these would otherwise be a rule that silently never fires."""
     place = Place(file=source.place, line=1, column=1)
     if not _REPORTS.search(source.content):
@@ -166,6 +171,10 @@ def _faults(source: Source, annotation: Mapping[str, Any] | None) -> Iterator[Fi
         yield refused("policy/metadata", "it has no METADATA on its package", place, _REMEDY)
         return
     for message in _metadata_faults(annotation, source):
+        yield refused("policy/metadata", message, place, _REMEDY)
+    custom = annotation.get("custom") or {}
+    if custom.get("finished") is True and (custom.get("scope") != "object" or not _kinds(annotation, kinds) <= {COMPONENT}):
+        message = "METADATA custom.finished is for rules of scope object about components: only those have texts that are filled in"
         yield refused("policy/metadata", message, place, _REMEDY)
 
 
@@ -195,7 +204,7 @@ def _fields_faults(custom: Mapping[str, Any]) -> Iterator[str]:
     """Say which plain fields have a value of another kind."""
     if "recheckAfter" in custom and (seconds(custom["recheckAfter"]) or 0) < RECHECK_LEAST:
         yield f"METADATA custom.recheckAfter must be a duration of at least {RECHECK_LEAST // 60} minutes, such as 24h"
-    for name in ("sensitive", "waivable"):
+    for name in ("sensitive", "waivable", "finished"):
         if not isinstance(custom.get(name, False), bool):
             yield f"METADATA custom.{name} must be true or false"
 

@@ -9,6 +9,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: host-safety/cron
 #   remedy: 'put it into /etc/cron.d, with a name of letters, digits, - and _, owner root and mode: "0644"'

@@ -9,6 +9,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: host-safety/sshd
 #   remedy: leave it out, or set it to the safe value; give people keys or certificates, and sudo for what needs root

@@ -9,6 +9,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: host-safety/sudoers
 #   remedy: 'name the commands that are needed, set mode: "0440", and add check: [/usr/sbin/visudo, -cf, "{staged}"]'

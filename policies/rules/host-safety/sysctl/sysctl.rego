@@ -10,6 +10,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: host-safety/sysctl
 #   remedy: leave the setting at the distribution's default

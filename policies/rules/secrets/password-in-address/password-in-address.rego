@@ -3,11 +3,12 @@
 # description: |
 #   An address stands in logs, in process lists, in error messages and in proxies; a password in it stands there too.
 #   It looks at every text of a manifest and at the source files of a component. A reference in the password's place
-#   passes. The finding never repeats what it found.
+#   passes, unless a label or a parameter brings the password. The finding never repeats what it found.
 # schemas:
 #   - input: schema.input
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: secrets/password-in-address
 #   sensitive: true

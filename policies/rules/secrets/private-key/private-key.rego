@@ -7,6 +7,7 @@
 #   - input: schema.input
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: secrets/private-key
 #   sensitive: true

@@ -8,6 +8,7 @@
 #   - input: schema.input
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: secrets/token
 #   sensitive: true

@@ -11,6 +11,7 @@
 #   - input.object: schema.component
 # custom:
 #   scope: object
+#   finished: true
 #   severity: deny
 #   code: supply-chain/remote-script
 #   remedy: make an artifact of it, with its digest, and run that
