@@ -23,6 +23,8 @@ from reconciler.printable import printable
 
 FILES_LIMIT = 100_000
 """Files of one fleet repository: ten times the largest that was measured."""
+TOO_MANY_FILES = "manifest/too-many-files"
+"""The finding that is about no file: it refuses whatever a change touches."""
 LFS_POINTER_LIMIT = 1024
 """Bytes that a Git LFS pointer may have: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 _LFS_START = b"version https://git-lfs.github.com/spec/"

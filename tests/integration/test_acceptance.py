@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.pipeline import snapshot
 from reconciler.pipeline.acceptance import Decision
 from reconciler.pipeline.policy.opa import find_opa
 from tests.acceptance_cases import REPOSITORY, Bench, agent, component, fleet, repository, tenant
@@ -331,3 +332,14 @@ def test_overrides_that_match_nothing_are_warned_of(bench: Bench) -> None:
         ("warn", "manifest/unused-override", ("spec", "overrides", 0, "paths", 0)),
         ("warn", "manifest/unused-override", ("spec", "overrides", 1, "tenants", 1)),
     ]
+
+
+def test_a_commit_that_brings_more_files_than_may_be_is_refused_as_a_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = repository()
+    bench.decide(files)
+    monkeypatch.setattr(snapshot, "FILES_LIMIT", len(files) + 1)
+    edited = files | {MOTD: component("motd", "/etc/motd", "news")}
+    decision = bench.decide(edited | {"docs/one.md": "", "docs/two.md": ""})
+    assert set(decision.refused) == {MOTD, "docs/one.md", "docs/two.md"}
+    assert not decision.releases
+    assert bench.decide(edited).releases == (WEB,)

@@ -18,7 +18,7 @@ from reconciler.pipeline.acceptance.excusing import to_judge_again
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, once
 from reconciler.pipeline.acceptance.mentions import check_effect, check_overrides, check_waivers, waivers
 from reconciler.pipeline.acceptance.owners import check_owners
-from reconciler.pipeline.acceptance.proposal import Proposal, companions, propose
+from reconciler.pipeline.acceptance.proposal import Proposal, companions, concerned, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
 from reconciler.pipeline.acceptance.upholding import Case, Upheld, judge_releases, left_over, uphold
 from reconciler.pipeline.compile.affected import affected
@@ -175,7 +175,7 @@ def _kept(compiled: Mapping[FleetKey, Compiled], before: World, after: World) ->
 
 def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:
     against = (one for one in (*proposal.findings, *mentions) if one.action in ("deny", "error"))
-    refused = {path: one.message for one in against for path in one.files & proposal.touched}
+    refused = {path: one.message for one in against for path in concerned(one, proposal.touched)}
     if not judges.all:
         reason = judges.refused[0].message if judges.refused else "there is no judge"
         return dict.fromkeys(proposal.touched, f"nothing can be judged: {reason}") | refused

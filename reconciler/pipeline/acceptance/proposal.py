@@ -18,6 +18,7 @@ from reconciler.pipeline.manifests import (
     is_manifest,
 )
 from reconciler.pipeline.misplaced import misplaced
+from reconciler.pipeline.snapshot import TOO_MANY_FILES
 from reconciler.pipeline.tree import Difference, Entry, Tree
 
 
@@ -84,8 +85,8 @@ def propose(
     directories = (layout.tenants, layout.library, layout.policies, SIGNERS_DIRECTORY)
     names = (head.entries.keys() - doubted) | (base.tree.entries.keys() & doubted) if doubted else None
     inspected = inspect_tree(head, read_from=directories, only=touched, added=difference.added - set(doubted), names=names)
-    barred = [finding for finding in inspected if not finding.files.isdisjoint(touched)]
-    unreadable = {path for finding in barred if finding.action == "deny" for path in finding.files & touched}
+    barred = [finding for finding in inspected if concerned(finding, touched)]
+    unreadable = {path for finding in barred if finding.action == "deny" for path in concerned(finding, touched)}
     files = {path: read(head, path, layout) for path in present if path not in unreadable and is_manifest(path, layout)}
     found = [finding for file in files.values() for finding in file.findings]
     found += misplaced(head, (path for path in present if path not in unreadable), layout)
@@ -99,6 +100,11 @@ def propose(
         findings=(*barred, *found, *_missing(removed)),
         doubted=touched & set(doubted),
     )
+
+
+def concerned(finding: Finding, touched: frozenset[str]) -> frozenset[str]:
+    """Return the touched files that a finding is about: those that it names, or all where it is about their number."""
+    return touched if finding.code == TOO_MANY_FILES else touched & finding.files
 
 
 def _missing(removed: Iterable[str]) -> Iterable[Finding]:
