@@ -11,7 +11,7 @@ from reconciler.cli.doctor import doctor
 from reconciler.doctor import examine
 from reconciler.settings import Settings, SignatureSettings
 from tests.acceptance_cases import repository
-from tests.integration.test_signatures_loop import Host, host, people  # noqa: F401 - fixtures
+from tests.integration.test_signatures_loop import Team, host, people  # noqa: F401 - fixtures
 from tests.signing_cases import NOW, owner, signer
 
 pytestmark = pytest.mark.needs("opa", "git", "ssh-keygen")
@@ -22,7 +22,7 @@ def checks(state: Path, *, pinned: str = "") -> dict[str, tuple[str, str]]:
     return {one.name: (one.level, one.says) for one in found}
 
 
-def test_it_says_that_signatures_are_off_and_which_keys_are_for_development(host: Host) -> None:  # noqa: F811
+def test_it_says_that_signatures_are_off_and_which_keys_are_for_development(host: Team) -> None:  # noqa: F811
     host.parts = replace(host.parts, pinned=())
     host.copy.commit("begin", dict(repository()))
     host.round()
@@ -37,7 +37,7 @@ def test_it_says_that_signatures_are_off_and_which_keys_are_for_development(host
     assert {one["name"] for one in json.loads(done.output)["checks"]} >= {"OPA", "signatures", "disk of state"}
 
 
-def test_it_says_whose_keys_end_and_what_is_refused(host: Host) -> None:  # noqa: F811
+def test_it_says_whose_keys_end_and_what_is_refused(host: Team) -> None:  # noqa: F811
     host.begin()
     late = signer(host.bob, "may:\n  - {paths: [tenants/lab/**]}", tenant="lab", more="until: 2026-12-01T00:00:00Z")
     host.ana.commit(host.copy, "bob", {"tenants/lab/signers/bob.yaml": late})
@@ -50,7 +50,7 @@ def test_it_says_whose_keys_end_and_what_is_refused(host: Host) -> None:  # noqa
     assert found["pipeline"] == ("warn", "1 file is refused")
 
 
-def test_what_it_is_told_and_can_not_read_is_bad(host: Host, tmp_path: Path) -> None:  # noqa: F811
+def test_what_it_is_told_and_can_not_read_is_bad(host: Team, tmp_path: Path) -> None:  # noqa: F811
     assert checks(host.parts.state, pinned=str(tmp_path / "nowhere.yaml"))["signatures"][0] == "bad"
     pinned = tmp_path / "pinned.yaml"
     pinned.write_text(owner(host.ana).replace("ssh-ed25519 AAAA", "ssh-ed25519 BBBB"))
