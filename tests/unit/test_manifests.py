@@ -1,5 +1,6 @@
 """YAML in, plain values out: one reading, whatever is installed, and a refusal with its place for all else."""
 
+import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -409,7 +410,7 @@ def test_a_large_text_is_read_or_refused_in_no_time(text: str, code: str) -> Non
     began = time.process_time()
     found = parse_file("tenants/a.yaml", text.encode()).findings
     assert [one.code for one in found] == ([code] if code else [])
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < (1 if sys.gettrace() is None else 4)  # counting covered lines costs as much again
 
 
 def test_a_large_text_that_is_no_yaml_is_refused_at_its_line() -> None:

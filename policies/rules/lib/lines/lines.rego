@@ -2,19 +2,36 @@
 # title: Lines of what a component puts on a host
 # description: |
 #   Lines of a file's content, from the manifest or from its source, each with the place that a finding has: a line of a
-#   source file, but all of `content`, since YAML may fold lines.
+#   source file, but all of `content`, since YAML may fold lines. A text that is large gives no lines: who asks for them
+#   must refuse it.
 package ordain.rules.lib.lines
+
+# Characters that are looked through, line by line: ten times the largest file of its sort that distributions bring, and
+# what hostile lines can hold up for half a second.
+limit := 65536
+
+large(file) if count(file.content) > limit
+
+large(file) if count(input.sources[file.source]) > limit
+
+of(_, file) := [] if large(file)
 
 of(i, file) := array.concat(
 	[{"at": ["spec", "files", i, "content"], "text": text} | some text in split(file.content, "\n")],
 	[{"at": ["sources", file.source, n], "text": text} | some n, text in split(input.sources[file.source], "\n")],
-)
+) if {
+	not large(file)
+}
 
 # Those, and what a `\` at the end of lines makes one line of.
+joined(_, file) := [] if large(file)
+
 joined(i, file) := array.concat(of(i, file), array.concat(
 	[{"at": ["spec", "files", i, "content"], "text": text} | some text in runs(file.content)],
 	[{"at": ["sources", file.source, n], "text": text} | some n, text in runs(input.sources[file.source])],
-))
+)) if {
+	not large(file)
+}
 
 # The first line's number → it and the lines that it goes on in. Most texts hold no `\`, so that is asked first.
 runs(text) := {start: line |

@@ -17,6 +17,19 @@ test_lines_of_a_source if {
 	]
 }
 
+test_a_large_text_gives_no_lines if {
+	text := concat("", ["x" | some _ in numbers.range(1, lines.limit)])
+	larger := concat("", [text, "\\\nx"])
+	every give in [lines.of(0, {"path": "/a", "content": text}), lines.joined(0, {"path": "/a", "content": text})] {
+		count(give) == 1
+	}
+	count(lines.of(0, {"path": "/a", "source": "files/a"})) == 1 with input as {"sources": {"files/a": text}}
+	lines.of(0, {"path": "/a", "content": larger}) == []
+	lines.joined(0, {"path": "/a", "content": larger}) == []
+	lines.of(0, {"path": "/a", "source": "files/a"}) == [] with input as {"sources": {"files/a": larger}}
+	lines.joined(0, {"path": "/a", "source": "files/a"}) == [] with input as {"sources": {"files/a": larger}}
+}
+
 test_a_directory_has_none if lines.of(0, {"path": "/a", "type": "directory"}) == []
 
 test_a_path_below_a_directory if {

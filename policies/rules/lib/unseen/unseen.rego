@@ -5,6 +5,9 @@
 #   puts something at such a place, above or below it, must not pass unseen.
 package ordain.rules.lib.unseen
 
+# Of characters, that of lib/lines.
+limit := 65536
+
 # What puts unseen content at one of these files or directories, or takes the place of one that holds them.
 at(places) := {entry | some entry in all; touches(entry.path, places)}
 
@@ -26,6 +29,15 @@ all contains {"at": ["spec", "files", i, "path"], "path": file.path, "is": "a so
 	not input.sources[source]
 	not file.absent
 }
+
+all contains {"at": ["spec", "files", i, "path"], "path": file.path, "is": "too large to be looked through"} if {
+	some i, file in input.object.spec.files
+	large(file)
+}
+
+large(file) if count(file.content) > limit
+
+large(file) if count(input.sources[file.source]) > limit
 
 touches(path, places) if path in places
 

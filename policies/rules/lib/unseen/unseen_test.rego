@@ -1,5 +1,6 @@
 package ordain.rules.lib.unseen_test
 
+import data.ordain.rules.lib.lines
 import data.ordain.rules.lib.unseen
 
 places := ["/etc/a.d", "/etc/b"]
@@ -29,6 +30,24 @@ test_sources if {
 	found("files", {"path": "/etc/b", "source": "files/b", "absent": true}) == {}
 	found("files", {"path": "/etc/b", "content": "x"}) == {}
 }
+
+test_large_texts if {
+	text := concat("", ["x" | some _ in numbers.range(1, unseen.limit)])
+	is := {"what /etc/b would hold can't be judged, since it is too large to be looked through": ["spec", "files", 0, "path"]}
+	found("files", {"path": "/etc/b", "content": text}) == {}
+	found("files", {"path": "/etc/b", "content": concat("", [text, "x"])}) == is
+	from_source(text) == {}
+	from_source(concat("", [text, "x"])) == is
+}
+
+from_source(text) := result if {
+	result := {unseen.message(each): each.at | some each in unseen.at(places)} with input as {
+		"object": {"spec": {"files": [{"path": "/etc/b", "source": "files/a"}]}},
+		"sources": {"files/a": text},
+	}
+}
+
+test_the_limit_is_that_of_lines if unseen.limit == lines.limit
 
 test_other_places if {
 	every path in ["/etc/a.dx", "/et", "/etc/c", "/etc/b2"] {

@@ -64,6 +64,13 @@ deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	message := sprintf("%s runs what it fetches", [file.path])
 }
 
+deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "path"], message) if {
+	some i, file in input.object.spec.files
+	lines.large(file)
+	fetches(file)
+	message := sprintf("%s fetches, and is too large to be looked through", [file.path])
+}
+
 deny contains result.at(rego.metadata.chain(), command.at, "this command runs what it fetches") if {
 	some command in commands
 	regex.match(shape, lines.bare(concat(" ", command.words)))

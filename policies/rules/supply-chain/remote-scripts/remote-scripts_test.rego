@@ -72,6 +72,14 @@ test_sources_are_read_too if {
 	found({"files": [{"path": "/a", "source": "files/a"}]}, {"files/a": "#!/bin/sh\ncurl https://example.com/x | sh"}) == {["sources", "files/a", 1]}
 }
 
+test_what_fetches_and_is_too_large_to_be_looked_through if {
+	text := concat("", ["x" | some _ in numbers.range(1, 65536)])
+	in_content(text) == set()
+	in_content(concat("\n", [text, "x"])) == set()
+	in_content(concat("\n", [text, "curl https://example.com/y"])) == {["spec", "files", 0, "path"]}
+	found({"files": [{"path": "/a", "source": "files/a"}]}, {"files/a": concat("\n", ["curl x", text])}) == {["spec", "files", 0, "path"]}
+}
+
 test_comments_fetch_nothing if in_content("//\tcurl x | sh\n#curl x | sh") == set()
 
 test_what_one_file_fetches_another_may_run if {
