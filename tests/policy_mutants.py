@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler.pipeline.policy.habits import nodes
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.resources import directory
 from tests.policy_equivalents import EQUIVALENT
@@ -73,7 +74,7 @@ def _changes(rules: list[dict[str, Any]], source: str) -> Iterator[tuple[int, st
     """Yield (offset, text there, what is done, text instead)."""
     for rule in rules:
         yield _offset(rule, source), _text(rule), "definition gone", ""
-        for node in _nodes(rule):
+        for node in nodes(rule):
             if not _text(node):
                 continue
             start, text = _offset(node, source), _text(node)
@@ -93,7 +94,7 @@ def _wrong_expressions(text: str, *, negated: bool) -> Iterator[tuple[str, str]]
         yield "compared otherwise", f"{text[: operator.start(1)]}{OPERATORS[operator[1]]}{text[operator.end(1) :]}"
 
 
-def _without_one(node: dict[str, Any], source: str) -> Iterator[tuple[int, str, str, str]]:
+def _without_one(node: Mapping[str, Any], source: str) -> Iterator[tuple[int, str, str, str]]:
     """Yield a literal list without each of its plain values."""
     values = sorted(node["value"], key=lambda value: _offset(value, source))
     if not all(value["type"] in _SCALARS and _text(value) for value in values):
@@ -106,18 +107,6 @@ def _without_one(node: dict[str, Any], source: str) -> Iterator[tuple[int, str, 
             before = values[index - 1]
             start = _offset(before, source) + len(_text(before))
         yield start, source[start:end], "value gone", ""
-
-
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        if "location" in node:
-            yield node
-        for name, value in node.items():
-            if name not in ("location", "annotations"):
-                yield from _nodes(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _nodes(value)
 
 
 def _text(node: Mapping[str, Any]) -> str:

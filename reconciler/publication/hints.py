@@ -29,15 +29,21 @@ def read_hint(store: Store) -> FetchHint | None:
     """Return the newest hint; None where there is none, or none that can be read: a poll comes anyway."""
     try:
         data = store.get(FETCH_HINT)
-        return codec.decode(data, FetchHint, what=FETCH_HINT, limit=HINT_LIMIT) if data else None
     except (MalformedError, RetryError):
+        return None
+    return _decoded(data)
+
+
+def _decoded(data: bytes | None) -> FetchHint | None:
+    try:
+        return codec.decode(data, FetchHint, what=FETCH_HINT, limit=HINT_LIMIT) if data else None
+    except MalformedError:
         return None
 
 
-def write_hint(store: Store, forge: str, ref: str, at: str) -> FetchHint:
+def write_hint(store: Store, forge: str, ref: str, at: str) -> None:
     """Leave a hint in place of the one before; raise `RetryError` where the store can't be written."""
     found = store.get_versioned(FETCH_HINT)
-    before = read_hint(store)
+    before = _decoded(found[0]) if found else None
     hint = FetchHint(format=FORMAT, number=before.number + 1 if before else 1, at=at, forge=forge, ref=ref)
     store.replace(FETCH_HINT, codec.canonical(hint), found[1] if found else None)  # another serve was faster: its hint is as good
-    return hint

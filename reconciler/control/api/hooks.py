@@ -127,13 +127,13 @@ async def _body(request: web.Request) -> bytes | tuple[int, str]:
     too_large = (413, f"more than {BODY_LIMIT} bytes")
     if (request.content_length or 0) > BODY_LIMIT:
         return too_large
-    parts: list[bytes] = []
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.content.iter_any():
-                parts.append(part)
-                if sum(map(len, parts)) > BODY_LIMIT:
+                body += part
+                if len(body) > BODY_LIMIT:
                     return too_large
     except TimeoutError:
         return 408, f"not here within {BODY_SECONDS:.0f} s"
-    return b"".join(parts)
+    return bytes(body)

@@ -64,8 +64,8 @@ def _finding(file: str, one: _Found) -> Finding:
 
 def _unequal_in_loops(parsed: _Parsed) -> Iterator[_Found]:
     """`!=` on a wildcard is true where any item differs, and is meant where none is equal."""
-    for node in _nodes(parsed.tree.get("rules", ())):
-        if _operator(node) == "neq" and any(_is_wildcard(part) for part in _nodes(node["terms"])):
+    for node in nodes(parsed.tree.get("rules", ())):
+        if _operator(node) == "neq" and any(_is_wildcard(part) for part in nodes(node["terms"])):
             message = "!= in a loop is true as soon as any item differs"
             yield "unequal-in-loop", message, "write `not … in …`, or a helper that finds the equal one, and negate that", *_at(node)
 
@@ -101,7 +101,7 @@ def _imports(parsed: _Parsed) -> Iterator[_Found]:
 
 def _left_behind(parsed: _Parsed) -> Iterator[_Found]:
     """`print` is for the time of writing: a judge throws it away."""
-    for node in _nodes(parsed.tree.get("rules", ())):
+    for node in nodes(parsed.tree.get("rules", ())):
         terms = node.get("terms")
         if isinstance(terms, list) and _name(terms[0]) == "print":
             yield "print", "print is left from debugging", "take it out; `ordain policy debug` shows values without it", *_at(node)
@@ -134,17 +134,17 @@ CHECKS: tuple[Callable[[_Parsed], Iterator[_Found]], ...] = (
 )
 
 
-def _nodes(node: Any) -> Iterator[_Node]:
-    """Yield all nodes of a tree that have a place."""
+def nodes(node: Any) -> Iterator[_Node]:
+    """Yield all nodes of what `opa parse` gives that have a place, at any depth."""
     if isinstance(node, Mapping):
         if "location" in node:
             yield node
         for name, value in node.items():
             if name not in ("location", "annotations"):
-                yield from _nodes(value)
+                yield from nodes(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _nodes(value)
+            yield from nodes(value)
 
 
 def _operator(node: _Node) -> str:
