@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 
 from reconciler.printable import printable
@@ -47,3 +48,5 @@ def configure(settings: LogSettings) -> None:
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     for noisy in ("aiohttp.access", "urllib3", "watchdog", "tuf", "securesystemslib", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # watchdog says so when a directory is filled while its watch is being added; nothing is lost by it.
+    warnings.filterwarnings("ignore", message="Callback with id .* already exists for watch", category=RuntimeWarning)
