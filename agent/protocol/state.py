@@ -69,6 +69,158 @@ class Probe(Struct):
     grace: str = "0s"
 
 
+class Limits(Struct):
+    """What a process may use: `memory` as 256Mi, `cpu` as 50% of one core, numbers of processes (and threads) and of open files."""
+
+    memory: str | None = None
+    cpu: str | None = None
+    processes: int | None = None
+    open_files: int | None = None
+
+
+class CrashLoop(Struct):
+    """How many starts within how long are a crash loop: then it is not started again until its release or its host changes."""
+
+    starts: int = 5
+    within: str = "1m"
+
+
+class Process(Struct):
+    """A process that the agent supervises.
+
+    `after` names what must run before it starts and stops after it, as `process/<name>` or `service/<unit>`.
+    `back_off` is the first wait before it is started again, doubled each time up to a minute.
+    """
+
+    name: str
+    command: list[str]
+    user: str | None = None
+    group: str | None = None
+    working_directory: str | None = None
+    environment: dict[str, str] = {}
+    restart: Literal["always", "on-failure", "never"] = "always"
+    restart_on: list[str] = []
+    after: list[str] = []
+    back_off: str = "1s"
+    crash_loop: CrashLoop = CrashLoop()
+    stop_signal: Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] = "SIGTERM"
+    stop_timeout: str = "10s"
+    limits: Limits = Limits()
+    no_new_privileges: bool = False
+    read_only_paths: list[str] = []
+    private_paths: list[str] = []
+
+
+class Service(Struct):
+    """A unit of systemd. Its unit file and drop-ins are files of the state; `unit_files` names those, for they make systemd read anew.
+
+    None leaves `state` and `enabled` as they are.
+    """
+
+    name: str
+    state: Literal["running", "stopped"] | None = None
+    enabled: bool | None = None
+    masked: bool = False
+    reload_on: list[str] = []
+    restart_on: list[str] = []
+    after: list[str] = []
+    unit_files: list[str] = []
+
+
+class Repository(Struct):
+    """Where packages come from: of apt (`suites`, `components`) or dnf; `key` is its OpenPGP key, armoured."""
+
+    name: str
+    manager: Literal["apt", "dnf"]
+    url: str
+    key: str
+    suites: list[str] = []
+    components: list[str] = []
+
+
+class Package(Struct):
+    """A package of the host's own manager; without a version any will do, with `hold` no upgrade but a release's moves it.
+
+    `if_gone` says what happens when no repository has the version any more: the release is refused, or the installed one kept.
+    """
+
+    name: str
+    version: str | None = None
+    absent: bool = False
+    hold: bool = False
+    if_gone: Literal["refuse", "keep"] = "refuse"
+
+
+class Group(Struct):
+    """A group of the host."""
+
+    name: str
+    gid: int | None = None
+    system: bool = False
+    absent: bool = False
+
+
+class User(Struct):
+    """A user of the host; `groups` are those that it is in beside its own `group`. Its home is never removed."""
+
+    name: str
+    uid: int | None = None
+    group: str | None = None
+    groups: list[str] = []
+    home: str | None = None
+    shell: str | None = None
+    comment: str | None = None
+    system: bool = False
+    absent: bool = False
+
+
+class Module(Struct):
+    """A module of the kernel that is loaded now and at boot."""
+
+    name: str
+
+
+class Sysctl(Struct):
+    """A setting of the kernel, such as `net.core.somaxconn`, now and at boot."""
+
+    name: str
+    value: str
+
+
+class HostFile(Struct):
+    """Lines in a file that others write too, between two marks that name the block; `absent` takes the block out."""
+
+    name: str
+    path: str
+    content: str = ""
+    comment: str = "#"
+    absent: bool = False
+
+
+class Action(Struct):
+    """A command that is run once after a switch that changed one of the paths `on`."""
+
+    name: str
+    on: list[str]
+    run: list[str]
+    timeout: str = "60s"
+
+
+class Window(Struct):
+    """A time that opens by `cron` and stays open for `duration`, in the hours of `time_zone` (IANA)."""
+
+    cron: str
+    duration: str
+    time_zone: str = "UTC"
+
+
+class Reboot(Struct):
+    """Whether a change of this state reboots the host: `required` when the system says that it must, `always`; `within` a window."""
+
+    when: Literal["required", "always"]
+    within: Window | None = None
+
+
 class State(Struct):
     """All that one host must hold for one fleet, each list sorted by path or name."""
 
@@ -76,3 +228,14 @@ class State(Struct):
     files: list[File] = []
     probes: list[Probe] = []
     drift: Literal["enforce", "report"] = "enforce"
+    processes: list[Process] = []
+    services: list[Service] = []
+    actions: list[Action] = []
+    reboot: Reboot | None = None
+    repositories: list[Repository] = []
+    packages: list[Package] = []
+    groups: list[Group] = []
+    users: list[User] = []
+    modules: list[Module] = []
+    sysctls: list[Sysctl] = []
+    host_files: list[HostFile] = []
