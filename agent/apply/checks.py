@@ -4,25 +4,20 @@ No shell. `{staged}` is the file that the check belongs to, `{staged:PATH}` any 
 unpacked artifact: its staged copy if it changes now, else the file itself.
 """
 
-import os
 import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Mapping
 
 from agent.apply.plan import parents
+from agent.commands import Commands, MissingProgramError
 from agent.host import Host
 from agent.protocol import rendering
-from agent.protocol.errors import RefusedError
+from agent.protocol.errors import RefusedError, RetryError
 from agent.providers.item import Item
 
 SECONDS = 60.0
 """Room for a validator that loads models or resolves names; a hung one may not hold up the fleet for longer."""
-OUTPUT_SHOWN = 2000
-"""Characters of output in the error: the end, where programs say what was wrong."""
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
-"""All that a check sees: it must not depend on how the agent was started, nor read what is in its environment."""
+RUN = Commands()
+"""A check must not depend on how the agent was started, nor read what is in its environment."""
 
 
 class CheckError(RefusedError):
@@ -63,42 +58,11 @@ def _resolved(item: Item, argument: str, items: Mapping[str, Item], staged: Mapp
 
 
 def _run(item: Item, command: list[str]) -> None:
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            message = f"{item.path}: its check {command[0]} can't be run: {error.strerror}"
-            raise CheckError(message) from error
-        try:
-            code = process.wait(SECONDS)
-        except subprocess.TimeoutExpired as error:
-            message = f"{item.path}: its check {command[0]} did not end within {SECONDS:.0f} s"
-            raise CheckError(message) from error
-        finally:
-            _end(process)
-        if code != 0:
-            said = _tail(output.fileno())
-            message = f"{item.path}: its check {command[0]} ended with {code}{f': {said}' if said else ' and said nothing'}"
-            raise CheckError(message)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the check and all that it started."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def _tail(descriptor: int) -> str:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, OUTPUT_SHOWN * 4, max(0, size - OUTPUT_SHOWN * 4)).decode(errors="replace").strip()[-OUTPUT_SHOWN:]
+        ended = RUN.run(*command, timeout=SECONDS, together=True, sweep=True)
+    except (MissingProgramError, RetryError) as error:
+        message = f"{item.path}: its check {error}"
+        raise CheckError(message) from error
+    if ended.code != 0:
+        message = f"{item.path}: its check {ended.failure}"
+        raise CheckError(message)
