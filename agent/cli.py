@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import click
 
+from agent.allow import read_allow
 from agent.disk import Disk
 from agent.generations import Generations
 from agent.logs import printable
@@ -22,7 +23,6 @@ from agent.settings import (
     DEFAULT_POLL_SECONDS,
     DEFAULT_STATE,
     Settings,
-    read_allow,
     read_root_metadata,
     require_identity,
     require_server,

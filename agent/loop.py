@@ -10,6 +10,7 @@ from functools import partial
 from types import FrameType
 
 from agent.admission import NotListedError, WaitingError, Wanted
+from agent.allow import read_allow
 from agent.apply.recover import recover
 from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
@@ -25,7 +26,7 @@ from agent.logs import Log
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
-from agent.settings import Settings, read_allow, read_downloads
+from agent.settings import Settings, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
 

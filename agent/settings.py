@@ -1,17 +1,11 @@
-"""What a host's owner decides: how the agent is run, and in `agent.toml` what a bundle may touch.
-
-`agent.toml` has the last word over anything signed. No file allows everything; a file that can't be read allows
-nothing, since an owner who wrote one meant to forbid something.
-"""
+"""How the agent is run, and how gently it fetches: what a host's owner decides beside what bundles may touch (`agent.allow`)."""
 
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from agent.configuration import SECTIONS, read_sections
 from agent.protocol import duration
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_agent, require_label
@@ -22,9 +16,6 @@ DEFAULT_CONFIG = "/etc/ordain/agent.toml"
 DEFAULT_POLL_SECONDS = 30.0
 ROOT_METADATA_LIMIT = 512_000
 """Bytes of root metadata: python-tuf's own bound."""
-CONFIG_LIMIT = 64 * 1024
-SECTIONS = {"allow": ("providers", "paths", "commands"), "downloads": ("rate", "stagger", "unpacked")}
-"""What `agent.toml` may say; anything else is a misspelt wish, and nothing is applied before it is understood."""
 STAGGER_LIMIT = 86_400
 """Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
 _BYTES = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)", re.ASCII)
@@ -84,36 +75,6 @@ def require_identity(tenant: str, name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allow:
-    """What bundles may do on this host; None means: everything."""
-
-    source: str = "agent.toml"
-    providers: tuple[str, ...] | None = None
-    paths: tuple[str, ...] | None = None
-    """Absolute prefixes, whole components: `/etc/otelcol` admits `/etc/otelcol/x`, not `/etc/otelcol2`."""
-    commands: tuple[str, ...] | None = None
-    """Programs that checks may run, as absolute paths; one that the release brings along counts by its own path."""
-    lines: Mapping[str, int] = field(default_factory=dict)
-
-    def _says(self, key: str) -> str:
-        return f"{self.source}:{self.lines.get(key, 1)}: `{key}` does not allow"
-
-    def refuse_path(self, provider: str, path: str) -> str | None:
-        """Return why this provider may not touch this path, None if it may."""
-        if self.providers is not None and provider not in self.providers:
-            return f"{self._says('providers')} {provider} (for {path})"
-        if self.paths is not None and not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.paths):
-            return f"{self._says('paths')} {path}"
-        return None
-
-    def refuse_command(self, program: str) -> str | None:
-        """Return why a check may not run this program, None if it may."""
-        if self.commands is None or program in self.commands:
-            return None
-        return f"{self._says('commands')} {program}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Downloads:
     """How gently this host fetches artifacts; 0 is without a bound."""
 
@@ -125,35 +86,9 @@ class Downloads:
     """The most bytes that an archive may unpack to here, whatever its release states, `unpacked = "2GiB"`."""
 
 
-def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        message = f"{path}: allow.{key} must be a list of strings"
-        raise InputError(message)
-    if key != "providers" and not all(item.startswith("/") for item in value):
-        message = f"{path}: allow.{key} must be absolute paths"
-        raise InputError(message)
-    return tuple(value)
-
-
-def _lines(text: str) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        match = re.match(r"\s*(providers|paths|commands)\s*=", line)
-        if match:
-            found.setdefault(match[1], number)
-    return found
-
-
-def read_allow(path: Path) -> Allow:
-    """Read `agent.toml`; raise `InputError` if there is one that is not understood in full."""
-    text, document = _read(path)
-    values = {key: _strings(path, key, value) for key, value in document["allow"].items()}
-    return Allow(source=str(path), lines=_lines(text), **values)
-
-
 def read_downloads(path: Path) -> Downloads:
     """Read how gently to fetch from `agent.toml`; raise `InputError` if there is one that is not understood in full."""
-    _, document = _read(path)
+    _, document = read_sections(path)
     stated = document["downloads"]
     rate, stagger, unpacked = (stated.get(name) for name in SECTIONS["downloads"])
     try:
@@ -176,27 +111,3 @@ def _bytes(stated: object, ending: str = "") -> int | None:
         return 0
     found = _BYTES.fullmatch(stated.removesuffix(ending)) if isinstance(stated, str) and stated.endswith(ending) else None
     return int(found[1]) * _UNITS[found[2]] if found else None
-
-
-def _read(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Return the text of `agent.toml` and its sections, which are all there; without a file they are empty."""
-    text = ""
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(CONFIG_LIMIT).decode()
-        document = tomllib.loads(text)
-    except FileNotFoundError:
-        document = {}
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
-        message = f"{path}: {error}; nothing is applied until it can be read"
-        raise InputError(message) from error
-    sections = {name: document.get(name, {}) for name in SECTIONS}
-    if not all(isinstance(section, dict) for section in sections.values()):
-        message = f"{path}: {' and '.join(SECTIONS)} are sections; nothing is applied until it can be read"
-        raise InputError(message)
-    unknown = sorted({*document} - {*SECTIONS}) + [key for name, known in SECTIONS.items() for key in sorted({*sections[name]} - {*known})]
-    if unknown:
-        known = "; ".join(f"[{name}] with {', '.join(keys)}" for name, keys in SECTIONS.items())
-        message = f"{path}: {unknown[0]} is not known; what is: {known}"
-        raise InputError(message)
-    return text, sections

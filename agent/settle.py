@@ -4,6 +4,7 @@ A path belongs to the fleet whose current generation declares it. A fleet that w
 again as soon as that other one has moved on. What a fleet gives up and another wants stays in place in between.
 """
 
+import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import msgspec
 from agent import generations as generations_of
 from agent import receipts
 from agent.admission import Wanted
+from agent.allow import read_allow, require_resources
 from agent.apply.checks import CheckError
 from agent.apply.plan import Plan, claims, declared, trees_of, within
 from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed
@@ -26,8 +28,9 @@ from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryEr
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.receipts import Result
-from agent.settings import Settings, read_allow
+from agent.settings import Settings
 from agent.status import FleetStatus, StatusBook
+from agent.supported import require_supported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +113,13 @@ class Settler:
             InputError: `agent.toml` can't be read.
         """
         settings, host = self.settings, self.work.host
+        allow = read_allow(settings.config)
+        require_supported(state)
+        require_resources(state, allow, agent_is_root=os.geteuid() == 0)
         items = desired_items(state, host=host, cache=self.work.cache, tenant=settings.tenant, agent=settings.name)
         own = (settings.config, self.work.disk.root)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
-        require_allowed(items, host=host, allow=read_allow(settings.config), own=own, replacing=replacing)
+        require_allowed(items, host=host, allow=allow, own=own, replacing=replacing)
         return items, plan_for(
             items,
             host=host,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent import trees
+from agent.allow import Allow
 from agent.apply.plan import Plan, implied, leaving, make_plan, parents, require_consistent
 from agent.apply.saved import Originals
 from agent.cache import Cache
@@ -18,7 +19,6 @@ from agent.protocol.state import State
 from agent.providers import artifacts, files
 from agent.providers.files import DIRECTORY_MODE
 from agent.providers.item import Item
-from agent.settings import Allow
 
 SETTLED_NANOSECONDS = 100_000_000
 """A file changed more recently may change again within the same tick of its clock, and would look the same."""

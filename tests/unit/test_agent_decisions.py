@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 
 from agent import floors
 from agent.admission import NotListedError, WaitingError, choose, choose_mode, group_of, state_in
+from agent.allow import read_allow
 from agent.apply.plan import claims, declared, parents
 from agent.floors import Floors, floor, raised
 from agent.protocol.bundle import Bundle, Group, Mode
 from agent.protocol.errors import InputError, MalformedError, RefusedError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Held, ModeSwitch, Release, RolloutDocument
-from agent.protocol.state import File, State
+from agent.protocol.state import Action, File, HostFile, Package, Probe, Process, Reboot, Service, State, Sysctl, User
 from agent.providers.item import resolve_mode
-from agent.settings import read_allow
+from agent.supported import require_supported
 
 NOW = "2026-11-22T12:00:00Z"
 OLD, NEW = Release(digest="0" * 64, members=1), Release(digest="1" * 64, members=2)
@@ -159,7 +160,69 @@ def test_agent_toml_allows_whole_components_named_providers_and_commands_only(tm
     assert allow.refuse_command("/usr/sbin/nginx") is None
 
 
-@pytest.mark.parametrize("text", ["[allow", "[deny]\n", "[allow]\npath = []\n", '[allow]\npaths = "/etc"\n', '[allow]\npaths = ["etc"]\n'])
+EVERYTHING = State(
+    processes=[Process(name="app", command=["/opt/app"], user="daemon")],
+    services=[Service(name="nginx.service")],
+    packages=[Package(name="nginx"), Package(name="otelcol-contrib")],
+    users=[User(name="otel")],
+    sysctls=[Sysctl(name="net.core.somaxconn", value="1")],
+    host_files=[HostFile(name="hosts", path="/etc/hosts")],
+    actions=[Action(name="warm", on=["/etc/x"], run=["/opt/warm"])],
+    probes=[Probe(name="ready", command=["/opt/ready"])],
+    reboot=Reboot(when="required"),
+)
+
+
+def test_a_reboot_alone_must_be_allowed_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    assert "`reboot` does not allow" in str(read_allow(path).refuse(EVERYTHING, agent_is_root=True))
+    path.write_text("[allow]\nreboot = true\n")
+    assert read_allow(path).refuse(EVERYTHING, agent_is_root=True) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('providers = ["files", "services"]', "`providers` does not allow processes (for processes app)"),
+        ('commands = ["/opt/app", "/opt/ready"]', "`commands` does not allow /opt/warm"),
+        ('users = ["daemon"]', "`users` does not allow otel"),
+        ('packages = ["otelcol-*"]', "`packages` does not allow nginx"),
+        ('paths = ["/etc/app"]', "`paths` does not allow /etc/hosts"),
+    ],
+)
+def test_what_a_release_holds_is_held_against_agent_toml_and_its_line_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(f"[allow]\nreboot = true\n{line}\n")
+    assert str(read_allow(path).refuse(EVERYTHING, agent_is_root=True)).startswith(f"{path}:3: {said}")
+
+
+@pytest.mark.parametrize(("user", "refused"), [(None, True), ("root", True), ("0", True), ("00", True), ("daemon", False)])
+def test_root_is_root_by_whatever_name(tmp_path: Path, user: str | None, refused: bool) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("[allow]\nroot_processes = false\n")
+    state = State(processes=[Process(name="app", command=["/opt/app"], user=user)])
+    assert (read_allow(path).refuse(state, agent_is_root=True) is not None) is refused
+
+
+def test_a_container_is_one_whoever_calls_it_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[allow]\nproviders = ["files"]\n')
+    assert "containers" in str(read_allow(path).refuse_path("files", "/etc/containers/systemd/web.container"))
+
+
+def test_a_release_that_holds_what_this_agent_can_not_do_is_refused_by_name() -> None:
+    with pytest.raises(RefusedError, match="processes app: this agent can't"):
+        require_supported(EVERYTHING, supported=())
+    everything = ("processes", "services", "packages", "users", "kernelSettings", "hostFiles", "actions")
+    with pytest.raises(RefusedError, match="reboot"):
+        require_supported(EVERYTHING, supported=everything)
+    require_supported(EVERYTHING, supported=(*everything, "reboot"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[allow", "[deny]\n", "[allow]\npath = []\n", '[allow]\npaths = "/etc"\n', '[allow]\npaths = ["etc"]\n', '[allow]\nreboot = "yes"\n'],
+)
 def test_agent_toml_that_is_not_understood_in_full_is_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(text)
