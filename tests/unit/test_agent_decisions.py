@@ -197,7 +197,7 @@ def test_what_a_release_holds_is_held_against_agent_toml_and_its_line_is_named(t
 
 
 @pytest.mark.parametrize(("user", "refused"), [(None, True), ("root", True), ("0", True), ("00", True), ("daemon", False)])
-def test_root_is_root_by_whatever_name(tmp_path: Path, user: str | None, refused: bool) -> None:
+def test_root_is_root_by_whatever_name(tmp_path: Path, user: str | None, *, refused: bool) -> None:
     path = tmp_path / "agent.toml"
     path.write_text("[allow]\nroot_processes = false\n")
     state = State(processes=[Process(name="app", command=["/opt/app"], user=user)])
