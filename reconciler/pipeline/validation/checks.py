@@ -20,8 +20,21 @@ from reconciler.pipeline.validation.findings import alternatives, refused, schem
 
 PROBES = ("http", "tcp", "command", "file")
 """What a probe asks, one of these."""
-UNSUPPORTED_LISTS = ("processes", "services")
-"""Providers that this version does not have."""
+UNSUPPORTED_LISTS = (
+    "processes",
+    "services",
+    "containers",
+    "packageRepositories",
+    "packages",
+    "groups",
+    "users",
+    "kernelSettings",
+    "hostFiles",
+    "actions",
+    "reboot",
+    "after",
+)
+"""What this version's agents can't hold."""
 _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "Component": (
         (("includes",), "name"),
