@@ -90,6 +90,11 @@ class Disk:
         return self.root / "artifacts"
 
     @property
+    def processes(self) -> Path:
+        """Which processes run, and what they printed."""
+        return self.root / "processes"
+
+    @property
     def receipts(self) -> Path:
         """Receipts, not sent yet."""
         return self.root / "receipts.json"
