@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from reconciler.pipeline.manifests import DirectoryTree, Layout, is_manifest
 from reconciler.pipeline.policy.batches import Answer
 from reconciler.pipeline.policy.evaluate import ObjectItem
 from reconciler.pipeline.policy.metadata import Rule
-from reconciler.pipeline.policy.recall import learn, told
+from reconciler.pipeline.policy.recall import input_key, learn, object_key, told
 from reconciler.pipeline.positions import find
 from reconciler.pipeline.remembered.ahead import CHUNK, Ahead
 from reconciler.pipeline.remembered.answers import KnownAnswers
@@ -275,20 +276,31 @@ def _item(oid: str = "f" * 40, **more: object) -> ObjectItem:
 
 
 def test_answers_hold_for_the_same_manifest_its_old_version_and_sources_only(tmp_path: Path) -> None:
+    found = {"r/r": [{"code": "", "path": [], "message": "found"}]}
     first = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
     assert first.empty
-    assert first.get(_item()) is None
-    first.put(_item(), {"r/r": [{"code": "", "path": [], "message": "found"}]})
-    first.put(_item("0" * 40), {})
-    assert first.get(_item("0" * 40)) == {}
+    assert first.get(object_key(_item())) is None
+    first.put(object_key(_item()), found)
+    first.put(object_key(_item("0" * 40)), {})
+    first.put(object_key(_item("")), found)
+    assert first.get(object_key(_item("0" * 40))) == {}
     first.save()
     again = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
-    assert again.get(_item()) == {"r/r": [{"code": "", "path": [], "message": "found"}]}
-    assert again.get(_item("0" * 40)) == {}
-    assert again.get(_item(old={})) is None
-    assert again.get(_item(sources={"files/a": "b"})) is None
-    assert again.get(_item("1" * 40)) is None
-    assert again.get(_item("")) is None
+    assert again.get(object_key(_item())) == found
+    assert again.get(object_key(_item("0" * 40))) == {}
+    others = [_item(old={}), _item(sources={"files/a": "b"}), _item("1" * 40), _item("")]
+    assert [again.get(object_key(one)) for one in others] == [None] * 4
+
+
+def test_answers_about_releases_hold_for_the_same_input_and_rules_only() -> None:
+    seen: dict[str, object] = {"release": {"groups": {"a": 1}}, "old": None}
+    others = [{**seen, "release": {"groups": {"a": 1.0}}}, {**seen, "release": {"groups": {"a": True}}}, {**seen, "old": {}}]
+    assert len({input_key(one, rules) for one in (seen, *others) for rules in ("r", "s")}) == 8
+    assert input_key({"release": {"groups": {"a": 1}}, "old": None}, "r") == input_key(seen, "r")
+    deep: list[object] = []
+    for _ in range(sys.getrecursionlimit() * 10):
+        deep = [deep]
+    assert not input_key({"release": deep}, "r")
 
 
 def _rule(name: str, *, reads_change: bool) -> Rule:
@@ -309,14 +321,14 @@ def _rule(name: str, *, reads_change: bool) -> Rule:
 def test_what_rules_had_trouble_with_or_depends_on_the_change_is_not_learnt(tmp_path: Path) -> None:
     rules = {"still": _rule("still", reads_change=False), "moved": _rule("moved", reads_change=True)}
     answers = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
-    items = [_item("a" * 40), _item("b" * 40)]
     fresh = [
         Answer(number=0, rule="still", findings=[1]),
         Answer(number=0, rule="moved", findings=[2]),
         Answer(number=1, rule="still", trouble="no answer within 2 s", code="timeout"),
     ]
-    learn(answers, items, [answers.get(item) for item in items], fresh, rules)
-    known = [answers.get(item) for item in items]
+    keys = [object_key(_item("a" * 40)), object_key(_item("b" * 40))]
+    learn(answers, keys, [answers.get(key) for key in keys], fresh, rules)
+    known = [answers.get(key) for key in keys]
     assert known == [{"still": [1]}, None]
     assert told(known) == [Answer(number=0, rule="still", findings=[1])]
 

@@ -1,6 +1,7 @@
 """Asking OPA about objects, releases and changes; whatever goes wrong is an error that names the rule and the object."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +9,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from agent.protocol.codec import sha256
 from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
@@ -16,7 +18,7 @@ from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Asked, Batch
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import COMPONENT, Scope
-from reconciler.pipeline.policy.recall import Answers, learn, told
+from reconciler.pipeline.policy.recall import Answers, input_key, learn, object_key, told
 from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
 from reconciler.pipeline.policy.stages import Cohort, cohort_of
 
@@ -93,6 +95,8 @@ class Policies:
         self._seconds = seconds
         self._known = known
         self._open: dict[int, tuple[_Settings, _Settings]] = {}
+        self._finished: dict[int, tuple[_Settings, _Settings]] = {}
+        self._digests: dict[int, tuple[_Settings, str]] = {}
         self._kept: dict[tuple[int, Scope, str], tuple[object, _Settings]] = {}
 
     def __enter__(self) -> Self:
@@ -130,13 +134,7 @@ class Policies:
             RetryError: OPA does not come up any more.
         """
         asked = [self._about(item) for item in items]
-        if self._known is None:
-            return self._ask(asked, change)
-        known = [self._known.get(item) for item in items]
-        left = [one if said is None else self._unsettled(one) for one, said in zip(asked, known, strict=True)]
-        fresh = self._answers(left, change)
-        learn(self._known, items, known, fresh, self.judge.rules)
-        return _found(asked, sorted([*fresh, *told(known)], key=lambda answer: (answer.number, answer.rule)))
+        return _found(asked, self._recalled(asked, (object_key(item) for item in items), change))
 
     def each(self, items: Sequence[ObjectItem], change: Mapping[str, Any]) -> list[list[Finding]]:
         """Return what the object rules say of each item by itself, as `objects`: several may be versions of one object.
@@ -161,17 +159,27 @@ class Policies:
         Raises:
             RetryError: OPA does not come up any more.
         """
-        kept: dict[int, tuple[_Settings, _Settings]] = {}
         asked = []
         for item in items:
             here = self._settings("object", item.path, item.cohort, COMPONENT)
-            if id(here) not in kept:
-                kept[id(here)] = here, {name: each for name, each in here.items() if each[0].finished}
-            asked.append(_Asked(subject=item.subject, input=item.input, settings=kept[id(here)][1]))
+            if id(here) not in self._finished:
+                self._finished[id(here)] = here, {name: each for name, each in here.items() if each[0].finished}
+            asked.append(_Asked(subject=item.subject, input=item.input, settings=self._finished[id(here)][1]))
         found: list[list[Finding]] = [[] for _ in items]
-        for answer in self._answers(asked, change):
+        for answer in self._recalled(asked, map(self._key, asked), change):
             found[answer.number] += _found(asked, [answer])
         return found
+
+    def _recalled(self, asked: Sequence[_Asked], keys: Iterable[str], change: Mapping[str, Any]) -> list[Answer]:
+        """Return all answers, of OPA only those that are not known from before by their keys."""
+        if self._known is None:
+            return self._answers(asked, change)
+        names = list(keys)
+        known = [self._known.get(name) for name in names]
+        left = [one if said is None else self._unsettled(one) for one, said in zip(asked, known, strict=True)]
+        fresh = self._answers(left, change)
+        learn(self._known, names, known, fresh, self.judge.rules)
+        return sorted([*fresh, *told(known)], key=lambda answer: (answer.number, answer.rule))
 
     def _unsettled(self, asked: _Asked) -> _Asked:
         """Return a question without the rules whose answer holds whatever the change is."""
@@ -180,6 +188,13 @@ class Policies:
             still = {name: each for name, each in asked.settings.items() if each[0].reads_change}
             self._open[key] = (asked.settings, still)
         return replace(asked, settings=self._open[key][1])
+
+    def _key(self, asked: _Asked) -> str:
+        """Return by what a question is known that is about no manifest as it is written."""
+        key = id(asked.settings)
+        if key not in self._digests:
+            self._digests[key] = asked.settings, sha256(json.dumps(_profile(asked.settings), sort_keys=True).encode())
+        return input_key(asked.input, self._digests[key][1])
 
     def release(
         self,
@@ -201,7 +216,8 @@ class Policies:
         """
         subject = Subject(name=object, value=compiled_input, place_of=place_of, fleets=frozenset({fleet}))
         seen = {name: compiled_input[name] for name in ("fleet", "release", "members")} | {"old": old}
-        return self.about("release", subject, seen, change, path=place_of(()).file)
+        asked = [self._of_scope("release", subject, seen, path=place_of(()).file)]
+        return _found(asked, self._recalled(asked, map(self._key, asked), change))
 
     def change(self, change: Mapping[str, Any], place: Place) -> list[Finding]:
         """Return what the change rules say of a change.
@@ -230,9 +246,12 @@ class Policies:
         Raises:
             RetryError: OPA does not come up any more.
         """
+        return self._ask([self._of_scope(scope, subject, seen, path=path)], change)
+
+    def _of_scope(self, scope: Scope, subject: Subject, seen: Mapping[str, Any], *, path: str) -> _Asked:
         labels = resolve(seen, ("fleet", "metadata", "labels"))
         settings = self._settings(scope, path, cohort_of(subject.name, labels if isinstance(labels, Mapping) else {}), "")
-        return self._ask([_Asked(subject=subject, input=seen, settings=settings)], change)
+        return _Asked(subject=subject, input=seen, settings=settings)
 
     def _about(self, item: ObjectItem) -> _Asked:
         document = item.document
@@ -292,11 +311,16 @@ def _question(number: int, asked: _Asked, profiles: dict[int, dict[str, dict[str
     """Return a question; those with the same rules and parameters share a profile, which is sent once."""
     key = id(asked.settings)
     if key not in profiles:
-        profiles[key] = {
-            name: {"path": rule.path, "parameters": setting.parameters, "named": rule.names_parameters}
-            for name, (rule, setting) in asked.settings.items()
-        }
+        profiles[key] = _profile(asked.settings)
     return Question(number=number, input=asked.input, profile=profiles[key], size=_size(asked.input))
+
+
+def _profile(settings: _Settings) -> dict[str, dict[str, Any]]:
+    """Return what OPA is told of the rules to ask."""
+    return {
+        name: {"path": rule.path, "parameters": setting.parameters, "named": rule.names_parameters}
+        for name, (rule, setting) in settings.items()
+    }
 
 
 def _size(seen: Mapping[str, Any]) -> int:

@@ -1,14 +1,13 @@
-"""What a judge's object rules said of manifests, by all that they see: the manifest, its old version, its source files.
+"""What a judge's rules said of manifests and releases, by all that they see (see `policy.recall` for the keys).
 
 Only rules that can't read the change are answered from here (`Rule.reads_change`), and only where all of them had an answer.
 """
 
-import hashlib
 from typing import Any
 
 import msgspec
 
-from reconciler.pipeline.policy.recall import Item, Said
+from reconciler.pipeline.policy.recall import Said
 from reconciler.pipeline.remembered.sealed import Sealed
 
 _Answers = dict[str, list[Any]]
@@ -30,9 +29,8 @@ class KnownAnswers:
         """Whether nothing is known, so that OPA is needed for certain."""
         return not self._kept
 
-    def get(self, item: Item) -> Said | None:
-        """Return what was answered about the same item, None where it must be asked about."""
-        key = _key(item)
+    def get(self, key: str) -> Said | None:
+        """Return what was answered about the same thing, None where it must be asked about."""
         found = self._used.get(key, self._kept.get(key)) if key else None
         if found is None:
             self.asked += 1
@@ -41,9 +39,9 @@ class KnownAnswers:
         self._used[key] = found
         return found
 
-    def put(self, item: Item, said: Said) -> None:
-        """Keep what all rules that don't read the change answered about an item."""
-        if key := _key(item):
+    def put(self, key: str, said: Said) -> None:
+        """Keep what all rules that don't read the change answered."""
+        if key:
             self._used[key] = dict(said)
 
     def save(self) -> None:
@@ -51,13 +49,3 @@ class KnownAnswers:
         unused = [key for key in self._kept if key not in self._used][: len(self._used)]
         if self.asked:
             self._sealed.write(self._name, msgspec.msgpack.encode(self._used | {key: self._kept[key] for key in unused}))
-
-
-def _key(item: Item) -> str:
-    """Return what an answer depends on besides the judge; empty where a document's blob is not known."""
-    document = item.document
-    if not document.oid:
-        return ""
-    old = "" if item.old is None else hashlib.sha256(msgspec.msgpack.encode(item.old)).hexdigest()
-    sources = hashlib.sha256(msgspec.msgpack.encode(sorted(item.sources.items()))).hexdigest() if item.sources else ""
-    return f"{document.oid}:{document.index}:{old}:{sources}:{document.path}"
