@@ -65,9 +65,9 @@ class Made:
         publish_fleet(work, releases=listed, document=document, standing=standing, floors=floors, stored=stored)
 
 
-def begin(directory: Path) -> Made:
-    """Return an installation that has decided nothing yet."""
-    copy = WorkingCopy.make(directory / "fleets")
+def begin(directory: Path, copy: WorkingCopy | None = None) -> Made:
+    """Return an installation that has decided nothing yet, of a repository that is there or of a new one."""
+    copy = copy or WorkingCopy.make(directory / "fleets")
     loaded = settings.Settings(state=directory / "state", source=settings.SourceSettings(repository=str(copy.path)))
     loaded.state.mkdir()
     mirror = Mirror(mirror_path(loaded.state), str(copy.path))

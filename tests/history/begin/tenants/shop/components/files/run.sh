@@ -1,0 +1,2 @@
+#!/bin/sh
+exec storefront --config /etc/storefront/app.conf
