@@ -11,10 +11,11 @@ from agent.protocol.errors import InputError
 from reconciler.cli import sources
 from reconciler.cli.accounting import Wanted, report_of
 from reconciler.cli.compliant import FORMATS, render
-from reconciler.cli.instants import as_beginning
+from reconciler.cli.instants import as_beginning, as_instant
 from reconciler.cli.policy_source import OPA, UNJUDGED
 from reconciler.cli.progress import Progress
 from reconciler.pipeline.policy.opa import find_opa
+from reconciler.publication.times import instant
 
 POINTS = 24
 """Commits of a trend unless said otherwise: one for each half week of a quarter, and as many as a small chart can show."""
@@ -33,6 +34,7 @@ def report() -> None:
 @report.command()
 @click.argument("path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--since", default="90d", show_default=True, callback=as_beginning, help="The period: 90d, or a day such as 2026-09-01.")
+@click.option("--at", metavar="TIME", callback=as_instant, help="As on this day or at this instant: which waivers, keys and stages count.")
 @click.option("--rev", default="HEAD", show_default=True, help="Report on this revision: the branch that is followed.")
 @click.option("--label", "labels", multiple=True, metavar="KEY", help="Count agents by this label. [default: those with up to 20 values]")
 @click.option("--points", default=POINTS, show_default=True, type=click.IntRange(0, 200), help="Commits of the trend; 0 for none.")
@@ -41,7 +43,17 @@ def report() -> None:
 @click.option("--jobs", type=click.IntRange(1, 64), default=min(2, os.cpu_count() or 1), show_default=True, help="Requests at a time.")
 @OPA
 def compliance(
-    path: Path, *, since: str, rev: str, labels: tuple[str, ...], points: int, form: str, out: Path | None, jobs: int, opa: Path | None
+    path: Path,
+    *,
+    since: str,
+    at: str | None,
+    rev: str,
+    labels: tuple[str, ...],
+    points: int,
+    form: str,
+    out: Path | None,
+    jobs: int,
+    opa: Path | None,
 ) -> None:
     """Report which share of manifests and agents conforms to the rules: by rule, tenant, fleet and label, and over time.
 
@@ -54,9 +66,11 @@ def compliance(
     Examples:
       ordain report compliance fleets
       ordain report compliance fleets --since 365d --format html --out compliance.html
+      ordain report compliance fleets --at 2026-12-31 --rev v2026.12 --since 2026-10-01      a quarter that is over
       ordain report compliance fleets --label region --format csv > compliance.csv
     """
-    wanted = Wanted(since=since, rev=rev, labels=labels, points=points, now=datetime.now(tz=UTC).replace(microsecond=0), jobs=jobs)
+    now = instant(at, what="--at") if at else datetime.now(tz=UTC).replace(microsecond=0)
+    wanted = Wanted(since=since, rev=rev, labels=labels, points=points, now=now, jobs=jobs)
     with Progress() as told:
         found = report_of(sources.place_of(path), wanted, opa=find_opa(opa), told=told)
     text = render(found, form)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli.instants import as_instant
 from reconciler.cli.judging import Bench, opened
 from reconciler.cli.memory import Memory
 from reconciler.cli.planned import FORMATS, render
@@ -16,7 +17,7 @@ from reconciler.cli.sources import Base, head_of, merge_base_of, place_of
 from reconciler.pipeline.plan.shape import Plan
 from reconciler.pipeline.policy.opa import cache_directory, find_opa
 from reconciler.pipeline.tree import Tree
-from reconciler.publication.times import stamp
+from reconciler.publication.times import instant, stamp
 
 REFUSED, UNJUDGED = 1, 3
 
@@ -28,8 +29,11 @@ REFUSED, UNJUDGED = 1, 3
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How the plan is printed.")
 @click.option("--all", "everything", is_flag=True, help="Name every host and every fleet.")
 @click.option("--opa", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ORDAIN_OPA", help="OPA binary to use.")
+@click.option(
+    "--at", metavar="TIME", callback=as_instant, help="Plan as on this day (2027-01-15) or at this instant, UTC: when it is merged."
+)
 @click.option("--no-cache", is_flag=True, help="Work everything out anew, and remember nothing.")
-def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *, everything: bool, no_cache: bool) -> None:
+def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *, everything: bool, at: str | None, no_cache: bool) -> None:
     """Show what a change would do: which hosts, how, in which waves, whether it is allowed, and on which line it is not.
 
     Exit codes: 0 nothing is refused, 1 refused, 2 wrong usage, 3 could not be judged.
@@ -40,8 +44,9 @@ def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *
       ordain plan fleets --base main --head topic    a branch
       ordain plan fleets --format markdown           for a comment on a pull request
       ordain plan fleets --format html > plan.html   for somebody else to read
+      ordain plan --at 2027-01-15T09:00:00Z          as if it were merged then: which wave when, which waivers have ended
     """
-    found = worked_out(path, base=base, head=None if head == "." else head, opa=opa, everything=everything, no_cache=no_cache)
+    found = worked_out(path, base=base, head=None if head == "." else head, opa=opa, everything=everything, at=at, no_cache=no_cache)
     click.echo(render(found, form))
     sys.exit(exit_code(found))
 
@@ -52,9 +57,16 @@ def exit_code(found: Plan) -> int:
 
 
 def worked_out(
-    path: Path, *, base: str | None, head: str | None, opa: Path | None, everything: bool = False, no_cache: bool = False
+    path: Path,
+    *,
+    base: str | None,
+    head: str | None,
+    opa: Path | None,
+    everything: bool = False,
+    at: str | None = None,
+    no_cache: bool = False,
 ) -> Plan:
-    """Return the plan of a change; `head` None is for the files as they are, `base` None for the default branch.
+    """Return the plan of a change; `head` None is for the files as they are, `base` None for the default branch, `at` None for now.
 
     Raises:
         InputError: no such revision, or no git repository.
@@ -64,7 +76,7 @@ def worked_out(
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
     tree, revision = head_of(place, head, known=memory.files if memory is not None else None)
     start = merge_base_of(place, base, revision)
-    wanted = Wanted(base=start.revision if start else None, head=revision, now=_now(), all=everything, prefix=place.prefix)
+    wanted = Wanted(base=start.revision if start else None, head=revision, now=_time(at), all=everything, prefix=place.prefix)
     with Progress() as told:
         told("looking at files")
         return _plan(tree, start, Bench(opa=find_opa(opa), memory=memory, told=told, eager=True), wanted)
@@ -78,6 +90,6 @@ def _plan(tree: Tree, base: Base | None, bench: Bench, wanted: Wanted) -> Plan:
     return found
 
 
-def _now() -> datetime:
-    """Return the time to the second, as decisions have it."""
-    return datetime.now(tz=UTC).replace(microsecond=0)
+def _time(at: str | None) -> datetime:
+    """Return the time that a plan is for, to the second, as decisions have it."""
+    return instant(at, what="--at") if at else datetime.now(tz=UTC).replace(microsecond=0)

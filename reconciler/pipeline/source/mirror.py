@@ -152,9 +152,9 @@ class Mirror:
         if not branches and not self._branch:
             return None
         known = ", ".join(sorted(name.removeprefix(HEADS) for name in branches)[:10]) or "none"
-        message = (
-            f"{self.location}: branch {wanted.removeprefix(HEADS)!r} is not there (its branches: {known}); push it, or name another one"
-        )
+        said = f"branch {wanted.removeprefix(HEADS)!r} is not there" if wanted else "its HEAD is at no branch"
+        name = "push it, or name another one" if wanted else "name the one to follow: [source] branch in the settings"
+        message = f"{self.location}: {said} (its branches: {known}); {name}"
         raise RetryError(message)
 
     def _wanted(self, branches: Collection[str]) -> str:
