@@ -253,7 +253,7 @@ def _wired(state: Path) -> tuple[Any, Any]:
     """Return a settler and its HTTP client, as the agent was last run with this state directory."""
     from agent.fetcher import Http  # noqa: PLC0415 - see run
     from agent.logs import Log  # noqa: PLC0415
-    from agent.loop import Stop, make_workspace  # noqa: PLC0415
+    from agent.loop import Stop, make_effects, make_workspace  # noqa: PLC0415
     from agent.settle import Settler  # noqa: PLC0415
     from agent.status import StatusBook  # noqa: PLC0415
 
@@ -270,7 +270,8 @@ def _wired(state: Path) -> tuple[Any, Any]:
     )
     http = Http()
     work = make_workspace(settings, http, Stop())
-    return Settler(settings=settings, work=work, book=StatusBook(disk), log=Log()), http
+    log = Log()
+    return Settler(settings=settings, work=work, book=StatusBook(disk), log=log, effects=make_effects(work, log)), http
 
 
 def _generations(disk: Disk, fleet: str) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ from agent.logs import timestamp
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.state import State
 from agent.providers.item import Item
-from agent.settle import Settler, Table
+from agent.settle import Settler
 from agent.status import Drift, FleetStatus
+from agent.table import Table
 
 SHOWN = 10
 """Names within one unpacked artifact that a status lists: enough to see what happened."""
@@ -43,8 +44,8 @@ def watch(settler: Settler, table: Table) -> None:
             continue
         state = table.current[fleet]
         try:
-            items, plan = settler.prepare(fleet, state, table)
-            _attend(settler, _Seen(fleet=fleet, meta=meta, items=items, plan=plan, state=state))
+            prepared = settler.prepare(fleet, state, table)
+            _attend(settler, _Seen(fleet=fleet, meta=meta, items=prepared.items, plan=prepared.plan, state=state))
         except (RefusedError, InputError, RetryError, OSError) as error:
             settler.marks.wait(f"drift of {fleet}")
             settler.log.step("drift", fleet=fleet, why=f"can't be put right: {error}")
@@ -77,7 +78,8 @@ def _note(settler: Settler, seen: _Seen) -> list[Drift]:
 
 def _write(settler: Settler, fleet: str, drifts: list[Drift]) -> None:
     status = settler.book.read(fleet) or FleetStatus(result="applied", why="", since=timestamp())
-    settler.book.write(fleet, msgspec.structs.replace(status, drift=drifts))
+    running = [one for one in status.drift if not one.path.startswith("/")]  # what effects say of processes and services
+    settler.book.write(fleet, msgspec.structs.replace(status, drift=[*drifts, *running]))
 
 
 def _drift(work: Workspace, action: Action, known: Drift | None) -> Drift:

@@ -15,9 +15,13 @@ from agent.apply.recover import recover
 from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
 from agent.cache import Cache
+from agent.commands import Commands
 from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
 from agent.drift import watch
+from agent.effects.carry_out import Carrier
+from agent.effects.effects import Effects
+from agent.effects.unmanned import Unmanned
 from agent.fetcher import Http
 from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.generations import Generations
@@ -84,6 +88,13 @@ def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
     return Workspace(host=Host(settings.root), disk=disk, originals=Originals(disk.originals), cache=cache, stopping=stop)
 
 
+def make_effects(work: Workspace, log: Log) -> Effects:
+    """Return what brings about what runs, wired once. Nothing is started or stopped by that."""
+    processes = Unmanned()
+    carrier = Carrier(processes=processes, run=Commands(), log=log, stopping=work.stopping)
+    return Effects(disk=work.disk, processes=processes, carrier=carrier)
+
+
 class Agent:
     """One agent, wired once."""
 
@@ -94,7 +105,10 @@ class Agent:
         self._http = Http()
         self._work = make_workspace(settings, self._http, stop)
         self._disk = self._work.disk
-        self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log)
+        self._effects = make_effects(self._work, log)
+        self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log, effects=self._effects)
+        self._resumed = False
+        """Whether what runs was looked after once, before anybody is asked for news."""
         self._warned = False
         self._problems: list[str] = []
         """What is wrong on this host at this poll, whatever its fleets ask for."""
@@ -108,7 +122,7 @@ class Agent:
             RetryError: another agent runs with this state directory.
             InputError: the state directory is another agent's.
         """
-        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals():
+        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals(), self._leaving_running():
             self._claim()
             durable.sweep(self._disk.root)
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
@@ -119,6 +133,14 @@ class Agent:
                 self._stop.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
             self._log.step("stop")
         return DONE
+
+    @contextlib.contextmanager
+    def _leaving_running(self) -> Iterator[None]:
+        """End the watching over processes, not the processes: the next agent finds them again."""
+        try:
+            yield
+        finally:
+            self._effects.processes.close(leave_running=True)
 
     def _claim(self) -> None:
         settings = self._settings
@@ -146,6 +168,7 @@ class Agent:
         """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""
         self._recover()
         reached("agent:after-recover")
+        self._resume()
         self._problems = []
         self._look_at_config()
         hinted = self._hear()
@@ -170,6 +193,12 @@ class Agent:
         done = recover(self._work.host, self._disk)
         if done is not None:
             self._log.step("recover", done=done)
+
+    def _resume(self) -> None:
+        """Have run what ran before this agent, or this machine, started: that waits for no server."""
+        if not self._resumed:
+            self._settler.bring_about(self._settler.table({}, self._settler.book.unlisted()))
+            self._resumed = True
 
     def _look_at_config(self) -> None:
         """Read `agent.toml` at each poll, not only when something must be applied: whoever broke it should hear of it now."""

@@ -16,7 +16,8 @@ from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_f
 from agent.generations import Generations
 from agent.protocol.errors import OrdainError, RetryError
 from agent.settings import Settings
-from agent.settle import Settler, Table
+from agent.settle import Settler
+from agent.table import Table
 
 
 def preview(settler: Settler, http: Http) -> list[dict[str, object]]:
@@ -67,10 +68,10 @@ def _fleet(settler: Settler, fleet: str, wanted: Wanted | None, error: Exception
     if conflict is not None:
         return {**shown, "result": "waiting", "why": conflict, "actions": []}
     try:
-        _, plan = settler.prepare(fleet, wanted.state, table)
+        prepared = settler.prepare(fleet, wanted.state, table)
     except (OrdainError, OSError) as problem:
         return {**shown, "result": "refused", "why": str(problem), "actions": []}
-    actions = [_action(action) for action in plan.actions]
+    actions = [_action(action) for action in prepared.plan.actions]
     return {**shown, "result": "change" if actions else "unchanged", "why": "", "actions": actions}
 
 

@@ -35,8 +35,8 @@ def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
     if conflict is not None:
         message = f"generation {target.generation} of {fleet}: {conflict}"
         raise RefusedError(message)
-    items, plan = settler.prepare(fleet, state, table)
-    apply(settler.work, Change(fleet=fleet, meta=target, items=items, plan=plan))
+    prepared = settler.prepare(fleet, state, table)
+    apply(settler.work, Change(fleet=fleet, meta=target, items=prepared.items, plan=prepared.plan))
     _hold(settler, fleet, current)
     _note(settler, fleet, target, current)
     return target

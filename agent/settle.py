@@ -1,12 +1,13 @@
-"""Bringing the host to what its fleets ask for: each fleet by itself, and none before the paths it needs are free.
+"""Bringing the host to what its fleets ask for: each fleet by itself, and none before what it needs is free.
 
-A path belongs to the fleet whose current generation declares it. A fleet that wants another's path waits, and is tried
-again as soon as that other one has moved on. What a fleet gives up and another wants stays in place in between.
+A fleet that wants what another one holds waits, and is tried again as soon as that other one has moved on. What a fleet
+gives up and another wants stays in place in between. Effects come after the commit, and again at each look: what came of
+a release is said only after them.
 """
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,11 +17,13 @@ from agent import receipts
 from agent.admission import Wanted
 from agent.allow import read_allow, require_resources
 from agent.apply.checks import CheckError
-from agent.apply.plan import Plan, claims, declared, trees_of, within
+from agent.apply.plan import Plan
 from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed
 from agent.apply.transaction import Change, Workspace, apply
 from agent.archives.entries import ArchiveError
 from agent.cache import NotYetError
+from agent.effects.effects import Effects, Holding, Outcome
+from agent.effects.finished import finish_state
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
@@ -31,43 +34,24 @@ from agent.receipts import Result
 from agent.settings import Settings
 from agent.status import FleetStatus, StatusBook
 from agent.supported import require_supported
+from agent.table import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Who holds what: what each fleet holds now, what each one asks for, and which have let this host go."""
+class Prepared:
+    """What a state means on this host, and what it would change."""
 
-    current: Mapping[str, State]
-    wanted: Mapping[str, Wanted]
-    left: frozenset[str]
+    state: State
+    """With its texts finished."""
+    items: Mapping[str, Item]
+    plan: Plan
+    warnings: tuple[str, ...]
+    """About what runs."""
 
-    def conflict(self, fleet: str, state: State) -> str | None:
-        """Return which path of `state` another fleet still holds, None if all are free for `fleet`."""
-        needed = declared(state)
-        for other, held in self.current.items():
-            if other == fleet:
-                continue
-            taken = needed & declared(held) if other not in self.left else frozenset()
-            taken |= within(needed, trees_of(held) - needed) | within(declared(held), trees_of(state) - declared(held))
-            if taken:
-                return f"{min(taken)} still belongs to fleet {other} here"
-        return None
-
-    def elsewhere(self, fleet: str) -> frozenset[str]:
-        """Return the paths that other fleets declare."""
-        return frozenset().union(*(declared(state) for name, state in self.current.items() if name != fleet))
-
-    def claimed(self, fleet: str, state: State) -> list[frozenset[str]]:
-        """Return all claims there are once `fleet` holds `state`.
-
-        A fleet that let this host go keeps its claims, so that nothing of it is removed, but not on what another took over.
-        """
-        holding = {name: claims(held) for name, held in self.current.items() if name not in self.left}
-        taken_over = frozenset().union(*holding.values())
-        abandoned = [claims(held) - taken_over for name, held in self.current.items() if name in self.left and name != fleet]
-        asked = [claims(wanted.state) for wanted in self.wanted.values()]  # this fleet's too: it may be about to take over a path
-        others = [claim for name, claim in holding.items() if name != fleet]
-        return [claims(state), *others, *asked, *abandoned]
+    @property
+    def all_warnings(self) -> frozenset[str]:
+        """Those about paths, too."""
+        return frozenset([*self.warnings, *(warning for item in self.items.values() for warning in item.warnings)])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +62,7 @@ class Settler:
     work: Workspace
     book: StatusBook
     log: Log
+    effects: Effects
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
 
@@ -91,8 +76,9 @@ class Settler:
         return Table(current=current, wanted=wanted, left=left)
 
     def settle(self, wanted: Mapping[str, Wanted], left: frozenset[str]) -> None:
-        """Bring every fleet to what it asks for, in as many passes as paths change hands."""
+        """Bring every fleet to what it asks for, in as many passes as paths and resources change hands."""
         open_fleets = sorted(wanted)
+        there: dict[str, Prepared | None] = {}
         progress = True
         while open_fleets and progress and not self.work.stopping():
             progress = False
@@ -100,12 +86,16 @@ class Settler:
                 table = self.table(wanted, left)
                 if table.conflict(fleet, wanted[fleet].state) is None:
                     open_fleets.remove(fleet)
-                    self._bring_alone(wanted[fleet], table)
+                    self._bring_alone(wanted[fleet], table, there)
                     progress = True
+        table = self.table(wanted, left)
         for fleet in open_fleets:
-            self._waits(wanted[fleet], self.table(wanted, left))
+            self._waits(wanted[fleet], table)
+        outcomes = self.bring_about(table, said=there)
+        for fleet, prepared in there.items():
+            self._came_of(wanted[fleet], outcomes.get(fleet, Outcome()), prepared)
 
-    def prepare(self, fleet: str, state: State, table: Table) -> tuple[dict[str, Item], Plan]:
+    def prepare(self, fleet: str, state: State, table: Table) -> Prepared:
         """Return what a state means here and what it would change.
 
         Raises:
@@ -114,13 +104,15 @@ class Settler:
         """
         settings, host = self.settings, self.work.host
         allow = read_allow(settings.config)
-        require_supported(state)
-        require_resources(state, allow, agent_is_root=os.geteuid() == 0)
-        items = desired_items(state, host=host, cache=self.work.cache, tenant=settings.tenant, agent=settings.name)
+        finished = finish_state(state, tenant=settings.tenant, agent=settings.name)
+        require_supported(finished, self.effects.supported())
+        require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
+        items = self._items(state)
         own = (settings.config, self.work.disk.root)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
         require_allowed(items, host=host, allow=allow, own=own, replacing=replacing)
-        return items, plan_for(
+        warnings = self.effects.require(finished)
+        plan = plan_for(
             items,
             host=host,
             originals=self.work.originals,
@@ -128,38 +120,96 @@ class Settler:
             claimed=table.claimed(fleet, state),
             replacing=replacing,
         )
+        return Prepared(state=finished, items=items, plan=plan, warnings=warnings)
+
+    def _items(self, state: State) -> dict[str, Item]:
+        settings, work = self.settings, self.work
+        return desired_items(state, host=work.host, cache=work.cache, tenant=settings.tenant, agent=settings.name)
+
+    # What runs
+
+    def bring_about(self, table: Table, *, said: Iterable[str] = (), former: Iterable[State] = ()) -> dict[str, Outcome]:
+        """Bring about what the fleets' generations ask for beside files, and return how each fleet stands.
+
+        It is noted in the status of each fleet but those in `said`, of which there is more to say. `former` are states held
+        until now, for the order in which what goes stops.
+        """
+        holdings = [holding for fleet in sorted(table.current) if (holding := self._holding(fleet, table)) is not None]
+        try:
+            outcomes = self.effects.bring(holdings, spared=table.asked(), former=former)
+        except Exception as error:  # noqa: BLE001 - files are held to what they should be whatever becomes of what runs
+            why = self._logged("what runs", error)
+            outcomes = {holding.fleet: Outcome(troubles=(why,)) for holding in holdings}
+        for fleet, outcome in outcomes.items():
+            self._note_standing(fleet, outcome, said=fleet in said)
+        return outcomes
+
+    def _holding(self, fleet: str, table: Table) -> Holding | None:
+        """Return what a fleet holds here, None before its first generation."""
+        pointer = self.generations(fleet).pointer()
+        if pointer is None:
+            return None
+        state = table.holding(fleet)
+        items: dict[str, Item] | None = {}
+        try:
+            state = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
+            items = self._items(state) if state.processes or state.actions else {}
+        except (RefusedError, RetryError, OSError):  # drift says why; what runs goes on
+            items = None
+        return Holding(fleet=fleet, state=state, transaction=pointer.transaction, items=items)
+
+    def _note_standing(self, fleet: str, outcome: Outcome, *, said: bool) -> None:
+        """Note how what runs of a fleet stands, where nothing newer of it is to be said."""
+        status, meta = self.book.read(fleet), self.generations(fleet).current()
+        if status is None or meta is None:
+            return
+        drift = [one for one in status.drift if one.path.startswith("/")] + list(outcome.drifts)
+        status = msgspec.structs.replace(status, drift=drift)
+        if not said and status.digest == meta.digest and status.result in ("applied", "failed"):
+            result: Result = "failed" if outcome.troubles else "applied"
+            status = msgspec.structs.replace(status, result=result, why="; ".join(outcome.troubles), since=timestamp())
+        if self.book.write(fleet, status) and not said:
+            self.log.step(status.result, fleet=fleet, why=status.why or None)
+
+    def _came_of(self, wanted: Wanted, outcome: Outcome, prepared: Prepared | None) -> None:
+        self._outcome(wanted, "failed" if outcome.troubles else "applied", "; ".join(outcome.troubles), prepared)
 
     # One fleet
 
-    def _bring_alone(self, wanted: Wanted, table: Table) -> None:
+    def _bring_alone(self, wanted: Wanted, table: Table, there: dict[str, Prepared | None]) -> None:
         """Bring one fleet to what it asks for; whatever goes wrong, the others go on."""
         try:
-            self._bring(wanted, table)
+            self._bring(wanted, table, there)
         except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
             self.marks.wait(wanted.key)
             self.fault(wanted.fleet, error)
 
     def fault(self, fleet: str, error: Exception) -> None:
         """Note what nobody expected of a fleet: its traceback in the log, a sentence in its status."""
+        self.trouble(fleet, "failed", self._logged(fleet, error), listed=True, serial=None)
+
+    def _logged(self, of: str, error: Exception) -> str:
+        """Log what nobody expected, and return it as a sentence."""
         ours = not isinstance(error, (OrdainError, OSError))
         why = f"a fault of ordain, please report it ({type(error).__name__}: {error})" if ours else str(error)
-        self.log.step("fault", fleet=fleet, why=why, traceback="".join(traceback.format_exception(error)) if ours else None)
-        self.trouble(fleet, "failed", why, listed=True, serial=None)
+        self.log.step("fault", fleet=of, why=why, traceback="".join(traceback.format_exception(error)) if ours else None)
+        return why
 
-    def _bring(self, wanted: Wanted, table: Table) -> None:
-        """Bring one fleet to what it asks for, unless it is held, known to be bad, or there already."""
+    def _bring(self, wanted: Wanted, table: Table, there: dict[str, Prepared | None]) -> None:
+        """Bring one fleet to what it asks for, unless it is held, known to be bad, or there already; note in `there` if it is."""
         generations = self.generations(wanted.fleet)
         if self._is_held(generations, wanted):
             return
         meta = generations.current()
         if meta is not None and wanted.state == generations.state(meta.generation):
             self._restamp(generations, meta, wanted)
+            there[wanted.fleet] = None
             return
         bad = self.marks.bad(self.work.disk.fleet(wanted.fleet), wanted.key)
         if bad is not None:
             self._outcome(wanted, "failed", bad)
         elif not self.marks.is_waiting(wanted.key):
-            self._try(wanted, table, generations)
+            self._try(wanted, table, generations, there)
 
     def _is_held(self, generations: Generations, wanted: Wanted) -> bool:
         hold = generations.hold()
@@ -177,15 +227,18 @@ class Settler:
         fresh = _meta(wanted, meta.generation, applied_at=meta.applied_at)
         if fresh != meta:
             generations.record(fresh)
-        self._outcome(wanted, "applied", "")
 
-    def _try(self, wanted: Wanted, table: Table, generations: Generations) -> None:
+    def _try(self, wanted: Wanted, table: Table, generations: Generations, there: dict[str, Prepared | None]) -> None:
         try:
-            items, plan = self.prepare(wanted.fleet, wanted.state, table)
-            self._fetch(plan)
-            meta = _meta(wanted, generations.next_number(), applied_at=timestamp())
+            prepared = self.prepare(wanted.fleet, wanted.state, table)
+            self._fetch(prepared.plan)
+            meta, plan = _meta(wanted, generations.next_number(), applied_at=timestamp()), prepared.plan
             self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
-            apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=items, plan=plan, state=wanted.state))
+            former = table.current.get(wanted.fleet, State())
+            apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=prepared.items, plan=plan, state=wanted.state))
+            self.marks.settle(wanted.key)
+            there[wanted.fleet] = prepared
+            self.bring_about(self.table(table.wanted, table.left), said=there, former=[former])
         except NotYetError as error:
             self._outcome(wanted, "waiting", str(error))
         except (CheckError, ArchiveError) as error:
@@ -197,9 +250,6 @@ class Settler:
             seconds = self.marks.wait(wanted.key)
             self.log.step("retry", fleet=wanted.fleet, seconds=round(seconds))
             self._outcome(wanted, "failed", str(disk_trouble(error) if isinstance(error, OSError) else error))
-        else:
-            self.marks.settle(wanted.key)
-            self._outcome(wanted, "applied", "", items)
 
     def _fetch(self, plan: Plan) -> None:
         """Have all artifacts of a plan on this disk before anything begins: that may take long, or break off."""
@@ -212,12 +262,12 @@ class Settler:
         if conflict is not None:
             self._outcome(wanted, "waiting", conflict)
 
-    def _outcome(self, wanted: Wanted, result: Result, why: str, items: Mapping[str, Item] | None = None) -> None:
+    def _outcome(self, wanted: Wanted, result: Result, why: str, prepared: Prepared | None = None) -> None:
         """Note what came of a release: status, receipt and log."""
         meta = self.generations(wanted.fleet).current()
         old = self.book.read(wanted.fleet)
-        warnings = sorted({*wanted.warnings, *(warning for item in (items or {}).values() for warning in item.warnings)})
-        if items is None and old is not None and old.digest == wanted.release.digest:
+        warnings = sorted({*wanted.warnings, *(prepared.all_warnings if prepared else ())})
+        if prepared is None and old is not None and old.digest == wanted.release.digest:
             warnings = sorted({*warnings, *old.warnings})
         status = FleetStatus(
             result=result,

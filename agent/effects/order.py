@@ -6,8 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
 
-PROCESS, SERVICE = "process/", "service/"
-"""How `after` names what it waits for: `process/<name>`, `service/<unit>`."""
+PROCESS, SERVICE, ACTION = "process/", "service/", "action/"
+"""How resources are named; `after` names what it waits for by the first two: `process/<name>`, `service/<unit>`."""
 
 
 def graph(states: Iterable[State]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.effects.order import PROCESS, SERVICE, ordered
+from agent.effects.order import ACTION, PROCESS, SERVICE, ordered
 from agent.processes.interface import Seen, Wanted
 
 Kind = Literal["stop", "start", "restart", "bring", "run"]
@@ -23,6 +23,8 @@ class Effect:
     why: tuple[str, ...]
     fleet: str = ""
     """Whose it is; empty for what no fleet asks for any more."""
+    digest: str = ""
+    """What it brings: one that failed is tried at once where this is another."""
 
     @property
     def name(self) -> str:
@@ -59,11 +61,10 @@ def plan_effects(
     stops = [name for name in reversed(ordered(_among(before or {}, going))) if name not in spared]
     changes = {effect.resource: effect for part in listed for effect in _changes(part, seen)}
     order = ordered({name: waits for part in listed for name, waits in part.after.items()})
-    runs = [(part.fleet, name) for part in listed for name in part.actions]
     return (
         *(Effect(kind="stop", resource=name, why=("leaves the release",)) for name in stops),
         *(changes[name] for name in order if name in changes),
-        *(Effect(kind="run", resource=f"action/{name}", why=("what it is for changed",), fleet=fleet) for fleet, name in runs),
+        *(effect for part in listed for effect in _runs(part)),
     )
 
 
@@ -73,10 +74,16 @@ def _among(after: Mapping[str, Sequence[str]], names: Collection[str]) -> dict[s
 
 def _changes(part: Part, seen: Mapping[str, Seen]) -> Iterable[Effect]:
     for name, wanted in part.processes.items():
-        now = seen.get(name)
+        now, resource = seen.get(name), f"{PROCESS}{name}"
         if now is None or now.standing == "stopped":
-            yield Effect(kind="start", resource=f"{PROCESS}{name}", why=("not running",), fleet=part.fleet)
+            yield Effect(kind="start", resource=resource, why=("not running",), fleet=part.fleet, digest=wanted.digest)
         elif now.digest != wanted.digest:
-            yield Effect(kind="restart", resource=f"{PROCESS}{name}", why=("it, or what it reads, changed",), fleet=part.fleet)
+            changed = ("it, or what it reads, changed",)
+            yield Effect(kind="restart", resource=resource, why=changed, fleet=part.fleet, digest=wanted.digest)
     for name, why in part.services.items():
         yield Effect(kind="bring", resource=f"{SERVICE}{name}", why=why, fleet=part.fleet)
+
+
+def _runs(part: Part) -> Iterable[Effect]:
+    for name, digest in part.actions.items():
+        yield Effect(kind="run", resource=f"{ACTION}{name}", why=("what it is for changed",), fleet=part.fleet, digest=digest)
