@@ -11,7 +11,6 @@ from tests.acceptance_cases import component, fleet, repository
 from tests.e2e.installation import Installation
 from tests.faults import places, words
 
-
 EFFECTS = {"agent:before-effect", "agent:after-effect"}
 """Passed where something runs: `tests/integration/test_agent_effects.py` kills agents there."""
 
