@@ -112,7 +112,7 @@ def left_out(item: Item) -> str:
     """Return what is said below an item's lines, empty where they are all there."""
     if item.withheld:
         return f"not shown: {item.withheld}"
-    around = "" if item.alike else "the lines around differ from host to host"
+    around = "" if item.alike or not item.lines else "the lines around differ from host to host"
     more = f"{item.more:,} more lines" if item.more and item.lines else ""
     return "; ".join(each for each in (more, around) if each)
 

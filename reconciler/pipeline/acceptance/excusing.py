@@ -62,7 +62,12 @@ def as_found(finding: Finding, judges: Judges, document: Document | None) -> Fou
 
 
 def newly_granted(judged: Sequence[Judged], proposal: Proposal, facts: Facts) -> list[Judged]:
-    """Return what was judged, noting where a waiver comes with the change that it excuses, and who signed that, as far as is known."""
+    """Return what was judged, noting where a waiver comes with the change that it excuses, and who signed that, as far as is known.
+
+    At a first import nothing is noted: all comes at once, and says nothing about who granted what.
+    """
+    if not proposal.base.objects:
+        return list(judged)
     return [
         _granted(one, proposal, facts) if one.waived is not None and one.waived.place.file in proposal.touched else one for one in judged
     ]

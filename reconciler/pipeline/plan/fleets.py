@@ -93,23 +93,22 @@ def _differences(who: Crowd, old: Compiled | None, new: Compiled, looking: Looki
     sets = list(who.by_groups.items())
     noting = Noting(withheld=looking.veil.over(old) | looking.veil.over(new), veiled=looking.veil.texts)
     for number, ((before, after), _) in enumerate(sets):
-        if after is not None:
+        if after is not None and before is None and old is not None:
+            noting.join(number, new.bundle.groups[after])
+        elif after is not None:
             former = old.bundle.groups[before] if old is not None and before is not None else None
             noting.look(number, former, new.bundle.groups[after])
-    brief = {number for number, ((before, _), _) in enumerate(sets) if before is None and old is not None}
     found = [
-        _difference(who, [name for number in numbers for name in sets[number][1]], items, brief=numbers <= brief)
-        for numbers, items in noting.by_sets().items()
+        _difference(who, [name for number in numbers for name in sets[number][1]], items) for numbers, items in noting.by_sets().items()
     ]
     found.sort(key=lambda one: (-one.hosts.count, one.hosts.names, one.items[0].name))
     return tuple(found[:DIFFERENCES_LIMIT]), max(0, len(found) - DIFFERENCES_LIMIT)
 
 
-def _difference(who: Crowd, names: Sequence[str], items: Sequence[Item], *, brief: bool) -> Difference:
-    """Return some items on some hosts; `brief` ones without lines: what a host gets that joins is known from the others."""
+def _difference(who: Crowd, names: Sequence[str], items: Sequence[Item]) -> Difference:
+    """Return some items on some hosts."""
     ordered = sorted(items, key=lambda one: (one.mode, one.change != "removed", one.field, one.name))[:ITEMS_LIMIT]
-    told = [replace(one, lines=(), more=one.more + len(one.lines)) for one in ordered] if brief else ordered
-    return Difference(hosts=who.hosts(names), items=tuple(told), more=len(items) - len(ordered))
+    return Difference(hosts=who.hosts(names), items=tuple(ordered), more=len(items) - len(ordered))
 
 
 def _notes(fleet: Fleet) -> Iterator[str]:

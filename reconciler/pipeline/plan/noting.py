@@ -26,6 +26,12 @@ class Noting:
     _items: dict[Same, Item] = field(default_factory=dict)
     _numbers: dict[Same, set[int]] = field(default_factory=dict)
 
+    def join(self, number: int, group: Group) -> None:
+        """Note what a set of hosts gets that joins, by name alone: the lines are known from the others, and so are the modes."""
+        for pair in differing(None, group.base):
+            item = shown(pair, withheld=self.withheld.get((pair.field, pair.name), ""), veiled=self.veiled).item
+            self._add(number, (pair.field, pair.name, pair.change, "", ()), replace(item, lines=(), more=item.more + len(item.lines)))
+
     def look(self, number: int, former: Group | None, group: Group) -> None:
         """Note what differs for a set of hosts: as a rule, and in each mode in which it is not the same."""
         usual = self._note(number, "", former.base if former is not None else None, group.base, usual=frozenset())
