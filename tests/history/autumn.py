@@ -1,7 +1,7 @@
 """From August on: what goes away, what gets another name, what is taken back; and requests that nobody has merged."""
 
 from tests.history import manifests as m
-from tests.history import routine
+from tests.history import mistakes, routine
 from tests.history.people import ANA, BEN, CLEO, DAN, EVE
 from tests.history.scribe import Files, Scribe
 from tests.history.signing import AUDITED, OWN, levels, replays
@@ -32,6 +32,9 @@ def summer(scribe: Scribe) -> None:
     )
     for title in ("more-players", "longer-queues"):
         routine.merged(scribe, title, [routine.setting(scribe, scribe.count + 1), routine.setting(scribe, scribe.count + 2)], by=ANA)
+    for mistake in mistakes.late(scribe):
+        mistakes.make(scribe, mistake)
+        routine.days(scribe, 3)
 
 
 def last_days(scribe: Scribe, count: int) -> None:

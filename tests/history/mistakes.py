@@ -229,3 +229,21 @@ def later(scribe: Scribe) -> Iterator[Mistake]:
         scribe.edited("tenants/games/fleets/arena.yaml", "limit: 50%", "limit: 10%"),
         "Games: half, then the rest",
     )
+
+
+def late(scribe: Scribe) -> Iterator[Mistake]:
+    """Yield what went wrong when everybody thought that they knew how it goes."""
+    spool = FILES + m.file("/tmp/bridge.spool", "empty", "0640")
+    yield Mistake(
+        "spooled", DAN, "Edge: spool messages", scribe.edited(BRIDGE, FILES, spool), "Edge: the spool survives a reboot elsewhere"
+    )
+    profiler = '  artifacts:\n    - {name: profiler, path: /opt/profiler, mode: "0755", '
+    profiler += f'url: "http://get.example.com/profiler/2.1/linux", sha256: "{m.digest("profiler 2.1")}"}}\n'
+    yield Mistake("profiled", CLEO, "Shop: the profiler", scribe.edited(FRONT, FILES, profiler + FILES), "Shop: the profiler waits for TLS")
+    yield Mistake(
+        "misplaced",
+        EVE,
+        "Games: hosts in Asia",
+        {"tenants/games/agents/arena-tokyo.yaml": m.agent("games", "arena-tokyo", role="arena")},
+        "Games: hosts in Asia wait for a region",
+    )
