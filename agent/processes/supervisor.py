@@ -1,5 +1,346 @@
-"""The supervisor: who keeps processes running on a host without systemd.
+"""The supervisor: keeps processes running on a host without systemd, and finds them again after its own end.
 
-Under construction: see `agent.processes.interface.Processes`, whose methods it has.
-    Supervisor(directory: Path, *, host: Host, log: Log)  # directory: `Disk.processes`
+Whoever calls decides what is started and stopped, and in which order. A thread notices ends, and starts again what was
+started before and is still wanted just so, as `policy` says. One lock guards what is known; it is not held while a process
+takes its time to stop. A process that was adopted has another parent, so nobody is told how it ends: that counts as a failure.
 """
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from agent.host import Host
+from agent.logs import Log
+from agent.processes import cgroups as groups
+from agent.processes import kin, policy, usage
+from agent.processes.families import Families
+from agent.processes.interface import Seen, Wanted
+from agent.processes.output import Output, Rotation
+from agent.processes.policy import Decision, History
+from agent.processes.records import Record, Records, boot_id
+from agent.processes.resolve import Launch
+from agent.processes.spawn import Child, take
+from agent.processes.starter import Starter, history_of, milliseconds, now
+from agent.processes.usage import Usage
+from agent.processes.watch import Next, Watch
+from agent.protocol.errors import RefusedError, RetryError, disk_trouble
+from agent.protocol.faults import reached
+from agent.protocol.identity import require_label
+from agent.protocol.state import Process
+
+PLACES = ("processes:ended", "processes:stopping", "processes:stopped")
+"""Where a crash test may kill the agent here."""
+ROTATE_SECONDS = 5.0
+"""Seconds between two looks at the size of outputs: seldom enough to cost nothing, and 100 MB/s then make half a gigabyte."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """What is known of one process; without a child it doesn't run."""
+
+    record: Record
+    child: Child | None = None
+    is_stopping: bool = False
+    """Whether a caller is at it: the thread keeps off."""
+
+
+class Supervisor:
+    """Has the methods of `agent.processes.interface.Processes`, whose documentation says what they do.
+
+    What ran when an earlier agent with this `directory` ended is watched from here on, and healed once `want` has been called.
+    """
+
+    def __init__(
+        self, directory: Path, *, host: Host, log: Log, cgroups: groups.Cgroups | None = None, rotation: Rotation | None = None
+    ) -> None:
+        self._log = log
+        self._records = Records(directory / "records")
+        self._output = Output(directory / "output", rotation or Rotation())
+        self._families = Families(directory)
+        self._starter = Starter(host=host, families=self._families, records=self._records, output=self._output, cgroups=cgroups)
+        self._lock = threading.RLock()
+        self._wanted: dict[str, Wanted] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._rotated = now()
+        self._adopt()
+        self._watch = Watch(self._attend, log)
+
+    def require(self, process: Process) -> tuple[str, ...]:
+        """Return warnings about what can't be kept here; raise `RefusedError` if it can't be run here at all."""
+        require_label(process.name, "process")
+        return self._starter.resolve(process).notes
+
+    def want(self, processes: Mapping[str, Wanted]) -> None:
+        """Say which processes there should be; changes nothing that runs."""
+        with self._lock:
+            self._wanted = dict(processes)
+            for name, entry in list(self._entries.items()):
+                if entry.child is None and entry.record.standing == "running":  # it ended while no agent was there
+                    self._ended(name, entry)
+                if entry.child is None and name not in self._wanted:
+                    self._forget(name)
+        self._watch.wake()
+
+    def start(self, name: str) -> None:
+        """Start a wanted process, unless it runs; raise `RefusedError` if it can't be, `RetryError` if it will be tried again."""
+        with self._lock:
+            if name not in self._wanted:
+                message = f"process/{name} is not wanted, so it can't be started"
+                raise RefusedError(message)
+            self._notice_ends()
+            entry = self._entries.get(name)
+            if entry is None or entry.child is None:
+                launch = self._starter.resolve(self._wanted[name].process)
+                self._begin(self._wanted[name], launch, history=History())
+        self._watch.wake()
+
+    def stop(self, name: str) -> None:
+        """End a process and all it started; raise `RetryError` if something of it can't be."""
+        with self._lock:
+            self._notice_ends()
+            entry = self._entries.get(name)
+            if entry is None:
+                return
+            entry.is_stopping = True
+            self._keep(name, entry, msgspec.structs.replace(entry.record, stopping=True))
+        self._watch.wake()  # so that it no longer waits for this one
+        reached("processes:stopping")
+        try:
+            self._bring_down(name, entry)
+        finally:
+            with self._lock:
+                self._settle_stop(name, entry)
+            self._watch.wake()
+
+    def restart(self, name: str) -> None:
+        """Stop and start a process, and forget how often it failed."""
+        self.stop(name)
+        self.start(name)
+
+    def look(self) -> dict[str, Seen]:
+        """Return how each process stands that is wanted or still there, by name."""
+        with self._lock:
+            self._notice_ends()
+            records = {name: entry.record for name, entry in self._entries.items()}
+            running = [name for name, entry in self._entries.items() if entry.child is not None]
+            never = set(self._wanted) - set(records)
+        roots = {name: self._families.root(name, records[name]) for name in running}
+        places = {name: Path(records[name].group) for name in running if records[name].group}
+        used = usage.measure(roots, places, self._families.markers) if running else {}
+        known = {name: _seen(record, used.get(name)) for name, record in records.items()}
+        return known | {name: Seen(standing="stopped") for name in never}
+
+    def tail(self, name: str) -> str:
+        """Return the end of its output, at most 4 KiB."""
+        return self._output.tail(require_label(name, "process"))
+
+    def close(self, *, leave_running: bool = True) -> None:
+        """End the watching; processes go on, unless they are to be stopped too."""
+        if not leave_running:
+            for name in list(self._entries):
+                self.stop(name)
+        self._watch.close()
+        for entry in self._entries.values():
+            if entry.child is not None:
+                os.close(entry.child.descriptor)
+
+    # Beginning
+
+    def _adopt(self) -> None:
+        boot = boot_id()
+        for name, record in self._records.read():
+            if record is None:
+                self._log.step("problem", process=name, why="its record is damaged; it is ended, and started again if it is wanted")
+                self._families.end(name, None)
+            if record is None or record.boot != boot:
+                self._records.forget(name)
+                continue
+            child = None
+            if record.standing == "running" and record.pid is not None and record.began is not None:
+                child = take(record.pid, record.began, ours=False)
+            self._entries[name] = _Entry(record=record, child=child)
+
+    def _begin(self, wanted: Wanted, launch: Launch, *, history: History, restarts: int = 0, why: str = "") -> None:
+        """Start a process; raise `RetryError` if that came to nothing, after its next try was settled."""
+        process = wanted.process
+        rules = policy.rules_of(process)
+        history = policy.started(rules, history, now())
+        record = self._starter.record(wanted, launch, history=history, restarts=restarts, why=why)
+        try:
+            record, child = self._starter.begin(process, launch, record)
+        except RetryError as error:
+            decision = policy.after_end(rules, history, code=None, now=now())
+            self._keep(process.name, _Entry(record=record), _decided(record, decision, str(error)))
+            message = f"process/{process.name}: {error}"
+            raise RetryError(message) from error
+        self._entries[process.name] = _Entry(record=record, child=child)
+        self._log.step("process", process=process.name, did="start", pid=child.pid, restarts=restarts or None)
+
+    def _again(self, name: str, entry: _Entry) -> None:
+        """Start a process again whose wait is over; one that is no longer wanted just so stays as it is."""
+        record, wanted = entry.record, self._wanted.get(name)
+        if wanted is None or wanted.digest != record.digest:
+            self._keep(name, entry, msgspec.structs.replace(record, standing="stopped"))
+            return
+        try:
+            launch = self._starter.resolve(wanted.process)
+            self._begin(wanted, launch, history=history_of(record), restarts=record.restarts + 1, why=record.why)
+        except RefusedError as error:  # its user is gone, say: that may be mended as well
+            decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=None, now=now())
+            self._keep(name, entry, _decided(record, decision, str(error)))
+        except RetryError as error:
+            self._log.step("problem", process=name, why=str(error))
+
+    # Ends
+
+    def _attend(self) -> Next:
+        """Notice what has ended, start again what is due, rotate outputs; return what to wait for."""
+        with self._lock:
+            self._notice_ends()
+            for name, entry in list(self._entries.items()):
+                if entry.record.standing == "waiting" and not entry.is_stopping and _seconds_to(entry.record) <= 0:
+                    self._again(name, entry)
+            entries = [entry for entry in self._entries.values() if not entry.is_stopping]
+            times = [_seconds_to(entry.record) for entry in entries if entry.record.standing == "waiting"]
+            if self._entries:
+                times.append(self._rotate())
+            descriptors = [entry.child.descriptor for entry in entries if entry.child is not None]
+            return Next(descriptors=descriptors, seconds=min(times, default=None))
+
+    def _notice_ends(self) -> None:
+        for name, entry in list(self._entries.items()):
+            if entry.child is not None and not entry.is_stopping and entry.child.wait(0):
+                self._ended(name, entry)
+
+    def _ended(self, name: str, entry: _Entry) -> None:
+        """Clear up after a main process that has ended, and settle what comes next."""
+        record, child = entry.record, entry.child
+        ran_out = bool(record.group) and groups.ran_out_of_memory(Path(record.group))
+        try:
+            self._families.end(name, record)  # before it is reaped: until then its pid, and its session's number, are its own
+        except RetryError as error:
+            self._log.step("problem", process=name, why=str(error))
+        code = child.reap() if child is not None else None
+        entry.child = None
+        reached("processes:ended")
+        why = _said(code, ran_out=ran_out)
+        self._log.step("process", process=name, did="end", why=why)
+        self._keep(name, entry, self._after_end(name, record, code, why))
+
+    def _after_end(self, name: str, record: Record, code: int | None, why: str) -> Record:
+        wanted = self._wanted.get(name)
+        if record.stopping or wanted is None or wanted.digest != record.digest:
+            return msgspec.structs.replace(record, pid=None, began=None, stopping=False, standing="stopped", why=why)
+        decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=code, now=now())
+        return _decided(record, decision, why)
+
+    def _bring_down(self, name: str, entry: _Entry) -> None:
+        """Ask the main process to end, then the rest, and kill what is left when its time is up."""
+        record, child = entry.record, entry.child
+        if child is None:
+            return
+        number = signal.Signals[record.stop_signal]
+        deadline = now() + record.stop_timeout
+        child.send(number)
+        child.send(signal.SIGCONT)
+        child.wait(record.stop_timeout)
+        self._families.ask(name, record, number, deadline)
+        self._families.end(name, record)
+        child.wait(kin.KILL_SECONDS)
+        reached("processes:stopped")
+
+    def _settle_stop(self, name: str, entry: _Entry) -> None:
+        entry.is_stopping = False
+        if entry.child is None:
+            self._keep(name, entry, msgspec.structs.replace(entry.record, standing="stopped", stopping=False))
+        elif entry.child.wait(0):
+            self._ended(name, entry)
+        if entry.child is None and name not in self._wanted:
+            self._forget(name)
+
+    # What is kept
+
+    def _keep(self, name: str, entry: _Entry, record: Record) -> None:
+        """Keep how a process stands; where the disk takes nothing, in memory at least, and the next change is written again."""
+        entry.record = record
+        self._entries[name] = entry
+        try:
+            self._records.put(name, record)
+        except OSError as error:
+            self._log.step("problem", process=name, why=str(disk_trouble(error)))
+
+    def _forget(self, name: str) -> None:
+        del self._entries[name]
+        try:
+            self._records.forget(name)
+        except OSError as error:
+            self._log.step("problem", process=name, why=str(disk_trouble(error)))
+
+    def _rotate(self) -> float:
+        """Rotate outputs that grew too large, now and then; return the seconds to the next time."""
+        left = self._rotated + ROTATE_SECONDS - now()
+        if left > 0:
+            return left
+        self._rotated = now()
+        for name in self._entries:
+            try:
+                self._output.rotate(name)
+            except OSError as error:
+                self._log.step("problem", process=name, why=str(disk_trouble(error)))
+        return ROTATE_SECONDS
+
+
+def _seconds_to(record: Record) -> float:
+    return record.again / 1000 - now()
+
+
+def _decided(record: Record, decision: Decision, why: str) -> Record:
+    """Return a record of a process that doesn't run, as was decided."""
+    return msgspec.structs.replace(
+        record,
+        pid=None,
+        began=None,
+        standing=decision.standing,
+        starts=[milliseconds(start) for start in decision.history.starts],
+        wait=milliseconds(decision.history.wait),
+        again=milliseconds(decision.at),
+        why=why,
+    )
+
+
+def _said(code: int | None, *, ran_out: bool) -> str:
+    """Return in words how a process ended."""
+    if ran_out:
+        return "killed by the kernel, since it used more memory than its limit"
+    if code is None:
+        return "ended while no agent was its parent, so nobody knows how"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    number = -code
+    return f"ended by {signal.Signals(number).name}" if number in signal.valid_signals() else f"ended by signal {number}"
+
+
+def _seen(record: Record, used: Usage | None) -> Seen:
+    is_running = record.standing == "running"
+    return Seen(
+        standing=record.standing,
+        digest=record.digest,
+        pid=record.pid if is_running else None,
+        since=record.since,
+        restarts=record.restarts,
+        cpu_seconds=used.cpu_seconds if used else None,
+        rss_bytes=used.rss_bytes if used else None,
+        why=record.why,
+        notes=tuple(record.notes),
+    )
+
+
+def supervise(directory: Path, *, host: Host, log: Log) -> Supervisor:
+    """Return the supervisor of an agent whose processes are known in `directory`; control groups only where it has a whole machine."""
+    found = groups.find(directory) if host.is_whole_machine else None
+    return Supervisor(directory, host=host, log=log, cgroups=found)
