@@ -100,6 +100,11 @@ class Disk:
         return self.root / "receipts.json"
 
     @property
+    def services(self) -> Path:
+        """What units of systemd are known to have read."""
+        return self.root / "services.json"
+
+    @property
     def fleets(self) -> Path:
         """A directory for each fleet."""
         return self.root / "fleets"

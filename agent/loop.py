@@ -21,6 +21,7 @@ from agent.disk import Disk, Identity
 from agent.drift import watch
 from agent.effects.carry_out import Carrier
 from agent.effects.effects import Effects
+from agent.effects.units import Units
 from agent.effects.unmanned import Unmanned
 from agent.fetcher import Http
 from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
@@ -30,6 +31,8 @@ from agent.logs import Log
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
+from agent.services.services import Services
+from agent.services.systemd import Systemd
 from agent.settings import Settings, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
@@ -92,7 +95,8 @@ def make_effects(work: Workspace, log: Log) -> Effects:
     """Return what brings about what runs, wired once. Nothing is started or stopped by that."""
     processes = Unmanned()
     carrier = Carrier(processes=processes, run=Commands(), log=log, stopping=work.stopping)
-    return Effects(disk=work.disk, processes=processes, carrier=carrier)
+    units = Units(services=Services(systemd=Systemd(root=work.host.root), record=work.disk.services))
+    return Effects(disk=work.disk, processes=processes, units=units, carrier=carrier)
 
 
 class Agent:

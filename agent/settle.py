@@ -22,8 +22,9 @@ from agent.apply.survey import Digests, desired_items, plan_for, replaced, requi
 from agent.apply.transaction import Change, Workspace, apply
 from agent.archives.entries import ArchiveError
 from agent.cache import NotYetError
-from agent.effects.effects import Effects, Holding, Outcome
+from agent.effects.effects import Effects, Outcome
 from agent.effects.finished import finish_state
+from agent.effects.holding import Holding
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
@@ -153,7 +154,7 @@ class Settler:
         items: dict[str, Item] | None = {}
         try:
             state = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
-            items = self._items(state) if state.processes or state.actions else {}
+            items = self._items(state) if state.processes or state.services or state.actions else {}
         except (RefusedError, RetryError, OSError):  # drift says why; what runs goes on
             items = None
         return Holding(fleet=fleet, state=state, transaction=pointer.transaction, items=items)
@@ -163,7 +164,9 @@ class Settler:
         status, meta = self.book.read(fleet), self.generations(fleet).current()
         if status is None or meta is None:
             return
-        drift = [one for one in status.drift if one.path.startswith("/")] + list(outcome.drifts)
+        since = {one.path: one.since for one in status.drift}
+        drift = [one for one in status.drift if one.path.startswith("/")]
+        drift += [msgspec.structs.replace(one, since=since.get(one.path, one.since)) for one in outcome.drifts]
         status = msgspec.structs.replace(status, drift=drift)
         if not said and status.digest == meta.digest and status.result in ("applied", "failed"):
             result: Result = "failed" if outcome.troubles else "applied"
@@ -235,6 +238,7 @@ class Settler:
             meta, plan = _meta(wanted, generations.next_number(), applied_at=timestamp()), prepared.plan
             self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
             former = table.current.get(wanted.fleet, State())
+            self.effects.adopt(prepared.state, prepared.items, [action.path for action in plan.actions])
             apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=prepared.items, plan=plan, state=wanted.state))
             self.marks.settle(wanted.key)
             there[wanted.fleet] = prepared

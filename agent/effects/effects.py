@@ -4,34 +4,28 @@ Generations say what is wanted, `Done` what was brought about already. An effect
 process's own policy or a fleet's drift policy leaves alone is only reported.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from agent.disk import Disk
 from agent.effects.carry_out import Carrier, standing_trouble
 from agent.effects.digests import action_digest, process_digest
-from agent.effects.order import PROCESS, graph
+from agent.effects.holding import Holding
+from agent.effects.order import PROCESS, SERVICE, graph
 from agent.effects.plan import Effect, Part, plan_effects
 from agent.effects.records import Done, boot_id, read_done, write_done
+from agent.effects.units import Differing, Units
 from agent.logs import timestamp
 from agent.processes.interface import Processes, Seen, Wanted
+from agent.protocol.errors import RetryError
 from agent.protocol.state import Process, State
 from agent.providers.item import Item
+from agent.services.seen import Seen as SeenUnit
 from agent.status import Drift
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
-    """What one fleet holds here: its generation's state with its texts finished, and what that means at its paths."""
-
-    fleet: str
-    state: State
-    transaction: str
-    """The transaction that last touched the fleet."""
-    items: Mapping[str, Item] | None
-    """None where that can't be said now: what runs goes on as it does."""
+NOTHING = Differing(bring={}, troubles=(), drifts=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,40 +42,79 @@ class Effects:
 
     disk: Disk
     processes: Processes
+    units: Units
     carrier: Carrier
+    leftovers: list[str] = field(default_factory=list)
+    """What could not be taken down that no fleet asks for any more, a sentence each."""
 
     def supported(self) -> frozenset[str]:
-        """Return the providers that this agent can carry out on this host."""
-        return frozenset({"actions"})
+        """Return the providers that this agent can carry out."""
+        return frozenset({"actions", "services"})
 
     def require(self, state: State) -> tuple[str, ...]:
         """Return warnings about what of a state can't be kept here; raise `RefusedError` for what can't run here at all."""
+        self.units.services.require(state.services)
         return tuple(f"{PROCESS}{process.name}: {said}" for process in state.processes for said in self.processes.require(process))
 
-    def planned(self, holdings: Sequence[Holding], *, spared: Iterable[str] = ()) -> tuple[Effect, ...]:
-        """Return what there would be to do, and change nothing."""
-        seen = self.processes.look()
-        return plan_effects([self._part(holding, seen) for holding in holdings], seen, spared=frozenset(spared))
+    def adopt(self, state: State, items: Mapping[str, Item], changing: Collection[str]) -> None:
+        """Before a switch of `changing` paths: note what runs already and has read what it should."""
+        if state.services:
+            self.units.adopt(state, items, changing)
 
-    def bring(self, holdings: Sequence[Holding], *, spared: Iterable[str] = (), former: Iterable[State] = ()) -> dict[str, Outcome]:
+    def planned(self, holdings: Sequence[Holding], *, spared: Collection[str] = ()) -> tuple[Effect, ...]:
+        """Return what there would be to do, and change nothing; raises `RetryError` where systemd does not answer."""
+        running, units = self.processes.look(), self.units.look(holdings)
+        differing = {holding.fleet: self.units.differing(holding, units, due=self._is_due(holding)) for holding in holdings}
+        gone = [
+            Effect(kind="stop", resource=f"{SERVICE}{step.unit}", why=(step.kind, *step.why))
+            for step in self.units.leaving(holdings, spared)
+        ]
+        parts = [self._part(holding, running, differing[holding.fleet]) for holding in holdings]
+        return (*gone, *plan_effects(parts, running, spared=spared))
+
+    def bring(self, holdings: Sequence[Holding], *, spared: Collection[str] = (), former: Iterable[State] = ()) -> dict[str, Outcome]:
         """Bring the host to what its fleets hold, and return how each stands. A second look at once has nothing to do.
 
         `spared` are resources that no fleet holds yet and one asks for: they go on until it has them. `former` are states held
         before, for the order in which what goes stops.
         """
-        seen = self.processes.look()
-        parts = [self._part(holding, seen) for holding in holdings]
+        units, differing = self._units(holdings, spared)
+        running = self.processes.look()
+        parts = [self._part(holding, running, differing[holding.fleet]) for holding in holdings]
         self.processes.want({name: wanted for part in parts for name, wanted in part.processes.items()})
         troubles = self.carrier.carry_out(
-            plan_effects(parts, seen, spared=frozenset(spared), before=graph(former)),
+            plan_effects(parts, running, spared=spared, before=graph(former)),
             after=graph(holding.state for holding in holdings),
             actions={(holding.fleet, action.name): action for holding in holdings for action in holding.state.actions},
             ran=self._ran,
-            bring=_no_services,
+            bring=lambda name: self.units.bring(holdings, name, units),
         )
-        return self._outcomes(parts, holdings, troubles)
+        self.leftovers += troubles.get("", [])
+        seen, boot = self.processes.look(), boot_id()
+        outcomes = {}
+        for holding in holdings:
+            units_of = differing[holding.fleet]
+            outcome = self._outcome(holding, [*units_of.troubles, *troubles.get(holding.fleet, ())], seen, boot)
+            outcomes[holding.fleet] = replace(outcome, drifts=(*outcome.drifts, *units_of.drifts))
+        return outcomes
 
-    def _part(self, holding: Holding, seen: Mapping[str, Seen]) -> Part:
+    def _units(self, holdings: Sequence[Holding], spared: Collection[str]) -> tuple[dict[str, SeenUnit], dict[str, Differing]]:
+        """Take down what goes, have systemd read its files, and return what it says and how that differs, by fleet."""
+        self.leftovers = []
+        try:
+            units, _ = self.units.settle(holdings, spared)
+        except RetryError as error:
+            self.leftovers = [str(error)]
+            failed = Differing(bring={}, troubles=(str(error),), drifts=())
+            return {}, {holding.fleet: failed if holding.state.services else NOTHING for holding in holdings}
+        return units, {holding.fleet: self.units.differing(holding, units, due=self._is_due(holding)) for holding in holdings}
+
+    def _is_due(self, holding: Holding) -> bool:
+        """Return whether something of a fleet was switched since its effects were last complete, or the machine booted."""
+        done = read_done(self.disk, holding.fleet)
+        return (done.transaction, done.boot) != (holding.transaction, boot_id())
+
+    def _part(self, holding: Holding, seen: Mapping[str, Seen], units: Differing) -> Part:
         items = holding.items
         wanted = {process.name: Wanted(process=process, digest=_digest(process, items, seen)) for process in holding.state.processes}
         ran = read_done(self.disk, holding.fleet).actions
@@ -89,7 +122,7 @@ class Effects:
         return Part(
             fleet=holding.fleet,
             processes=wanted,
-            services={},
+            services=units.bring,
             actions={name: digest for name, digest in due.items() if ran.get(name) != digest},
             after=graph([holding.state]),
         )
@@ -99,23 +132,19 @@ class Effects:
         done = read_done(self.disk, effect.fleet)
         write_done(self.disk, effect.fleet, msgspec.structs.replace(done, actions=done.actions | {effect.name: effect.digest}))
 
-    def _outcomes(self, parts: Sequence[Part], holdings: Sequence[Holding], troubles: Mapping[str, Sequence[str]]) -> dict[str, Outcome]:
-        seen, boot = self.processes.look(), boot_id()
-        found = {}
-        for part, holding in zip(parts, holdings, strict=True):
-            said = list(troubles.get(part.fleet, ()))
-            named = {line.partition(":")[0] for line in said}
-            for name in part.processes:
-                why = standing_trouble(name, seen[name], self.processes.tail(name)) if name in seen else None
-                if why is not None and f"{PROCESS}{name}" not in named:
-                    said.append(why)
-            drifts = tuple(_looping(name, seen[name]) for name in part.processes if name in seen and seen[name].standing == "looping")
-            found[part.fleet] = Outcome(troubles=tuple(said), drifts=drifts)
-            if not said and holding.items is not None:
-                done = read_done(self.disk, part.fleet)
-                kept = {action.name: done.actions[action.name] for action in holding.state.actions if action.name in done.actions}
-                write_done(self.disk, part.fleet, Done(transaction=holding.transaction, boot=boot, actions=kept))
-        return found
+    def _outcome(self, holding: Holding, troubles: Sequence[str], seen: Mapping[str, Seen], boot: str) -> Outcome:
+        said = list(troubles)
+        named = {line.partition(":")[0] for line in said}
+        here = {process.name: seen[process.name] for process in holding.state.processes if process.name in seen}
+        for name, one in here.items():
+            why = standing_trouble(name, one, self.processes.tail(name))
+            if why is not None and f"{PROCESS}{name}" not in named:
+                said.append(why)
+        if not said and holding.items is not None:
+            done = read_done(self.disk, holding.fleet)
+            kept = {action.name: done.actions[action.name] for action in holding.state.actions if action.name in done.actions}
+            write_done(self.disk, holding.fleet, Done(transaction=holding.transaction, boot=boot, actions=kept))
+        return Outcome(troubles=tuple(said), drifts=tuple(_looping(name, one) for name, one in here.items() if one.standing == "looping"))
 
 
 def _digest(process: Process, items: Mapping[str, Item] | None, seen: Mapping[str, Seen]) -> str:
@@ -126,10 +155,5 @@ def _digest(process: Process, items: Mapping[str, Item] | None, seen: Mapping[st
 
 
 def _looping(name: str, seen: Seen) -> Drift:
-    return Drift(
-        path=f"{PROCESS}{name}", differs=["state"], expected="running", actual=f"stopped: {seen.why}", since=seen.since or timestamp()
-    )
-
-
-def _no_services(name: str) -> None:
-    del name
+    since = seen.since or timestamp()
+    return Drift(path=f"{PROCESS}{name}", differs=["state"], expected="running", actual=f"stopped: {seen.why}", since=since)

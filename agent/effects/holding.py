@@ -1,0 +1,19 @@
+"""What one fleet holds here, as effects need it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.protocol.state import State
+from agent.providers.item import Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A generation's state with its texts finished, and what that means at its paths."""
+
+    fleet: str
+    state: State
+    transaction: str
+    """The transaction that last touched the fleet."""
+    items: Mapping[str, Item] | None
+    """None where that can't be said now: what runs goes on as it does."""
