@@ -286,7 +286,7 @@ def _read_back(work: Work, releases: Releases, document: RolloutDocument, timest
         desired = [found[0] for found in (releases.bundle, releases.members) if found is not None]
         wanted |= {path: releases.signed.targets[path].hashes["sha256"] for path in desired}
     overlay = {**_roots(work), work.metadata_key("timestamp.json"): timestamp}
-    read_back(work.store, work.name, root=work.trust.roots[0], overlay=overlay, standing=standing, targets=wanted)
+    read_back(work.store, work.name, root=work.trust.roots[0], overlay=overlay, standing=standing, targets=wanted, now=work.now)
 
 
 def _move_timestamp(work: Work, timestamp: bytes, stored: str | None) -> None:

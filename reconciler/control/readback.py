@@ -6,6 +6,7 @@ published, so numbers that go backwards are found here and not by agents.
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
@@ -49,10 +50,25 @@ class StoreFetcher(FetcherInterface):
         metadata.require_mark(signed, mark, value, what=key)
 
 
+class _Client(Updater):
+    """python-tuf's client at a time that it is told: what is published is signed for that time, whatever a clock says meanwhile."""
+
+    def at(self, now: datetime) -> None:
+        """Take `now` for the time at which metadata must not have expired."""
+        self._trusted_set.reference_time = now
+
+
 def read_back(
-    store: Store, fleet: str, *, root: bytes, overlay: Mapping[str, bytes], standing: Published | None, targets: Mapping[str, str]
+    store: Store,
+    fleet: str,
+    *,
+    root: bytes,
+    overlay: Mapping[str, bytes],
+    standing: Published | None,
+    targets: Mapping[str, str],
+    now: datetime,
 ) -> None:
-    """Verify that an agent that knows only `root` could take what the store would be with `overlay`, by key, upon it.
+    """Verify that an agent that knows only `root` could take what the store would be with `overlay`, by key, upon it, at `now`.
 
     `fleet` is `<tenant>/<fleet>`; `targets` are path → SHA-256 of what it would download.
 
@@ -65,7 +81,8 @@ def read_back(
         if standing is not None:
             Path(directory, "timestamp.json").write_bytes(standing.timestamp_data)
             Path(directory, "snapshot.json").write_bytes(standing.snapshot_data)
-        client = Updater(directory, f"{_BASE}{base}metadata/", directory, f"{_BASE}{base}targets/", fetcher=fetcher, bootstrap=root)
+        client = _Client(directory, f"{_BASE}{base}metadata/", directory, f"{_BASE}{base}targets/", fetcher=fetcher, bootstrap=root)
+        client.at(now)
         try:
             client.refresh()
             for path, sha256 in targets.items():
