@@ -15,7 +15,7 @@ from agent.services.systemd import Systemd
 PROPERTIES = (
     *("Id", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "CanReload"),
     *("Type", "RemainAfterExit", "MainPID", "NRestarts", "ExecMainStatus", "ExecMainStartTimestamp", "ActiveEnterTimestamp"),
-    *("CPUUsageNSec", "MemoryCurrent", "Description"),
+    *("CPUUsageNSec", "MemoryCurrent", "Description", "Restart", "ExecMainCode"),
 )
 """What is asked of each unit; those that a kind of unit lacks (a timer has no MainPID) are left out by systemctl."""
 UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.(service|socket|timer|path|mount|automount|swap|slice|target)")
@@ -25,6 +25,8 @@ UNIT_LENGTH = 255
 RUNNING = frozenset({"active", "reloading", "activating", "refreshing"})
 """States of a unit that is up or on its way there; one that systemd is about to start again is activating."""
 _TIME = "%a %Y-%m-%d %H:%M:%S UTC"
+_KILLED = frozenset({"2", "3"})
+"""CLD_KILLED and CLD_DUMPED, by which the kernel says that a signal ended a process."""
 _NONE = frozenset({"", "[not set]", "[no data]", "18446744073709551615"})
 
 
@@ -63,6 +65,10 @@ class Seen:
     memory: int | None = None
     """Bytes, where they are accounted."""
     description: str = ""
+    restart: str = "no"
+    """When systemd starts it again by itself: `no`, `always`, `on-failure`, …"""
+    by_signal: bool = False
+    """Whether its main process was ended by a signal; `status` is then its number."""
 
     @property
     def runs(self) -> bool:
@@ -145,6 +151,8 @@ def _seen(fields: Mapping[str, str]) -> Seen:
         cpu=_number(fields.get("CPUUsageNSec", "")),
         memory=_number(fields.get("MemoryCurrent", "")),
         description=fields.get("Description", ""),
+        restart=fields.get("Restart", "no"),
+        by_signal=fields.get("ExecMainCode", "0") in _KILLED,
     )
 
 

@@ -1,4 +1,4 @@
-"""The only caller of systemctl, systemd-run and journalctl.
+"""The only caller of systemctl and journalctl.
 
 Commands are lists, wait no longer than they are told to, and what they say is bounded. An error holds what systemd said, the
 unit's last lines, and what to do.
@@ -13,16 +13,16 @@ from agent.protocol.errors import RetryError
 
 SHOW_SECONDS = 30.0
 """Room for a manager that is busy starting a hundred units; it answers within milliseconds otherwise."""
-JOB_SECONDS = 300.0
-"""Room for a unit's own time to start or stop, 90 s unless it says otherwise, with the units that it needs; the job goes on after that."""
+JOB_SECONDS = 960.0
+"""Room for a unit's own time to start or stop: 90 s unless it says otherwise, 15 minutes for a container that fetches its image."""
 LINES = 10
 """Lines of a unit's journal in an error: the end, where programs say what was wrong."""
 SHOWN = 1500
 """Characters of those."""
 SPEAKING = {**ENVIRONMENT, "TZ": "UTC", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", "SYSTEMD_LOG_LEVEL": "notice"}
 """What systemd's programs see: English, no colours, no pager, times in UTC."""
-BOOTED = "run/systemd/system"
-"""Is there where systemd runs the host: sd_booted(3)."""
+UNITS = "run/systemd/system"
+"""Is there where systemd runs the host, sd_booted(3), and holds units until the next boot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,14 @@ class Systemd:
     root: Path = Path("/")
     commands: Commands = field(default_factory=lambda: Commands(environment=SPEAKING))
 
+    @property
+    def until_boot(self) -> Path:
+        """The directory of units that are gone at the next boot."""
+        return self.root / UNITS
+
     def available(self) -> bool:
         """Return whether systemd runs this host and its programs are there."""
-        if not (self.root / BOOTED).is_dir():
+        if not self.until_boot.is_dir():
             return False
         try:
             return self.commands.run("systemctl", "--version", timeout=SHOW_SECONDS).code == 0
@@ -72,11 +77,6 @@ class Systemd:
         if ended.code != 0:
             message = f"systemd can't read its unit files anew: {ended.failure}; see `journalctl -b _PID=1 -n 20`"
             raise RetryError(message)
-
-    def run_transient(self, unit: str, options: Sequence[str], command: Sequence[str]) -> None:
-        """Start a transient unit by `systemd-run` and wait until its program was executed; raises `RetryError` as `act`."""
-        argv = ("systemd-run", "--quiet", f"--unit={unit}", *options, "--", *command)
-        self._require(self.commands.run(*argv, timeout=JOB_SECONDS), f"start {unit}", unit)
 
     def last_lines(self, unit: str, lines: int = LINES) -> str:
         """Return the end of what a unit wrote to the journal, empty where that can't be read: for messages."""

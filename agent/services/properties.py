@@ -1,0 +1,167 @@
+"""A process of a release as the text of a unit, and a unit as the standing of a process. Pure.
+
+https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html, systemd.exec(5), systemd.service(5).
+"""
+
+import re
+from collections.abc import Iterator
+from math import ceil, log2
+from pathlib import Path
+
+from agent.processes import kin
+from agent.processes.interface import Seen, Standing
+from agent.processes.policy import LONGEST_WAIT, Rules, rules_of
+from agent.processes.resolve import Launch
+from agent.protocol import duration
+from agent.protocol.errors import RefusedError
+from agent.protocol.quantity import octets, percent
+from agent.protocol.state import Process
+from agent.services import seen as units
+
+SLICE = "ordain.slice"
+"""Where processes lie in the tree of control groups: beside the agent's own unit, not below it."""
+RESTARTS = {"always": "always", "on-failure": "on-failure", "never": "no"}
+"""Our words for when it is started again, and systemd's."""
+ADDED = ("LANG", "SHELL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE")
+"""Variables that systemd adds of its own accord: a process has the same environment whoever runs it."""
+DOUBLING = 254
+"""The version since which systemd waits longer each time before it starts a unit again."""
+_FAILURES = "SIGHUP SIGINT SIGTERM SIGPIPE"
+"""Signals that systemd takes for a good end unless it is told otherwise."""
+_ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
+_DIGEST = re.compile(r".* of ordain, ([0-9A-Za-z:._-]{1,128})")
+
+
+def unit_text(process: Process, launch: Launch, *, digest: str, environment: Path, version: int) -> str:
+    """Return the unit file of a process; `environment` is where its environment lies, `version` that of systemd, 0 for any.
+
+    Raises:
+        RefusedError: a path that can't be said to systemd.
+        MalformedError: a limit or a duration that is none.
+    """
+    rules = rules_of(process)
+    about = f"Process {process.name} of ordain, {digest}"
+    if _DIGEST.fullmatch(about) is None:
+        message = f"process {process.name}: {digest[:40]!r} is no digest"
+        raise ValueError(message)
+    unit = [f"Description={about}", f"StartLimitIntervalSec={rules.within:.0f}s", f"StartLimitBurst={rules.starts}"]
+    service = [*_running(process, launch, environment), *_restarting(rules, version), *_limits(process), *_confined(launch)]
+    return "".join(f"{line}\n" for line in ("[Unit]", *unit, "", "[Service]", *service))
+
+
+def _running(process: Process, launch: Launch, environment: Path) -> Iterator[str]:
+    program, *arguments = launch.command
+    words = (_word(program), *(_word(argument).replace("$", "$$") for argument in arguments))
+    yield from ("Type=exec", f"ExecStart={' '.join(words)}", f"Slice={SLICE}")
+    yield from ("KillMode=mixed", f"KillSignal={process.stop_signal}", f"TimeoutStopSec={duration.seconds(process.stop_timeout)}s")
+    account = launch.account
+    yield from (f"{key}={value}" for key, value in (("User", account.uid), ("Group", account.gid)) if value is not None)
+    yield f"WorkingDirectory={_specified(launch.directory)}"
+    yield f"EnvironmentFile={_specified(str(environment))}"
+    added = [name for name in ADDED if name not in process.environment]
+    yield f"UnsetEnvironment={' '.join(added)}"
+
+
+def _restarting(rules: Rules, version: int) -> Iterator[str]:
+    yield f"Restart={RESTARTS[rules.restart]}"
+    yield f"RestartSec={rules.back_off:.0f}s"
+    if rules.restart == "on-failure":
+        yield f"RestartForceExitStatus={_FAILURES}"
+    if rules.restart != "always":
+        yield "RemainAfterExit=yes"  # else it would be forgotten when it has ended well, and be taken for one that never ran
+    if version >= DOUBLING and 0 < rules.back_off < LONGEST_WAIT:
+        yield from (f"RestartSteps={ceil(log2(LONGEST_WAIT / rules.back_off))}", f"RestartMaxDelaySec={LONGEST_WAIT:.0f}s")
+
+
+def _limits(process: Process) -> Iterator[str]:
+    limits = process.limits
+    yield from ("CPUAccounting=yes", "MemoryAccounting=yes")
+    if limits.memory is not None:
+        yield from (f"MemoryMax={octets(limits.memory)}", "OOMPolicy=kill")  # half a process tree helps nobody
+    if limits.cpu is not None:
+        yield f"CPUQuota={percent(limits.cpu)}%"
+    if limits.processes is not None:
+        yield f"TasksMax={limits.processes}"
+    if limits.open_files is not None:
+        yield f"LimitNOFILE={limits.open_files}"
+
+
+def _confined(launch: Launch) -> Iterator[str]:
+    if launch.no_new_privileges:
+        yield "NoNewPrivileges=yes"
+    yield from (f"ReadOnlyPaths={_word(path)}" for path in launch.read_only)
+    uid, gid = launch.account.uid or 0, launch.account.gid or 0
+    yield from (f"TemporaryFileSystem={_word(f'{_plain(path)}:mode=0700,uid={uid},gid={gid}')}" for path in launch.private)
+
+
+def environment_file(launch: Launch) -> str:
+    """Return the content of the file that systemd reads a process's environment from; every value stands in quotes.
+
+    Raises:
+        RefusedError: a value that no such file can hold.
+    """
+    return "".join(f'{name}="{_value(name, value)}"\n' for name, value in sorted(launch.environment.items()) if name != kin.VARIABLE)
+
+
+def _value(name: str, value: str) -> str:
+    if any(ord(character) < ord(" ") and character not in "\t\n" for character in value):
+        message = f"environment variable {name} holds a control character, which systemd does not pass on; take it out"
+        raise RefusedError(message)
+    return re.sub(r'(["\\$`])', r"\\\1", value)
+
+
+def _word(text: str) -> str:
+    """Return one word of a line that means itself: in quotes, with nothing in it that systemd would read as more."""
+    return '"' + "".join(_ESCAPED.get(character) or _shown(character) for character in text) + '"'
+
+
+def _shown(character: str) -> str:
+    return character if character >= " " and character != "\x7f" else f"\\x{ord(character):02x}"
+
+
+def _specified(text: str) -> str:
+    """Return the rest of a line that means itself."""
+    return text.replace("%", "%%")
+
+
+def _plain(path: str) -> str:
+    if re.search(r"[:\"'\\]", path):
+        message = f"private path {path}: systemd can't have an empty directory with a colon, a quote or a backslash in its name"
+        raise RefusedError(message)
+    return path
+
+
+def seen_of(unit: units.Seen) -> Seen:
+    """Return how the process of a unit stands."""
+    standing = _standing(unit)
+    runs = standing == "running"
+    digest = _DIGEST.fullmatch(unit.description)
+    return Seen(
+        standing=standing,
+        digest=digest[1] if digest else None,
+        pid=unit.pid if runs else None,
+        since=unit.since,
+        restarts=unit.restarts,
+        cpu_seconds=unit.cpu / 1e9 if runs and unit.cpu is not None else None,
+        rss_bytes=unit.memory if runs else None,
+        why=_why(unit, standing),
+    )
+
+
+def _standing(unit: units.Seen) -> Standing:
+    if unit.active == "activating" and unit.sub.startswith("auto-restart"):
+        return "waiting"
+    if unit.active == "failed":
+        return "ended" if unit.restart == "no" else "looping"
+    if unit.active == "active" and unit.sub == "exited":
+        return "ended"
+    return "running" if unit.runs or unit.active == "deactivating" else "stopped"
+
+
+def _why(unit: units.Seen, standing: Standing) -> str:
+    if standing in ("running", "stopped"):
+        return ""
+    ended = f"ended by signal {unit.status}" if unit.by_signal else f"ended with {unit.status}"
+    if unit.result not in ("success", "exit-code", "signal", "core-dump", "start-limit-hit"):
+        ended = f"{ended} ({unit.result})"
+    return f"{ended}; started too often within too short" if standing == "looping" else ended
