@@ -27,7 +27,7 @@ spec:
   probes:
     - {name: ready, http: "http://127.0.0.1:13133/", every: 5s, failures: 3}
 """
-LATER_PARTS = """\
+RUNNING = """\
   processes:                       # supervised, for hosts with or without systemd
     - name: otelcol
       command: [/opt/otelcol/otelcol, --config, /etc/otelcol/config.yaml]

@@ -104,6 +104,11 @@ _FILES = {
         "What should hold for longer is a setting of the rule. One that breaks the glass lasts 12 hours, and two people sign it.",
         "choose a day at most 90 days away, or remove the waiver",
     ),
+    "command": (
+        "A command begins with the whole path of its program",
+        "It is run without a shell and without a search path, so that what policy judged is the program that a host runs.",
+        "write the whole path of the program",
+    ),
     "not-in-effect": (
         "What is written takes effect",
         "Freezes are read and checked, and this version does not act on them yet: rollouts go on.",
@@ -128,6 +133,11 @@ _FILES = {
     ),
 }
 _ACROSS = {
+    "after": (
+        "What starts after something else names what the fleet runs, and nothing waits for itself",
+        "An agent starts processes and services in this order and stops them in the reverse one, so there must be one.",
+        "name a process, service, container or component of the fleet, or leave one out of a circle",
+    ),
     "bundle-size": (
         "A bundle stays within what an agent takes",
         "Each group and each mode of a fleet is a finished state of its own, so labels in contents multiply their size.",
@@ -184,8 +194,8 @@ _ACROSS = {
         "add tenant.yaml with kind: Tenant to the tenant's directory",
     ),
     "name-conflict": (
-        "Artifacts and probes of a fleet have different names",
-        "Agents report by these names, so two parts can't share one.",
+        "A process, service, package or user of a host has one owner, and what a fleet has is named once",
+        "Two components of a fleet, or two fleets of one agent, would undo each other's work for ever; agents report by these names too.",
         "leave the name to one of the components, or use another name",
     ),
     "parameter-conflict": (
@@ -202,6 +212,11 @@ _ACROSS = {
         "A path of a host has one owner",
         "Two components of a fleet, or two fleets of one agent, would write over each other for ever.",
         "leave the path to one of them, or keep the hosts out of one of the fleets",
+    ),
+    "unknown-path": (
+        "What a change of a path restarts, reloads or runs names a path that the fleet brings",
+        "Only a release changes what its fleet brings, so nothing would ever come of another path.",
+        "name a file or an artifact of the fleet, or what lies in an archive that it unpacks",
     ),
     "reference-place": (
         "References stand where they are filled in",

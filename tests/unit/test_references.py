@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.pipeline.compile.affected import affected
 from reconciler.pipeline.compile.commands import check_staged
-from reconciler.pipeline.compile.parts import parts_of
+from reconciler.pipeline.compile.making import parts_of
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import parse_file

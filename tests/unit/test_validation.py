@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.manifests import Document, Layout, object_name, parse_file, verdict
 from reconciler.pipeline.validation import KINDS, LATER, validate
-from tests.design_manifests import COLLECTOR, FLEET, LATER_PARTS, OTHERS
+from tests.design_manifests import COLLECTOR, FLEET, OTHERS, RUNNING
 
 HEAD = "apiVersion: ordain.dev/v1\nkind: {kind}\nmetadata: {{name: a, tenant: shop}}\nspec:\n"
 TENANTLESS = "apiVersion: ordain.dev/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec:\n"
@@ -33,20 +33,9 @@ def codes(verdicts: list[Verdict]) -> list[tuple[str, str]]:
     return [(found.code, found.pointer) for found in verdicts]
 
 
-@pytest.mark.parametrize("text", [COLLECTOR, FLEET, *OTHERS], ids=lambda text: re.search(r"kind: (\w+)", text)[1])  # type: ignore[index]
+@pytest.mark.parametrize("text", [COLLECTOR + RUNNING, FLEET, *OTHERS], ids=lambda text: re.search(r"kind: (\w+)", text)[1])  # type: ignore[index]
 def test_the_examples_of_the_design_are_valid(text: str) -> None:
     assert judged(text) == []
-
-
-def test_parts_that_come_later_are_known_but_unsupported() -> None:
-    found = judged(COLLECTOR + LATER_PARTS)
-    assert codes(found) == [("manifest/unsupported", "/spec/processes"), ("manifest/unsupported", "/spec/services")]
-    assert [row.source_line.split(":")[0].strip() for row in found] == ["processes", "services"]
-    assert all(row.action == "deny" and "not yet supported" in row.message for row in found)
-
-
-def test_empty_lists_of_later_parts_pass() -> None:
-    assert of("Component", "processes: []\nservices: []") == []
 
 
 def test_every_error_of_a_manifest_comes_at_once_and_in_order() -> None:

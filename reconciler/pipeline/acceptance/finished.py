@@ -5,19 +5,22 @@ A value that comes from a fleet is in no component, so no rule would see the tex
 what is beside it they have judged what is written. What they say of the written item too is not told again.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.pipeline.compile.compiler import Compiled
-from reconciler.pipeline.compile.filled import Filled
-from reconciler.pipeline.compile.texts import TEXT_FIELDS
+from reconciler.pipeline.compile.filled import ITEM, WHOLE, Filled
+from reconciler.pipeline.compile.parts import Part
 from reconciler.pipeline.finding import Finding, Place, Pointer
 from reconciler.pipeline.policy.answers import MESSAGE_LIMIT, Subject
 from reconciler.pipeline.policy.evaluate import FinishedItem, Policies
 from reconciler.pipeline.policy.metadata import COMPONENT
 from reconciler.pipeline.policy.stages import cohort_of
 
+KERNEL = "kernelSettings"
+"""The one section that is no list."""
 Spot = tuple[str, int, int | Pointer]
 """Where a finding is: the list, the index in that, and the line of the written content or the pointer below the item."""
 
@@ -29,27 +32,26 @@ class _Sheet:
     compiled: Compiled
     items: Mapping[str, list[Filled]]
     written: bool = False
-    spec: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    files: dict[str, int] = field(default_factory=dict)
-    """The index of the file that each source is of."""
+    files: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The list and the index of what each source is of."""
 
     def filled_out(self) -> "_Sheet":
         """Fill in what is asked about."""
         for name, items in self.items.items():
-            self.spec[name] = [self._fields(index, one) for index, one in enumerate(items)]
+            listed = [self._fields(index, one) for index, one in enumerate(items)]
+            self.spec[name] = {"sysctl": dict(ChainMap(*listed))} if name == KERNEL else listed
         return self
 
     def _fields(self, index: int, one: Filled) -> dict[str, Any]:
-        names = TEXT_FIELDS[one.part.field] if self.written else ()
-        fields = {**one.fields, **{name: one.part.item[name] for name in names if name in one.part.item}}
+        fields = dict(one.stated) if self.written else one.fields
         content = one.content
         if content is not None:
-            text = content.text if self.written else fields.get("content", "")
             source = str(one.part.item.get("source", f"files{one.part.name}"))
             source = f"{source}#{index}" if source in self.sources else source
-            self.sources[source], self.files[source] = text, index
-            fields |= {"content": text, "source": source}
+            self.sources[source], self.files[source] = content.text if self.written else one.finished, (one.part.section, index)
+            fields |= {_content_of(one.part): self.sources[source], "source": source}
         return fields
 
     def asked(self) -> FinishedItem:
@@ -73,8 +75,11 @@ class _Sheet:
         """Return where a pointer leads to, None where that is no item."""
         match pointer:
             case ("sources", str(source), int(line), *_) if source in self.files:
-                one = self.items["files"][self.files[source]]
-                return "files", self.files[source], line if self.written else one.line(line)
+                name, index = self.files[source]
+                return name, index, line if self.written else self.items[name][index].line(line)
+            case ("spec", "kernelSettings", "sysctl", str(setting), *_):
+                names = [one.part.name for one in self.items.get(KERNEL, ())]
+                return (KERNEL, names.index(setting), ()) if setting in names else None
             case ("spec", str(name), int(index), *rest) if index < len(self.items.get(name, ())):
                 return name, index, tuple(rest)
             case _:
@@ -107,7 +112,7 @@ def _rounds(filled: Sequence[Filled]) -> Iterator[Mapping[str, list[Filled]]]:
     rounds: dict[tuple[int, int], dict[str, list[Filled]]] = {}
     for one in filled:
         number = seen[id(one.part)] = seen.get(id(one.part), -1) + 1
-        rounds.setdefault((id(one.part.document), number), {}).setdefault(one.part.field, []).append(one)
+        rounds.setdefault((id(one.part.document), number), {}).setdefault(one.part.section, []).append(one)
     yield from rounds.values()
 
 
@@ -116,7 +121,7 @@ def _spotted(sheet: _Sheet, found: Sequence[Finding]) -> Iterator[tuple[Finding,
     spots = [(one, sheet.spot(one.place.pointer)) for one in found]
     lines = {(one.rule, one.message, spot[:2]) for one, spot in spots if spot and isinstance(spot[2], int)}
     for one, spot in spots:
-        whole = spot is not None and spot[2] in (("content",), ("source",))
+        whole = spot is not None and spot[2] in WHOLE
         if not whole or spot is None or (one.rule, one.message, spot[:2]) not in lines:
             yield one, spot
 
@@ -129,7 +134,7 @@ def _told(sheet: _Sheet, finding: Finding, spot: Spot | None) -> Finding:
     name, index, where = spot
     one = sheet.items[name][index]
     line = where if isinstance(where, int) else None
-    place = one.place(line) if line is not None else one.part.document.place(*one.part.pointer, *_written(one, where))
+    place = one.place(line) if line is not None else one.part.document.place(*_item_of(one.part), *_written(one, where))
     own = (one.part.document.place(),) if place.file != one.part.document.path else ()
     references = " and ".join(one.references(line))
     message = f"{finding.message}, once {references} is filled in for {compiled.fleet}"
@@ -145,5 +150,16 @@ def _told(sheet: _Sheet, finding: Finding, spot: Spot | None) -> Finding:
 def _written(one: Filled, where: int | Pointer) -> Pointer:
     """Return a pointer into an item as its manifest has it: what comes from a source has no content there."""
     pointer = where if isinstance(where, tuple) else ()
-    names = {"content": "source"} if "source" in one.part.item else {"source": "content"}
+    content = _content_of(one.part)
+    names = {content: "source"} if "source" in one.stated else {"source": content}
     return (names.get(str(pointer[0]), pointer[0]), *pointer[1:]) if pointer else ()
+
+
+def _content_of(part: Part) -> str:
+    """Return the field of a manifest's item that holds all of a file."""
+    return "unit" if part.section == "services" else "content"
+
+
+def _item_of(part: Part) -> Pointer:
+    """Return where the item stands that a part is of."""
+    return part.pointer if part.section == KERNEL else part.pointer[:ITEM]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.pipeline import attestations
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, read_file
+from reconciler.pipeline.compile import manifest as manifests
 from reconciler.pipeline.finding import Finding, ObjectName, Place
 from reconciler.pipeline.manifests import (
     REPOSITORY_FILE,
@@ -165,12 +166,9 @@ def _unchanged_owners(proposal: Proposal) -> Iterable[frozenset[str]]:
 
 
 def sources_of(document: Document) -> Iterable[str]:
-    """Yield the `source` of each file beside a component that it needs."""
-    files = document.spec.get("files") if document.kind == "Component" else None
-    for file in files if isinstance(files, list) else ():
-        if isinstance(file, dict) and isinstance(file.get("source"), str):
-            yield file["source"]
+    """Yield the `source` of each file in git that a component needs beside its manifest."""
     if document.kind == "Component":
+        yield from (source for _, source in manifests.sourced(document))
         yield from (source for _, source in attestations.stated(document.value))
 
 

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.claims import check_parts
 from reconciler.pipeline.compile.expansion import Expansion, Instance, expand
 from reconciler.pipeline.compile.findings import across, denied, merged, named
 from reconciler.pipeline.compile.groups import Group, Membership, check_size, group, members_of
+from reconciler.pipeline.compile.making import parts_of
+from reconciler.pipeline.compile.notified import check_notified
+from reconciler.pipeline.compile.order import check_order
 from reconciler.pipeline.compile.ownership import check_ownership
 from reconciler.pipeline.compile.parameters import check_declarations, check_given, declared, layered
-from reconciler.pipeline.compile.parts import Field, Part, check_parts, parts_of
+from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.placement import check_claims
 from reconciler.pipeline.compile.texts import Text, check_provenance, check_sources, check_texts, texts_of
 from reconciler.pipeline.compile.world import FleetKey, World
@@ -72,6 +76,7 @@ def assemble(world: World, tree: Tree, key: FleetKey, components: Components | N
         *(finding for instance in expansion.instances.values() for finding in components.findings(instance.document)),
         *check_given(fleet, expansion),
         *check_parts(fleet, parts),
+        *_check_effects(fleet, parts, expansion),
         *check_ownership(world, key, parts, membership.documents),
         *check_size(fleet, membership, used, [instance.document for instance in expansion.instances.values()]),
         *_check_members(fleet, expansion, texts, membership),
@@ -79,6 +84,13 @@ def assemble(world: World, tree: Tree, key: FleetKey, components: Components | N
     name = "/".join(key)
     reached = [replace(finding, fleets=finding.fleets | {name}) if finding.action == "deny" else finding for finding in merged(findings)]
     return Assembly(key=key, fleet=fleet, instances=expansion.instances, parts=parts, texts=texts, membership=membership, findings=reached)
+
+
+def _check_effects(fleet: Document, parts: Mapping[Field, Sequence[Part]], expansion: Expansion) -> Iterator[Finding]:
+    """Yield what would never be restarted, or could never be started; not where a component is missing, which may bring the rest."""
+    if not expansion.findings:
+        yield from check_notified(fleet, parts)
+        yield from check_order(fleet, parts, {ref: instance.document for ref, instance in expansion.instances.items()})
 
 
 def check_component(component: Document, tree: Tree) -> Iterator[Finding]:

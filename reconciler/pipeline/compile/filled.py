@@ -1,17 +1,22 @@
 """What labels and parameters made of an item: its finished texts, and from which of the written lines each of theirs comes."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from agent.protocol import rendering
-from agent.protocol.state import Artifact, File, Probe
+from agent.protocol.state import File, Struct
+from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.parts import Part
-from reconciler.pipeline.compile.texts import TEXT_FIELDS, Text
+from reconciler.pipeline.compile.shaping import FILLED, RENDERED
+from reconciler.pipeline.compile.texts import Text
 from reconciler.pipeline.finding import Place, Pointer
 
+ITEM = 3
+"""Steps of a pointer to an item of a list of a spec: ("spec", "files", 0)."""
+WHOLE: tuple[Pointer, ...] = (("content",), ("source",), ("unit",))
+"""Where in an item all of a file stands, whose lines rules name."""
 GIVEN = ("labels", "parameters")
 """The spaces whose references are filled in before a release is judged; the others stay for the host."""
 
@@ -21,22 +26,41 @@ class Filled:
     """An item with one set of values; `values` are those of its references by (space, name), `texts` what was written."""
 
     part: Part
-    item: Artifact | File | Probe
+    item: Struct
     values: Mapping[tuple[str, str], str]
     texts: Sequence[Text]
 
+    resolved: Mapping[str, Any]
+    """The fields of the part with its texts filled in."""
+
+    @property
+    def stated(self) -> Mapping[str, Any]:
+        """The item of the manifest that the part is of, as it is written."""
+        found: Any = manifest.mapping(self.part.document.spec).get(self.part.section)
+        return {self.part.name: self.part.item["value"]} if self.part.field == "sysctls" else manifest.mapping(found[self.part.pointer[2]])
+
     @property
     def fields(self) -> dict[str, Any]:
-        """The item as its manifest has it, with its texts as they are in the state."""
-        built = msgspec.to_builtins(self.item)
-        names = [name for name in TEXT_FIELDS[self.part.field] if name in built]
-        return {**self.part.item, **{name: built[name] for name in names}}
+        """The same with the texts of this part as they are in the state."""
+        if self.part.field == "sysctls":
+            return {self.part.name: self.resolved["value"]}
+        fields = copy.deepcopy(dict(self.stated))
+        for name in RENDERED if self.part.render is not None else FILLED.get(self.part.field, ()):
+            if name in self.resolved:
+                _put(fields, self.part.at(name)[ITEM:], self.resolved[name])
+        return fields
+
+    @property
+    def finished(self) -> str:
+        """The content of a file as it lies on the host."""
+        return self.item.content or "" if isinstance(self.item, File) else ""
 
     @property
     def content(self) -> Text | None:
-        """The content of a file as it was written, in the manifest or in a source; None for what is no file."""
-        contents = (text for text in self.texts if text.pointer[3:] in (("content",), ("source",)))
-        return next(contents, None) if self.part.field == "files" else None
+        """The content of a file as it was written, in the manifest or in a source; None for what is no file of one text."""
+        if self.part.field != "files" or self.part.render is not None:
+            return None
+        return next((text for text in self.texts if text.pointer[ITEM:] in WHOLE), None)
 
     def line(self, number: int) -> int:
         """Return from which line of the written content a line of the finished one comes; a value may have several."""
@@ -75,10 +99,18 @@ def _given(texts: Sequence[str]) -> Iterator[str]:
 
 
 def texts_by_item(texts: Mapping[str, Sequence[Text]]) -> dict[tuple[int, Pointer], list[Text]]:
-    """Return the texts of each item that has a reference, by document and pointer."""
+    """Return the texts with references by document and each pointer that they stand at or below, from that of their item on."""
     found: dict[tuple[int, Pointer], list[Text]] = {}
     for component in texts.values():
         for text in component:
             if text.used:
-                found.setdefault((id(text.document), text.pointer[:3]), []).append(text)
+                for length in range(ITEM, len(text.pointer) + 1):
+                    found.setdefault((id(text.document), text.pointer[:length]), []).append(text)
     return found
+
+
+def _put(fields: Any, pointer: Pointer, value: Any) -> None:
+    """Put a value where a pointer leads."""
+    for step in pointer[:-1]:
+        fields = fields[step]
+    fields[pointer[-1]] = value

@@ -114,9 +114,21 @@ def source_path(document: Document, source: str) -> str | None:
     return path if inside and SOURCES_DIRECTORY in path.split("/")[:-1] else None
 
 
+SOURCED = ("files", "services", "packageRepositories")
+"""Lists whose items may have a `source`: a file in git that holds what the manifest doesn't."""
+
+
+def sourced(document: Document) -> Iterator[tuple[Pointer, str]]:
+    """Yield (pointer, source) of each item of a component that is made of a file in git."""
+    for section in SOURCED:
+        for index, item in items(document, section):
+            if text(item.get("source")):
+                yield ("spec", section, index, "source"), text(item["source"])
+
+
 def sources(document: Document) -> Iterator[str]:
     """Yield the paths in the tree of all sources of a component."""
-    named = [text(item.get("source")) for _, item in items(document, "files")]
+    named = [source for _, source in sourced(document)]
     named += [text(mapping(item.get("provenance")).get("source")) for _, item in items(document, "artifacts")]
     for source in named:
         path = source_path(document, source) if source else None

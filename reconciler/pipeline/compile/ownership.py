@@ -1,14 +1,16 @@
-"""What two fleets of one host both own: a path can have one owner only, whichever fleet moves first."""
+"""What two fleets of one host both own: a path or a process can have one owner only, whichever fleet moves first."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.claims import clashes, owned
 from reconciler.pipeline.compile.expansion import Instance, expand
 from reconciler.pipeline.compile.findings import across, named
 from reconciler.pipeline.compile.groups import selected
 from reconciler.pipeline.compile.index import FLEET, MEMBER, Index, Pair
-from reconciler.pipeline.compile.parts import Field, Part, clashes, owned, parts_of
+from reconciler.pipeline.compile.making import parts_of
+from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.manifests import Document
@@ -45,7 +47,7 @@ def conflicts(
 ) -> Iterator[tuple[str, AbstractSet[str], list[tuple[Part, Part]]]]:
     """Yield (other fleet, shared members, clashing parts) of each fleet that owns what a fleet's own parts do.
 
-    Paths don't depend on parameters, so fleets of the same components are compared once: a baseline meets thousands of them.
+    Paths and names don't depend on parameters, so fleets of the same components are compared once: a baseline meets thousands of them.
     """
     tenant, _ = key
     known: dict[tuple[int, ...], list[tuple[Part, Part]]] = {}
@@ -60,14 +62,14 @@ def conflicts(
 
 
 def owned_by(instances: Mapping[str, Instance]) -> dict[str, Part]:
-    """Return the paths that components own on each host; groups and modes never differ in them."""
+    """Return what components own on each host; groups and modes never differ in it."""
     return owned(parts_of((ref, instance.document) for ref, instance in instances.items()))
 
 
 def check_ownership(
     world: World, key: FleetKey, parts: Mapping[Field, Iterable[Part]], members: Mapping[str, Document]
 ) -> Iterator[Finding]:
-    """Yield the paths of a fleet that another fleet of one of its hosts owns too; both findings are one and the same."""
+    """Yield what a fleet owns that another fleet of one of its hosts owns too; both findings are one and the same."""
     tenant, name = key
     for other, shared, found in conflicts(world, key, owned(parts), members.keys()):
         hosts = [members[member] for member in sorted(shared)]
@@ -79,16 +81,17 @@ def check_ownership(
 def _conflict(world: World, tenant: str, sides: list[tuple[str, Part]], hosts: list[Document]) -> Finding:
     (first, one), (second, two) = sides
     on = named([host.name.name for host in hosts if host.name is not None])
-    both = one.path if one.path == two.path else f"{one.path} and {two.path}, one below the other,"
+    both = one.claim if one.claim == two.claim else f"{one.claim} and {two.claim}, one in the other,"
+    claimed = "path" if "path" in (one.claimed, two.claimed) else "name"
     message = f"fleets {first} and {second} both own {both} on {on} (components {one.ref} and {two.ref})"
     fleets = [document for side in (first, second) if (document := world.fleet((tenant, side))) is not None]
-    also: list[Place | Document] = [one.place("path"), *fleets, *hosts]
+    also: list[Place | Document] = [one.place(one.claimed), *fleets, *hosts]
     return across(
-        "path-conflict",
+        f"{claimed}-conflict",
         two.document,
-        (*two.pointer, "path"),
+        two.at(two.claimed),
         message,
-        remedy="leave the path to one fleet, or keep the hosts out of one of them",
+        remedy=f"leave the {claimed} to one fleet, or keep the hosts out of one of them",
         also=also,
         fleets=(f"{tenant}/{first}", f"{tenant}/{second}"),
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.pipeline.compile import manifest
-from reconciler.pipeline.compile.parts import Field, Part
-from reconciler.pipeline.compile.states import ANY_PLATFORM
+from reconciler.pipeline.compile.parts import FIELDS, Field, Part
+from reconciler.pipeline.compile.shaping import ANY_PLATFORM
 from reconciler.pipeline.finding import Place, Pointer
 from reconciler.pipeline.manifests import Document
 
@@ -44,13 +44,17 @@ class Provenance:
 
     def _in_state(self, rest: Pointer) -> Place:
         match rest:
-            case ("artifacts" | "files" | "probes" as field, int(index), *inner) if 0 <= index < len(self.parts[field]):
-                part = self.parts[field][index]
-                return part.document.place(*part.pointer, *_written(part, tuple(inner)))
+            case ("reboot", *inner) if self.parts["reboot"]:
+                return self._of_part(self.parts["reboot"][0], tuple(inner))
+            case (str(field), int(index), *inner) if field in FIELDS and 0 <= index < len(self.parts[field]):
+                return self._of_part(self.parts[field][index], tuple(inner))
             case ("drift", *_):
                 return self.fleet.place("spec", "drift")
             case _:
                 return self.fleet.place("spec", "components")
+
+    def _of_part(self, part: Part, inner: Pointer) -> Place:
+        return part.document.place(*part.at(*_written(part, inner)))
 
 
 def _written(part: Part, inner: Pointer) -> Pointer:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.affected import affected, components_of_source, fleets_of, fleets_using
 from reconciler.pipeline.compile.assembly import Assembly, Components, assemble
+from reconciler.pipeline.compile.claims import check_parts
 from reconciler.pipeline.compile.commands import check_staged
 from reconciler.pipeline.compile.expansion import Expansion, expand
 from reconciler.pipeline.compile.findings import across, did_you_mean, merged
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, FREEZE, claim_of, space_of
+from reconciler.pipeline.compile.making import parts_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.parameters import check_uses
-from reconciler.pipeline.compile.parts import check_parts, parts_of
 from reconciler.pipeline.compile.placement import check_duplicates, check_placement
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, tenant_of
 from reconciler.pipeline.finding import Finding

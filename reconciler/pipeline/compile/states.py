@@ -1,39 +1,26 @@
 """Building the states of a fleet's groups and modes: each item once for each set of values that its texts use."""
 
-import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from agent.protocol import rendering
 from agent.protocol.errors import MalformedError, RefusedError
-from agent.protocol.state import Artifact, File, Probe, State
-from reconciler.pipeline.compile import manifest
+from agent.protocol.state import State
 from reconciler.pipeline.compile.assembly import Assembly
 from reconciler.pipeline.compile.filled import GIVEN, Filled, texts_by_item
 from reconciler.pipeline.compile.groups import Group
 from reconciler.pipeline.compile.manifest import Layer
 from reconciler.pipeline.compile.parameters import layered, written
-from reconciler.pipeline.compile.parts import Field, Part
-from reconciler.pipeline.compile.texts import TEXT_FIELDS, Text, read_source
+from reconciler.pipeline.compile.parts import FIELDS, Field, Part
+from reconciler.pipeline.compile.shaping import KINDS, Fill, Item, fields_of, resolved_of
+from reconciler.pipeline.compile.texts import Text
 from reconciler.pipeline.tree import Tree
 
-ANY_PLATFORM = "any"
-"""The platform of an artifact that has one address for all."""
-KINDS: Mapping[Field, type[Artifact | File | Probe]] = {"artifacts": Artifact, "files": File, "probes": Probe}
-FILE_FIELDS = {
-    "file": ("path", "content", "mode", "owner", "group", "check"),
-    "directory": ("path", "type", "mode", "owner", "group"),
-    "symlink": ("path", "type", "target", "owner", "group"),
-}
-"""What reaches a host of each type of file; of what must be absent only its path does."""
-SOURCE_FIELDS = ("url", "sha256", "size")
-ARTIFACT_FIELDS = ("name", "path", "platforms", "unpack", "unpackedSize", "mode", "owner", "group")
-PROBE_FIELDS = Probe.__struct_encode_fields__
-Fill = Callable[[str], str]
 Used = tuple[tuple[str, str], ...]
 """(namespace, name) of what an item's texts refer to."""
+_NAMES: Mapping[Field, str] = {field: "host_files" if field == "hostFiles" else field for field in FIELDS}
 
 
 class Misshapen(RefusedError):  # noqa: N818 - it is said of the part: misshapen
@@ -52,22 +39,24 @@ class Builder:
         self._assembly = assembly
         self._tree = tree
         self._texts = texts_by_item(assembly.texts)
-        self._parts = {field: [(part, _used(self._texts_of(part))) for part in parts] for field, parts in assembly.parts.items()}
+        self._parts = {field: [(part, _used(self._texts_of(part))) for part in parts] for field, parts in assembly.parts.items() if parts}
         self.filled: list[Filled] = []
         """What labels and parameters were filled into so far: each item once for each set of values."""
         self._layered: dict[tuple[int, ...], tuple[tuple[Layer, ...], Mapping[str, Mapping[str, str]]]] = {}
-        self._built: dict[tuple[object, ...], Any] = {}
+        self._built: dict[tuple[object, ...], Item] = {}
         self._drift: Any = "report" if assembly.fleet.spec.get("drift") == "report" else "enforce"
 
     def state(self, group: Group, mode: Layer | None) -> State:
         """Return the finished state of a group, as a rule or in a mode."""
         layers = (*group.variants, mode) if mode is not None else group.variants
         values = self._values(layers)
-
-        def built(field: Field) -> list[Any]:
-            return [self._part(part, used, group.labels, values[part.ref]) for part, used in self._parts[field]]
-
-        return State(artifacts=built("artifacts"), files=built("files"), probes=built("probes"), drift=self._drift)
+        built: dict[str, Any] = {
+            _NAMES[field]: [self._part(part, used, group.labels, values[part.ref]) for part, used in parts]
+            for field, parts in self._parts.items()
+        }
+        if "reboot" in built:
+            built["reboot"] = built["reboot"][0]
+        return State(**built, drift=self._drift)
 
     def _values(self, layers: tuple[Layer, ...]) -> Mapping[str, Mapping[str, str]]:
         """Return the values of each component's parameters, as they are written."""
@@ -80,65 +69,31 @@ class Builder:
             self._layered[key] = layers, values  # the layers too, so that nobody else gets their ids
         return self._layered[key][1]
 
-    def _part(self, part: Part, used: Used, labels: Mapping[str, str], parameters: Mapping[str, str]) -> Artifact | File | Probe:
+    def _part(self, part: Part, used: Used, labels: Mapping[str, str], parameters: Mapping[str, str]) -> Item:
         key = (id(part), *[labels.get(name) if space == "labels" else parameters.get(name) for space, name in used])
-        built: Artifact | File | Probe | None = self._built.get(key)
+        built = self._built.get(key)
         if built is None:
-            built = self._built[key] = self._shaped(part, lambda text: rendering.resolve(text, labels=labels, parameters=parameters))
+            resolved, built = self._shaped(part, lambda text: rendering.resolve(text, labels=labels, parameters=parameters))
+            self._built[key] = built
             values = {(space, name): (labels if space == "labels" else parameters)[name] for space, name in used if space in GIVEN}
             if values:
-                self.filled.append(Filled(part=part, item=built, values=values, texts=self._texts_of(part)))
+                self.filled.append(Filled(part=part, item=built, resolved=resolved, values=values, texts=self._texts_of(part)))
         return built
 
     def _texts_of(self, part: Part) -> Sequence[Text]:
-        return self._texts.get((id(part.document), part.pointer), ())
+        found = [self._texts.get((id(part.document), at), ()) for at in part.read_at]
+        return found[0] if len(found) == 1 else [text for texts in found for text in texts]
 
-    def _shaped(self, part: Part, fill: Fill) -> Artifact | File | Probe:
+    def _shaped(self, part: Part, fill: Fill) -> tuple[Mapping[str, Any], Item]:
+        """Return what is written with its references filled in, and the item that it is in a state."""
         try:
-            return msgspec.convert(self._fields(part, fill), KINDS[part.field], strict=True)
+            resolved = resolved_of(part, fill)
+            return resolved, msgspec.convert(fields_of(part, resolved, fill, self._tree), KINDS[part.field], strict=True)
         except msgspec.ValidationError as error:
             remedy = "`ordain check` says what the schema demands; if it passes there, report this as a fault of ordain"
             raise Misshapen(part, str(error), remedy=remedy) from error
         except MalformedError as error:
             raise Misshapen(part, str(error), remedy="change the value of the parameter or of the label, or the text") from error
-
-    def _fields(self, part: Part, fill: Fill) -> dict[str, Any]:
-        filled = TEXT_FIELDS[part.field]
-        resolved = {name: _filled(value, fill) if name in filled else value for name, value in part.item.items()}
-        if part.field == "files":
-            return self._file(part, resolved, fill)
-        return _artifact(resolved) if part.field == "artifacts" else _only(resolved, PROBE_FIELDS)
-
-    def _file(self, part: Part, item: Mapping[str, Any], fill: Fill) -> dict[str, Any]:
-        if item.get("absent") is True:
-            return {"path": item.get("path"), "absent": True}
-        fields = _only(item, FILE_FIELDS.get(manifest.text(item.get("type"), "file"), FILE_FIELDS["file"]))
-        source = manifest.text(item.get("source"))
-        path = manifest.source_path(part.document, source) if source else None
-        data = read_source(self._tree, path) if path is not None else None
-        if data is not None:
-            try:
-                fields["content"] = fill(data.decode())
-            except UnicodeDecodeError:
-                fields["contentBase64"] = base64.b64encode(data).decode()
-        return fields
-
-
-def _filled(value: Any, fill: Fill) -> Any:
-    if isinstance(value, str):
-        return fill(value)
-    return [_filled(item, fill) for item in value] if isinstance(value, list) else value
-
-
-def _artifact(item: Mapping[str, Any]) -> dict[str, Any]:
-    fields = _only(item, ARTIFACT_FIELDS)
-    if "url" in item:
-        fields["platforms"] = {ANY_PLATFORM: _only(item, SOURCE_FIELDS)}
-    return fields
-
-
-def _only(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: item[name] for name in names if name in item}
 
 
 def _used(texts: Sequence[Text]) -> Used:

@@ -1,7 +1,8 @@
 """The texts of a component in which references are filled in, and those in which a reference is a mistake.
 
-References work in contents, commands and probes' targets. They do not work in paths, owners, addresses and digests, so
-that what policy judged is what a host gets: one that stands there is an error rather than a literal.
+References work in contents, commands, environments, units, probes' targets and values of the kernel's settings. They do not
+work in names, paths, owners, images, addresses and digests, so that what policy judged is what a host gets: one that stands
+there is an error rather than a literal.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,29 @@ from reconciler.pipeline.finding import Finding, Place, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.tree import Tree
 
-TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("content", "check"), "probes": ("http", "tcp", "command", "file"), "artifacts": ()}
-"""In which fields of which items references are filled in."""
+TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "files": ("content", "check"),
+    "probes": ("http", "tcp", "command", "file"),
+    "processes": ("command", "environment"),
+    "services": ("unit", "dropIns", "timer"),
+    "containers": ("command", "environment"),
+    "hostFiles": ("content",),
+    "actions": ("run",),
+}
+"""In which fields of which lists of a component references are filled in."""
+PLAIN_SECTIONS = (
+    "artifacts",
+    "processes",
+    "services",
+    "containers",
+    "packageRepositories",
+    "packages",
+    "groups",
+    "users",
+    "hostFiles",
+    "actions",
+)
+"""Lists in which none is but in those fields."""
 FINDINGS_LIMIT = 20
 """Findings of one sort about one text: each is placed by a look through the text, and a megabyte may hold 100,000."""
 PLAIN_FIELDS = ("path", "target", "owner", "group", "mode")
@@ -62,7 +84,10 @@ def literal_texts(component: Document) -> Iterator[Text]:
         for index, item in manifest.items(component, field):
             for name in names:
                 if name in item:
-                    yield from _strings(component, ("spec", field, index, name), item[name])
+                    found = _strings(component, ("spec", field, index, name), item[name])
+                    yield from found if name != "dropIns" else (text for text in found if text.pointer[-1] == "content")
+    settings = manifest.mapping(manifest.mapping(component.spec.get("kernelSettings")).get("sysctl"))
+    yield from _strings(component, ("spec", "kernelSettings", "sysctl"), settings)
 
 
 def source_of(component: Document, pointer: Pointer, path: str, data: bytes) -> Text | None:
@@ -76,12 +101,11 @@ def source_of(component: Document, pointer: Pointer, path: str, data: bytes) -> 
 def texts_of(component: Document, tree: Tree) -> Iterator[Text]:
     """Yield all texts of a component in which references work, sources that are there among them."""
     yield from literal_texts(component)
-    for index, item in manifest.items(component, "files"):
-        source = manifest.text(item.get("source"))
-        path = manifest.source_path(component, source) if source else None
+    for pointer, source in manifest.sourced(component):
+        path = manifest.source_path(component, source) if pointer[1] in TEXT_FIELDS else None
         data = read_source(tree, path) if path is not None else None
         if path is not None and data is not None:
-            text = source_of(component, ("spec", "files", index, "source"), path, data)
+            text = source_of(component, pointer, path, data)
             if text is not None:
                 yield text
 
@@ -100,8 +124,10 @@ def plain_texts(component: Document) -> Iterator[Text]:
         for name in PLAIN_FIELDS:
             if name in item:
                 yield from _strings(component, ("spec", "files", index, name), item[name], having=rendering.OPENING)
-    for index, item in manifest.items(component, "artifacts"):
-        yield from _strings(component, ("spec", "artifacts", index), item, having=rendering.OPENING)
+    for section in PLAIN_SECTIONS:
+        for index, item in manifest.items(component, section):
+            plain = {name: value for name, value in item.items() if name not in TEXT_FIELDS.get(section, ())}
+            yield from _strings(component, ("spec", section, index), plain, having=rendering.OPENING)
 
 
 def _strings(document: Document, pointer: Pointer, value: Any, *, having: str = "") -> Iterator[Text]:
@@ -131,7 +157,9 @@ def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
     for text in plain_texts(component):
         for space, name, offset in text.used:
             message = f"${{{space}.{name}}} stands where references are not filled in"
-            remedy = "references work in contents, commands and probes; what else differs between hosts goes into a component of its own"
+            remedy = (
+                "references work in contents, commands, units and probes; what else differs between hosts goes into a component of its own"
+            )
             yield across("reference-place", component, (), message, remedy=remedy, place=text.place(offset))
 
 
@@ -152,8 +180,8 @@ def _check_reference(component: Document, place: Place, space: str, name: str, k
 
 def check_sources(component: Document, tree: Tree) -> Iterator[Finding]:
     """Yield the sources that are not in the tree, or lie where none may."""
-    for index, item in manifest.items(component, "files"):
-        yield from _missing(component, tree, ("spec", "files", index, "source"), manifest.text(item.get("source")))
+    for pointer, source in manifest.sourced(component):
+        yield from _missing(component, tree, pointer, source)
 
 
 def check_provenance(component: Document, tree: Tree) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from agent.protocol.errors import MalformedError, OrdainError
+from agent.protocol.errors import MalformedError, OrdainError, RetryError
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Appointment, Corpus, Decision, Facts, Judges, Released, appoint, decide, loosened
 from reconciler.pipeline.audit import (
     DecisionRecord,
@@ -65,7 +65,7 @@ def check_verdicts(given: Replaying, chain: Chain, first: int, report: Report, s
         begin = _start(chain.records, first)
         before = chain.records[begin - 1] if begin else None
         if before is not None:
-            replay.begin(before)
+            replay.skip(before)
         for record in chain.records[begin:]:
             said(f"deciding again: decision {record.sequence} of {chain.records[-1].sequence}")
             found = list(_again(replay, record, before, linked=chain.before(record) is before))
@@ -94,6 +94,10 @@ def _again(replay: "_Replay", record: DecisionRecord, before: DecisionRecord | N
         replay.skip(record)
         commit = f"commit {record.head} is in neither the repository nor the store"
         yield Unproven(what="decision", where=where, why=commit if linked else "the record before it does not hold")
+        return
+    if replay.lost:
+        yield Unproven(what="decision", where=where, why=f"what was accepted before it can't be read: {replay.lost}")
+        replay.skip(record)
         return
     try:
         made = replay.step(record, before)
@@ -190,13 +194,15 @@ class _Replay:
     released: Released = field(default_factory=Released)
     bundle_format: int = 1
     doubts: Doubts = field(default_factory=dict)
+    lost: str = ""
+    """Why what the last decision left is not known, empty where it is: the next one can't be made again then."""
 
     def close(self) -> None:
         """Stop OPA, and remove what verifying left on disk."""
         self.verifier.close()
         _stop(self.policies)
 
-    def begin(self, record: DecisionRecord) -> None:
+    def _begin(self, record: DecisionRecord) -> None:
         """Go on from a decision that refused nothing."""
         trees = self.given.trees
         self.corpus = trees.corpus(record.tree)
@@ -209,9 +215,16 @@ class _Replay:
         self.released = Released(compiled={key: trees.compiled(record.tree, key) for key in self.corpus.world.fleets()})
 
     def skip(self, record: DecisionRecord) -> None:
-        """Take a decision's outcome from its record, as far as that is possible."""
-        if self.given.trees.has(record.tree):
-            self.begin(record)
+        """Take a decision's outcome from its record, as far as that is possible; raise `RetryError` if OPA can't be run."""
+        self.lost = ""
+        if not self.given.trees.has(record.tree):
+            return
+        try:
+            self._begin(record)
+        except RetryError:
+            raise
+        except OrdainError as error:
+            self.lost = str(error)
 
     def _start(self, judge: Judge) -> Policies:
         return start(Policies(judge, opa=self.given.opa))

@@ -1,4 +1,4 @@
-"""What one manifest gets wrong that its schema can't say: alternatives, duplicates in lists, times, unsupported parts.
+"""What one manifest gets wrong that its schema can't say: alternatives, duplicates in lists, times.
 
 The schema has been asked already, and its findings stand beside these: a value of the wrong shape is passed over here.
 """
@@ -14,27 +14,12 @@ from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import SIGNERS_DIRECTORY, Document
 from reconciler.pipeline.signatures.keys import ssh_blob
-from reconciler.pipeline.validation import rollouts
+from reconciler.pipeline.validation import resources, rollouts
 from reconciler.pipeline.validation.fields import instant, items, seconds
 from reconciler.pipeline.validation.findings import alternatives, refused, schema_refused, shown, spelled
 
 PROBES = ("http", "tcp", "command", "file")
 """What a probe asks, one of these."""
-UNSUPPORTED_LISTS = (
-    "processes",
-    "services",
-    "containers",
-    "packageRepositories",
-    "packages",
-    "groups",
-    "users",
-    "kernelSettings",
-    "hostFiles",
-    "actions",
-    "reboot",
-    "after",
-)
-"""What this version's agents can't hold."""
 _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "Component": (
         (("includes",), "name"),
@@ -42,6 +27,12 @@ _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("files",), "path"),
         (("processes",), "name"),
         (("services",), "name"),
+        (("containers",), "name"),
+        (("packageRepositories",), "name"),
+        (("packages",), "name"),
+        (("groups",), "name"),
+        (("users",), "name"),
+        (("actions",), "name"),
         (("probes",), "name"),
     ),
     "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
@@ -81,19 +72,10 @@ def _files(document: Document) -> Iterator[Finding]:
                 yield alternatives(document, (*pointer, name), f"{name} does not belong to a file {what}", "leave it out", at_key=True)
         if allowed and not any(name in allowed for name in stated):
             yield alternatives(document, pointer, f"a {kind} needs {' or '.join(allowed)}", f"add {allowed[0]}", needs=allowed)
-        yield from _program(document, (*pointer, "check", 0), item.get("check"))
+        yield from resources.program(document, (*pointer, "check", 0), item.get("check"), staged=True)
         if len(allowed) > 1 and all(name in stated for name in allowed):
             message = f"a {kind} has {' or '.join(allowed)}, not both"
             yield alternatives(document, (*pointer, allowed[1]), message, "leave one of them out", at_key=True)
-
-
-def _program(document: Document, pointer: Pointer, command: object) -> Iterator[Finding]:
-    """Yield a finding where the first word of a check is no path: which program it means would be the host's to say."""
-    program = command[0] if isinstance(command, list) and command else None
-    if isinstance(program, str) and not program.startswith(("/", "{staged")):
-        message = f"{spelled(pointer)}: {shown(program)} is no absolute path"
-        remedy = "write the whole path of the program, such as /usr/sbin/visudo, or {staged:PATH} for one that this release brings"
-        yield refused(document, "check", pointer, message, remedy=remedy)
 
 
 def _artifacts(document: Document) -> Iterator[Finding]:
@@ -126,14 +108,6 @@ def _probes(document: Document) -> Iterator[Finding]:
             yield alternatives(document, (*pointer, name), message, "make a probe of its own of it", at_key=True)
         if "maxAge" in item and "file" not in item:
             yield alternatives(document, (*pointer, "maxAge"), "maxAge belongs to a file", "leave it out", at_key=True)
-
-
-def _unsupported(document: Document) -> Iterator[Finding]:
-    for name in UNSUPPORTED_LISTS:
-        if document.spec.get(name):
-            message = f"{name} are not yet supported: this version of ordain has no provider for them"
-            remedy = "leave them out, and manage them otherwise until a version of ordain brings them"
-            yield refused(document, "unsupported", ("spec", name), message, remedy=remedy, at_key=True)
 
 
 def _parameter_values(document: Document) -> Iterator[Finding]:
@@ -271,7 +245,7 @@ def _repository(document: Document) -> Iterator[Finding]:
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
-    "Component": (_files, _artifacts, _probes, _unsupported, _parameter_values),
+    "Component": (_files, _artifacts, _probes, *resources.CHECKS, _parameter_values),
     "Fleet": (rollouts.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),

@@ -1,10 +1,11 @@
 """What a Fleet says of time that its schema can't judge: freshness, waves, and the windows in which rollouts go forward."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from cronsim import CronSim, CronSimError
 
@@ -24,9 +25,14 @@ def check(fleet: Document) -> Iterator[Finding]:
     """Yield all findings."""
     yield from _freshness(fleet)
     yield from _waves(fleet)
-    for pointer, window in items(fleet, "rollout", "windows"):
-        yield from _cron(fleet, (*pointer, "cron"), window.get("cron"))
-        yield from _zone(fleet, (*pointer, "timeZone"), window.get("timeZone"))
+    for pointer, stated in items(fleet, "rollout", "windows"):
+        yield from window(fleet, pointer, stated)
+
+
+def window(document: Document, pointer: Pointer, stated: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong with a window: it never opens, or in no time zone."""
+    yield from _cron(document, (*pointer, "cron"), stated.get("cron"))
+    yield from _zone(document, (*pointer, "timeZone"), stated.get("timeZone"))
 
 
 def _freshness(fleet: Document) -> Iterator[Finding]:

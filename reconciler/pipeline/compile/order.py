@@ -1,0 +1,127 @@
+"""What starts before what: `after` of resources and of components, brought down to one order of processes and services."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile.findings import across, did_you_mean
+from reconciler.pipeline.compile.parts import Field, Part
+from reconciler.pipeline.finding import Finding, Pointer
+from reconciler.pipeline.manifests import Document
+
+ORDERED: Mapping[Field, str] = {"processes": "process/", "services": "service/"}
+"""What runs, and so has an order, and how `after` names it."""
+_CONTAINER = "container/"
+
+
+def resource(part: Part) -> str:
+    """Return how `after` names a process or a service: process/db, service/nginx.service."""
+    return ORDERED[part.field] + part.name
+
+
+def resources_after(parts: dict[Field, list[Part]], components: Mapping[str, Sequence[object]]) -> dict[Field, list[Part]]:
+    """Return the parts with `after` as a state has it: resources only, those of the components that theirs comes after among them.
+
+    `components` is what `after` of each component says, by its name in the fleet; names that mean nothing are left out.
+    """
+    stated = any("after" in part.item for field in ORDERED for part in parts[field])
+    if not stated and not any(components.values()):
+        return parts
+    own: dict[str, list[str]] = {}
+    for field in ORDERED:
+        for part in parts[field]:
+            own.setdefault(part.ref, []).append(resource(part))
+    before = {ref: _before(ref, components, own) for ref in own}
+    return {field: [_ordered(part, before) for part in listed] if field in ORDERED else listed for field, listed in parts.items()}
+
+
+def _before(ref: str, components: Mapping[str, Sequence[object]], own: Mapping[str, list[str]]) -> list[str]:
+    """Return the resources of the components before one; one that has none hands on those before it."""
+    found: list[str] = []
+    waiting = [one for one in components.get(ref, ()) if isinstance(one, str)]
+    seen = {ref}
+    while waiting:
+        other = waiting.pop()
+        if other not in seen:
+            seen.add(other)
+            found += own.get(other, ())
+            if other not in own:
+                waiting += [one for one in components.get(other, ()) if isinstance(one, str)]
+    return found
+
+
+def _ordered(part: Part, before: Mapping[str, list[str]]) -> Part:
+    stated = [written(one) for one in manifest.sequence(part.item.get("after")) if isinstance(one, str)]
+    after = sorted({*stated, *before[part.ref]} - {resource(part)}) if stated or before[part.ref] else []
+    return replace(part, item={**part.item, "after": after}) if after else part
+
+
+def written(name: str) -> str:
+    """Return the resource that a name in `after` means: a container is the service that runs it."""
+    return f"{ORDERED['services']}{name.removeprefix(_CONTAINER)}.service" if name.startswith(_CONTAINER) else name
+
+
+def check_order(user: Document, parts: Mapping[Field, Iterable[Part]], components: Mapping[str, Document]) -> Iterator[Finding]:
+    """Yield names in `after` that mean nothing in a fleet, and what would have to start before itself."""
+    there = {resource(part): part for field in ORDERED for part in parts[field]}
+    for ref, document in components.items():
+        for index, name in enumerate(manifest.sequence(document.spec.get("after"))):
+            if isinstance(name, str) and name not in components:
+                message = f"component {ref} comes after {name}, which is no component of {user.name}; {did_you_mean(name, components)}"
+                remedy = "name a component that the fleet lists or that one of those includes, or leave it out"
+                yield across("after", document, ("spec", "after", index), message, remedy=remedy, also=[user])
+    unknown = False
+    for part in {(id(part.document), part.pointer): part for part in reversed(there.values())}.values():
+        for pointer, name in _stated(part):
+            if written(name) not in there:
+                unknown = True
+                message = f"{resource(part)} comes after {name}, which is nothing that {user.name} runs; {did_you_mean(name, there)}"
+                remedy = "name a process, service or container of this fleet; order against other units of the host by After= in a drop-in"
+                yield across("after", part.document, pointer, message, remedy=remedy, also=[user])
+    if not unknown:
+        yield from _cycles(user, there, components)
+
+
+def _stated(part: Part) -> Iterator[tuple[Pointer, str]]:
+    """Yield where a part's manifest says what it comes after, and what: the first of several parts of one item speaks for all."""
+    item = dict(manifest.items(part.document, part.section)).get(int(part.pointer[2]), {})
+    for index, name in enumerate(manifest.sequence(item.get("after"))):
+        if isinstance(name, str):
+            yield (*part.pointer, "after", index), name
+
+
+def _cycles(user: Document, there: Mapping[str, Part], components: Mapping[str, Document]) -> Iterator[Finding]:
+    after = {name: [one for one in manifest.sequence(part.item.get("after")) if one in there] for name, part in there.items()}
+    ring = cycle(after)
+    if ring:
+        first = there[ring[0]]
+        names = " → ".join([*ring, ring[0]])
+        message = f"these start after each other in a circle, so none could be first: {names}"
+        remedy = "leave one of them out of `after`, there or in the `after` of a component"
+        places = [there[name].document.place(*there[name].at("after")) for name in ring]
+        others = [components[there[name].ref].place("spec", "after") for name in ring if components[there[name].ref].spec.get("after")]
+        yield across("after", first.document, first.at("after"), message, remedy=remedy, also=[*places, *others, user])
+
+
+def cycle(after: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a circle in an order, each with what it comes after behind it, the least name first; empty where there is none."""
+    done: set[str] = set()
+    for start in sorted(after):
+        path: list[str] = []
+        waiting = [(start, iter(sorted(after[start])))] if start not in done else []
+        if waiting:
+            path.append(start)
+        while waiting:
+            others = waiting[-1][1]
+            other = next((one for one in others if one not in done), None)
+            if other is None:
+                waiting.pop()
+                done.add(path.pop())
+            elif other in path:
+                ring = path[path.index(other) :]
+                least = ring.index(min(ring))
+                return [*ring[least:], *ring[:least]]
+            else:
+                path.append(other)
+                waiting.append((other, iter(sorted(after[other]))))
+    return []
