@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.judging import Bench, opened
+from reconciler.cli.memory import Memory
 from reconciler.cli.planned import render
 from reconciler.cli.planning import Wanted, plan_of
 from reconciler.cli.sources import head_of, merge_base_of, place_of
@@ -128,13 +129,21 @@ def begin(root: Path, files: Mapping[str, str]) -> Path:
     return root
 
 
-def planned(root: Path, opa: Path, *, base: str | None = None, head: str | None = None, all: bool = False) -> Plan:  # noqa: A002 - as the option
+def planned(
+    root: Path,
+    opa: Path,
+    *,
+    base: str | None = None,
+    head: str | None = None,
+    all: bool = False,  # noqa: A002 - as the option
+    memory: Memory | None = None,
+) -> Plan:
     """Return the plan of a change, by default that of the files as they are."""
     place = place_of(root)
     tree, revision = head_of(place, head)
     start = merge_base_of(place, base, revision)
     wanted = Wanted(base=start.revision if start else None, head=revision, now=NOW, all=all, prefix=place.prefix)
-    with opened(tree, start, bench=Bench(opa=opa), now=stamp(NOW), revision=revision) as judged:
+    with opened(tree, start, bench=Bench(opa=opa, memory=memory), now=stamp(NOW), revision=revision) as judged:
         return plan_of(judged, wanted)
 
 

@@ -21,10 +21,11 @@ from reconciler.pipeline.manifests import Layout, is_manifest
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.remembered.answers import KnownAnswers
+from reconciler.pipeline.remembered.bases import KnownBases
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.manifests import KnownManifests
 from reconciler.pipeline.signatures.reviewed import Review, required
-from reconciler.pipeline.tree import Difference, Tree, difference
+from reconciler.pipeline.tree import EMPTY, Difference, Tree, difference
 from reconciler.publication.times import instant
 
 Told = Callable[[str], None]
@@ -99,24 +100,51 @@ def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: s
     Raises:
         RetryError: OPA can't be run.
     """
-    known = KnownManifests(bench.memory.sealed, f"manifests-{identity()[:32]}") if bench.memory is not None else None
-    read = _counted(known.read if known is not None else read_file, bench.told)
-    before = bench.appoint(base.tree) if base is not None else None
-    after = bench.appoint(tree)
-    facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
-    ahead = known.ahead(tree, after.layout) if known is not None else nullcontext()
-    with _uncollected(), ahead, _asked(*_judges(before, after, now), bench) as asked:
-        corpus = load(base.tree, read=read) if base is not None else EMPTY_CORPUS
-        reviewed = _review(corpus, base, tree, after.layout, now)
-        yield _judge(corpus, tree, (before, after), asked=asked, read=read, facts=_signed(facts, reviewed), reviewed=reviewed)
-    if known is not None and bench.memory is not None:
-        known.save()
-        bench.memory.told = f"{known.reused} files known, {known.read_anew} read; {bench.memory.told}"
+    with _uncollected(), _recalled(bench, base) as (known, recalled):
+        read = _counted(known.read if known is not None else read_file, bench.told)
+        before = bench.appoint(base.tree) if base is not None else None
+        after = bench.appoint(tree)
+        changed = difference(base.tree if base is not None else EMPTY, tree)
+        facts = Facts(before=base.revision if base else None, head=revision, now=now, commits=base.commits if base else ())
+        same = recalled is not None and recalled.layout == after.layout
+        unread = changed.added | changed.changed if same else tree.entries
+        ahead = known.ahead(tree, unread, after.layout) if known is not None else nullcontext()
+        with ahead, _asked(*_judges(before, after, now), bench) as asked:
+            corpus = recalled if recalled is not None else _loaded(base, bench, known, read)
+            reviewed = _review(corpus, base, changed, after.layout, now)
+            yield _judge(corpus, tree, changed, (before, after), asked=asked, read=read, facts=_signed(facts, reviewed), reviewed=reviewed)
+
+
+@contextmanager
+def _recalled(bench: Bench, base: Base | None) -> Iterator[tuple[KnownManifests | None, Corpus | None]]:
+    """Yield what is known of manifests, and the base as it was put together before; None for what is not. What was learnt is kept."""
+    if bench.memory is None:
+        yield None, None
+        return
+    known = KnownManifests(bench.memory.sealed, f"manifests-{identity()[:32]}")
+    yield known, _bases(bench.memory, known).get(base.tree) if base is not None else None
+    known.save()
+    bench.memory.told = f"{known.reused} files known, {known.read_anew} read; {bench.memory.told}"
+
+
+def _bases(memory: Memory, known: KnownManifests) -> KnownBases:
+    return KnownBases(memory.sealed, known, identity())
+
+
+def _loaded(base: Base | None, bench: Bench, known: KnownManifests | None, read: Reader) -> Corpus:
+    """Return the base put together anew, and keep that."""
+    if base is None:
+        return EMPTY_CORPUS
+    corpus = load(base.tree, read=read)
+    if bench.memory is not None and known is not None:
+        _bases(bench.memory, known).put(corpus)
+    return corpus
 
 
 def _judge(
     base: Corpus,
     head: Tree,
+    changed: Difference,
     appointed: tuple[Appointment | None, Appointment],
     *,
     asked: tuple[Policies | None, Policies | None],
@@ -128,7 +156,6 @@ def _judge(
     first, own = _judges(before, after, facts.now)
     counted = after if after.judge is not None or before is None else before
     said = loosened(first, own, facts.now)
-    changed = difference(base.tree, head)
     judges = Judges(before=asked[0], own=asked[1], refused=after.findings, loosened=said)
     released = _released(base, head, changed, layout=counted.layout, bundle_format=before.bundle_format if before is not None else 1)
     decision = decide(
@@ -154,7 +181,7 @@ def _judge(
     )
 
 
-def _review(corpus: Corpus, base: Base | None, head: Tree, layout: Layout, now: str) -> Review:
+def _review(corpus: Corpus, base: Base | None, changed: Difference, layout: Layout, now: str) -> Review:
     """Return who signed what a change brings, by the signers of its base; files that are not committed yet are nobody's."""
     if base is None or base.place is None or base.newest is None or not required(corpus):
         return Review(required=base is not None and required(corpus))
@@ -165,7 +192,7 @@ def _review(corpus: Corpus, base: Base | None, head: Tree, layout: Layout, now: 
         corpus,
         base.newest,
         since=base.revision,
-        changed=difference(base.tree, head),
+        changed=changed,
         layout=layout,
         now=instant(now, what="the time of the check"),
         prefix=base.place.prefix,

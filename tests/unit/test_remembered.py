@@ -236,7 +236,7 @@ def test_what_several_processes_read_is_what_one_reads(tmp_path: Path) -> None:
     odd = {"tenants/shop/0100.yaml": b"spec: [", "tenants/shop/0150.yaml": AGENT.replace(b"spec: {}", b"spec: {colour: red}")}
     tree, layout = MemoryTree(agents | odd), Layout()
     known = KnownManifests(Sealed(tmp_path / "cache"), "manifests")
-    with known.ahead(tree, layout, processes=2):
+    with known.ahead(tree, tree.entries, layout, processes=2):
         found = {path: known.read(tree, path, layout) for path in sorted(tree.entries)}
     alone = {path: read_content(path, tree.read(path), layout, oid=blob_id(tree.read(path))) for path in sorted(tree.entries)}
     assert found == alone
@@ -259,7 +259,7 @@ def test_a_reading_process_that_dies_costs_time_and_no_finding(tmp_path: Path) -
     with Ahead(sorted(tree.entries), read, processes=2) as ahead:
         assert [len(entries) for entries in ahead] == [CHUNK]
     known = KnownManifests(Sealed(tmp_path / "cache"), "manifests")
-    with known.ahead(tree, layout, processes=2) as ahead:
+    with known.ahead(tree, tree.entries, layout, processes=2) as ahead:
         for child in ahead.children:
             os.kill(child, signal.SIGKILL)
         assert [known.read(tree, path, layout).findings for path in sorted(tree.entries)] == [()] * 3 * CHUNK

@@ -22,6 +22,9 @@ Claim = tuple[str, str]
 MEMBER, COMPONENT, FLEET, TENANT, FREEZE = "member", "component", "fleet", "tenant", "freeze"
 SPACES = {"Agent": MEMBER, "AgentPool": MEMBER, "Component": COMPONENT, "Fleet": FLEET, "Tenant": TENANT}
 
+TABLES = ("labelled", "kinds", "selecting", "users", "sources")
+"""The fields of an `Index` that hold names by what is looked up; see `entries`."""
+
 
 def space_of(kind: str) -> str:
     """Return the name space of a kind; other kinds have one each, by their own name in lower case."""
@@ -118,7 +121,7 @@ class _Draft:
         self._own_spaces: set[str] = set()
         self._dirty: set[Claim] = set()
         self._duplicates = set(index.duplicates)
-        self._tables = {name: _Sets(getattr(index, name)) for name in ("labelled", "kinds", "selecting", "users", "sources")}
+        self._tables = {name: _Sets(getattr(index, name)) for name in TABLES}
 
     def _space(self, space: str) -> dict[str, tuple[Document, ...]]:
         if space not in self._own_spaces:

@@ -1,5 +1,6 @@
 """Manifests that were read and validated before, by blob id: their values, without YAML."""
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 VALUE_LIMIT = 1024 * 1024
 """Bytes of one file's values: a file has at most as many, and more means that aliases repeat them."""
-_Entry = list[tuple[int, dict[str, Any]]]
+Values = list[tuple[int, dict[str, Any]]]
 """Index and value of each document."""
 
 
@@ -27,21 +28,24 @@ class KnownManifests:
         self._sealed, self._name = sealed, name
         self._kept = sealed.decoded(name, dict[str, msgspec.Raw])
         self._used: dict[str, msgspec.Raw] = {}
-        self._values: dict[str, _Entry] = {}
+        self._values: dict[str, Values] = {}
         self._coming: Iterator[Entries] = iter(())
         self._came: set[str] = set()
         self.reused = self.read_anew = 0
 
-    def ahead(self, tree: Tree, layout: Layout, *, processes: int | None = None) -> Ahead:
-        """Begin to read what is not known of a snapshot in several processes, in order of path, where that is worth it (see `Ahead`)."""
-        unknown = [path for path in sorted(tree.entries) if is_manifest(path, layout) and _key(tree, path, layout) not in self._kept]
+    def ahead(self, tree: Tree, paths: Iterable[str], layout: Layout, *, processes: int | None = None) -> Ahead:
+        """Begin to read what is not known among these paths of a snapshot in several processes, where that is worth it (see `Ahead`).
+
+        They are read in order of path.
+        """
+        unknown = [path for path in sorted(paths) if is_manifest(path, layout) and file_key(tree, path, layout) not in self._kept]
         ahead = Ahead(unknown, lambda path: _to_keep(tree, path, layout), processes=processes)
         self._coming = iter(ahead)
         return ahead
 
     def read(self, tree: Tree, path: str, layout: Layout) -> ManifestFile:
         """Read a file as `corpus.read_file` does, or return what that returned for the same content."""
-        key = _key(tree, path, layout)
+        key = file_key(tree, path, layout)
         known = self._value(key)
         if known is None:
             return self._read(tree, path, layout, key)
@@ -53,6 +57,25 @@ class KnownManifests:
         oid = tree.entries[path].oid
         documents = tuple(Document(path=path, index=index, value=value, name=object_name(value), oid=oid) for index, value in known)
         return ManifestFile(parsed=ParsedFile(path=path, oid=oid, documents=documents), findings=())
+
+    def has(self, key: str) -> bool:
+        """Return whether the values of a file are known."""
+        return key in self._kept or key in self._used
+
+    def hold(self, keys: Collection[str]) -> bool:
+        """Count the values of these files as used, and return True; False where some of them are not known."""
+        if not all(map(self._kept.__contains__, keys)):
+            return False
+        self._used.update({key: self._kept[key] for key in keys})
+        self.reused += len(keys)
+        return True
+
+    def values(self, key: str) -> Values:
+        """Return index and value of each document of a file that is known."""
+        found = self._value(key)
+        if found is None:
+            raise KeyError(key)
+        return found
 
     def _read(self, tree: Tree, path: str, layout: Layout, key: str) -> ManifestFile:
         self.read_anew += 1
@@ -70,7 +93,7 @@ class KnownManifests:
             content = {**self._used, **{key: self._kept[key] for key in unused}}
             self._sealed.write(self._name, msgspec.msgpack.encode(content))
 
-    def _value(self, key: str) -> _Entry | None:
+    def _value(self, key: str) -> Values | None:
         while key not in self._kept and (came := next(self._coming, None)) is not None:
             self._kept.update(came)
             self._came.update(came)
@@ -78,18 +101,19 @@ class KnownManifests:
         if raw is None:
             return None
         if key not in self._values:
-            self._values[key] = msgspec.msgpack.decode(raw, type=_Entry)
+            self._values[key] = msgspec.msgpack.decode(raw, type=Values)
             self._used[key] = raw
         return self._values[key]
 
 
-def _key(tree: Tree, path: str, layout: Layout) -> str:
+def file_key(tree: Tree, path: str, layout: Layout) -> str:
+    """Return by what a file of a snapshot is known: its content, and how it was read."""
     return f"{tree.entries[path].oid} {layout.tenants}:{layout.library}:{layout.policies}"
 
 
 def _to_keep(tree: Tree, path: str, layout: Layout) -> tuple[str, bytes] | None:
     """Read a file, and return what is to be kept of it under which key."""
-    data, key = tree.read(path), _key(tree, path, layout)
+    data, key = tree.read(path), file_key(tree, path, layout)
     entry = _entry(read_content(path, data, layout, oid=blob_id(data)), key)
     return (key, entry) if entry is not None else None
 
