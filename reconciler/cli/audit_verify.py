@@ -1,7 +1,7 @@
 """`ordain audit verify`: the proof, for an auditor who has a clone, a copy of the store and public keys, and no reason to trust anybody."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from reconciler.cli import evidence as gathering
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
 from reconciler.pipeline.policy.opa import find_opa
-from reconciler.pipeline.proof.shape import Report
+from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.proof.verify import Proving, prove
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.printable import clipped, printable
@@ -85,10 +85,11 @@ def _plain(report: Report) -> dict[str, Any]:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    for one in report.misfits:
-        yield click.style(f"DOES NOT FIT: {one.what}, {printable(one.where)}", bold=True)
-        yield f"  expected {_shown(one.expected)}"
-        yield f"  found    {_shown(one.found)}"
+    for (what, expected, found), places in _alike(report.misfits).items():
+        also = f" and {len(places) - 1} more, to {printable(places[-1])}" if len(places) > 1 else ""
+        yield click.style(f"DOES NOT FIT: {what}, {printable(places[0])}{also}", bold=True)
+        yield f"  expected {_shown(expected)}"
+        yield f"  found    {_shown(found)}"
     for left in report.unproven[:FEW]:
         yield f"not proven: {left.what}, {printable(left.where)}: {_shown(left.why)}"
     if len(report.unproven) > FEW:
@@ -97,6 +98,14 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"proven: {counted}"
     count = len(report.misfits)
     yield f"{count} thing{'' if count == 1 else 's'} that do{'es' if count == 1 else ''} not fit" if count else "nothing that does not fit"
+
+
+def _alike(misfits: Sequence[Misfit]) -> dict[tuple[str, str, str], list[str]]:
+    """Return the places of misfits that read alike under what they say: one cause often shows at every decision."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for one in misfits:
+        found.setdefault((one.what, one.expected, one.found), []).append(one.where)
+    return found
 
 
 def _plural(what: str, count: int) -> str:

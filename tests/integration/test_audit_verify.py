@@ -4,6 +4,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from agent.protocol.errors import InputError
 from agent.protocol.membership import Member
 from reconciler import settings
 from reconciler.cli import cli
+from reconciler.cli.audit_verify import _lines
 from reconciler.pipeline import accepted
 from reconciler.pipeline.approve import approve_release
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, encode_record, record_digest, record_key
+from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.signing import releases_signing, repository_signing
 from reconciler.publication import envelope
 from reconciler.publication.store import LocalStore
@@ -87,6 +90,45 @@ def test_since_leaves_out_what_is_older_and_verifies_the_chain_all_the_same(copy
     assert found["proven"]["decision"] == found["proven"]["note"] == 2
     assert found["proven"]["record"] == LAST
     assert verify(copy, "--since", "2026-11-22T15:00:00Z", "--replay")[1]["proven"]["decision"] == 2
+
+
+def test_since_a_decision_that_there_is_not_yet_is_wrong_usage(copy: Copy) -> None:
+    for since in ("99", "2031-01-01"):
+        done = CliRunner().invoke(cli, ["audit", "verify", *copy.options, "--no-replay", "--since", since])
+        assert isinstance(done.exception, InputError)
+        assert "the newest decision here is 4" in str(done.exception)
+
+
+def test_a_file_of_git_that_is_damaged_is_named_and_what_does_not_need_it_is_proven(copy: Copy) -> None:
+    git = WorkingCopy(copy.repo)
+    damage(copy, git.git("rev-parse", f"HEAD:{MOTD}"))
+    shutil.rmtree(copy.store / "approved" / "_objects")
+    (copy.store / accepted.KEY).unlink()
+    code, found = verify(copy, "--replay")
+    assert code == 1
+    assert any(one["what"] == "git object" and git.git("rev-parse", "HEAD~1") in one["where"] for one in found["misfits"])
+    assert {one["what"] for one in found["misfits"]} <= {"git object", "release", "bundle", "members document"}
+    assert any("can't be read" in one["why"] for one in found["unproven"] if one["what"] == "decision")
+    assert found["proven"]["decision"] == 2
+    assert found["proven"]["record"] == LAST
+
+
+def test_a_note_that_somebody_removed_is_told_from_one_that_is_not_fetched_yet(copy: Copy) -> None:
+    git = WorkingCopy(copy.repo)
+    git.git("notes", "--ref", "ordain/decisions", "remove", "HEAD~1")
+    missing = [one["why"] for one in verify(copy)[1]["unproven"] if one["what"] == "note"]
+    git.git("notes", "--ref", "ordain/decisions", "remove", "HEAD")
+    later = [one["why"] for one in verify(copy)[1]["unproven"] if one["what"] == "note"]
+    assert ["removed" in why for why in missing] == [True]
+    assert ["removed" in why for why in later] == [False, False]
+
+
+def test_what_one_cause_makes_wrong_in_many_places_is_told_once() -> None:
+    one = Misfit(what="judge", where="1.json", expected="judge a", found="judge b")
+    told = "\n".join(_lines(Report(misfits=[replace(one, where=f"{number}.json") for number in range(1, 21)])))
+    assert told.count("DOES NOT FIT") == 1
+    assert "1.json and 19 more, to 20.json" in told
+    assert "20 things that do not fit" in told
 
 
 def edit(copy: Copy, key: str, change: Callable[[bytes], bytes]) -> None:
@@ -208,13 +250,17 @@ def a_changed_public_list_of_releases(copy: Copy) -> str:
     return key
 
 
-def a_damaged_git_object(copy: Copy) -> str:
-    git = WorkingCopy(copy.repo)
-    tree = git.git("rev-parse", "HEAD^{tree}")
-    place = copy.repo / ".git" / "objects" / tree[:2] / tree[2:]
+def damage(copy: Copy, oid: str) -> None:
+    """Change a git object of the clone under its name."""
+    place = copy.repo / ".git" / "objects" / oid[:2] / oid[2:]
     place.chmod(0o644)
     data = zlib.decompress(place.read_bytes())
     place.write_bytes(zlib.compress(flipped(data)))
+
+
+def a_damaged_git_object(copy: Copy) -> str:
+    git = WorkingCopy(copy.repo)
+    damage(copy, git.git("rev-parse", "HEAD^{tree}"))
     return git.git("rev-parse", "HEAD")
 
 

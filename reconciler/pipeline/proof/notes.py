@@ -22,9 +22,10 @@ def check_notes(repository: pygit2.Repository, chain: Chain, first: int, report:
         return
     found: Blocks = {(commit, sequence_of(block)): block for commit, note in noted(repository) for block in blocks(note)}
     records = chain.by_number
+    newest = max((number for _, number in found if number in records), default=0)
     for number, record in records.items():
         if number >= first:
-            report.take("note", _compared(record, found.get((record.head, number)), version))
+            report.take("note", _compared(record, found.get((record.head, number)), version, newest=newest))
     for (commit, number), block in found.items():
         if number >= first and (number not in records or records[number].head != commit):
             report.take("note", [_stranger(chain, commit, number, block)])
@@ -39,10 +40,11 @@ def _stranger(chain: Chain, commit: str, number: int, block: str) -> Finding:
     return Misfit(what="note", where=where, expected=expected, found=block.partition("\n")[0])
 
 
-def _compared(record: DecisionRecord, block: str | None, version: str) -> Iterator[Finding]:
+def _compared(record: DecisionRecord, block: str | None, version: str, *, newest: int) -> Iterator[Finding]:
     where = f"note of commit {record.head}, decision {record.sequence}"
     if block is None:
-        yield Unproven(what="note", where=where, why="it is not here: the newest may not have been written or fetched yet")
+        why = "that of a later decision is: somebody removed it" if record.sequence < newest else "it may not be written or fetched yet"
+        yield Unproven(what="note", where=where, why=f"it is not here; {why}")
         return
     expected, there = note_text(record).strip("\n").split("\n"), block.split("\n")
     if expected == there:

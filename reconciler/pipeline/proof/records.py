@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from securesystemslib.signer import Key
 
-from agent.protocol.errors import OrdainError, RefusedError
+from agent.protocol.errors import InputError, OrdainError
 from reconciler.pipeline import accepted
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.audit import PAYLOAD_TYPE, RECORDS, DecisionRecord, decode_record, encode_record, record_digest, record_key
@@ -134,12 +134,12 @@ def since_of(chain: Chain, since: str) -> int:
     """Return the number of the first decision at or after a time (RFC 3339, UTC), or the number itself.
 
     Raises:
-        RefusedError: there is none.
+        InputError: there is none.
     """
-    if since.isdecimal():
-        return int(since)
-    first = next((one.sequence for one in chain.records if one.at >= since), None)
+    number = int(since) if since.isdecimal() else None
+    first = next((one.sequence for one in chain.records if (one.at >= since if number is None else one.sequence >= number)), None)
     if first is None:
-        message = f"no decision was made at {since} or later"
-        raise RefusedError(message)
-    return first
+        newest = chain.records[-1]
+        message = f"--since {since}: the newest decision here is {newest.sequence}, of {newest.at}; name an earlier one"
+        raise InputError(message)
+    return number or first

@@ -129,7 +129,8 @@ def _reason(record: DecisionRecord) -> str:
 def _compared(record: DecisionRecord, made: "_Made") -> Iterator[Misfit]:
     where, decision = record_key(record.sequence), made.decision
     if made.judge != record.judge:
-        yield Misfit(what="judge", where=where, expected=f"judge {made.judge}", found=f"judge {record.judge}")
+        expected = f"judge {made.judge}, which this build of ordain {version('ordain')} makes of the commit with its own built-in rules"
+        yield Misfit(what="judge", where=where, expected=expected, found=f"judge {record.judge}, by ordain {record.ordain}")
     if dict(decision.refused) != record.refused:
         yield Misfit(what="refused files", where=where, expected=_files(decision.refused), found=_files(record.refused))
     again = [recorded_verdict(one) for one in recorded(decision, made.tree)]
@@ -216,8 +217,8 @@ class _Replay:
 
     def skip(self, record: DecisionRecord) -> None:
         """Take a decision's outcome from its record, as far as that is possible; raise `RetryError` if OPA can't be run."""
-        self.lost = ""
-        if not self.given.trees.has(record.tree):
+        self.lost = "" if self.given.trees.has(record.tree) else f"tree {record.tree} is in neither the repository nor the store"
+        if self.lost:
             return
         try:
             self._begin(record)

@@ -40,7 +40,7 @@ def prove(given: Proving, said: Callable[[str], None]) -> Report:
     """Return what could be proven; `said` is told what is being done.
 
     Raises:
-        RefusedError: there is nothing since then.
+        InputError: there is nothing since then.
         RetryError: OPA, ssh-keygen or gpg is needed and can't be run.
     """
     report = Report()
