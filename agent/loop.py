@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib.metadata import version
 from types import FrameType
 
 from agent.admission import NotListedError, WaitingError, Wanted
@@ -22,20 +23,22 @@ from agent.drift import watch
 from agent.effects.carry_out import Carrier
 from agent.effects.effects import Effects
 from agent.effects.units import Units
-from agent.effects.unmanned import Unmanned
 from agent.fetcher import Http
 from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.generations import Generations
 from agent.host import Host
 from agent.logs import Log
+from agent.processes.supervisor import supervise
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
+from agent.running import onlooker
 from agent.services.services import Services
 from agent.services.systemd import Systemd
 from agent.settings import Settings, read_downloads
 from agent.settle import Settler
 from agent.status import StatusBook
+from agent.upgrade import upgrades
 
 PLACES = ("agent:after-recover", "agent:after-hear", "agent:after-follow", "agent:after-settle", "agent:after-watch", "agent:after-tidy")
 """Where a crash test may kill the agent here: after each step of a poll."""
@@ -92,11 +95,23 @@ def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
 
 
 def make_effects(work: Workspace, log: Log) -> Effects:
-    """Return what brings about what runs, wired once. Nothing is started or stopped by that."""
-    processes = Unmanned()
+    """Return what brings about what runs, wired once. Until `take_over` it only looks on, as commands do beside a running agent."""
+    systemd = Systemd(root=work.host.root)
+    processes = onlooker(work.disk, work.host)
     carrier = Carrier(processes=processes, run=Commands(), log=log, stopping=work.stopping)
-    units = Units(services=Services(systemd=Systemd(root=work.host.root), record=work.disk.services))
-    return Effects(disk=work.disk, processes=processes, units=units, carrier=carrier)
+    return Effects(
+        disk=work.disk, processes=processes, units=Units(services=Services(systemd=systemd, record=work.disk.services)), carrier=carrier
+    )
+
+
+@contextlib.contextmanager
+def looking_after(effects: Effects, work: Workspace, log: Log) -> Iterator[None]:
+    """Look after what runs; at the end it goes on running, and whoever comes next finds it again. Call it with `run.lock` held."""
+    effects.take_over(supervise(work.disk.processes, host=work.host, log=log))
+    try:
+        yield
+    finally:
+        effects.processes.close(leave_running=True)
 
 
 class Agent:
@@ -113,6 +128,7 @@ class Agent:
         self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log, effects=self._effects)
         self._resumed = False
         """Whether what runs was looked after once, before anybody is asked for news."""
+        self._upgrades = upgrades(settings.state, version("ordain"))
         self._warned = False
         self._problems: list[str] = []
         """What is wrong on this host at this poll, whatever its fleets ask for."""
@@ -126,25 +142,31 @@ class Agent:
             RetryError: another agent runs with this state directory.
             InputError: the state directory is another agent's.
         """
-        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals(), self._leaving_running():
+        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals(), contextlib.ExitStack() as stack:
             self._claim()
             durable.sweep(self._disk.root)
+            stack.enter_context(looking_after(self._effects, self._work, self._log))
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
             while not self._stop():
                 code = self._guarded_poll()
                 if once:
                     return code
+                if self._attend_upgrade(code):
+                    break
                 self._stop.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
             self._log.step("stop")
         return DONE
 
-    @contextlib.contextmanager
-    def _leaving_running(self) -> Iterator[None]:
-        """End the watching over processes, not the processes: the next agent finds them again."""
-        try:
-            yield
-        finally:
-            self._effects.processes.close(leave_running=True)
+    def _attend_upgrade(self, code: int) -> bool:
+        """Confirm the version that runs once it has reached its server; return whether to end, for another to be tried."""
+        if code == UNREACHABLE:
+            return False
+        if self._upgrades.confirm():
+            self._log.step("upgraded", version=self._upgrades.running)
+        wanted = self._upgrades.begin()
+        if wanted is not None:
+            self._log.step("upgrade", why=f"{self._upgrades.running} ends for the launcher to try {wanted}")
+        return wanted is not None
 
     def _claim(self) -> None:
         settings = self._settings
@@ -211,6 +233,9 @@ class Agent:
             read_downloads(self._settings.config)
         except InputError as error:
             self._problems.append(str(error))
+        problem = self._upgrades.problem()
+        if problem is not None:
+            self._problems.append(problem)
 
     def _tell(self) -> None:
         """Keep what is wrong for `status`, and log what of it is new."""
