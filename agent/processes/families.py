@@ -1,6 +1,7 @@
 """All that belongs to each process of one agent, found and ended by name."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.processes import cgroups, kin
@@ -16,23 +17,30 @@ class Families:
 
     def __init__(self, directory: Path) -> None:
         self._key = sha256(str(directory.resolve()).encode())[:16]
-        self.markers = Markers()
+        self._markers = Markers()
 
     def marker(self, name: str) -> str:
         """Return the value of `ORDAIN_PROCESS` for a process."""
         return f"{self._key}/{name}"
 
-    def root(self, name: str, record: Record | None) -> Root:
-        """Return where to begin to look for what belongs to a process; without a record, its marker is all there is."""
+    def find_all(self, records: Mapping[str, Record | None]) -> dict[str, list[Alive]]:
+        """Return all that belongs to each of these processes now; without a record, its marker is all there is to go by."""
+        roots = {name: self._root(name, record) for name, record in records.items()}
+        processes = kin.table()
+        found = kin.kin(roots, processes, self._markers.read(processes))
+        for name, root in roots.items():
+            self._markers.remember(root.marker, found[name])
+        return found
+
+    def find(self, name: str, record: Record | None) -> list[Alive]:
+        """Return all that belongs to one process now."""
+        return self.find_all({name: record})[name]
+
+    def _root(self, name: str, record: Record | None) -> Root:
         if record is None:
             return Root(marker=self.marker(name))
         members = cgroups.members(Path(record.group)) if record.group else frozenset()
         return Root(marker=self.marker(name), pid=record.pid, began=record.began, members=members)
-
-    def find(self, name: str, record: Record | None) -> list[Alive]:
-        """Return all that belongs to a process now."""
-        processes = kin.table()
-        return kin.kin({name: self.root(name, record)}, processes, self.markers.read(processes))[name]
 
     def ask(self, name: str, record: Record, number: int, deadline: float) -> None:
         """Send all that belongs to a process a signal, once each, and wait until they are gone or `deadline` has come."""

@@ -2,14 +2,15 @@
 
 Whatever a process starts belongs to it, also when it forks twice into a session of its own and its parents are gone. It is
 known by any of these: its control group; a parent or a session that is the main process's, while that one is there; and the
-variable `ORDAIN_PROCESS`, which every process inherits. Without a control group, only a process that did all three at once
-(left its session, lost its parents and cleared its environment) can't be found. An agent that made itself their "subreaper"
-would lose them all at its own restart, which is when it matters.
+variable `ORDAIN_PROCESS`, which every process inherits. Without a control group, only a process that left its session, cleared
+its environment and lost its parents before we looked can't be found. An agent that made itself their "subreaper" would lose
+them all at its own restart, which is when it matters.
 """
 
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -70,21 +71,31 @@ def table() -> dict[int, Alive]:
 
 
 class Markers:
-    """Whose each process is by its environment, which is read once for each: nobody can take it off a process that is there."""
+    """Whose each process is, by its environment or because it was seen with its parents once.
+
+    It is asked once for each process: so nothing that happens to it later, nor to its parents, makes it anybody else's.
+    """
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], str] = {}
+        self._lock = threading.Lock()
 
     def read(self, processes: Mapping[int, Alive]) -> dict[int, str]:
         """Return pid → the value of `ORDAIN_PROCESS`, for those that have one and that we may read."""
         known: dict[tuple[int, int], str] = {}
-        for pid, alive in processes.items():
-            key = pid, alive.began
-            found = self._known[key] if key in self._known else _marker(pid)
-            if found is not None:
-                known[key] = found
-        self._known = known
+        with self._lock:
+            for pid, alive in processes.items():
+                key = pid, alive.began
+                found = self._known[key] if key in self._known else _marker(pid)
+                if found is not None:
+                    known[key] = found
+            self._known = known
         return {pid: marker for (pid, _), marker in known.items() if marker}
+
+    def remember(self, marker: str, found: Collection[Alive]) -> None:
+        """Take these processes to have this marker from now on."""
+        with self._lock:
+            self._known |= {(alive.pid, alive.began): marker for alive in found}
 
 
 def _marker(pid: int) -> str | None:
@@ -131,14 +142,18 @@ def _is_there(root: Root, processes: Mapping[int, Alive]) -> bool:
 
 
 def _owner(alive: Alive, processes: Mapping[int, Alive], owners: Mapping[int, str]) -> str | None:
-    """Return whose a process is: its own mark counts, else the nearest parent's."""
+    """Return whose a process is: its own mark counts, else the nearest parent's.
+
+    The table is no snapshot, so pids may have changed hands while it was read: a parent is never younger than its child.
+    """
     passed = set()
     one: Alive | None = alive
     while one is not None and one.pid not in passed and one.pid != os.getpid():
         if one.pid in owners:
             return owners[one.pid]
-        passed.add(one.pid)  # the table is no snapshot: pids may have changed hands while it was read
-        one = processes.get(one.parent)
+        passed.add(one.pid)
+        parent = processes.get(one.parent)
+        one = parent if parent is not None and parent.began <= one.began else None
     return None
 
 
@@ -168,7 +183,10 @@ def end(find: Callable[[], Collection[Alive]]) -> None:
     """
     held: set[tuple[int, int]] = set()
     for _ in range(_ROUNDS):
-        new = [alive for alive in find() if (alive.pid, alive.began) not in held]
+        left = find()
+        new = [alive for alive in left if (alive.pid, alive.began) not in held]
+        if not left:
+            return
         if not new:
             break
         for alive in new:

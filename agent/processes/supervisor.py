@@ -17,7 +17,7 @@ import msgspec
 from agent.host import Host
 from agent.logs import Log
 from agent.processes import cgroups as groups
-from agent.processes import kin, policy, usage
+from agent.processes import kin, policy
 from agent.processes.families import Families
 from agent.processes.interface import Seen, Wanted
 from agent.processes.output import Output, Rotation
@@ -26,7 +26,7 @@ from agent.processes.records import Record, Records, boot_id
 from agent.processes.resolve import Launch
 from agent.processes.spawn import Child, take
 from agent.processes.starter import Starter, history_of, milliseconds, now
-from agent.processes.usage import Usage
+from agent.processes.usage import Usage, measure
 from agent.processes.watch import Next, Watch
 from agent.protocol.errors import RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
@@ -127,12 +127,11 @@ class Supervisor:
         with self._lock:
             self._notice_ends()
             records = {name: entry.record for name, entry in self._entries.items()}
-            running = [name for name, entry in self._entries.items() if entry.child is not None]
+            running = {name: entry.record for name, entry in self._entries.items() if entry.child is not None}
             never = set(self._wanted) - set(records)
-        roots = {name: self._families.root(name, records[name]) for name in running}
-        places = {name: Path(records[name].group) for name in running if records[name].group}
-        used = usage.measure(roots, places, self._families.markers) if running else {}
-        known = {name: _seen(record, used.get(name)) for name, record in records.items()}
+        found = self._families.find_all(running) if running else {}
+        used = {name: measure(alive, records[name].group) for name, alive in found.items()}
+        known = {name: seen_of(record, used.get(name)) for name, record in records.items()}
         return known | {name: Seen(standing="stopped") for name in never}
 
     def tail(self, name: str) -> str:
@@ -246,6 +245,7 @@ class Supervisor:
             return
         number = signal.Signals[record.stop_signal]
         deadline = now() + record.stop_timeout
+        self._families.find(name, record)  # so that those are remembered who are about to lose their parents
         child.send(number)
         child.send(signal.SIGCONT)
         child.wait(record.stop_timeout)
@@ -325,7 +325,8 @@ def _said(code: int | None, *, ran_out: bool) -> str:
     return f"ended by {signal.Signals(number).name}" if number in signal.valid_signals() else f"ended by signal {number}"
 
 
-def _seen(record: Record, used: Usage | None) -> Seen:
+def seen_of(record: Record, used: Usage | None) -> Seen:
+    """Return how a process stands, from its record and what it uses."""
     is_running = record.standing == "running"
     return Seen(
         standing=record.standing,

@@ -1,12 +1,12 @@
-"""What processes use: processor time and memory of each with all that belongs to it, from one look at the machine."""
+"""What a process uses with all that belongs to it: processor time and memory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.processes import cgroups, kin
-from agent.processes.kin import Alive, Markers, Root
+from agent.processes import cgroups
+from agent.processes.kin import Alive
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -24,15 +24,9 @@ class Usage:
     rss_bytes: int
 
 
-def measure(roots: Mapping[str, Root], groups: Mapping[str, Path], markers: Markers) -> dict[str, Usage]:
-    """Return what each of `roots` uses, by name; `groups` are the control groups of those that have one."""
-    processes = kin.table()
-    found = kin.kin(roots, processes, markers.read(processes))
-    return {name: _usage(alive, groups.get(name)) for name, alive in found.items()}
-
-
-def _usage(alive: list[Alive], group: Path | None) -> Usage:
-    use = cgroups.use(group) if group is not None else None
+def measure(alive: Collection[Alive], group: str) -> Usage:
+    """Return what a process uses: all that belongs to it and is `alive`, and its control group, empty if it has none."""
+    use = cgroups.use(Path(group)) if group else None
     pages = sum(one.pages for one in alive) * _PAGE
     if use is None:
         return Usage(cpu_seconds=sum(one.ticks for one in alive) / _TICKS, rss_bytes=pages)
