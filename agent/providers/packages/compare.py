@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Package
@@ -115,3 +115,8 @@ def split_gone(gone: Sequence[Package], installed: Mapping[str, Installed]) -> t
     """Return (those whose installed version is kept, those that refuse the release)."""
     kept = [package for package in gone if package.if_gone == "keep" and package.name in installed and not installed[package.name].broken]
     return kept, [package for package in gone if package not in kept]
+
+
+def without(changes: Changes, kept: Sequence[Package]) -> Changes:
+    """Return `changes` without those of `kept`; one that is installed as it should be needs only its hold."""
+    return replace(changes, install=tuple(package for package in changes.install if package not in kept))

@@ -5,7 +5,7 @@ that leaves the release is taken out, for its key would go on to be trusted; pac
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.commands import Commands
 from agent.host import Host
@@ -79,15 +79,20 @@ class _Asked:
     def look(self) -> Changes:
         return compare.compare(self.wanted, self.former, self.manager.installed())
 
-    def without_gone(self, changes: Changes, *, refresh: bool) -> Changes:
-        """Leave out what is kept since its version is gone; raise `RefusedError` if anything else is gone."""
+    def possible(self, changes: Changes, *, refresh: bool) -> Changes:
+        """Leave out what stays as it is since no repository has its version any more; raise `RefusedError` if anything else is gone."""
         gone = self._unknown(changes)
         if gone and refresh:
             self.manager.refresh()
             gone = self._unknown(changes)
         kept, refused = compare.split_gone(gone, self.manager.installed() if gone else {})
         compare.require_none_gone(refused)
-        return replace(changes, install=tuple(package for package in changes.install if package not in kept))
+        return compare.without(changes, kept)
+
+    def shown(self, changes: Changes) -> Changes:
+        """Leave out what stays as it is, as far as that is known without asking a repository: for a look that refuses nothing."""
+        kept, _ = compare.split_gone(self._unknown(changes), self.manager.installed() if changes.install else {})
+        return compare.without(changes, kept)
 
     def _unknown(self, changes: Changes) -> list[Package]:
         names = [package.name for package in changes.install]
@@ -112,8 +117,10 @@ def package_fixes(
     if any(package.hold for package in wanted):
         manager.require_holds()
     trouble = manager.trouble() if wanted else ""
-    if refresh and not sources_change:
-        changes = asked.without_gone(changes, refresh=True)
+    if not refresh:
+        changes = asked.shown(changes)
+    elif not sources_change:
+        changes = asked.possible(changes, refresh=True)
         if not trouble:
             manager.rehearse(changes)
     return [*_repair(trouble, manager), *_changed(asked, changes)]
@@ -134,8 +141,8 @@ def _changed(asked: _Asked, changes: Changes) -> list[Fix]:
 
 def _carry_out(asked: _Asked) -> Callable[[], None]:
     def carry_out() -> None:
-        asked.manager.change(asked.without_gone(asked.look(), refresh=True))
-        left = asked.without_gone(asked.look(), refresh=False)
+        asked.manager.change(asked.possible(asked.look(), refresh=True))
+        left = asked.possible(asked.look(), refresh=False)
         if left.names:
             message = f"the package manager ended well, but {'; '.join(left.sentences(left.names))}"
             raise RetryError(message)
