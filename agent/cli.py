@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import msgspec
 
 from agent.allow import read_allow
 from agent.disk import Disk
@@ -122,9 +123,14 @@ def status(state: Path, form: Form) -> None:
     Example:
       ordain-agent status --state /var/lib/ordain-agent
     """
-    shown = overview(Disk(root=state))
+    from agent.running import running, table  # noqa: PLC0415 - see run
+
+    disk = Disk(root=state)
+    shown = overview(disk)
+    rows = running(disk, Path(str(shown["root"])))
     if form == "json":
-        _print(shown)
+        lists = {f"{kind}s" if kind == "service" else "processes": _built(rows, kind) for kind in ("process", "service")}
+        _print(shown | lists)
         return
     click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}")
     for problem in _texts(shown["problems"]):
@@ -144,6 +150,8 @@ def status(state: Path, form: Form) -> None:
             click.echo(f"  warning: {printable(warning)}")
         for drift in fleet["drift"]:
             click.echo(f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}")
+    for line in table(rows):
+        click.echo(line)
 
 
 @cli.command()
@@ -240,6 +248,11 @@ def recover(state: Path, form: Form) -> None:
         _print({"recovered": done})
     else:
         click.echo(done or "nothing was interrupted")
+
+
+def _built(rows: list[Any], kind: str) -> list[Any]:
+    """Return what runs of one kind, as plain values."""
+    return [msgspec.to_builtins(row) for row in rows if row.kind == kind]
 
 
 def _directory(root: Path) -> Path:

@@ -36,6 +36,7 @@ def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
         message = f"generation {target.generation} of {fleet}: {conflict}"
         raise RefusedError(message)
     prepared = settler.prepare(fleet, state, table)
+    settler.effects.adopt(prepared.state, prepared.items, [action.path for action in prepared.plan.actions])
     apply(settler.work, Change(fleet=fleet, meta=target, items=prepared.items, plan=prepared.plan))
     _hold(settler, fleet, current)
     _note(settler, fleet, target, current)

@@ -47,9 +47,13 @@ class Effects:
     leftovers: list[str] = field(default_factory=list)
     """What could not be taken down that no fleet asks for any more, a sentence each."""
 
+    def take_over(self, processes: Processes) -> None:
+        """From now on have these run what runs, where until then it was only looked at."""
+        self.processes = self.carrier.processes = processes
+
     def supported(self) -> frozenset[str]:
         """Return the providers that this agent can carry out."""
-        return frozenset({"actions", "services"})
+        return frozenset({"processes", "services", "actions"})
 
     def require(self, state: State) -> tuple[str, ...]:
         """Return warnings about what of a state can't be kept here; raise `RefusedError` for what can't run here at all."""

@@ -1,0 +1,191 @@
+"""What runs beside files: processes and actions that start, stop and run as releases say, across polls, crashes and fleets."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.host import Host
+from agent.logs import Log
+from agent.processes.supervisor import supervise
+from agent.protocol.state import Action, File, Process, State
+from tests import agent_cases
+from tests.agent_cases import Rig
+
+KILLED = -9
+SECONDS = 60.0
+"""Until something is taken to never happen, on a machine that does ten other things."""
+PLACES = ("agent:after-commit", "agent:before-effect", "agent:after-effect", "processes:recorded", "processes:begun")
+CONFIG = "/etc/app/app.conf"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with agent_cases.rig(tmp_path) as made:
+        try:
+            yield made
+        finally:
+            supervise(made.state / "processes", host=Host(made.root), log=Log()).close(leave_running=False)
+
+
+def app(rig: Rig, name: str = "app", **changes: Any) -> Process:
+    """Return a process that writes a line when it starts, and then waits."""
+    script = f"echo started >> {rig.directory}/{name}.starts; exec sleep 10000"
+    return Process(**{"name": name, "command": ["/bin/sh", "-c", script], "restart_on": [CONFIG], **changes})
+
+
+def release(*processes: Process, word: str = "one", **parts: Any) -> State:
+    return State(files=[File(path=CONFIG, content=word)], processes=list(processes), **parts)
+
+
+def starts(rig: Rig, name: str = "app") -> int:
+    path = rig.directory / f"{name}.starts"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def running(rig: Rig) -> dict[str, int]:
+    """Return process → pid of those that run, as `ordain-agent status` says."""
+    return {one["name"]: one["pid"] for one in rig.answer("status")["processes"] if one["standing"] == "running"}
+
+
+def until(what: str, found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not found():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_process_is_started_restarted_once_for_a_change_and_stopped_when_it_leaves(rig: Rig) -> None:
+    fleet = rig.fleet()
+    fleet.publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 0, rig.log
+    first = running(rig)["app"]
+    assert rig.poll() == 0
+    assert (running(rig)["app"], starts(rig)) == (first, 1), "a second apply changes nothing"
+    fleet.publish(release(app(rig), word="two"), ["web-01"])
+    assert rig.poll() == 0
+    assert rig.poll() == 0
+    assert starts(rig) == 2
+    assert running(rig)["app"] != first
+    fleet.publish(State(files=[File(path=CONFIG, content="two")]), ["web-01"])
+    assert rig.poll() == 0
+    assert running(rig) == {}
+    assert starts(rig) == 2
+
+
+def test_a_process_that_ran_when_the_agent_ended_goes_on_and_is_found_again(rig: Rig) -> None:
+    rig.fleet().publish(release(app(rig)), ["web-01"])
+    assert rig.run().returncode == 0
+    first = running(rig)["app"]
+    assert rig.run().returncode == 0
+    assert (running(rig)["app"], starts(rig)) == (first, 1)
+
+
+def test_a_process_that_was_killed_between_two_agents_runs_again(rig: Rig) -> None:
+    rig.fleet().publish(release(app(rig, back_off="0s")), ["web-01"])
+    assert rig.poll() == 0
+    first = running(rig)["app"]
+    os.kill(first, signal.SIGKILL)
+    rig.poll()
+    until("it runs again", lambda: rig.poll() == 0 and running(rig).get("app", first) != first)
+    assert starts(rig) == 2
+
+
+def test_what_runs_is_looked_after_when_no_server_answers(rig: Rig) -> None:
+    rig.fleet().publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 0
+    supervise(rig.state / "processes", host=Host(rig.root), log=Log()).close(leave_running=False)
+    assert running(rig) == {}
+    rig.server.close()
+    assert rig.poll() == 3
+    assert list(running(rig)) == ["app"]
+    assert starts(rig) == 2
+
+
+def test_a_process_that_can_not_run_fails_its_release_with_its_last_words(rig: Rig) -> None:
+    broken = app(rig, command=["/bin/sh", "-c", "echo cannot read my configuration; exit 3"])
+    rig.fleet().publish(release(broken), ["web-01"])
+    assert rig.poll() == 1
+    status = rig.status()
+    assert status["result"] == "failed"
+    assert "process/app: ended with exit code 3" in status["why"]
+    assert "cannot read my configuration" in status["why"]
+    assert status["receipt"]["result"] == "failed"
+    assert rig.text(CONFIG) == "one", "files are switched before effects, and stay"
+    rig.fleet().publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 0
+    assert rig.status()["result"] == "applied"
+
+
+def test_what_waits_for_something_that_does_not_run_is_not_started(rig: Rig) -> None:
+    broken = app(rig, "db", command=["/nowhere/db"])
+    rig.fleet().publish(release(broken, app(rig, after=["process/db"])), ["web-01"])
+    assert rig.poll() == 1
+    assert "process/app: waits for process/db, which does not run" in rig.status()["why"]
+    assert starts(rig) == 0
+    rig.fleet().publish(release(app(rig, "db"), app(rig, after=["process/db"])), ["web-01"])
+    assert rig.poll() == 0
+    assert set(running(rig)) == {"app", "db"}
+
+
+def test_a_process_moves_between_fleets_in_place(rig: Rig) -> None:
+    mine = app(rig, restart_on=[])
+    rig.fleet("base").publish(State(processes=[mine]), ["web-01"])
+    assert rig.poll() == 0
+    first = running(rig)
+    rig.fleet("web").publish(State(processes=[mine]), ["web-01"])
+    assert rig.poll() == 0
+    assert rig.status("web")["why"] == "process/app still belongs to fleet base here"
+    rig.fleet("base").publish(State(), ["web-01"])
+    assert rig.poll() == 0
+    assert rig.status("web")["result"] == "applied"
+    assert (running(rig), starts(rig)) == (first, 1)
+
+
+def test_an_action_runs_once_for_each_change_and_a_failed_one_is_said(rig: Rig) -> None:
+    ran = rig.directory / "ran"
+    action = Action(name="warm", on=[CONFIG], run=["/bin/sh", "-c", f"echo x >> {ran}; test -e {rig.directory}/may"])
+    (rig.directory / "may").touch()
+    rig.fleet().publish(release(actions=[action]), ["web-01"])
+    assert [rig.poll(), rig.poll()] == [0, 0]
+    assert ran.read_text() == "x\n"
+    (rig.directory / "may").unlink()
+    rig.fleet().publish(release(actions=[action], word="two"), ["web-01"])
+    assert rig.poll() == 1
+    assert "action/warm: /bin/sh ended with 1" in rig.status()["why"]
+    (rig.directory / "may").touch()
+    assert rig.poll() == 0
+    assert rig.status()["result"] == "applied"
+
+
+def test_agent_toml_keeps_root_and_programs_from_processes(rig: Rig) -> None:
+    rig.config.parent.mkdir(parents=True)
+    rig.config.write_text('[allow]\ncommands = ["/usr/bin/true"]\n')
+    rig.fleet().publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 1
+    assert f"{rig.config}:2: `commands` does not allow /bin/sh" in rig.status()["why"]
+    assert rig.files() == {}
+    assert starts(rig) == 0
+
+
+@pytest.mark.parametrize(
+    "place", ["agent:after-commit", "agent:before-effect", "agent:after-effect", "processes:recorded", "processes:begun"]
+)
+def test_an_agent_killed_around_an_effect_leaves_it_to_the_next(rig: Rig, place: str) -> None:
+    fleet = rig.fleet()
+    fleet.publish(release(app(rig), app(rig, "other")), ["web-01"])
+    assert rig.run(fault=place).returncode == KILLED
+    until("the next agent puts it right", lambda: rig.run().returncode == 0)
+    assert set(running(rig)) == {"app", "other"}
+    before = starts(rig), starts(rig, "other")
+    fleet.publish(release(app(rig, restart_on=[CONFIG]), app(rig, "other"), word="two"), ["web-01"])
+    assert rig.run(fault=place).returncode == KILLED
+    until("the next agent puts it right", lambda: rig.run().returncode == 0)
+    assert rig.run().returncode == 0
+    assert set(running(rig)) == {"app", "other"}
+    after = starts(rig), starts(rig, "other")
+    assert all(1 <= new - old <= 2 for old, new in zip(before, after, strict=True))
