@@ -196,6 +196,16 @@ class HostFile(Struct):
     comment: str = "#"
     absent: bool = False
 
+    @property
+    def label(self) -> str:
+        """What tells it from the other blocks of a host."""
+        return block_label(self.path, self.name)
+
+
+def block_label(path: str, name: str) -> str:
+    """Return what tells a block from others: the file that it stands in, and its own name there."""
+    return f"{path} [{name}]"
+
 
 class Action(Struct):
     """A command that is run once after a switch that changed one of the paths `on`."""
@@ -219,6 +229,10 @@ class Reboot(Struct):
 
     when: Literal["required", "always"]
     within: Window | None = None
+
+
+CONVERGENT = ("repositories", "packages", "groups", "users", "modules", "sysctls", "host_files")
+"""Lists of a state, in the order in which they are carried out, that can only go forward: no rollback restores what was before."""
 
 
 class State(Struct):

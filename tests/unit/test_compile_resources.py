@@ -263,7 +263,7 @@ def test_an_order_without_a_circle_has_none_and_the_least_name_of_one_comes_firs
         ("{users: [{name: app}]}", "user app"),
         ("{groups: [{name: app}]}", "group app"),
         ("{kernelSettings: {sysctl: {vm.swappiness: 1}}}", "kernel setting vm.swappiness"),
-        ("{hostFiles: [{name: a, path: /etc/hosts, content: x}]}", "block a in /etc/hosts"),
+        ("{hostFiles: [{name: a, path: /etc/hosts, content: x}]}", "block /etc/hosts [a]"),
         (
             '{packageRepositories: [{name: v, manager: dnf, url: "https://e.example", key: "-----BEGIN PGP PUBLIC KEY BLOCK-----"}]}',
             "package repository v",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.pipeline.compile.parts import NOUNS
 from reconciler.pipeline.plan.hosts import NAMES_LIMIT
 from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Object, Plan, UsedWaiver, Wave
 
@@ -15,8 +16,8 @@ KINDS = {
     "deleted": "deleted",
 }
 GRANTS = "this change is excused by waivers that it brings itself; whoever merges it grants them"
-FIELDS = {"files": "file", "processes": "process", "state": "setting"}
-"""What one item of a field is called, where taking an `s` away does not say it."""
+FIELDS = {**{str(field): noun for field, noun in NOUNS.items()}, "state": "setting"}
+"""What one item of a field is called."""
 WAVE_NAMES = 4
 """Names shown of a wave: who is in the first, small one is what people look for."""
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
@@ -97,15 +98,17 @@ def fleet_notes(fleet: Fleet) -> Iterator[str]:
 
 def field_of(item: Item) -> str:
     """Return what an item is: `file`, `artifact`, `process`."""
-    return FIELDS.get(item.field, item.field.removesuffix("s"))
+    return FIELDS.get(item.field, item.field)
 
 
 def item_line(item: Item) -> str:
-    """Return an item in one line, without its sign: `file /etc/motd, +2 -1 lines, in mode incident`."""
+    """Return an item in one line, without its sign: `file /etc/motd, +2 -1, in mode incident; reloads service motd.service`."""
     lines = f" +{item.added} -{item.removed}" if item.change == "changed" else f" {counted(item.added or item.removed, 'line')}"
     mode = f", in mode {item.mode}" if item.mode else ""
     gone = ", REMOVED" if item.change == "removed" else ""
-    return f"{field_of(item)} {item.name}{gone},{lines}{mode}"
+    told = (*item.effects, *(() if item.restored else ("not restored by a rollback",)))
+    named = f"{field_of(item)} {item.name}".rstrip()
+    return "; ".join([f"{named}{gone},{lines}{mode}", *told])
 
 
 def left_out(item: Item) -> str:

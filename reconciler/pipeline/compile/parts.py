@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field as made_by
 from typing import Any, Literal, get_args
 
+from agent.protocol.state import block_label
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.finding import Place, Pointer
 from reconciler.pipeline.manifests import Document
@@ -86,6 +87,11 @@ class Part:
         return manifest.text(self.item.get("path" if self.field == "files" else "name"))
 
     @property
+    def label(self) -> str:
+        """What tells it from others of its list."""
+        return block_label(manifest.text(self.item.get("path")), self.name) if self.field == "hostFiles" else self.name
+
+    @property
     def path(self) -> str:
         """The path that it owns on a host, empty for what owns none."""
         return manifest.text(self.item.get("path")) if self.field in ("files", "artifacts") else ""
@@ -93,9 +99,7 @@ class Part:
     @property
     def claim(self) -> str:
         """What only one may own: a path, or which sort of thing and its name."""
-        if self.field == "hostFiles":
-            return f"block {self.name} in {manifest.text(self.item.get('path'))}"
-        return self.path or f"{NOUNS[self.field]} {self.name}".strip()
+        return self.path or f"{NOUNS[self.field]} {self.label}".strip()
 
     @property
     def claimed(self) -> Literal["path", "name"]:

@@ -27,8 +27,9 @@ def handovers(sides: Sides) -> Iterator[tuple[FleetKey, str]]:
 def _paths(compiled: Compiled) -> frozenset[str]:
     """Return the paths that a fleet owns; they are the same in all its groups."""
     state = next((group.base for group in compiled.bundle.groups.values()), None)
-    lists = [getattr(state, field) for field in state.__struct_fields__] if state is not None else []
-    return frozenset(one.path for found in lists if isinstance(found, list) for one in found if hasattr(one, "path"))
+    if state is None:
+        return frozenset()
+    return frozenset(file.path for file in state.files) | {artifact.path for artifact in state.artifacts}
 
 
 def _members(compiled: Compiled) -> frozenset[str]:

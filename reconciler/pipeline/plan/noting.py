@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from agent.protocol.bundle import Group
 from agent.protocol.state import State
+from reconciler.pipeline.plan.effects import effects
 from reconciler.pipeline.plan.shape import Item
 from reconciler.pipeline.plan.states import Key, Shown, differing, shown
 
-Same = tuple[str, str, str, str, tuple[str, ...]]
-"""What makes two differences the same: field, name, what happens, mode, and the lines that go and come."""
+Same = tuple[str, str, str, str, tuple[str, ...], tuple[str, ...]]
+"""What makes two differences the same: field, name, what happens, mode, the lines that go and come, and what it sets off."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Noting:
         """Note what a set of hosts gets that joins, by name alone: the lines are known from the others, and so are the modes."""
         for pair in differing(None, group.base):
             item = shown(pair, withheld=self.withheld.get((pair.field, pair.name), ""), veiled=self.veiled).item
-            self._add(number, (pair.field, pair.name, pair.change, "", ()), replace(item, lines=(), more=item.more + len(item.lines)))
+            self._add(number, (pair.field, pair.name, pair.change, "", (), ()), replace(item, lines=(), more=item.more + len(item.lines)))
 
     def look(self, number: int, former: Group | None, group: Group) -> None:
         """Note what differs for a set of hosts: as a rule, and in each mode in which it is not the same."""
@@ -54,10 +55,11 @@ class Noting:
             if known_by not in self._compared:
                 self._compared[known_by] = shown(pair, withheld=self.withheld.get((pair.field, pair.name), ""), veiled=self.veiled)
             found = self._compared[known_by]
-            same = (pair.field, pair.name, pair.change, "", found.changed)
+            set_off = effects(pair, before, after)
+            same = (pair.field, pair.name, pair.change, "", found.changed, set_off)
             noted.add(same)
             if same not in usual:
-                self._add(number, (*same[:3], mode, found.changed), replace(found.item, mode=mode))
+                self._add(number, (*same[:3], mode, found.changed, set_off), replace(found.item, mode=mode, effects=set_off))
         return frozenset(noted)
 
     def _add(self, number: int, same: Same, item: Item) -> None:

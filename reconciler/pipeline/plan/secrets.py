@@ -15,6 +15,8 @@ from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.plan.states import Key
 from reconciler.pipeline.policy.answers import resolve
 
+WHOLE = ("files", "services", "containers", "hostFiles")
+"""Sections whose items are texts of many lines on a host: all of one is kept back."""
 LEAST = 4
 """Characters of a text that is blotted out: shorter ones stand in every other word."""
 
@@ -32,7 +34,8 @@ class Veil:
         if compiled is None or not (self.items or self.sources):
             return {}
         kept = {
-            (part.field, part.name): self.items.get((part.document.path, part.document.index, part.pointer), "") or self._of_source(part)
+            (part.field, part.label): self.items.get((part.document.path, part.document.index, part.pointer[:3]), "")
+            or self._of_source(part)
             for parts in compiled.provenance.parts.values()
             for part in parts
         }
@@ -57,7 +60,7 @@ def veil(found: Iterable[tuple[Iterable[Finding], Iterable[Document]]]) -> Veil:
                 continue
             if document is None:
                 sources[place.file] = finding.rule
-            elif place.pointer[:2] == ("spec", "files"):
+            elif len(place.pointer) > 1 and place.pointer[1] in WHOLE:
                 items[place.file, place.document, place.pointer[:3]] = finding.rule
             else:
                 texts.update(_texts(resolve(document.value, place.pointer)))

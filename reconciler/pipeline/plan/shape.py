@@ -45,6 +45,10 @@ class Item:
     lines: tuple[str, ...] = ()
     more: int = 0
     withheld: str = ""
+    effects: tuple[str, ...] = ()
+    """What it sets off beside itself, in words: `restarts process otelcol`."""
+    restored: bool = True
+    """Whether a rollback restores what was before; it can't of packages, users and whatever else is changed in place."""
     alike: bool = True
     """False where what stands around the changed lines differs from host to host: then it is shown as the first has it."""
 

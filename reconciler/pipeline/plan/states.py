@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agent.protocol.state import State
+from agent.protocol.state import CONVERGENT, State, Struct
 from reconciler.pipeline.plan.shape import Change, Item
 from reconciler.printable import clipped
 
@@ -25,6 +25,10 @@ CONTEXT = 3
 WHOLE = "state"
 """The field under which what is not in a list stands: whether drift is enforced, say."""
 
+NOT_RESTORED = frozenset(
+    name for field, name in zip(State.__struct_fields__, State.__struct_encode_fields__, strict=True) if field in CONVERGENT
+)
+"""Fields of what only goes forward on a host."""
 Key = tuple[str, str]
 """(field, path or name)."""
 
@@ -60,17 +64,19 @@ def _things(state: State | None) -> dict[Key, Any]:
     if state is None:
         return {}
     found: dict[Key, Any] = {}
-    for name in state.__struct_fields__:
-        value = getattr(state, name)
+    for field, name in zip(state.__struct_fields__, state.__struct_encode_fields__, strict=True):
+        value = getattr(state, field)
         if isinstance(value, list):
             found.update(((name, _name(one)), one) for one in value)
-        else:
+        elif isinstance(value, Struct):
+            found[name, ""] = value
+        elif value is not None:
             found[WHOLE, name] = {"value": value}
     return found
 
 
 def _name(thing: Any) -> str:
-    return str(getattr(thing, "path", None) or getattr(thing, "name", ""))
+    return str(getattr(thing, "label", None) or getattr(thing, "path", None) or getattr(thing, "name", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,7 @@ def shown(pair: Pair, *, withheld: str = "", veiled: Sequence[str] = ()) -> Show
         lines=visible,
         more=0 if withheld else len(lines) - len(visible),
         withheld=withheld,
+        restored=pair.field not in NOT_RESTORED,
     )
     return Shown(item=item, changed=changed)
 

@@ -8,6 +8,7 @@ from reconciler.pipeline.acceptance.corpus import Corpus
 from reconciler.pipeline.compile.compiler import compile_fleet
 from reconciler.pipeline.compile.findings import did_you_mean
 from reconciler.pipeline.compile.manifest import Layer
+from reconciler.pipeline.compile.parts import NOUNS, Part
 from reconciler.pipeline.compile.texts import Text
 from reconciler.pipeline.finding import Place
 from reconciler.pipeline.manifests import locate
@@ -126,7 +127,7 @@ def _answer(asking: Asking, address: Address, landing: Landing, mode: Layer | No
         digest=compiled.digest,
         component=part.ref,
         via=tuple(_via(landing)),
-        kind=part.field[:-1],
+        kind=NOUNS[part.field],
         name=part.name,
         below=landing.below,
         mode=mode.name if mode is not None else "",
@@ -157,8 +158,8 @@ class _Looking:
     def text(self) -> Text | None:
         """Return the text that the item's content is filled in from, None where it has none."""
         part = self._landing.part
-        wanted = [(*part.pointer, "content"), (*part.pointer, "source")] if part.field == "files" and not self._landing.below else []
-        if part.item.get("absent") is True or part.item.get("type") in ("directory", "symlink"):
+        wanted = [part.at("content"), part.at("source")] if part.field == "files" and not self._landing.below else []
+        if part.render is not None or part.item.get("absent") is True or part.item.get("type") in ("directory", "symlink"):
             return None
         texts = self._landing.assembly.texts[part.ref]
         found = {text.pointer: text for text in texts if text.document is part.document}
@@ -183,7 +184,7 @@ class _Looking:
     def of_item(self, mode: Layer | None) -> Iterator[Source]:
         """Yield where an item stands in its component, then who gave the values in its texts."""
         part = self._landing.part
-        yield self._at(part.document.place(*part.pointer), role="item", how=f"{part.field[:-1]} {part.name} of {part.document.name}")
+        yield self._at(part.document.place(*part.pointer), role="item", how=f"{NOUNS[part.field]} {part.label} of {part.document.name}")
         text = self.text()
         if text is not None and text.source is not None:
             yield self._at(Place(file=text.source, line=1, column=1), role="text", how=self._what(text))
@@ -192,9 +193,7 @@ class _Looking:
 
     def _used(self) -> list[Reference]:
         part = self._landing.part
-        texts = (
-            text for text in self._landing.assembly.texts[part.ref] if text.document is part.document and text.pointer[:3] == part.pointer
-        )
+        texts = (text for text in self._landing.assembly.texts[part.ref] if text.document is part.document and _is_of(text, part))
         values = values_of(self._landing, self._host, None)
         used = dict.fromkeys((space, name) for text in texts for space, name, _ in text.used)
         return [(space, name) for space, name in used if space in ("labels", "parameters") or name in values["agent"]]
@@ -257,3 +256,7 @@ def commits_of(found: Sequence[Answer]) -> dict[str, Author]:
     sources = [source for answer in found for source in (*answer.sources, *(one for other in answer.otherwise for one in other.sources))]
     authors: Mapping[str, Author] = {one.author.commit.sha: one.author for one in sources if one.author is not None}
     return dict(authors)
+
+
+def _is_of(text: Text, part: Part) -> bool:
+    return any(text.pointer[: len(at)] == at for at in part.read_at)

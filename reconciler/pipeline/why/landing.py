@@ -9,7 +9,7 @@ from reconciler.pipeline.compile.assembly import Assembly, Components, assemble
 from reconciler.pipeline.compile.findings import did_you_mean, named
 from reconciler.pipeline.compile.groups import Group, selected
 from reconciler.pipeline.compile.index import FLEET
-from reconciler.pipeline.compile.parts import FIELDS, Part, above
+from reconciler.pipeline.compile.parts import FIELDS, NOUNS, Part, above
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.tree import Tree
 from reconciler.pipeline.why.address import Host
@@ -84,7 +84,7 @@ def landings(held: Held, path: str) -> list[Landing]:
 def _in_fleet(assembly: Assembly, host: Host, path: str) -> Iterator[Landing]:
     group = next(one for one in assembly.membership.groups.values() if host.member in one.members)
     parts = [part for field in FIELDS for part in assembly.parts[field]]
-    exact = [part for part in parts if path in (part.path, part.name)]
+    exact = [part for part in parts if path in (part.path, part.name, f"{NOUNS[part.field]}/{part.name}")]
     if exact:
         yield from (Landing(assembly=assembly, group=group, part=part) for part in exact)
         return
@@ -99,7 +99,7 @@ def _nothing(held: Held, path: str) -> str:
     failed = "".join(f"; {fleet} can't be compiled: {why}" for fleet, why in held.failed)
     if not fleets:
         return f"{held.host} is in no fleet" + (f" that compiles{failed}" if failed else ", so ordain puts nothing on it")
-    there = sorted({part.path or part.name for one in held.assemblies for field in FIELDS for part in one.parts[field]})
+    there = sorted({part.path or part.label for one in held.assemblies for field in FIELDS for part in one.parts[field]})
     near = _near(path, there)
     return f"{path} on {held.host} belongs to none of its fleets ({named(fleets)}){failed}; {near}"
 
