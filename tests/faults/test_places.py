@@ -11,7 +11,7 @@ from tests.acceptance_cases import component, fleet, repository
 from tests.e2e.installation import Installation
 from tests.faults import places, words
 
-ELSEWHERE = ("processes:", "agent:before-effect", "agent:after-effect", "agent:before-fix", "agent:after-fix")
+ELSEWHERE = ("processes:", "agent:before-effect", "agent:after-effect", "agent:fix-")
 """Passed where something runs or goes forward only: agents are killed there by tests of their own."""
 
 
