@@ -1,6 +1,5 @@
 """From a fleet repository on this machine to a decision on it: as a first import, or as a change of a base."""
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.protocol.codec import sha256
+from reconciler.cli.collecting import uncollected
 from reconciler.cli.memory import Memory, said_of
 from reconciler.cli.sources import Base
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Appointment, Corpus, Decision, Facts, Judges, Released, appoint, decide, loosened
@@ -100,7 +100,7 @@ def opened(tree: Tree, base: Base | None, *, bench: Bench, now: str, revision: s
     Raises:
         RetryError: OPA can't be run.
     """
-    with _uncollected(), _recalled(bench, base) as (known, recalled):
+    with uncollected(), _recalled(bench, base) as (known, recalled):
         read = _counted(known.read if known is not None else read_file, bench.told)
         before = bench.appoint(base.tree) if base is not None else None
         after = bench.appoint(tree)
@@ -229,22 +229,6 @@ def ask_again(tree: Tree, base: Base | None, change: Mapping[str, Any], *, bench
     with _asked(first, own, bench) as (asked, asked_own):
         found = judge_change(Judges(before=asked, own=asked_own), {**change, "now": now})
     return changes_said(one.finding for one in found)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no garbage until the end of the block: nearly all that is read is kept, so a quarter of the time would go for nothing.
-
-    Afterwards what was kept is left out of every search, so that the first one does not take that time after all.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.freeze()
-            gc.enable()
 
 
 @contextmanager

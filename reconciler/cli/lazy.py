@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agent.protocol.errors import InputError
+from reconciler.cli.collecting import uncollected
 
 
 class LazyGroup(click.Group):
@@ -34,7 +35,8 @@ class LazyGroup(click.Group):
 def _load(module: str) -> ModuleType:
     """Import a command's module; raise `InputError` where a host has the base alone, without the extra."""
     try:
-        return importlib.import_module(module)
+        with uncollected():
+            return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"agent", "reconciler"}:
             raise

@@ -138,15 +138,21 @@ class _Ignored:
             return
         inside = root.resolve().relative_to(Path(workdir).resolve()).as_posix()
         self._prefix = "" if inside == "." else inside + "/"
-        self._tracked = {item.path for item in self._repository.index}
-        self._tracked |= {parent for path in self._tracked for parent in parents(path)}
+        self._index = self._repository.index
+
+    @cached_property
+    def _tracked_above(self) -> frozenset[str]:
+        """The directories of all that is tracked: listed only where one of them would be ignored, since that takes long."""
+        return frozenset(parent for item in self._index for parent in parents(item.path))
 
     def __call__(self, path: str, *, directory: bool) -> bool:
         """Return whether git would leave `path` out."""
         if self._repository is None:
             return False
         path = self._prefix + path
-        return path not in self._tracked and self._repository.path_is_ignored(path + "/" if directory else path)
+        if path in self._index or not self._repository.path_is_ignored(path + "/" if directory else path):
+            return False
+        return not directory or path not in self._tracked_above
 
 
 def _beginning(path: Path) -> bytes:

@@ -3,25 +3,21 @@
 Each form is one module with one pure function from a report to text.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from reconciler.cli.compliant import html, machine, markdown, sheet, text
+from reconciler.cli.forms import rendered
 from reconciler.pipeline.compliance.shape import Report
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "text": text.render,
-    "markdown": markdown.render,
-    "html": html.render,
-    "csv": sheet.render,
-    "json": machine.render,
+FORMATS: Mapping[str, str] = {
+    "text": "reconciler.cli.compliant.text",
+    "markdown": "reconciler.cli.compliant.markdown",
+    "html": "reconciler.cli.compliant.html",
+    "csv": "reconciler.cli.compliant.sheet",
+    "json": "reconciler.cli.compliant.machine",
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Name → the module that writes it."""
 
 
 def render(report: Report, form: str) -> str:
-    """Return a report in one of `FORMATS`, without a line feed at its end; raise `KeyError` for any other.
-
-    What no file can hold (halves of characters, out of paths that are no UTF-8) is replaced.
-    """
-    return _SURROGATES.sub("\ufffd", FORMATS[form](report))
+    """Return a report in one of `FORMATS`, as `rendered`."""
+    return rendered(FORMATS, form, report)

@@ -4,24 +4,20 @@ Each form is one module with one pure function from a plan to text. What manifes
 escaping, since whoever opens a pull request writes it.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from reconciler.cli.planned import html, machine, markdown, text
+from reconciler.cli.forms import rendered
 from reconciler.pipeline.plan.shape import Plan
 
-FORMATS: Mapping[str, Callable[[Plan], str]] = {
-    "text": text.render,
-    "json": machine.render,
-    "markdown": markdown.render,
-    "html": html.render,
+FORMATS: Mapping[str, str] = {
+    "text": "reconciler.cli.planned.text",
+    "json": "reconciler.cli.planned.machine",
+    "markdown": "reconciler.cli.planned.markdown",
+    "html": "reconciler.cli.planned.html",
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Name → the module that writes it."""
 
 
 def render(plan: Plan, form: str) -> str:
-    """Return a plan in one of `FORMATS`, without a line feed at its end; raise `KeyError` for any other.
-
-    What no file can hold (halves of characters, out of paths that are no UTF-8) is replaced.
-    """
-    return _SURROGATES.sub("\ufffd", FORMATS[form](plan))
+    """Return a plan in one of `FORMATS`, as `rendered`."""
+    return rendered(FORMATS, form, plan)

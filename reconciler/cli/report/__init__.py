@@ -4,26 +4,22 @@ Each form is one module with one pure function from an outcome to text; `render`
 verdicts hold, and those hold no secrets.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from reconciler.cli.report import github, junit, machine, markdown, sarif, text
+from reconciler.cli.forms import rendered
 from reconciler.cli.report.outcome import Outcome as Outcome
 
-FORMATS: Mapping[str, Callable[[Outcome], str]] = {
-    "text": text.render,
-    "json": machine.render,
-    "sarif": sarif.render,
-    "junit": junit.render,
-    "github": github.render,
-    "markdown": markdown.render,
+FORMATS: Mapping[str, str] = {
+    "text": "reconciler.cli.report.text",
+    "json": "reconciler.cli.report.machine",
+    "sarif": "reconciler.cli.report.sarif",
+    "junit": "reconciler.cli.report.junit",
+    "github": "reconciler.cli.report.github",
+    "markdown": "reconciler.cli.report.markdown",
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Name → the module that writes it."""
 
 
 def render(outcome: Outcome, form: str) -> str:
-    """Return an outcome in one of `FORMATS`, without a line feed at its end; raise `KeyError` for any other.
-
-    What no file can hold (halves of characters, out of paths that are no UTF-8) is replaced.
-    """
-    return _SURROGATES.sub("\ufffd", FORMATS[form](outcome))
+    """Return an outcome in one of `FORMATS`, as `rendered`."""
+    return rendered(FORMATS, form, outcome)
