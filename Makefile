@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo fuzz test test-hostile test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz packages test test-hosts test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,15 @@ fuzz: setup ## Fuzz all that reads what strangers wrote, TIME seconds each (20);
 
 test-hostile: setup ## Run every hostile manifest, tree and archive of the table, each in a process of its own, measured
 	@$(BIN)/python -m pytest tests/integration/test_hostile_inputs.py -m "slow or not slow" -v
+
+packages: setup ## Make the agent's packages in dist/; INTERPRETER=directory brings another Python along, ONLY="deb,tar" makes some
+	@$(BIN)/python -m deploy agent --out dist $(if $(INTERPRETER),--interpreter $(INTERPRETER)) $(if $(ONLY),--only $(ONLY))
+
+test-hosts: setup ## As root on Debian: packages, systemd and package managers on systems made for it, a quarter of an hour
+	@$(BIN)/python -m pytest tests/hosts tests/integration -m "slow and needs" -v
+
+test-browser: setup ## Look at the pages that ordain writes in a real Chromium: no error, no request, no word cut off
+	@$(BIN)/python -m pytest -m slow tests/browser
 
 test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
 	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)

@@ -5,7 +5,7 @@ from html import escape
 
 from reconciler.cli.compliant import charts, words
 from reconciler.cli.compliant.words import Table
-from reconciler.pipeline.compliance.shape import Report
+from reconciler.pipeline.compliance.shape import Report, Share
 from reconciler.printable import printable
 
 STYLE = """
@@ -18,10 +18,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } .scroll { overflow-x: auto } .note { font-size: 14px }
 table { border-collapse: collapse; width: 100%; font-size: 14px }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; min-width: 3rem }
+  overflow-wrap: break-word; min-width: 3rem; max-width: 24rem }
 td.number, th.number { text-align: right; white-space: nowrap }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif } .grid { stroke: var(--line) }
-.bar { min-width: 8rem; border: 1px solid var(--line) } .trend { max-width: 60rem }
+.bar { min-width: 8rem; border: 1px solid var(--line) } .trend { max-width: 60rem; min-width: 34rem }
+.key { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em }
+.key.conform { background: var(--well) } .key.waived { background: var(--waived) } .key.standing { background: var(--bad) }
 rect.conform { fill: var(--well) } rect.waived { fill: var(--waived) } rect.standing { fill: var(--bad) }
 polyline.objects { stroke: var(--well); stroke-width: 2 }
 polyline.agents { stroke: var(--agents); stroke-width: 2; stroke-dasharray: 6 3 }
@@ -43,13 +45,22 @@ def render(report: Report) -> str:
 
 def _body(report: Report, title: str) -> Iterator[str]:
     yield f"<h1>{title}</h1>\n<p><strong>{_text(words.headline(report))}.</strong></p>\n<p>{_text(words.period(report))}.</p>"
-    yield f"<p>Agents</p>\n{charts.bar('Agents', report.agents)}\n<p>Manifests</p>\n{charts.bar('Manifests', report.objects)}"
+    for name, share in (("Agents", report.agents), ("Manifests", report.objects)):
+        yield f"<p>{name}{_key(share)}</p>\n{charts.bar(name, share)}"
     drawn = charts.trend(report.trend)
     if drawn:
-        yield f"<h2>Over time</h2>\n<p>Round marks and the whole line are manifests, square marks and the broken line agents.</p>\n{drawn}"
+        yield f"<h2>Over time</h2>\n<p>Round marks and the whole line are manifests, square marks and the broken line agents.</p>"
+        yield f'<div class="scroll">{drawn}</div>'
     for table in words.tables(report):
         yield from _table(table, [charts.bar(one.id, one.objects) for one in report.rules] if table.title == "By rule" else [])
     yield from (f'<p class="note">{_text(note)}</p>' for note in words.notes(report))
+
+
+def _key(share: Share) -> str:
+    """Return what the colours of a bar mean, with the numbers behind them."""
+    parts = (("conform", share.conform, f"{share.conform} of {share.total} conform"), ("waived", share.waived, f"{share.waived} waived"))
+    shown = [(kind, said) for kind, number, said in (*parts, ("standing", share.standing, f"{share.standing} standing")) if number]
+    return "".join(f'<span class="key {kind}"></span>{said}' for kind, said in shown)
 
 
 def _table(table: Table, bars: list[str]) -> Iterator[str]:

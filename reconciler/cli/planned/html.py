@@ -13,10 +13,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } code, pre { font: 13px/1.45 ui-monospace, monospace }
 pre { background: #f6f8fa; padding: .6rem; overflow-x: auto; margin: .3rem 0 1rem } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #d8dee4; vertical-align: top }
+p, li, summary, td { overflow-wrap: break-word }
 summary { cursor: pointer; padding: .3rem 0 } .note { background: #fff8c5; padding: .6rem; border-left: 4px solid #bf8700 }
 .deny, .error, .refused, .removed, del { color: #a40e26 } .accepted, .added, ins { color: #116329 } .warn { color: #7d4e00 }
 .removed { font-weight: bold } ins, del { text-decoration: none; display: block } pre span { display: block }
 @media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3 } pre { background: #161b22 } .note { background: #3b2f00 }
+  th, td { border-color: #30363d }
   .deny, .error, .refused, .removed, del { color: #ff7b72 } .accepted, .added, ins { color: #56d364 } .warn { color: #e3b341 } }
 """
 
