@@ -100,6 +100,11 @@ class Disk:
         return self.root / "receipts.json"
 
     @property
+    def facts(self) -> Path:
+        """What this host is."""
+        return self.root / "facts.json"
+
+    @property
     def services(self) -> Path:
         """What units of systemd are known to have read."""
         return self.root / "services.json"

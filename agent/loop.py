@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from types import FrameType
 
+from agent import facts
 from agent.admission import NotListedError, WaitingError, Wanted
 from agent.allow import read_allow
 from agent.apply.recover import recover
@@ -46,6 +47,8 @@ STEP_WAIT = 60.0
 """Seconds to wait for a rollback by hand to end."""
 FOLLOW_SECONDS = 600.0
 """For all fleets' news of one poll: with a server that drips, the host must still be held to what it has."""
+FACTS_SECONDS = 600.0
+"""Between two looks at what this host is."""
 JITTER = 0.2
 BUSY = "another ordain-agent runs with this state directory; stop it, or give --state"
 DONE, REFUSED, UNREACHABLE = 0, 1, 3
@@ -129,6 +132,7 @@ class Agent:
         self._resumed = False
         """Whether what runs was looked after once, before anybody is asked for news."""
         self._upgrades = upgrades(settings.state, version("ordain"))
+        self._facts_due = 0.0
         self._warned = False
         self._problems: list[str] = []
         """What is wrong on this host at this poll, whatever its fleets ask for."""
@@ -197,6 +201,7 @@ class Agent:
         self._resume()
         self._problems = []
         self._look_at_config()
+        self._look_at_host()
         hinted = self._hear()
         self._tell()
         reached("agent:after-hear")
@@ -236,6 +241,14 @@ class Agent:
         problem = self._upgrades.problem()
         if problem is not None:
             self._problems.append(problem)
+
+    def _look_at_host(self) -> None:
+        """Note what this host is, now and then: it seldom changes."""
+        if time.monotonic() < self._facts_due:
+            return
+        self._facts_due = time.monotonic() + FACTS_SECONDS
+        if facts.note(self._disk, facts.gather(self._work.host, self._effects.supported())):
+            self._log.step("facts")
 
     def _tell(self) -> None:
         """Keep what is wrong for `status`, and log what of it is new."""
