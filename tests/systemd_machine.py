@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -60,7 +61,8 @@ def possible() -> Path | None:
     try:
         with booted():
             return Path(found)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        print(f"no systemd boots here: {error}", file=sys.stderr)  # noqa: T201 - beside the skip, for who wonders
         return None
 
 

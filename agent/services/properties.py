@@ -26,8 +26,8 @@ ADDED = ("LANG", "SHELL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
 """Variables that systemd adds of its own accord: a process has the same environment whoever runs it."""
 DOUBLING = 254
 """The version since which systemd waits longer each time before it starts a unit again."""
-_FAILURES = "SIGHUP SIGINT SIGTERM SIGPIPE"
-"""Signals that systemd takes for a good end unless it is told otherwise."""
+_AT_ONCE = 0.001
+"""Seconds that are as good as none: systemd takes 0 for no limit."""
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
 _DIGEST = re.compile(r".* of ordain, ([0-9A-Za-z:._-]{1,128})")
 
@@ -53,7 +53,11 @@ def _running(process: Process, launch: Launch, environment: Path) -> Iterator[st
     program, *arguments = launch.command
     words = (_word(program), *(_word(argument).replace("$", "$$") for argument in arguments))
     yield from ("Type=exec", f"ExecStart={' '.join(words)}", f"Slice={SLICE}")
-    yield from ("KillMode=mixed", f"KillSignal={process.stop_signal}", f"TimeoutStopSec={duration.seconds(process.stop_timeout)}s")
+    yield from (
+        "KillMode=mixed",
+        f"KillSignal={process.stop_signal}",
+        f"TimeoutStopSec={duration.seconds(process.stop_timeout) or _AT_ONCE}s",
+    )
     account = launch.account
     yield from (f"{key}={value}" for key, value in (("User", account.uid), ("Group", account.gid)) if value is not None)
     yield f"WorkingDirectory={_specified(launch.directory)}"
@@ -65,8 +69,6 @@ def _running(process: Process, launch: Launch, environment: Path) -> Iterator[st
 def _restarting(rules: Rules, version: int) -> Iterator[str]:
     yield f"Restart={RESTARTS[rules.restart]}"
     yield f"RestartSec={rules.back_off:.0f}s"
-    if rules.restart == "on-failure":
-        yield f"RestartForceExitStatus={_FAILURES}"
     if rules.restart != "always":
         yield "RemainAfterExit=yes"  # else it would be forgotten when it has ended well, and be taken for one that never ran
     if version >= DOUBLING and 0 < rules.back_off < LONGEST_WAIT:
@@ -149,17 +151,18 @@ def seen_of(unit: units.Seen) -> Seen:
 
 
 def _standing(unit: units.Seen) -> Standing:
+    """Return how it stands. A signal is a failure, though systemd takes SIGTERM for a good end: who looks is to start it again."""
     if unit.active == "activating" and unit.sub.startswith("auto-restart"):
         return "waiting"
     if unit.active == "failed":
         return "ended" if unit.restart == "no" else "looping"
     if unit.active == "active" and unit.sub == "exited":
-        return "ended"
+        return "stopped" if unit.by_signal and unit.restart != "no" else "ended"
     return "running" if unit.runs or unit.active == "deactivating" else "stopped"
 
 
 def _why(unit: units.Seen, standing: Standing) -> str:
-    if standing in ("running", "stopped"):
+    if standing == "running" or not unit.since:
         return ""
     ended = f"ended by signal {unit.status}" if unit.by_signal else f"ended with {unit.status}"
     if unit.result not in ("success", "exit-code", "signal", "core-dump", "start-limit-hit"):

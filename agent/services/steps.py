@@ -18,6 +18,8 @@ STARTS_AT_BOOT = frozenset({"enabled", "alias", "generated", "indirect"})
 """States of a unit file that starts at boot, or that a generator, or an instance, takes care of."""
 MAY_START_AT_BOOT = frozenset({"enabled", "enabled-runtime", "linked", "linked-runtime", "alias", "indirect"})
 """States of a unit file that `disable` changes."""
+NEVER_LINKED = frozenset({"generated", "static", "transient"})
+"""States of a unit file that nothing links to. Of a file that is gone systemd may say anything, while the links to it are there."""
 UNFIT = {"static": "it has no [Install] section", "transient": "it is transient", "bad": "its unit file can't be read"}
 """States in which nothing can be enabled, and why."""
 
@@ -66,8 +68,9 @@ def steps(wanted: WantedService, seen: Seen, noted: Record) -> list[Step]:
 
 def retiring(unit: str, seen: Seen) -> list[Step]:
     """Return what takes down a unit that came with a release which no longer asks for it: it is stopped and doesn't start at boot."""
-    gone = Service(name=unit, state="stopped", enabled=False)
-    return [*_stopping(gone, seen, "leaves the release"), *_at_boot(gone, seen)]
+    why = ("leaves the release",)
+    stop = [Step(kind="stop", unit=unit, why=why)] if seen.runs else []
+    return [*stop, *([Step(kind="disable", unit=unit, why=why)] if seen.file_state not in NEVER_LINKED else [])]
 
 
 def carry_out(step: Step, systemd: Systemd) -> None:
@@ -104,9 +107,9 @@ def _at_boot(service: Service, seen: Seen) -> Iterator[Step]:
         yield Step(kind="disable", unit=service.name, why=("starts at boot",))
 
 
-def _stopping(service: Service, seen: Seen, why: str = "running") -> Iterator[Step]:
+def _stopping(service: Service, seen: Seen) -> Iterator[Step]:
     if seen.runs:
-        yield Step(kind="stop", unit=service.name, why=(why,))
+        yield Step(kind="stop", unit=service.name, why=("running",))
 
 
 def _masking(service: Service, seen: Seen) -> Iterator[Step]:

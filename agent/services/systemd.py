@@ -25,6 +25,15 @@ UNITS = "run/systemd/system"
 """Is there where systemd runs the host, sd_booted(3), and holds units until the next boot."""
 
 
+_BEFORE_IT_RAN = {
+    "200/CHDIR": "Its working directory is not there. ",
+    "203/EXEC": "Its program is not there, or can't be executed. ",
+    "217/USER": "Its user is not there. ",
+    "226/NAMESPACE": "One of its read-only or private paths is not there, or the kernel gives it no mounts of its own. ",
+}
+"""What systemd's own exit statuses mean, systemd.exec(5)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Systemd:
     """The service manager of the host whose root is `root`."""
@@ -93,14 +102,14 @@ class Systemd:
             return
         lines = self.last_lines(unit)
         quoted = f"; its last lines:\n{lines}" if lines else ""
-        message = f"systemd can't {what}: {_words(ended)}{quoted}\n{_hint(ended.said, unit)}"
+        message = f"systemd can't {what}: {_words(ended)}{quoted}\n{_hint(ended.said + lines, unit)}"
         raise RetryError(message)
 
 
 def _words(ended: Ended) -> str:
     """Return what systemctl said, less its own advice: ours comes after the unit's last lines."""
     said = " ".join(line for line in ended.said.splitlines() if not line.startswith("See "))
-    return said or f"it ended with {ended.code}"
+    return said.rstrip(".") or f"it ended with {ended.code}"
 
 
 def _hint(said: str, unit: str) -> str:
@@ -113,4 +122,5 @@ def _hint(said: str, unit: str) -> str:
         return f"{unit} has a unit file of its own in /etc/systemd/system: take that or `masked` out of its manifest."
     if "too quickly" in said or "start-limit" in said:
         return f"It ended too often within too short: mend what it says above, then `systemctl reset-failed {unit}`, or release a change."
-    return f"See `systemctl status {unit}`."
+    found = next((text for code, text in _BEFORE_IT_RAN.items() if f"status={code}" in said), "")
+    return f"{found}See `systemctl status {unit}`."

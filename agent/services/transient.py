@@ -15,7 +15,7 @@ from agent.host import Host
 from agent.processes.interface import Seen, Wanted
 from agent.processes.resolve import resolve
 from agent.protocol import durable
-from agent.protocol.errors import RefusedError
+from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import LABEL
 from agent.protocol.state import Process
 from agent.services import seen as units
@@ -25,6 +25,8 @@ from agent.services.systemd import Systemd
 PREFIX, SUFFIX = "ordain-process-", ".service"
 CONTROLLERS = ("cpu", "memory", "pids")
 """What systemd limits by; where the kernel lacks one, systemd runs the process without that limit."""
+NOT_EXECUTED = range(200, 246)
+"""Exit statuses by which systemd says that it could not execute a program, systemd.exec(5)."""
 TAIL_LINES = 40
 TAIL_LIMIT = 4096
 """Bytes of output that a message may hold."""
@@ -115,7 +117,11 @@ class TransientUnits:
         durable.replace(self._place(name), text.encode(), lasting=False)
         if self._unit(name).needs_daemon_reload:  # it was in memory still
             self._systemd.daemon_reload()
-        self._systemd.act("start", _unit_name(name))
+        try:
+            self._systemd.act("start", _unit_name(name))
+        except RetryError:
+            if self._unit(name).status in NOT_EXECUTED:
+                raise  # else it was executed and has ended already, sooner than systemd saw it begin: its policy says what is next
 
     def _clear(self, name: str) -> None:
         """Have systemd stop a unit, if there is one, and forget it: it keeps those that failed."""
