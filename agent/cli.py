@@ -148,6 +148,9 @@ def status(state: Path, form: Form) -> None:
             click.echo(f"  no news since {fleet['unheardSince']}: {printable(fleet['unheard'])}{ends}")
         for warning in fleet["warnings"]:
             click.echo(f"  warning: {printable(warning)}")
+        for entry in fleet["account"]:
+            said = printable(f" ({entry['said']})" if entry["said"] else "")
+            click.echo(f"  changed, not restored by a rollback: {entry['outcome']} {entry['resource']}{said}, {entry['at']}")
         for drift in fleet["drift"]:
             click.echo(f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}")
     for line in table(rows):
@@ -266,9 +269,7 @@ def _wired(state: Path) -> tuple[Any, Any]:
     """Return a settler and its HTTP client, as the agent was last run with this state directory."""
     from agent.fetcher import Http  # noqa: PLC0415 - see run
     from agent.logs import Log  # noqa: PLC0415
-    from agent.loop import Stop, make_effects, make_workspace  # noqa: PLC0415
-    from agent.settle import Settler  # noqa: PLC0415
-    from agent.status import StatusBook  # noqa: PLC0415
+    from agent.loop import Stop, make_settler, make_workspace  # noqa: PLC0415
 
     disk = Disk(root=state.absolute())
     identity = disk.read_identity()
@@ -283,8 +284,7 @@ def _wired(state: Path) -> tuple[Any, Any]:
     )
     http = Http()
     work = make_workspace(settings, http, Stop())
-    log = Log()
-    return Settler(settings=settings, work=work, book=StatusBook(disk), log=log, effects=make_effects(work, log)), http
+    return make_settler(settings, work, Log()), http
 
 
 def _generations(disk: Disk, fleet: str) -> list[dict[str, Any]]:

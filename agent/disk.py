@@ -118,6 +118,10 @@ class Disk:
         """The directory of one fleet."""
         return self.fleets / name
 
+    def account(self, fleet: str) -> Path:
+        """What the last apply of a fleet changed that a rollback does not take back."""
+        return self.fleet(fleet) / "account.json"
+
     def known_fleets(self) -> list[str]:
         """Return the fleets that were verified here at least once, sorted."""
         if not self.fleets.is_dir():

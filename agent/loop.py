@@ -18,6 +18,7 @@ from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
 from agent.cache import Cache
 from agent.commands import Commands
+from agent.converger import Converger
 from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
 from agent.drift import watch
@@ -33,6 +34,7 @@ from agent.processes.supervisor import supervise
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
+from agent.providers.converge import Surroundings
 from agent.running import onlooker
 from agent.services.services import Services
 from agent.services.systemd import Systemd
@@ -107,6 +109,19 @@ def make_effects(work: Workspace, log: Log) -> Effects:
     )
 
 
+def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
+    """Return what settles fleets, wired from settings."""
+    here = Surroundings(host=work.host, run=Commands(), tenant=settings.tenant, agent=settings.name, stopping=work.stopping)
+    return Settler(
+        settings=settings,
+        work=work,
+        book=StatusBook(work.disk),
+        log=log,
+        effects=make_effects(work, log),
+        converger=Converger(disk=work.disk, here=here, log=log),
+    )
+
+
 @contextlib.contextmanager
 def looking_after(effects: Effects, work: Workspace, log: Log) -> Iterator[None]:
     """Look after what runs; at the end it goes on running, and whoever comes next finds it again. Call it with `run.lock` held."""
@@ -127,8 +142,7 @@ class Agent:
         self._http = Http()
         self._work = make_workspace(settings, self._http, stop)
         self._disk = self._work.disk
-        self._effects = make_effects(self._work, log)
-        self._settler = Settler(settings=settings, work=self._work, book=StatusBook(self._disk), log=log, effects=self._effects)
+        self._settler = make_settler(settings, self._work, log)
         self._resumed = False
         """Whether what runs was looked after once, before anybody is asked for news."""
         self._upgrades = upgrades(settings.state, version("ordain"))
@@ -149,7 +163,7 @@ class Agent:
         with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals(), contextlib.ExitStack() as stack:
             self._claim()
             durable.sweep(self._disk.root)
-            stack.enter_context(looking_after(self._effects, self._work, self._log))
+            stack.enter_context(looking_after(self._settler.effects, self._work, self._log))
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
             while not self._stop():
                 code = self._guarded_poll()
@@ -247,7 +261,7 @@ class Agent:
         if time.monotonic() < self._facts_due:
             return
         self._facts_due = time.monotonic() + FACTS_SECONDS
-        if facts.note(self._disk, facts.gather(self._work.host, self._effects.supported())):
+        if facts.note(self._disk, facts.gather(self._work.host, self._settler.effects.supported())):
             self._log.step("facts")
 
     def _tell(self) -> None:

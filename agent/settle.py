@@ -22,6 +22,7 @@ from agent.apply.survey import Digests, desired_items, plan_for, replaced, requi
 from agent.apply.transaction import Change, Workspace, apply
 from agent.archives.entries import ArchiveError
 from agent.cache import NotYetError
+from agent.converger import Converger, coming_with
 from agent.effects.effects import Effects, Outcome
 from agent.effects.finished import finish_state
 from agent.effects.holding import Holding
@@ -30,7 +31,8 @@ from agent.logs import Log, timestamp
 from agent.marks import Marks
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.state import State
-from agent.providers.item import Item
+from agent.providers.fix import Fix
+from agent.providers.item import NOBODY, Coming, Item
 from agent.receipts import Result
 from agent.settings import Settings
 from agent.status import FleetStatus, StatusBook
@@ -64,6 +66,7 @@ class Settler:
     book: StatusBook
     log: Log
     effects: Effects
+    converger: Converger
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
 
@@ -96,8 +99,8 @@ class Settler:
         for fleet, prepared in there.items():
             self._came_of(wanted[fleet], outcomes.get(fleet, Outcome()), prepared)
 
-    def prepare(self, fleet: str, state: State, table: Table) -> Prepared:
-        """Return what a state means here and what it would change.
+    def prepare(self, fleet: str, state: State, table: Table, coming: Coming = NOBODY) -> Prepared:
+        """Return what a state means here and what it would change; who is `coming` is not known yet, and refuses nothing.
 
         Raises:
             RefusedError: the host can't hold it, or its owner does not allow it.
@@ -108,11 +111,11 @@ class Settler:
         finished = finish_state(state, tenant=settings.tenant, agent=settings.name)
         require_supported(finished, self.effects.supported())
         require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
-        items = self._items(state)
+        items = self._items(state, coming)
         own = (settings.config, self.work.disk.root)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
         require_allowed(items, host=host, allow=allow, own=own, replacing=replacing)
-        warnings = self.effects.require(finished)
+        warnings = self.effects.require(finished, coming)
         plan = plan_for(
             items,
             host=host,
@@ -123,9 +126,20 @@ class Settler:
         )
         return Prepared(state=finished, items=items, plan=plan, warnings=warnings)
 
-    def _items(self, state: State) -> dict[str, Item]:
+    def fixes(self, fleet: str, state: State, table: Table, *, refresh: bool) -> list[Fix]:
+        """Return what must be changed before a switch to a state and is not taken back by a rollback.
+
+        Raises:
+            RefusedError: the host can't hold it, or its owner does not allow it.
+            RetryError: it can't be said now.
+        """
+        require_supported(state, self.effects.supported())
+        require_resources(state, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
+        return self.converger.fixes(state, table.former(fleet), refresh=refresh)
+
+    def _items(self, state: State, coming: Coming = NOBODY) -> dict[str, Item]:
         settings, work = self.settings, self.work
-        return desired_items(state, host=work.host, cache=work.cache, tenant=settings.tenant, agent=settings.name)
+        return desired_items(state, host=work.host, cache=work.cache, tenant=settings.tenant, agent=settings.name, coming=coming)
 
     # What runs
 
@@ -166,6 +180,7 @@ class Settler:
             return
         since = {one.path: one.since for one in status.drift}
         drift = [one for one in status.drift if one.path.startswith("/")]
+        drift += self.converger.drifts.get(fleet, ())
         drift += [msgspec.structs.replace(one, since=since.get(one.path, one.since)) for one in outcome.drifts]
         status = msgspec.structs.replace(status, drift=drift)
         if not said and status.digest == meta.digest and status.result in ("applied", "failed"):
@@ -233,8 +248,12 @@ class Settler:
 
     def _try(self, wanted: Wanted, table: Table, generations: Generations, there: dict[str, Prepared | None]) -> None:
         try:
-            prepared = self.prepare(wanted.fleet, wanted.state, table)
+            fixes = self.fixes(wanted.fleet, wanted.state, table, refresh=True)
+            prepared = self.prepare(wanted.fleet, wanted.state, table, coming_with(fixes, wanted.state))
             self._fetch(prepared.plan)
+            if fixes:
+                self.converger.carry_out(wanted.fleet, fixes)
+                prepared = self.prepare(wanted.fleet, wanted.state, table)
             meta, plan = _meta(wanted, generations.next_number(), applied_at=timestamp()), prepared.plan
             self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
             former = table.current.get(wanted.fleet, State())

@@ -10,6 +10,7 @@ from agent.logs import timestamp
 from agent.protocol import codec, durable
 from agent.protocol.report import Receipt
 from agent.protocol.state import Struct
+from agent.providers.account import Account
 from agent.receipts import Result, read
 
 
@@ -160,5 +161,9 @@ def _fleet(disk: Disk, fleet: str, full: str, receipts: list[Receipt]) -> dict[s
         "held": hold is not None,
         "warnings": list(status.warnings) if status else [],
         "drift": [msgspec.to_builtins(drift) for drift in status.drift] if status else [],
+        "account": [
+            {"resource": entry.resource, "why": entry.why, "at": entry.at, "outcome": entry.outcome, "said": entry.said}
+            for entry in Account(disk.account(fleet)).read()
+        ],
         "receipt": msgspec.to_builtins(last) if last else None,
     }

@@ -7,12 +7,9 @@ another's waits until that one has moved on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from agent.admission import Wanted
 from agent.apply.plan import claims, declared, trees_of, within
-from agent.effects.order import PROCESS, SERVICE
-from agent.effects.resources import resources
+from agent.effects.resources import resources, without
 from agent.protocol.state import State
 
 
@@ -58,10 +55,13 @@ class Table:
         state = self.current[fleet]
         if fleet not in self.left:
             return state
-        taken = frozenset().union(*(resources(held) for name, held in self.current.items() if name not in self.left))
-        processes = [process for process in state.processes if f"{PROCESS}{process.name}" not in taken]
-        services = [service for service in state.services if f"{SERVICE}{service.name}" not in taken]
-        return msgspec.structs.replace(state, processes=processes, services=services)
+        return without(state, frozenset().union(*(resources(held) for name, held in self.current.items() if name not in self.left)))
+
+    def former(self, fleet: str) -> State:
+        """Return what a fleet held before, without what another one holds or asks for: that is no longer its to give up."""
+        held = [state for name, state in self.current.items() if name not in self.left | {fleet}]
+        asked = [wanted.state for name, wanted in self.wanted.items() if name != fleet]
+        return without(self.current.get(fleet, State()), frozenset().union(*map(resources, [*held, *asked])))
 
     def asked(self) -> frozenset[str]:
         """Return the resources that fleets ask for, whoever holds them: what one gives up and another wants goes on in between."""

@@ -21,7 +21,7 @@ from agent.logs import timestamp
 from agent.processes.interface import Processes, Seen, Wanted
 from agent.protocol.errors import RetryError
 from agent.protocol.state import Process, State
-from agent.providers.item import Item
+from agent.providers.item import NOBODY, Coming, Item
 from agent.services.seen import Seen as SeenUnit
 from agent.status import Drift
 
@@ -53,12 +53,16 @@ class Effects:
 
     def supported(self) -> frozenset[str]:
         """Return the providers that this agent can carry out."""
-        return frozenset({"processes", "services", "actions"})
+        return frozenset({"processes", "services", "actions", "packages", "users", "kernelSettings", "hostFiles"})
 
-    def require(self, state: State) -> tuple[str, ...]:
-        """Return warnings about what of a state can't be kept here; raise `RefusedError` for what can't run here at all."""
+    def require(self, state: State, coming: Coming = NOBODY) -> tuple[str, ...]:
+        """Return warnings about what of a state can't be kept here; raise `RefusedError` for what can't run here at all.
+
+        A process whose user or group is `coming` is judged when that is there.
+        """
         self.units.services.require(state.services)
-        return tuple(f"{PROCESS}{process.name}: {said}" for process in state.processes for said in self.processes.require(process))
+        known = [one for one in state.processes if not (coming.covers("owner", one.user) or coming.covers("group", one.group))]
+        return tuple(f"{PROCESS}{process.name}: {said}" for process in known for said in self.processes.require(process))
 
     def adopt(self, state: State, items: Mapping[str, Item], changing: Collection[str]) -> None:
         """Before a switch of `changing` paths: note what runs already and has read what it should."""

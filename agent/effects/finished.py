@@ -1,4 +1,4 @@
-"""A state's commands, environments, targets and lines as they are on this host: `${agent.…}` filled in, literals unfolded."""
+"""A state's commands, environments and targets as they are on this host: `${agent.…}` filled in, literals unfolded."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,11 +6,11 @@ from functools import partial
 import msgspec
 
 from agent.protocol import rendering
-from agent.protocol.state import Action, HostFile, Probe, Process, State
+from agent.protocol.state import Action, Probe, Process, State
 
 
 def finish_state(state: State, *, tenant: str, agent: str) -> State:
-    """Return a state with all texts but those of files filled in; those are the files provider's.
+    """Return a state with all texts filled in but those of files and of blocks in files, which their providers do.
 
     Raises:
         MalformedError: a reference that an agent can't fill in.
@@ -21,7 +21,6 @@ def finish_state(state: State, *, tenant: str, agent: str) -> State:
         processes=[_process(process, fill) for process in state.processes],
         actions=[_action(action, fill) for action in state.actions],
         probes=[_probe(probe, fill) for probe in state.probes],
-        host_files=[_lines(file, fill) for file in state.host_files],
     )
 
 
@@ -42,7 +41,3 @@ def _probe(probe: Probe, fill: Callable[[str], str]) -> Probe:
         tcp=None if probe.tcp is None else fill(probe.tcp),
         command=[fill(argument) for argument in probe.command],
     )
-
-
-def _lines(file: HostFile, fill: Callable[[str], str]) -> HostFile:
-    return msgspec.structs.replace(file, content=fill(file.content))

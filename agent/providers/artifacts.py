@@ -10,7 +10,7 @@ from agent.archives.entries import Form
 from agent.host import Host
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Artifact, ArtifactSource
-from agent.providers.item import Item, resolve_mode, resolve_owner
+from agent.providers.item import NOBODY, Coming, Item, resolve_mode, resolve_owner
 
 ARTIFACT_MODE = 0o755
 """Artifacts are programs as a rule."""
@@ -23,7 +23,7 @@ def this_platform() -> str:
     return f"{platform.system().lower()}/{MACHINES.get(machine, machine)}"
 
 
-def desired(artifact: Artifact, *, host: Host, tree_digest: Callable[[ArtifactSource, Form], str | None]) -> Item:
+def desired(artifact: Artifact, *, host: Host, tree_digest: Callable[[ArtifactSource, Form], str | None], coming: Coming = NOBODY) -> Item:
     """Return what an artifact of a state means on this host; `tree_digest` knows what was unpacked here before.
 
     The mode of an unpacked one is that of the directory; what is in it has the modes that the archive's programs need.
@@ -36,7 +36,7 @@ def desired(artifact: Artifact, *, host: Host, tree_digest: Callable[[ArtifactSo
     if source is None:
         message = f"artifact {artifact.name}: there is none for {here}, only for {', '.join(sorted(artifact.platforms)) or 'nothing'}"
         raise RefusedError(message)
-    uid, gid, warnings = resolve_owner(host, artifact.path, artifact.owner, artifact.group)
+    uid, gid, warnings = resolve_owner(host, artifact.path, artifact.owner, artifact.group, coming)
     return Item(
         path=artifact.path,
         provider="artifacts",

@@ -7,13 +7,13 @@ from agent.host import Host
 from agent.protocol import codec, rendering
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import File
-from agent.providers.item import Item, resolve_mode, resolve_owner
+from agent.providers.item import NOBODY, Coming, Item, resolve_mode, resolve_owner
 
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
 
-def desired(file: File, *, host: Host, tenant: str, agent: str) -> Item:
+def desired(file: File, *, host: Host, tenant: str, agent: str, coming: Coming = NOBODY) -> Item:
     """Return what a file of a state means on this host, its texts finished for this agent.
 
     Raises:
@@ -21,7 +21,7 @@ def desired(file: File, *, host: Host, tenant: str, agent: str) -> Item:
     """
     if file.absent:
         return Item(path=file.path, provider="files", kind="absent")
-    uid, gid, warnings = resolve_owner(host, file.path, file.owner, file.group)
+    uid, gid, warnings = resolve_owner(host, file.path, file.owner, file.group, coming)
     default = DIRECTORY_MODE if file.type == "directory" else FILE_MODE
     content = _content(file, tenant=tenant, agent=agent) if file.type == "file" else None
     if file.type == "symlink" and not file.target:

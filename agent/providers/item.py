@@ -49,6 +49,23 @@ class Item:
         return self.uid, self.gid
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """Who is unknown on a host and will not be for long: users and groups that a release makes before it writes files."""
+
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    anybody: bool = False
+    """Whether packages come, which may make any."""
+
+    def covers(self, what: Literal["owner", "group"], name: str | None) -> bool:
+        """Return whether this user or group may be about to come."""
+        return name is not None and (self.anybody or name in (self.users if what == "owner" else self.groups))
+
+
+NOBODY = Coming()
+
+
 def differences(item: Item, seen: Observed) -> tuple[str, ...]:
     """Return in what `seen` differs from `item`: "missing", "present", "type", "content", "target", "mode", "owner"."""
     if item.kind == "absent":
@@ -79,21 +96,24 @@ def resolve_mode(path: str, mode: str | None, default: int) -> int:
     return int(mode, 8)
 
 
-def resolve_owner(host: Host, path: str, owner: str | None, group: str | None) -> tuple[int | None, int | None, tuple[str, ...]]:
+def resolve_owner(
+    host: Host, path: str, owner: str | None, group: str | None, coming: Coming = NOBODY
+) -> tuple[int | None, int | None, tuple[str, ...]]:
     """Return user and group of `path` as numbers, and warnings.
 
     Under `--root` an owner that is unknown here, or that this user may not set, is left alone with a warning; on the
-    whole machine it refuses the release, since a file with another owner than policy approved is not that release.
+    whole machine it refuses the release, since a file with another owner than policy approved is not that release. Who is
+    `coming` is not known yet either, and refuses nothing.
 
     Raises:
         RefusedError: an unknown owner, or one that only root can set.
     """
-    uid, uid_warning = _identity(host, path, "owner", owner)
-    gid, gid_warning = _identity(host, path, "group", group)
+    uid, uid_warning = _identity(host, path, "owner", owner, coming)
+    gid, gid_warning = _identity(host, path, "group", group, coming)
     return uid, gid, tuple(warning for warning in (uid_warning, gid_warning) if warning)
 
 
-def _identity(host: Host, path: str, what: Literal["owner", "group"], name: str | None) -> tuple[int | None, str]:
+def _identity(host: Host, path: str, what: Literal["owner", "group"], name: str | None, coming: Coming) -> tuple[int | None, str]:
     own = os.geteuid() if what == "owner" else os.getegid()
     if name is None:
         return own, ""
@@ -102,6 +122,8 @@ def _identity(host: Host, path: str, what: Literal["owner", "group"], name: str 
     if number is not None and settable:
         return number, ""
     why = f"{path}: {what} {name}: " + ("unknown on this host" if number is None else "only root can set it")
+    if number is None and coming.covers(what, name):
+        return None, ""
     if host.is_whole_machine:
         raise RefusedError(why)
     return None, f"{why}; not set under --root"

@@ -12,7 +12,7 @@ import pytest
 from agent.host import Host
 from agent.logs import Log
 from agent.processes.supervisor import supervise
-from agent.protocol.state import Action, File, Process, State
+from agent.protocol.state import Action, File, HostFile, Process, State
 from tests import agent_cases
 from tests.agent_cases import Rig
 
@@ -189,3 +189,29 @@ def test_an_agent_killed_around_an_effect_leaves_it_to_the_next(rig: Rig, place:
     assert set(running(rig)) == {"app", "other"}
     after = starts(rig), starts(rig, "other")
     assert all(1 <= new - old <= 2 for old, new in zip(before, after, strict=True))
+
+
+def test_lines_in_a_shared_file_come_before_the_switch_and_are_accounted_for(rig: Rig) -> None:
+    (rig.root / "etc").mkdir()
+    (rig.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    block = HostFile(name="db", path="/etc/hosts", content="10.0.0.7 db for ${agent.name}\n")
+    rig.fleet().publish(release(host_files=[block]), ["web-01"])
+    assert rig.poll() == 0, rig.log
+    assert "10.0.0.7 db for web-01" in rig.text("/etc/hosts")
+    assert [entry["outcome"] for entry in rig.status()["account"]] == ["done"]
+    assert rig.poll() == 0
+    assert "fix" not in rig.log, "a second apply changes nothing"
+    assert "changed, not restored by a rollback: done" in rig.ask("status").stdout
+
+
+def test_a_fix_that_fails_leaves_the_old_generation_and_says_so(rig: Rig) -> None:
+    (rig.root / "etc").mkdir()
+    (rig.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    rig.fleet().publish(release(), ["web-01"])
+    assert rig.poll() == 0
+    (rig.root / "etc/broken").mkdir()
+    blocks = [HostFile(name="a", path="/etc/hosts", content="x\n"), HostFile(name="b", path="/etc/broken", content="x\n")]
+    rig.fleet().publish(release(host_files=blocks, word="two"), ["web-01"])
+    assert rig.poll() == 1
+    assert rig.text(CONFIG) == "one"
+    assert "/etc/broken" in rig.status()["why"]
