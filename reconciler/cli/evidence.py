@@ -51,7 +51,9 @@ class Evidence:
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where the evidence is."""
     for option in (
-        click.option("--repo", default=".", show_default=True, type=click.Path(exists=True, path_type=Path), help="The fleet repository."),
+        click.option(
+            "--repo", type=click.Path(exists=True, path_type=Path), help="The fleet repository. [default: ., or the mirror in --state]"
+        ),
         click.option("--state", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The reconciler's state directory."),
         click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML), with --state."),
         click.option("--store", "url", help="A store, or a copy of one, on another machine; with --keys."),
@@ -61,7 +63,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def gather(repo: Path, state: Path | None, file: Path | None, url: str | None, keys: Path | None) -> Evidence:
+def gather(repo: Path | None, state: Path | None, file: Path | None, url: str | None, keys: Path | None) -> Evidence:
     """Return what the options name: with --state the reconciler's own, with --store a copy, else the repository alone.
 
     Raises:
@@ -71,7 +73,7 @@ def gather(repo: Path, state: Path | None, file: Path | None, url: str | None, k
         loaded = settings.load(file, state=state)
         mirror = mirror_path(state)
         ring = loaded.ring("pipeline")
-        named = place_of(mirror) if repo == Path() and mirror.is_dir() else place_of(repo)
+        named = place_of(mirror) if repo is None and mirror.is_dir() else place_of(repo or Path())
         listed = read_public(keys, zone="pipeline") if keys is not None else None
         return Evidence(
             place=named,
@@ -80,13 +82,13 @@ def gather(repo: Path, state: Path | None, file: Path | None, url: str | None, k
             release_keys=(lambda tenant: _of_public(listed, f"{tenant}/releases")) if listed else _of_ring(ring),
         )
     if url is None:
-        return Evidence(place=place_of(repo))
+        return Evidence(place=place_of(repo or Path()))
     if keys is None:
         message = "--store needs --keys: the public.json of the pipeline zone, without which nothing in a store can be believed"
         raise InputError(message)
     found = read_public(keys, zone="pipeline")
     return Evidence(
-        place=place_of(repo),
+        place=place_of(repo or Path()),
         store=open_store(url),
         decision_keys=_of_public(found, REPOSITORY),
         release_keys=lambda tenant: _of_public(found, f"{tenant}/releases"),

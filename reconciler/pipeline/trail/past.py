@@ -1,6 +1,6 @@
 """The releases of one fleet, one after the other: by which decision, of whose commits, published when, and what each changed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pygit2
@@ -10,7 +10,7 @@ from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.findings import named
 from reconciler.pipeline.plan.hosts import Crowd, crowd
 from reconciler.pipeline.plan.states import differing
-from reconciler.pipeline.source.commits import CommitInfo, commit_info
+from reconciler.pipeline.source.commits import CommitInfo, commit_info, commits_between
 from reconciler.pipeline.trail.decided import Decided
 from reconciler.pipeline.trail.released import Published, published
 from reconciler.pipeline.trail.trees import Trees
@@ -24,7 +24,8 @@ NAMED = 4
 class Release:
     """A release of a fleet; `changes` says in words what is other than in the one before, `published` when hosts were offered it.
 
-    `commit` is the head that was decided about (None: it is not here), `commits` how many came with it, `signers` who signed them.
+    `commit` is the newest of those since the release before that touched what the fleet is made of, `commits` how many did, and `signers`
+    who signed them. Where none did, or they are not here, it is the head that was decided about (None: it is not here either).
     """
 
     digest: str
@@ -45,14 +46,14 @@ def releases_of(decisions: Sequence[Decided], trees: Trees, store: Store | None,
         if fleet not in decision.releases:
             continue
         compiled = _compiled(trees, decision, fleet)
-        record, until = decision.record, _next(decisions, decision, fleet)
+        until, brought = _next(decisions, decision, fleet), _brought(trees.repository, before, decision, compiled)
         first = _first_offer(offered, decision.releases[fleet], decision.at, until)
         yield Release(
             digest=decision.releases[fleet],
             decision=decision,
-            commit=_commit(trees.repository, decision.head),
-            commits=len(record.commits) if record is not None else 1,
-            signers=tuple(sorted({one.signer for one in record.commits if one.signer})) if record is not None else (),
+            commit=brought[-1] if brought else _commit(trees.repository, decision.head),
+            commits=len(brought) or 1,
+            signers=_signers(decisions, {one.sha for one in brought} or {decision.head}),
             changes=_changes(before, decision, compiled, fleet),
             published=first.at if first else "",
             serial=first.serial if first else 0,
@@ -78,6 +79,26 @@ def _compiled(trees: Trees, decision: Decided, fleet: str) -> Compiled | None:
     except (OrdainError, KeyError):
         return None
     return found if found.digest == decision.releases[fleet] else None
+
+
+def _brought(
+    repository: pygit2.Repository, before: tuple[Decided, Compiled | None] | None, decision: Decided, compiled: Compiled | None
+) -> list[CommitInfo]:
+    """Return the commits since the release before that touched what the fleet was or is made of, oldest first."""
+    if before is None or before[1] is None or compiled is None:
+        return []
+    depends = before[1].depends | compiled.depends
+    try:
+        found = commits_between(repository, before[0].head, decision.head)
+    except (OrdainError, KeyError):
+        return []
+    return [one for one in found if len(one.parents) < 2 and not depends.isdisjoint(one.paths)]  # noqa: PLR2004 - a merge brings others' work
+
+
+def _signers(decisions: Sequence[Decided], commits: Collection[str]) -> tuple[str, ...]:
+    """Return who signed some commits, by the records of the decisions that they came with."""
+    recorded = (one for decision in decisions if decision.record is not None for one in decision.record.commits)
+    return tuple(sorted({one.signer for one in recorded if one.signer and one.sha in commits}))
 
 
 def _commit(repository: pygit2.Repository, sha: str) -> CommitInfo | None:
