@@ -21,6 +21,8 @@ from reconciler.pipeline.waivers import Waiver, place_in
 
 Key = tuple[str, str, str, str]
 """What makes two verdicts the same: rule, object, place by name, value."""
+STRICTEST = ("error", "deny", "warn", "audit")
+"""Actions, the strictest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +184,15 @@ def _release_key(policies: Policies, finding: Finding) -> Key:
 
 
 def once(found: Iterable[Judged]) -> list[Judged]:
-    """Leave out what both judges say alike; where one blocks and the other doesn't, the one that blocks stays."""
+    """Leave out what both judges say of the same place; where one blocks and the other doesn't, or is milder, the stricter one stays."""
     kept: dict[tuple[object, ...], Judged] = {}
     for one in found:
         finding = one.finding
-        key = (finding.action, finding.rule, finding.object, finding.place, finding.message, finding.value)
-        if key not in kept or (one.blocking and not kept[key].blocking):
+        key = (finding.rule, finding.object, finding.place, finding.message, finding.value)
+        if key not in kept or _strictness(one) > _strictness(kept[key]):
             kept[key] = one
     return list(kept.values())
+
+
+def _strictness(one: Judged) -> tuple[bool, int]:
+    return one.blocking, -STRICTEST.index(one.finding.action)

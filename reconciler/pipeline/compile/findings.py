@@ -86,8 +86,8 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     return f"there are: {named(sorted(known), limit=10)}" if known else "there are none"
 
 
-def named(names: Collection[str], *, limit: int = NAMED) -> str:
-    """Return the first names, and how many more there are: `a, b, c and 7 more`."""
+def named(names: Collection[str], *, limit: int = NAMED, apart: str = ", ") -> str:
+    """Return the first names, and how many more there are: `a, b, c and 7 more`; `apart` stands between them."""
     listed = list(names)
-    shown = ", ".join(listed[:limit])
+    shown = apart.join(listed[:limit])
     return f"{shown} and {len(listed) - limit} more" if len(listed) > limit else shown

@@ -64,7 +64,7 @@ def both_sides(
         try:
             new[key] = compile_fleet(after, tree, key, format=bundle_format)
         except CompileRefused as refusal:
-            failed[key] = named([f"{finding.place.file}: {finding.message}" for finding in refusal.findings])
+            failed[key] = named([f"{finding.place.file}: {finding.message}" for finding in refusal.findings], apart="; ")
     return Sides(
         proposal=proposal,
         before=base.world,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.pipeline.acceptance import Judges
-from reconciler.pipeline.acceptance.judgement import ask_release, item_of
+from reconciler.pipeline.acceptance.judgement import STRICTEST, ask_release, item_of
 from reconciler.pipeline.acceptance.proposal import changed_objects
 from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.finding import Finding, Place, Verdict, as_json
@@ -22,7 +22,6 @@ VERDICTS_LIMIT = 200
 """Verdicts of each kind in a plan; `ordain check` shows all that stand."""
 SECRETIVE = ("Component", "Fleet")
 """Kinds whose values land on hosts."""
-ORDER = ("error", "deny", "warn", "audit")
 
 Change = Mapping[str, Any]
 
@@ -114,6 +113,6 @@ def _plain(one: Verdict) -> dict[str, Any]:
 def _limited(found: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """Return verdicts as they are listed: the worst first, then by place, as many as a plan holds."""
     ordered = sorted(
-        found, key=lambda one: (not one["blocking"], ORDER.index(one["action"]), one["file"], one["line"], one["rule"], one["message"])
+        found, key=lambda one: (not one["blocking"], STRICTEST.index(one["action"]), one["file"], one["line"], one["rule"], one["message"])
     )
     return tuple(ordered[:VERDICTS_LIMIT])
