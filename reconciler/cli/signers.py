@@ -1,7 +1,7 @@
 """`ordain signers`: who may change what, writing one down, and looking again at who signed what."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def list_(path: Path, rev: str | None, form: str) -> None:
     for one in found:
         click.echo(f"{one.name}: {may(one)}")
         for key in one.credentials:
-            click.echo(f"  {_key(key)}" + (f"  {key.refusal(now)}" if key.refusal(now) else _until(key)))
+            click.echo(f"  {_key(key)}" + (f"  counts for nothing: {key.refusal(now)}" if key.refusal(now) else _until(key)))
 
 
 def _plain(one: Principal, now: datetime) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def check(ctx: click.Context, rev: str, path: Path, base: str | None, form: str)
         if since is not None:
             earlier = f"it and {since.earlier - 1:,} earlier commit{'' if since.earlier == 2 else 's'} were not looked at"  # noqa: PLR2004
             click.echo(f"commit {since.commit[:SHORT]} turned signatures on: {earlier}", err=True)
-        click.echo("\n".join(line for row in rows for line in _lines(row)) or "there is nothing to verify")
+        click.echo("\n".join([*(line for row in rows for line in _lines(row)), *_summary(rows)]))
     ctx.exit(1 if any(row["refused"] for row in rows) else 0)
 
 
@@ -228,10 +228,25 @@ def _lines(row: dict[str, Any]) -> Iterable[str]:
     if not count:
         yield f"{row['commit'][:SHORT]}  {who}, and it touches nothing"
         return
-    yield f"{row['commit'][:SHORT] or 'before'}  {who}  {count} file{'' if count == 1 else 's'}"
+    what = printable(row["files"][0]) if count == 1 else f"{count} files"
+    yield f"{row['commit'][:SHORT] or 'before'}  {who}  {what}"
     reasons: dict[str, list[str]] = {}
     for path, why in row["refused"].items():
         reasons.setdefault(why, []).append(printable(path))
     for why, paths in reasons.items():
         more = f" and {len(paths) - FILES_SHOWN} more" if len(paths) > FILES_SHOWN else ""
         yield f"  refused: {', '.join(paths[:FILES_SHOWN])}{more}: {printable(why)}"
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """Yield in one line what came of it; nothing where no file is touched."""
+    files = {path for row in rows for path in row["files"]}
+    refused = {path for row in rows for path in row["refused"]}
+    commits = f"{len(rows):,} commit{'' if len(rows) == 1 else 's'}"
+    if not rows:
+        yield "there is nothing to verify"
+    elif refused:
+        said = "is not signed by somebody who may touch it" if len(refused) == 1 else "are not signed by somebody who may touch them"
+        yield f"{len(refused):,} of {len(files):,} files {said}; {commits} looked at"
+    elif files:
+        yield f"all {len(files):,} files are signed by somebody who may touch them; {commits} looked at"

@@ -108,7 +108,7 @@ def test_what_a_removed_signer_left_in_force_is_shown(copy: WorkingCopy, ana: Pe
     rows = json.loads(run("check", "HEAD", copy.path, "--format", "json").output)["commits"]
     assert {one["commit"]: list(one["refused"]) for one in rows}[left] == [MOTD]
     text = run("check", "HEAD", copy.path).output
-    assert f"{left[:12]}  not signed by anybody who counts  1 file\n  refused: {MOTD}: commit {left[:12]}" in text
+    assert f"{left[:12]}  not signed by anybody who counts  {MOTD}\n  refused: {MOTD}: commit {left[:12]}" in text
     ana.commit(copy, "vouched for", {MOTD: component("motd", "/etc/motd", "again")})
     assert left not in {one["commit"] for one in json.loads(run("check", "HEAD", copy.path, "--format", "json").output)["commits"]}
 
