@@ -7,7 +7,7 @@ from reconciler.cli.planned.words import counted
 from reconciler.pipeline.compliance.shape import GroupRow, Report, Share
 
 MEANING = (
-    "An object conforms where no rule at deny or warn finds anything on it that is not waived; an agent, where all that it runs does: its "
+    "An object conforms where no rule at deny or warn finds anything on it, waived or not; an agent, where all that it runs does: its "
     "own manifest, the fleets that select it and their components. A pool counts as one agent. Audit findings count by rule alone."
 )
 TREND = "The trend measures earlier commits by the object rules of today, so it shows the repository and not the rules."
