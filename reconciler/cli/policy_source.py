@@ -50,8 +50,10 @@ class Place:
 
 
 def place_of(path: Path | None) -> Place:
-    """Return the fleet repository at `path`; raise `InputError` where none is there."""
+    """Return the fleet repository at `path`, ordain's own rules where there is no path; raise `InputError` where none is there."""
     if path is None:
+        if Path(REPOSITORY_FILE).is_file():
+            click.echo("note: these are ordain's own rules; name this directory, `.`, for those of the fleet repository in it", err=True)
         return Place(path=None, tree=EMPTY, repository=None, layout=layout_of(None))
     file = path / REPOSITORY_FILE
     if not file.is_file():
