@@ -21,6 +21,8 @@ from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Pa
 
 _BEHAVE = ("--setopt=exit_on_lock=True", "--setopt=install_weak_deps=False", "--setopt=color=never", "--setopt=best=True")
 _LOCKED = re.compile(r"Failed to obtain the transaction lock|already locked by|can't create transaction lock|lock on .* failed")
+_EXIT_ON_LOCK = 200
+"""How dnf ends where another one holds its lock, if it was told not to wait."""
 _INSTALLED = "%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n"
 _KNOWN = "%{name}|%{epoch}|%{version}|%{release}\n"
 _REPLACING = re.compile(r"^\s+replacing\s+(\S+)\.[^.\s]+\s", re.MULTILINE)
@@ -174,4 +176,4 @@ def _asked(changes: Changes) -> list[str]:
 
 
 def _is_locked(ended: Ended) -> bool:
-    return ended.code != 0 and _LOCKED.search(ended.said) is not None
+    return ended.code == _EXIT_ON_LOCK or (ended.code != 0 and _LOCKED.search(ended.said) is not None)
