@@ -9,13 +9,11 @@
 
 import ipaddress
 import re
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote, urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import urllib3
@@ -35,6 +33,7 @@ from reconciler.forges.answers import (
     waiting,
 )
 from reconciler.forges.patience import Patience, WaitError
+from reconciler.outgoing import EndlessError, TooLargeError, connections, received
 from reconciler.printable import clipped, printable
 
 CONNECT_SECONDS = 10.0
@@ -42,7 +41,6 @@ GAP_SECONDS = 30.0
 """Without a byte: GitHub itself ends a request after 10 s."""
 ANSWER_LIMIT = 48 * 1024 * 1024
 """Bytes of one answer: a hundred comments of 65,536 characters, some of four bytes, most of them escaped."""
-CHUNK = 64 * 1024
 PER_PAGE = 100
 """As many as GitHub and GitLab give at most; Gitea gives 50."""
 PAGES_LIMIT = 50
@@ -119,26 +117,6 @@ class Token:
         return f"Token({self.named})"
 
 
-def _pool(base: str) -> urllib3.PoolManager:
-    """Return connections, https through the proxy that the environment names (HTTPS_PROXY, NO_PROXY); it sees the host's name alone.
-
-    Raises:
-        InputError: it names a proxy that is none.
-    """
-    options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "retries": False, "ssl_minimum_version": ssl.TLSVersion.TLSv1_2}
-    to = urlsplit(base)
-    proxy = getproxies_environment().get("https", "") if to.scheme == "https" else ""
-    if not proxy or proxy_bypass(to.hostname or ""):
-        return urllib3.PoolManager(**options)
-    try:
-        by = urlsplit(proxy)
-        who = f"{unquote(by.username)}:{unquote(by.password or '')}" if by.username else None
-        return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=who), **options)
-    except ValueError as error:
-        message = "HTTPS_PROXY: not the address of a proxy; write http://HOST:PORT"
-        raise InputError(message) from error
-
-
 class Api:
     """One origin, by one token."""
 
@@ -149,7 +127,7 @@ class Api:
         self._token = token
         self._patience = patience
         self._headers = {"User-Agent": "ordain", "Accept": "application/json", "Accept-Encoding": "identity", **headers}
-        self._pool = _pool(self.base)
+        self._pool = connections(self.base, num_pools=1, maxsize=1, retries=False)
 
     def get(self, where: str, kind: type[T], **query: str | int) -> T:
         """Return what is at a path; raises as `request`."""
@@ -268,15 +246,11 @@ class Api:
 
 def _bounded(response: urllib3.BaseHTTPResponse, url: str, end: float) -> bytes:
     """Return a body; raise `MalformedError` for one that is too large, `WaitError` for one that takes too long."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := response.read1(CHUNK, decode_content=False):
-        size += len(chunk)
-        if size > ANSWER_LIMIT:
-            message = f"{url}: more than {ANSWER_LIMIT} bytes; broken off. Is --api right, and does nothing else answer there?"
-            raise MalformedError(message)
-        if time.monotonic() > end:
-            message = f"{url}: an answer that does not end"
-            raise WaitError(message)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        return b"".join(received(response, limit=ANSWER_LIMIT, until=end))
+    except TooLargeError:
+        message = f"{url}: more than {ANSWER_LIMIT} bytes; broken off. Is --api right, and does nothing else answer there?"
+        raise MalformedError(message) from None
+    except EndlessError:
+        message = f"{url}: an answer that does not end"
+        raise WaitError(message) from None

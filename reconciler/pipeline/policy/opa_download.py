@@ -13,11 +13,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+import urllib3
+from urllib3 import exceptions
 
 from agent.protocol import durable
 from agent.protocol.errors import InputError, RetryError
+from reconciler.outgoing import EndlessError, TooLargeError, connections, received
 
 RELEASES = "https://github.com/open-policy-agent/opa/releases/download"
 """The release page: below it lies `v<version>/<file>`, and beside each file `<file>.sha256`."""
@@ -43,10 +44,11 @@ SILENCE = 20.0
 TRIES = 3
 PAUSE = 1.0
 """Seconds before the second try; twice as many before the next."""
-_CHUNK = 256 * 1024
+_REDIRECTS = 5
+"""From the release page to where its files lie there is one."""
 _SUM = re.compile(r"[0-9a-f]{64}")
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_PARTIAL, _NOTHING_THERE, _FAULT = 206, 416, 500
+_PARTIAL, _REFUSED, _NOTHING_THERE, _FAULT = 206, 400, 416, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ def download(offer: Offer, target: Path) -> None:
         resumed = part.exists()
         try:
             _receive(offer, part, until)
-        except (_BrokenOffError, requests.RequestException, HTTPError) as error:
+        except (_BrokenOffError, exceptions.HTTPError) as error:
             if attempt == TRIES or time.monotonic() > until:
                 message = f"{offer.url}: {_reason(error)}; what has arrived is kept, and the next try goes on from there"
                 raise RetryError(message) from error
@@ -119,31 +121,34 @@ def _receive(offer: Offer, part: Path, until: float) -> None:
     """Append to `part` what is missing, or begin anew if the server does."""
     offset = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-    with requests.get(offer.url, headers=headers, stream=True, timeout=SILENCE) as answer:
-        if answer.status_code == _NOTHING_THERE and offset:  # all of it is here, or more: the sum tells
-            return
-        if answer.status_code >= _FAULT:
-            message = f"HTTP status {answer.status_code}"
-            raise _BrokenOffError(message)
-        if not answer.ok:
-            message = f"{offer.url}: HTTP status {answer.status_code}; name an address that has it (opa_url, ORDAIN_OPA_URL)"
-            raise RetryError(message)
-        resumes = answer.status_code == _PARTIAL
-        _append(answer, part, offset if resumes else 0, until)
-
-
-def _append(answer: requests.Response, part: Path, size: int, until: float) -> None:
-    with part.open("ab" if size else "wb") as stream:
-        while chunk := answer.raw.read1(_CHUNK):  # and not `iter_content`, which waits for a whole chunk, however slowly it drips
-            size += len(chunk)
-            if size > BYTES_LIMIT:
-                part.unlink()
-                message = f"{answer.url}: more than {BYTES_LIMIT} bytes, which no OPA has; name another address (opa_url, ORDAIN_OPA_URL)"
-                raise RetryError(message)
-            if time.monotonic() > until:
-                message = f"not done after {SECONDS:g} s"
+    follow = urllib3.Retry(connect=0, read=0, other=0, status=0, redirect=_REDIRECTS)
+    with connections(offer.url, proxied=("https", "http")) as pool:
+        answer = pool.request("GET", offer.url, headers=headers, retries=follow, preload_content=False, timeout=SILENCE)
+        try:
+            if answer.status == _NOTHING_THERE and offset:  # all of it is here, or more: the sum tells
+                return
+            if answer.status >= _FAULT:
+                message = f"HTTP status {answer.status}"
                 raise _BrokenOffError(message)
-            stream.write(chunk)
+            if answer.status >= _REFUSED:
+                message = f"{offer.url}: HTTP status {answer.status}; name an address that has it (opa_url, ORDAIN_OPA_URL)"
+                raise RetryError(message)
+            _append(answer, offer.url, part, offset if answer.status == _PARTIAL else 0, until)
+        finally:
+            answer.close()
+
+
+def _append(answer: urllib3.BaseHTTPResponse, url: str, part: Path, size: int, until: float) -> None:
+    try:
+        with part.open("ab" if size else "wb") as stream:
+            stream.writelines(received(answer, limit=BYTES_LIMIT - size, until=until))
+    except TooLargeError:
+        part.unlink()
+        message = f"{url}: more than {BYTES_LIMIT} bytes, which no OPA has; name another address (opa_url, ORDAIN_OPA_URL)"
+        raise RetryError(message) from None
+    except EndlessError:
+        message = f"not done after {SECONDS:g} s"
+        raise _BrokenOffError(message) from None
 
 
 def _keep(part: Path, target: Path) -> None:
@@ -159,9 +164,11 @@ def _digest(path: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error in one line: those of requests and urllib3 quote the objects that they went through."""
-    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
+    """Return an error in one line: those of urllib3 quote the objects that they went through."""
+    if isinstance(error, exceptions.MaxRetryError):
+        return _reason(error.reason) if error.reason is not None else "it can't be reached"
+    if isinstance(error, exceptions.TimeoutError) and not isinstance(error, exceptions.NewConnectionError):
         return f"no byte for {SILENCE:g} s"
-    if isinstance(error, HTTPError):
+    if isinstance(error, (exceptions.IncompleteRead, exceptions.ProtocolError)):
         return "it broke off"
-    return "it can't be reached" if isinstance(error, requests.ConnectionError) else str(error)
+    return "it can't be reached" if isinstance(error, exceptions.HTTPError) else str(error)
