@@ -178,8 +178,12 @@ def plan(state: Path, form: Form) -> None:
     else:
         for fleet in fleets:
             click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + str(fleet['why']) if fleet['why'] else ''}")
+            for fix in _rows(fleet["fixes"]):
+                click.echo(f"  change   {fix['resource']} ({'; '.join(map(printable, fix['why']))}), not restored by a rollback")
             for action in _rows(fleet["actions"]):
                 click.echo(f"  {action['action']:8} {action['path']} ({', '.join(action['why'])})")
+            for effect in _rows(fleet["effects"]):
+                click.echo(f"  {effect['effect']:8} {effect['resource']} ({', '.join(effect['why'])})")
     if any(fleet["result"] == "refused" for fleet in fleets):
         sys.exit(1)
 

@@ -100,7 +100,11 @@ def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
 
 
 def make_effects(work: Workspace, log: Log) -> Effects:
-    """Return what brings about what runs, wired once. Until `take_over` it only looks on, as commands do beside a running agent."""
+    """Return what brings about what runs, wired once.
+
+    Where systemd runs the host it also runs processes, as transient units. Elsewhere that is for one alone to do, so until
+    `looking_after` it only looks on, as commands do beside a running agent.
+    """
     systemd = Systemd(root=work.host.root)
     processes = onlooker(work.disk, work.host)
     carrier = Carrier(processes=processes, run=Commands(), log=log, stopping=work.stopping)
@@ -125,7 +129,9 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
 @contextlib.contextmanager
 def looking_after(effects: Effects, work: Workspace, log: Log) -> Iterator[None]:
     """Look after what runs; at the end it goes on running, and whoever comes next finds it again. Call it with `run.lock` held."""
-    effects.take_over(supervise(work.disk.processes, host=work.host, log=log))
+    systemd = Systemd(root=work.host.root)
+    if not (work.host.is_whole_machine and systemd.available()):
+        effects.take_over(supervise(work.disk.processes, host=work.host, log=log))
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.admission import Wanted
 from agent.apply.plan import Action
+from agent.converger import coming_with
 from agent.disk import Disk
 from agent.fetcher import Http
 from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
@@ -18,6 +19,8 @@ from agent.protocol.errors import OrdainError, RetryError
 from agent.settings import Settings
 from agent.settle import Settler
 from agent.table import Table
+
+NO_CHANGE: dict[str, object] = {"fixes": [], "actions": [], "effects": []}
 
 
 def preview(settler: Settler, http: Http) -> list[dict[str, object]]:
@@ -61,18 +64,24 @@ def _follow(fleet: str, settings: Settings, disk: Disk, http: Http) -> Wanted:
 
 def _fleet(settler: Settler, fleet: str, wanted: Wanted | None, error: Exception | None, table: Table) -> dict[str, object]:
     if wanted is None:
-        return {"fleet": fleet, "digest": None, "result": "nothing", "why": str(error), "actions": []}
+        return {"fleet": fleet, "digest": None, "result": "nothing", "why": str(error), **NO_CHANGE}
     shown = {"fleet": fleet, "digest": wanted.release.digest, "members": wanted.release.members, "group": wanted.group}
     shown |= {"mode": wanted.mode, "attempt": wanted.attempt, "commit": wanted.commit}
     conflict = table.conflict(fleet, wanted.state)
     if conflict is not None:
-        return {**shown, "result": "waiting", "why": conflict, "actions": []}
+        return {**shown, "result": "waiting", "why": conflict, **NO_CHANGE}
     try:
-        prepared = settler.prepare(fleet, wanted.state, table)
+        fixes = settler.fixes(fleet, wanted.state, table, refresh=False)
+        prepared = settler.prepare(fleet, wanted.state, table, coming_with(fixes, wanted.state))
+        effects = settler.planned(fleet, prepared, table)
     except (OrdainError, OSError) as problem:
-        return {**shown, "result": "refused", "why": str(problem), "actions": []}
-    actions = [_action(action) for action in prepared.plan.actions]
-    return {**shown, "result": "change" if actions else "unchanged", "why": "", "actions": actions}
+        return {**shown, "result": "refused", "why": str(problem), **NO_CHANGE}
+    changes = {
+        "fixes": [{"resource": fix.resource, "why": list(fix.why), "restoredByRollback": False} for fix in fixes],
+        "actions": [_action(action) for action in prepared.plan.actions],
+        "effects": [{"resource": effect.resource, "effect": effect.kind, "why": list(effect.why)} for effect in effects],
+    }
+    return {**shown, "result": "change" if any(changes.values()) else "unchanged", "why": "", **changes}
 
 
 def _action(action: Action) -> dict[str, object]:

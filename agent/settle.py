@@ -26,6 +26,8 @@ from agent.converger import Converger, coming_with
 from agent.effects.effects import Effects, Outcome
 from agent.effects.finished import finish_state
 from agent.effects.holding import Holding
+from agent.effects.plan import Effect
+from agent.effects.resources import resources
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
 from agent.marks import Marks
@@ -158,6 +160,18 @@ class Settler:
         for fleet, outcome in outcomes.items():
             self._note_standing(fleet, outcome, said=fleet in said)
         return outcomes
+
+    def planned(self, fleet: str, prepared: Prepared, table: Table) -> list[Effect]:
+        """Return what a switch of a fleet to what was prepared would bring about beside files; changes nothing.
+
+        Raises:
+            RetryError: systemd does not answer.
+        """
+        others = [holding for name in sorted(table.current) if name != fleet and (holding := self._holding(name, table)) is not None]
+        becoming = Holding(fleet=fleet, state=prepared.state, transaction="", items=prepared.items)
+        held = resources(table.current.get(fleet, State()))
+        found = self.effects.planned([*others, becoming], spared=table.asked())
+        return [effect for effect in found if effect.fleet == fleet or (not effect.fleet and effect.resource in held)]
 
     def _holding(self, fleet: str, table: Table) -> Holding | None:
         """Return what a fleet holds here, None before its first generation."""

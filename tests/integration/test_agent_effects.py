@@ -215,3 +215,26 @@ def test_a_fix_that_fails_leaves_the_old_generation_and_says_so(rig: Rig) -> Non
     assert rig.poll() == 1
     assert rig.text(CONFIG) == "one"
     assert "/etc/broken" in rig.status()["why"]
+
+
+def test_a_plan_says_what_would_start_stop_and_never_come_back(rig: Rig) -> None:
+    (rig.root / "etc").mkdir()
+    (rig.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    rig.fleet().publish(release(app(rig), app(rig, "gone")), ["web-01"])
+    assert rig.poll() == 0
+    block = HostFile(name="db", path="/etc/hosts", content="10.0.0.7 db\n")
+    rig.fleet().publish(release(app(rig), app(rig, "new"), word="two", host_files=[block]), ["web-01"])
+    (planned,) = rig.answer("plan")["fleets"]
+    assert [(one["effect"], one["resource"]) for one in planned["effects"]] == [
+        ("stop", "process/gone"),
+        ("restart", "process/app"),
+        ("start", "process/new"),
+    ]
+    assert [fix["restoredByRollback"] for fix in planned["fixes"]] == [False]
+    shown = rig.ask("plan").stdout
+    assert "not restored by a rollback" in shown
+    assert "restart  process/app" in shown
+    assert starts(rig) == 1, "a plan changes nothing"
+    assert set(running(rig)) == {"app", "gone"}
+    assert rig.poll() == 0
+    assert rig.answer("plan")["fleets"][0]["result"] == "unchanged"
