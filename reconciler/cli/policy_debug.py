@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, is_manifest
 from reconciler.pipeline.policy import examples, library
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge, Rule
+from reconciler.pipeline.policy.metadata import COMPONENT
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.recorder import Recorder, Seen
 from reconciler.pipeline.policy.tracing import Line, Pass, Trace, trace
@@ -23,7 +25,9 @@ from reconciler.printable import printable
 from reconciler.publication.times import stamp
 
 SUBJECTS_LIMIT = 5
-"""Manifests of one file that are traced: each is an OPA of its own."""
+"""Subjects that are shown: those with findings first, since a file or a fleet may have many."""
+TRACED_LIMIT = 20
+"""Subjects that are traced: each is an OPA of its own."""
 PASSES_SHOWN = 40
 """Passes that text shows of each; JSON has all that are kept."""
 BYTES_LIMIT = 1024 * 1024
@@ -53,6 +57,7 @@ def debug(rule: str, file: Path, form: str, opa: Path | None) -> None:
     Examples:
       ordain policy debug files/not-in-tmp fleets/tenants/shop/components/web.yaml
       ordain policy debug hygiene/owner policies/hygiene/examples/fail-nobody.yaml --format json
+      ordain policy debug host-safety/sshd fleets/tenants/shop/fleets/web.yaml    texts that this fleet fills in
     """
     place, found = place_of(_root(file)), find_opa(opa)
     judge = judge_of(place, found)
@@ -61,8 +66,9 @@ def debug(rule: str, file: Path, form: str, opa: Path | None) -> None:
     questions = _questions(chosen, judge, place, file, found)
     told = [
         Debugged(subject=subject, trace=trace(chosen, path, text, seen, bundle=judge.bundle, opa=found))
-        for subject, seen in questions[:SUBJECTS_LIMIT]
+        for subject, seen in questions[:TRACED_LIMIT]
     ]
+    told = sorted(told, key=lambda one: not one.trace.findings and not one.trace.error)[:SUBJECTS_LIMIT]
     if form == "json":
         click.echo(
             json.dumps({"rule": chosen.id, "file": chosen.file, "subjects": [_as_json(one) for one in told]}, indent=2, ensure_ascii=False)
@@ -70,7 +76,7 @@ def debug(rule: str, file: Path, form: str, opa: Path | None) -> None:
     else:
         click.echo("\n\n".join("\n".join(_as_text(one, chosen)) for one in told))
     if len(questions) > SUBJECTS_LIMIT:
-        click.echo(f"the first {SUBJECTS_LIMIT} of {len(questions)} are shown; put the one that you mean into a file of its own", err=True)
+        click.echo(f"{SUBJECTS_LIMIT} of {len(questions)} are shown, those with findings first", err=True)
     sys.exit(UNJUDGED if any(one.trace.error for one in told) else 0)
 
 
@@ -108,11 +114,11 @@ def _questions(rule: Rule, judge: Judge, place: Place, file: Path, opa: Path) ->
     recorder = Recorder()
     if _is_read(file, place):
         survey(place.tree, judge, {rule.id}, opa=opa, now=stamp(datetime.now(tz=UTC)), server=recorder)
-        found = [(_named(seen), seen) for seen in recorder.seen if _is_about(seen, parsed.documents, rule)]
+        found = [(_named(seen, parsed.documents), seen) for seen in recorder.seen if _is_about(seen, parsed.documents, rule)]
     else:
         with Policies(judge, opa=opa, server=recorder) as policies:
             examples.ask(str(file), data, parsed.documents, rule, policies)
-        found = [(_named(seen), seen) for seen in recorder.seen]
+        found = [(_named(seen, parsed.documents), seen) for seen in recorder.seen]
     if not found:
         raise InputError(_unasked(rule, file))
     return found
@@ -129,6 +135,7 @@ def _unasked(rule: Rule, file: Path) -> str:
     if rule.needs:
         return f"{rule.id} is asked about nothing until {' or '.join(rule.needs)} is set in {REPOSITORY_FILE}"
     about = f"each {' and '.join(sorted(rule.kinds))}" if rule.kinds else f"each {rule.scope}"
+    about += ", and each Fleet that fills labels or parameters into one" if rule.finished else ""
     return f"{rule.id} is not asked about {file}: it is asked about {about}; name a file with one that is read and not refused"
 
 
@@ -137,17 +144,39 @@ def _is_about(seen: Seen, documents: tuple[Document, ...], rule: Rule) -> bool:
     if rule.scope == "change":
         return True
     subject = seen.input.get("object" if rule.scope == "object" else "fleet")
-    return any(one.value == subject for one in documents)
+    return any(one.value == subject for one in documents) or (rule.finished and _fleet_of(seen, documents) is not None)
 
 
-def _named(seen: Seen) -> str:
+def _fleet_of(seen: Seen, documents: tuple[Document, ...]) -> Document | None:
+    """Return the fleet that filled in what a rule is asked about: that has the shape of a Component, with the fleet's metadata."""
+    subject = seen.input.get("object")
+    if not isinstance(subject, dict) or subject.get("kind") != COMPONENT:
+        return None
+    return next((one for one in documents if one.kind == "Fleet" and one.value.get("metadata") == subject.get("metadata")), None)
+
+
+def _named(seen: Seen, documents: tuple[Document, ...]) -> str:
     subject = seen.input.get("object") or seen.input.get("fleet")
     if not isinstance(subject, dict):
         return "the change as a whole"
+    filled = _fleet_of(seen, documents)
+    if filled is not None:
+        return f"{', '.join(_items(seen))} as filled in for {_called(filled.value)}"
+    what = "the release of " if "fleet" in seen.input else ""
+    return what + _called(subject)
+
+
+def _called(subject: Mapping[str, Any]) -> str:
     metadata = subject.get("metadata") or {}
     owner = f"{metadata['tenant']}/" if metadata.get("tenant") else ""
-    what = "the release of " if "fleet" in seen.input else ""
-    return f"{what}{subject.get('kind', 'a manifest')} {owner}{metadata.get('name', '')}"
+    return f"{subject.get('kind', 'a manifest')} {owner}{metadata.get('name', '')}"
+
+
+def _items(seen: Seen) -> Iterator[str]:
+    """Yield what the items are called that something was filled into."""
+    for listed in seen.input["object"]["spec"].values():
+        for item in listed if isinstance(listed, list) else ():
+            yield str(item.get("path") or item.get("name") or "an item")
 
 
 def _as_text(one: Debugged, rule: Rule) -> Iterator[str]:
@@ -164,7 +193,7 @@ def _as_text(one: Debugged, rule: Rule) -> Iterator[str]:
         yield from _pass(each)
     hidden = result.left_out + max(0, len(result.passes) - PASSES_SHOWN)
     if hidden:
-        yield f"  … and {hidden} passes more"
+        yield f"  … and {hidden} passes more; --format json has {len(result.passes)} of {result.left_out + len(result.passes)}"
 
 
 def _pass(one: Pass) -> Iterator[str]:

@@ -11,7 +11,7 @@ from agent.protocol.errors import InputError, RetryError
 from reconciler.cli.known_tenants import require_tenant
 from reconciler.cli.policy_source import FORMAT, REPOSITORY, place_of
 from reconciler.pipeline.policy import library, scaffold
-from reconciler.pipeline.policy.metadata import Scope
+from reconciler.pipeline.policy.metadata import COMPONENT, Scope
 from reconciler.pipeline.policy.stand_ins import KINDS
 
 
@@ -22,9 +22,9 @@ from reconciler.pipeline.policy.stand_ins import KINDS
 @click.option(
     "--scope", type=click.Choice(["object", "release", "change"]), default="object", show_default=True, help="What it is asked about."
 )
-@click.option("--kind", type=click.Choice(KINDS), default="Component", show_default=True, help="Which kind an object rule is about.")
+@click.option("--kind", type=click.Choice(KINDS), help="Which kind an object rule is about.  [default: Component]")
 @FORMAT
-def new(name: str, path: Path, tenant: str, scope: Scope, kind: str, form: str) -> None:  # noqa: PLR0917 - click passes them by name
+def new(name: str, path: Path, tenant: str, scope: Scope, kind: str | None, form: str) -> None:  # noqa: PLR0917 - click passes them by name
     """Write a new rule into the fleet repository at PATH, with its tests, examples and page.
 
     It passes `ordain policy test` and `ordain policy lint` at once. What it finds is a stand-in: put your condition in its place.
@@ -38,8 +38,11 @@ def new(name: str, path: Path, tenant: str, scope: Scope, kind: str, form: str) 
       ordain policy new rollout/slow fleets --kind Fleet     about fleets
       ordain policy new files/mine fleets --tenant shop      for one tenant alone
     """
+    if kind is not None and scope != "object":
+        message = f"--kind {kind}: a rule of scope {scope} is about all kinds; leave --kind out, or --scope"
+        raise InputError(message)
     place = place_of(path)
-    rule = scaffold.wanted(name, tenant=tenant, scope=scope, kind=kind)
+    rule = scaffold.wanted(name, tenant=tenant, scope=scope, kind=kind or COMPONENT)
     if tenant:
         require_tenant(place.tree, tenant)
     sources = library.collect(place.tree, place.layout.policies)

@@ -16,7 +16,7 @@ from reconciler.cli.policy_source import FORMAT, OPA, UNJUDGED, Place, judge_of,
 from reconciler.cli.progress import Progress
 from reconciler.cli.report.text import block
 from reconciler.pipeline.finding import Finding, Verdict, as_json
-from reconciler.pipeline.manifests import DirectoryTree
+from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.library import BUILT_IN
 from reconciler.pipeline.policy.opa import find_opa
@@ -123,7 +123,10 @@ def _consequence(tried: Tried) -> str:
     if tried.level == "off" and tried.rule.needs:
         return f"It is off: it has nothing to go by until {' or '.join(tried.rule.needs)} is set in ordain.yaml."
     said = {"off": "it is not asked", "audit": "findings are recorded", "warn": "findings are shown", "deny": "findings refuse"}
-    return f"Its level is {tried.level}: {said[tried.level]}."
+    elsewhere = Counter(one.action for one in tried.verdicts if one.action not in (tried.level, "error"))
+    but = " and ".join(f"{count} at {level}" for level, count in sorted(elsewhere.items()) if tried.level != "off")
+    overridden = f" By overrides or stages in {REPOSITORY_FILE} these are otherwise: {but}." if but else ""
+    return f"Its level is {tried.level}: {said[tried.level]}.{overridden}"
 
 
 def _as_table(tried: list[Tried], result: Survey) -> Iterator[str]:
@@ -131,7 +134,7 @@ def _as_table(tried: list[Tried], result: Survey) -> Iterator[str]:
         dead = click.style("  dead: no manifest and no example makes it fire", fg="yellow") if one.dead else ""
         yield f"{len(one.verdicts):>6}  {one.level:<6} {one.rule.id}{dead}"
     yield from _unread(result)
-    levels = Counter(one.level for one in tried for _ in one.verdicts)
+    levels = Counter("off" if one.level == "off" else each.action for one in tried for each in one.verdicts)
     found = ", ".join(f"{levels[level]} at {level}" for level in ("deny", "warn", "audit", "off") if levels[level]) or "nothing found"
     many = sum(one.dead for one in tried)
     yield f"{len(tried)} rules, {result.manifests} manifests: {found}; {many or 'none'} dead"
@@ -139,8 +142,10 @@ def _as_table(tried: list[Tried], result: Survey) -> Iterator[str]:
 
 def _unread(result: Survey) -> Iterator[str]:
     """Yield how many faults keep manifests from being judged: what is not read, no rule can find."""
-    if result.refused:
-        yield f"{len(result.refused)} other faults keep something from being judged; `ordain check` names them"
+    count = len(result.refused)
+    if count:
+        faults = "one other fault keeps" if count == 1 else f"{count} other faults keep"
+        yield f"{faults} something from being judged; `ordain check` names {'it' if count == 1 else 'them'}"
 
 
 def _as_json(tried: list[Tried], result: Survey, revision: str | None) -> dict[str, object]:

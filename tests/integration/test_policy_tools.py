@@ -268,6 +268,48 @@ def test_debug_takes_releases_changes_and_examples(made: Path) -> None:
     assert [(one["definition"], one["completed"]) for one in subject["passes"]] == [("deny", True)]
 
 
+FILLED = """\
+apiVersion: ordain.dev/v1
+kind: Component
+metadata: {name: sshd, tenant: example, labels: {owner: team-platform}}
+spec:
+  description: Who may log in
+  parameters: {groups: {type: string, default: ops}}
+  files:
+    - {path: /etc/ssh/sshd_config.d/10.conf, mode: "0600", content: "AllowGroups ${parameters.groups}"}
+    - {path: /etc/motd, content: "For ${parameters.groups}"}
+"""
+
+
+def test_rules_that_see_finished_texts_are_tried_and_debugged_on_them(copy: Path) -> None:
+    (copy / "tenants/example/components/sshd.yaml").write_text(FILLED)
+    web = copy / "tenants/example/fleets/web.yaml"
+    edit(web, "  components:\n", '  components:\n    - {name: sshd, parameters: {groups: "ops\\nPermitRootLogin yes"}}\n')
+    tried = ordain("try", "host-safety/sshd", copy)
+    assert "sets permitrootlogin to yes, once ${parameters.groups} is filled in for example/web" in tried.stdout
+    debugged = ordain("debug", "host-safety/sshd", web)
+    first = debugged.stdout.partition("\n")[0]
+    assert first == "host-safety/sshd on /etc/motd, /etc/ssh/sshd_config.d/10.conf as filled in for Fleet example/web: 2 findings"
+    assert "  found: /etc/ssh/sshd_config.d/10.conf sets permitrootlogin to yes" in debugged.stdout
+    assert 'keyword = "permitrootlogin"' in debugged.stdout
+    asked = ordain("debug", "host-safety/sshd", copy / "tenants/example/agents/host-01.yaml").exception
+    assert "each Fleet that fills labels or parameters into one" in str(asked)
+
+
+def test_try_says_where_overrides_have_findings_at_another_level(copy: Path) -> None:
+    override = 'spec:\n  overrides: [{paths: ["**/scratch.yaml"], rules: {custom/files/not-in-tmp: {level: audit}}}]\n'
+    edit(copy / "ordain.yaml", "spec:\n", override)
+    done = ordain("try", "not-in-tmp", copy)
+    assert "Its level is deny: findings refuse. By overrides or stages in ordain.yaml these are otherwise: 1 at audit." in done.stdout
+
+
+def test_a_kind_is_for_rules_about_objects_alone(copy: Path) -> None:
+    done = ordain("new", "rollout/late", copy, "--scope", "release", "--kind", "Fleet")
+    assert isinstance(done.exception, InputError)
+    assert "--kind Fleet: a rule of scope release is about all kinds" in str(done.exception)
+    assert not (copy / "policies/rollout/late").exists()
+
+
 def test_debug_says_of_what_a_rule_is_asked_and_shows_no_secret(made: Path, tmp_path: Path) -> None:
     assert "it is asked about each Component" in str(ordain("debug", "not-in-tmp", made / "tenants/example/fleets/web.yaml").exception)
     secret = "AKIA" + "QYLPMN5HFIQR7XYA"
