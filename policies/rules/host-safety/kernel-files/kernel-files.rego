@@ -29,12 +29,12 @@
 package ordain.rules.host_safety.kernel_files
 
 import data.ordain.result
+import data.ordain.rules.lib.landing
 import data.ordain.rules.lib.lines
 import data.ordain.rules.lib.unseen
 
-deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	some section in ["files", "artifacts"]
-	some i, entry in input.object.spec[section]
+deny contains result.at(rego.metadata.chain(), entry.at, message) if {
+	some entry in landing.all
 	at_boot(entry.path)
 	message := sprintf("%s decides how a host starts", [entry.path])
 }

@@ -2,7 +2,8 @@
 # title: Paths that a host can't lose stay out of reach
 # description: |
 #   A fleet that writes accounts, boot files, the kernel's own trees or ordain's own state can lock everybody out of
-#   all its hosts at once. parameters.files are paths, parameters.directories are trees; an absent file counts too.
+#   all its hosts at once. parameters.files are paths, parameters.directories are trees; an absent file counts too,
+#   and so do blocks of lines, and services by their unit files.
 # schemas:
 #   - input: schema.input
 #   - input.object: schema.component
@@ -51,10 +52,10 @@
 package ordain.rules.host_safety.protected_paths
 
 import data.ordain.result
+import data.ordain.rules.lib.landing
 
-deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	some section in ["files", "artifacts"]
-	some i, entry in input.object.spec[section]
+deny contains result.at(rego.metadata.chain(), entry.at, message) if {
+	some entry in landing.all
 	protected(entry.path)
 	message := sprintf("%s is protected: fleets must not write it", [entry.path])
 }

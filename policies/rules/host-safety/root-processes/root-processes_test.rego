@@ -18,3 +18,46 @@ test_root_is_found if {
 test_another_account_passes if found({"user": "app"}) == set()
 
 test_what_was_named_passes if found({"name": "exporter"}) == set()
+
+within(spec) := result if {
+	result := {finding.path | some finding in root_processes.deny} with input as {
+		"object": {"spec": spec},
+		"sources": {"files/a": "[Service]\nExecStart=/a\n"},
+		"parameters": {"allowed": ["exporter.service"]},
+	}
+}
+
+service(fields) := within({"services": [object.union({"name": "app.service"}, fields)]})
+
+test_containers_without_a_user_are_found if {
+	every container in [{"name": "a"}, {"name": "a", "user": "0:0"}, {"name": "a", "user": "root"}] {
+		within({"containers": [container]}) == {["spec", "containers", 0, "user"]}
+	}
+	within({"containers": [{"name": "a", "user": "10001:10001"}]}) == set()
+}
+
+test_units_without_a_user_are_found if {
+	every fields in [
+		{"unit": "[Service]\nExecStart=/a\n"},
+		{"unit": "[Service]\nUser=root\n"},
+		{"unit": "[Service]\nUser=app\n", "dropIns": [{"content": "[Service]\nUser=\n"}]},
+		{"source": "files/a"},
+		{"dropIns": [{"content": "[Service]\nUser=0\n"}]},
+	] {
+		service(fields) == {["spec", "services", 0, "name"]}
+	}
+}
+
+test_other_units_pass if {
+	every fields in [
+		{},
+		{"unit": "[Service]\nUser=app\n"},
+		{"unit": "[Service]\n DynamicUser = yes\n"},
+		{"unit": "[Service]\nExecStart=/a\n", "dropIns": [{"content": "[Service]\nUser=app\n"}]},
+		{"unit": "[Service]\nExecStart=/a\n", "name": "exporter.service"},
+		{"dropIns": [{"content": "[Service]\nRestart=always\n"}]},
+	] {
+		service(fields) == set()
+	}
+	within({"services": [{"name": "a.timer", "unit": "[Timer]\n"}]}) == set()
+}

@@ -51,6 +51,15 @@ deny contains result.at(rego.metadata.chain(), line.at, message) if {
 	message := sprintf("%s sets %s to %s", [file.path, name, value])
 }
 
+deny contains result.at(rego.metadata.chain(), ["spec", "kernelSettings", "sysctl", key], message) if {
+	some key, stated in input.object.spec.kernelSettings.sysctl
+	name := canonical(key)
+	suspicious(name)
+	value := sprintf("%v", [stated])
+	refused(name, number(value))
+	message := sprintf("%s is set to %s", [name, value])
+}
+
 deny contains result.at(rego.metadata.chain(), entry.at, unseen.message(entry)) if {
 	some entry in unseen.at(array.concat(files, directories))
 }

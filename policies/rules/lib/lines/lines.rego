@@ -14,23 +14,48 @@ large(file) if count(file.content) > limit
 
 large(file) if count(input.sources[file.source]) > limit
 
-of(_, file) := [] if large(file)
+of(i, file) := within(["spec", "files", i, "content"], file)
 
-of(i, file) := array.concat(
-	[{"at": ["spec", "files", i, "content"], "text": text} | some text in split(file.content, "\n")],
-	[{"at": ["sources", file.source, n], "text": text} | some n, text in split(input.sources[file.source], "\n")],
+# Lines of a text that stands at a place, or in a source.
+within(_, text) := [] if large(text)
+
+within(at, text) := array.concat(
+	[{"at": at, "text": line} | some line in split(text.content, "\n")],
+	[{"at": ["sources", text.source, n], "text": line} | some n, line in split(input.sources[text.source], "\n")],
 ) if {
-	not large(file)
+	not large(text)
 }
 
-# Those, and what a `\` at the end of lines makes one line of.
-joined(_, file) := [] if large(file)
+# Every text that a component puts on a host, by its place: files, units with their drop-ins and timers, blocks of lines.
+texts[["spec", "files", i, "content"]] := file if some i, file in input.object.spec.files
 
-joined(i, file) := array.concat(of(i, file), array.concat(
-	[{"at": ["spec", "files", i, "content"], "text": text} | some text in runs(file.content)],
-	[{"at": ["sources", file.source, n], "text": text} | some n, text in runs(input.sources[file.source])],
+texts[["spec", "services", i, "unit"]] := unit if {
+	some i, service in input.object.spec.services
+	unit := {"path": service.name, "content": object.get(service, "unit", ""), "source": object.get(service, "source", "")}
+}
+
+texts[["spec", "services", i, "timer"]] := {"path": service.name, "content": service.timer} if {
+	some i, service in input.object.spec.services
+}
+
+texts[["spec", "services", i, "dropIns", j, "content"]] := {"path": path, "content": drop_in.content} if {
+	some i, service in input.object.spec.services
+	some j, drop_in in service.dropIns
+	path := sprintf("%s of %s", [drop_in.name, service.name])
+}
+
+texts[["spec", "hostFiles", i, "content"]] := block if some i, block in input.object.spec.hostFiles
+
+# Those, and what a `\` at the end of lines makes one line of.
+joined(i, file) := joined_within(["spec", "files", i, "content"], file)
+
+joined_within(_, text) := [] if large(text)
+
+joined_within(at, text) := array.concat(within(at, text), array.concat(
+	[{"at": at, "text": line} | some line in runs(text.content)],
+	[{"at": ["sources", text.source, n], "text": line} | some n, line in runs(input.sources[text.source])],
 )) if {
-	not large(file)
+	not large(text)
 }
 
 # The first line's number → it and the lines that it goes on in. Most texts hold no `\`, so that is asked first.

@@ -35,6 +35,11 @@ all contains {"at": ["spec", "files", i, "path"], "path": file.path, "is": "too 
 	large(file)
 }
 
+all contains {"at": ["spec", "hostFiles", i, "path"], "path": block.path, "is": "a block of lines in a file that others write too"} if {
+	some i, block in input.object.spec.hostFiles
+	not block.absent
+}
+
 large(file) if count(file.content) > limit
 
 large(file) if count(input.sources[file.source]) > limit

@@ -15,8 +15,9 @@ package ordain.rules.reliability.memory_limit
 
 import data.ordain.result
 
-deny contains result.at(rego.metadata.chain(), ["spec", "processes", i, "limits", "memory"], message) if {
-	some i, process in input.object.spec.processes
+deny contains result.at(rego.metadata.chain(), ["spec", section, i, "limits", "memory"], message) if {
+	some section, what in {"processes": "process", "containers": "container"}
+	some i, process in input.object.spec[section]
 	not process.limits.memory
-	message := sprintf("process %s may take all memory of its host", [process.name])
+	message := sprintf("%s %s may take all memory of its host", [what, process.name])
 }

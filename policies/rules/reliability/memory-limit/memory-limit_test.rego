@@ -14,3 +14,8 @@ test_no_limit_is_found if {
 }
 
 test_a_limit_passes if found({"limits": {"memory": "256Mi"}}) == set()
+
+test_containers_are_looked_at if {
+	paths := {finding.path | some finding in memory_limit.deny} with input as {"object": {"spec": {"containers": [{"name": "edge"}]}}}
+	paths == {["spec", "containers", 0, "limits", "memory"]}
+}

@@ -25,6 +25,15 @@ deny contains result.at(rego.metadata.chain(), ["spec", "processes", i, "restart
 	message := sprintf("process %s does not start again when %s changes", [process.name, path])
 }
 
+# What the containers of this component see of the host, they have read when they started.
+deny contains result.at(rego.metadata.chain(), ["spec", "containers", i, "restartOn"], message) if {
+	some i, container in input.object.spec.containers
+	some volume in container.volumes
+	volume.source in held
+	not volume.source in object.get(container, "restartOn", [])
+	message := sprintf("container %s does not start again when %s changes", [container.name, volume.source])
+}
+
 held contains file.path if some file in input.object.spec.files
 
 held contains artifact.path if some artifact in input.object.spec.artifacts

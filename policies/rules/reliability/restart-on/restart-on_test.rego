@@ -20,6 +20,18 @@ test_files_that_are_listed_pass if {
 	found(["/opt/app", "/etc/app/app.conf"], {"restartOn": ["/etc/app/app.conf", "/opt/app"]}) == set()
 }
 
+test_files_that_a_container_sees_are_found if {
+	found := {finding.message | some finding in restart_on.deny} with input as {"object": {"spec": {
+		"files": [{"path": "/etc/app/app.conf"}, {"path": "/etc/app/b.conf"}],
+		"containers": [{
+			"name": "edge",
+			"volumes": [{"source": "/etc/app/app.conf"}, {"source": "/etc/app/b.conf"}, {"source": "cache"}],
+			"restartOn": ["/etc/app/b.conf"],
+		}],
+	}}}
+	found == {"container edge does not start again when /etc/app/app.conf changes"}
+}
+
 test_other_words_pass if {
 	found(["/bin/app", "/etc/app/app.conf.d", "x/etc/app/app.conf"], {}) == set()
 }

@@ -15,8 +15,9 @@ package ordain.rules.reliability.restart
 
 import data.ordain.result
 
-deny contains result.at(rego.metadata.chain(), ["spec", "processes", i, "restart"], message) if {
-	some i, process in input.object.spec.processes
+deny contains result.at(rego.metadata.chain(), ["spec", section, i, "restart"], message) if {
+	some section, what in {"processes": "process", "containers": "container"}
+	some i, process in input.object.spec[section]
 	process.restart == "never"
-	message := sprintf("process %s is gone after its first fault", [process.name])
+	message := sprintf("%s %s is gone after its first fault", [what, process.name])
 }

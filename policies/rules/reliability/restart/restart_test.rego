@@ -15,3 +15,8 @@ test_others_pass if {
 	found({"restart": "on-failure"}) == set()
 	found({}) == set()
 }
+
+test_containers_are_looked_at if {
+	paths := {finding.path | some finding in restart.deny} with input as {"object": {"spec": {"containers": [{"name": "edge", "restart": "never"}]}}}
+	paths == {["spec", "containers", 0, "restart"]}
+}

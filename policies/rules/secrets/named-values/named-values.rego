@@ -42,8 +42,9 @@ harmful(number) if {
 # Nothing, a reference, a variable, or a path below a directory of a host's root.
 harmless := `^\s*$|^\$(?:[{(]|[A-Z_][A-Z0-9_]*$)|^/(?:data|dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/|^\{\{|^file:`
 
-values contains {"name": name, "text": text, "path": ["spec", "processes", i, "environment", name]} if {
-	some i, process in input.object.spec.processes
+values contains {"name": name, "text": text, "path": ["spec", section, i, "environment", name]} if {
+	some section in ["processes", "containers"]
+	some i, process in input.object.spec[section]
 	some name, text in process.environment
 }
 

@@ -2,8 +2,8 @@
 # title: Nothing that was just fetched is run
 # description: |
 #   `curl … | sh` runs whatever a server answers at that moment: no digest holds it, nobody reviewed it, and it may differ
-#   from host to host. It looks at what files hold, and at the commands of checks, probes and processes. It reads text and
-#   runs nothing: it sees curl and wget whose answer goes to a shell or another interpreter through a pipe, a substitution,
+#   from host to host. It looks at what files, units and blocks of lines hold, and at the commands of checks, probes,
+#   processes, containers and actions. It reads text and runs nothing: it sees curl and wget whose answer goes to a shell or another interpreter through a pipe, a substitution,
 #   a variable, or a file of the same script. It does not see programs that fetch by themselves (python -c, pip, git), names
 #   put together while a script runs, parameters' values, or what one file fetches and another runs.
 # schemas:
@@ -56,16 +56,17 @@ runs := concat("", [
 ])
 
 deny contains result.at(rego.metadata.chain(), line.at, message) if {
-	some i, file in input.object.spec.files
+	some at, file in lines.texts
 	fetches(file)
-	some line in lines.joined(i, file)
+	some line in lines.joined_within(at, file)
 	not regex.match(`^\s*(#|//(\s|$))`, line.text)
-	runs_it(i, lines.bare(line.text))
+	runs_it(at, lines.bare(line.text))
 	message := sprintf("%s runs what it fetches", [file.path])
 }
 
-deny contains result.at(rego.metadata.chain(), ["spec", "files", i, "path"], message) if {
-	some i, file in input.object.spec.files
+deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
+	some section in ["files", "hostFiles"]
+	some i, file in input.object.spec[section]
 	lines.large(file)
 	fetches(file)
 	message := sprintf("%s fetches, and is too large to be looked through", [file.path])
@@ -86,19 +87,19 @@ runs_it(_, text) if {
 	regex.match(shape, text)
 }
 
-runs_it(i, text) if {
-	names := saved[i]
+runs_it(at, text) if {
+	names := saved[at]
 	not names == set()
 	some found in regex.find_all_string_submatch_n(runs, text, -1)
 	found[1] in names
 }
 
-# By the file's place. One value, so that it is made once.
-saved := {i: names |
-	some i, file in input.object.spec.files
+# By the text's place. One value, so that it is made once.
+saved := {at: names |
+	some at, file in lines.texts
 	fetches(file)
 	names := {name |
-		some line in lines.joined(i, file)
+		some line in lines.joined_within(at, file)
 		text := lines.bare(line.text)
 		regex.match(fetched, text)
 		some found in regex.find_all_string_submatch_n(saves, text, -1)
@@ -108,8 +109,10 @@ saved := {i: names |
 }
 
 commands contains {"at": ["spec", section, i, "command"], "words": entry.command} if {
-	some section in ["processes", "probes"]
+	some section in ["processes", "containers", "probes"]
 	some i, entry in input.object.spec[section]
 }
+
+commands contains {"at": ["spec", "actions", i, "run"], "words": action.run} if some i, action in input.object.spec.actions
 
 commands contains {"at": ["spec", "files", i, "check"], "words": file.check} if some i, file in input.object.spec.files

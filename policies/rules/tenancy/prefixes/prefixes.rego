@@ -3,7 +3,8 @@
 # description: |
 #   Tenants that share hosts must not be able to write over each other, or over what the platform keeps there. Off until
 #   parameters.prefixes says which directories they may write below; `{tenant}` stands for the tenant's name, and
-#   overrides in ordain.yaml give one tenant others. Components of the library belong to no tenant and pass.
+#   overrides in ordain.yaml give one tenant others. A service counts as its unit file, a container as its Quadlet file.
+#   Components of the library belong to no tenant and pass.
 # schemas:
 #   - input: schema.input
 #   - input.object: schema.component
@@ -18,11 +19,11 @@
 package ordain.rules.tenancy.prefixes
 
 import data.ordain.result
+import data.ordain.rules.lib.landing
 import data.ordain.rules.lib.lines
 
-deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	some section in ["files", "artifacts"]
-	some i, entry in input.object.spec[section]
+deny contains result.at(rego.metadata.chain(), entry.at, message) if {
+	some entry in landing.all
 	not allowed(entry.path)
 	message := sprintf("%s is outside of what tenant %s may write: %s", [
 		entry.path,
