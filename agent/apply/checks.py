@@ -13,6 +13,7 @@ from agent.host import Host
 from agent.protocol import rendering
 from agent.protocol.errors import RefusedError, RetryError
 from agent.providers.item import Item
+from agent.services.verify import verify
 
 SECONDS = 60.0
 """Room for a validator that loads models or resolves names; a hung one may not hold up the fleet for longer."""
@@ -27,14 +28,18 @@ class CheckError(RefusedError):
 def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Host) -> None:
     """Run the check of every item that changes or whose check names a path that does; `staged` is path → staged path.
 
+    Unit files and containers need none of their own: systemd and Podman are asked about those that change.
+
     Raises:
         CheckError: with the end of the command's output.
+        UnitError: systemd or Podman would not take a unit or a container.
     """
     for item in items.values():
         found = (match[1] or item.path for argument in item.check for match in rendering.STAGED.finditer(argument))
         named = {_held(path, items) or path for path in found}
         if item.check and not staged.keys().isdisjoint({item.path, *named}):
             _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
+    verify(items, staged, host=host)
 
 
 def _held(path: str, items: Mapping[str, Item]) -> str | None:
