@@ -221,15 +221,18 @@ def rollback(fleet: str, to: int | None, state: Path, form: Form) -> None:
     Example:
       ordain-agent rollback web --to 3
     """
-    from agent.rollback import roll_back  # noqa: PLC0415 - see run
+    from agent.rollback import came_about, look_after, roll_back  # noqa: PLC0415 - see run
 
     settler, _ = _wired(state)
     with settler.work.disk.lock("step", wait=ROLLBACK_WAIT, refused=BUSY):
         meta = roll_back(settler, fleet, to)
+    runs = came_about(settler, fleet, seconds=0 if look_after(settler) is None else ROLLBACK_WAIT)
     if form == "json":
-        _print({"fleet": fleet, "generation": meta.generation, "digest": meta.digest, "commit": meta.commit})
+        _print({"fleet": fleet, "generation": meta.generation, "digest": meta.digest, "commit": meta.commit, "runs": runs})
     else:
         click.echo(f"{fleet} is at generation {meta.generation}, bundle {meta.digest[:12]}")
+    if not runs:
+        click.echo("not all that it says runs yet; `ordain-agent status` tells why", err=True)
 
 
 @cli.command()

@@ -23,6 +23,7 @@ from agent.protocol.state import Struct
 T = TypeVar("T")
 
 FORMAT = 1
+LOCKS = Path("/proc/locks")
 FLEETS_LIMIT = 64
 """Fleets of one host: far more than anyone runs, and a bound on what a lying server can make an agent poll."""
 
@@ -178,6 +179,17 @@ class Disk:
             yield
         finally:
             os.close(descriptor)
+
+    def holder(self, name: str) -> int | None:
+        """Return the pid of the process that holds a lock of this directory, as the kernel knows it; None if nobody does."""
+        try:
+            inode = (self.root / f"{name}.lock").stat().st_ino
+            lines = LOCKS.read_text().splitlines()
+        except OSError:
+            return None
+        held = (line.split() for line in lines if "->" not in line)
+        pids = [int(fields[4]) for fields in held if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode)]
+        return next((pid for pid in pids if pid > 0), None)
 
     def make(self) -> None:
         """Create the directory, for its owner only: states may hold what others should not read."""

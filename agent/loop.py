@@ -57,28 +57,37 @@ DONE, REFUSED, UNREACHABLE = 0, 1, 3
 
 
 class Stop:
-    """Whether the agent was asked to end; set by SIGTERM and SIGINT, looked at between steps."""
+    """Whether the agent was asked to end; set by SIGTERM and SIGINT, looked at between steps. SIGHUP has it look now."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._news = threading.Event()
 
     def __call__(self) -> bool:
         """Return whether to stop."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or until asked to stop."""
-        self._event.wait(seconds)
+        """Wait this long, or until asked to stop or to look now."""
+        self._news.wait(seconds)
+        self._news.clear()
 
     def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Ask the agent to end after the step it is at; a signal handler."""
         del number, frame
         self._event.set()
+        self._news.set()
+
+    def wake(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Have the agent look now, or again after the look it is at; a signal handler."""
+        del number, frame
+        self._news.set()
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT ask for the end."""
-        old = {number: signal.signal(number, self.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Let SIGTERM and SIGINT ask for the end, and SIGHUP for a look."""
+        handlers = {signal.SIGTERM: self.ask, signal.SIGINT: self.ask, signal.SIGHUP: self.wake}
+        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
@@ -166,7 +175,7 @@ class Agent:
             RetryError: another agent runs with this state directory.
             InputError: the state directory is another agent's.
         """
-        with self._disk.lock("run", wait=0, refused=BUSY), self._stop.on_signals(), contextlib.ExitStack() as stack:
+        with self._stop.on_signals(), self._disk.lock("run", wait=0, refused=BUSY), contextlib.ExitStack() as stack:
             self._claim()
             durable.sweep(self._disk.root)
             stack.enter_context(looking_after(self._settler.effects, self._work, self._log))

@@ -1,17 +1,26 @@
 """Going back to an older generation by hand. It holds the fleet until a newer release than the one gone back from comes."""
 
+import os
+import signal
+import time
+
 import msgspec
 
 from agent import receipts
 from agent.admission import Wanted
 from agent.apply.recover import recover
 from agent.apply.transaction import Change, apply
+from agent.effects.records import read_done
 from agent.generations import Hold, Meta
 from agent.logs import timestamp
-from agent.protocol.errors import InputError, RefusedError
+from agent.loop import STEP_WAIT, looking_after
+from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.rollout import Release
 from agent.settle import Settler
 from agent.status import FleetStatus
+
+TICK = 0.1
+"""Seconds between two looks at what a running agent has done."""
 
 
 def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
@@ -41,6 +50,36 @@ def roll_back(settler: Settler, fleet: str, to: int | None) -> Meta:
     _hold(settler, fleet, current)
     _note(settler, fleet, target, current)
     return target
+
+
+def look_after(settler: Settler) -> int | None:
+    """Have run what the generations of now say, and return None; or the pid of the agent that runs here and was told to.
+
+    Call it without `step.lock`: an agent that runs is at its processes alone.
+    """
+    disk = settler.work.disk
+    try:
+        with disk.lock("run", wait=0, refused="the agent runs"), disk.lock("step", wait=STEP_WAIT, refused="another command is at work"):
+            with looking_after(settler.effects, settler.work, settler.log):
+                settler.bring_about(settler.table({}, settler.book.unlisted()))
+            return None
+    except RetryError:
+        agent = disk.holder("run")
+        if agent is None:
+            raise
+        os.kill(agent, signal.SIGHUP)
+        return agent
+
+
+def came_about(settler: Settler, fleet: str, *, seconds: float) -> bool:
+    """Wait until all that a fleet's generation says runs, and return whether it does within so many seconds."""
+    pointer = settler.generations(fleet).pointer()
+    until = time.monotonic() + seconds
+    while pointer is not None and read_done(settler.work.disk, fleet).transaction != pointer.transaction:
+        if time.monotonic() > until:
+            return False
+        time.sleep(TICK)
+    return True
 
 
 def _number(numbers: list[int], current: int, to: int | None, fleet: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,3 +239,34 @@ def test_a_plan_says_what_would_start_stop_and_never_come_back(rig: Rig) -> None
     assert set(running(rig)) == {"app", "gone"}
     assert rig.poll() == 0
     assert rig.answer("plan")["fleets"][0]["result"] == "unchanged"
+
+
+def test_a_rollback_by_hand_brings_back_what_ran(rig: Rig) -> None:
+    fleet = rig.fleet()
+    fleet.publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 0
+    fleet.publish(release(app(rig, "newer"), word="two"), ["web-01"])
+    assert rig.poll() == 0
+    assert set(running(rig)) == {"newer"}
+    assert rig.answer("rollback", "web")["runs"] is True
+    assert set(running(rig)) == {"app"}
+    assert rig.poll() == 0
+    assert (set(running(rig)), starts(rig)) == ({"app"}, 2)
+
+
+def test_a_rollback_beside_a_running_agent_leaves_what_runs_to_it(rig: Rig) -> None:
+    fleet = rig.fleet()
+    fleet.publish(release(app(rig)), ["web-01"])
+    assert rig.poll() == 0
+    fleet.publish(release(app(rig), word="two"), ["web-01"])
+    agent = subprocess.Popen(rig.command("--poll", "3600"), stderr=subprocess.DEVNULL)
+    try:
+        until("the second release runs", lambda: starts(rig) == 2 and rig.status()["generation"] == 2)
+        assert rig.answer("rollback", "web")["runs"] is True
+        assert (rig.text(CONFIG), starts(rig)) == ("one", 3)
+        os.kill(running(rig)["app"], signal.SIGKILL)
+        until("the agent heals it", lambda: starts(rig) == 4)
+    finally:
+        agent.terminate()
+        assert agent.wait(SECONDS) == 0
+    assert set(running(rig)) == {"app"}, "the agent's end leaves running what ran"
