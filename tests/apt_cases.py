@@ -7,7 +7,7 @@ maintainers' scripts run outside it (`DPKG_FORCE`), as the tests alone do.
 import hashlib
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.commands import ENVIRONMENT, Commands
@@ -16,6 +16,7 @@ from agent.protocol.state import Package, Repository, State
 from agent.providers import converge
 from agent.providers.account import Account
 from agent.providers.converge import Surroundings
+from agent.providers.packages.manager import Remembered
 
 A, B, C = "ordain-test-a", "ordain-test-b", "ordain-test-c"
 """Packages: A in versions 1.0 and 2.0; B, which A conflicts with; C, which needs A."""
@@ -95,6 +96,7 @@ class Machine:
     former: State | None = None
     lock_wait: float = 0.0
     is_stopping: bool = False
+    remembered: Remembered = field(default_factory=Remembered)
 
     @classmethod
     def make(cls, root: Path) -> "Machine":
@@ -117,9 +119,15 @@ class Machine:
     @property
     def here(self) -> Surroundings:
         """What plans are made for."""
-        run = Commands(environment=self.environment)
-        stopping = self.stopping
-        return Surroundings(host=Host(self.root), run=run, tenant="shop", agent="web-01", stopping=stopping, lock_wait=self.lock_wait)
+        return Surroundings(
+            host=Host(self.root),
+            run=Commands(environment=self.environment),
+            tenant="shop",
+            agent="web-01",
+            stopping=self.stopping,
+            lock_wait=self.lock_wait,
+            remembered=self.remembered,
+        )
 
     def stopping(self) -> bool:
         """Say whether the agent ends."""

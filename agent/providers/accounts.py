@@ -5,7 +5,6 @@ read, and the programs of `shadow` work in it by their `--root` (their `--prefix
 """
 
 import grp
-import os
 import pwd
 import re
 from collections.abc import Mapping
@@ -124,10 +123,3 @@ def change(host: Host, run: Commands, program: str, *arguments: str) -> None:
         message = f"{ended.failure}; somebody else changes users at this moment, it is tried again"
         raise RetryError(message)
     raise RefusedError(ended.failure)
-
-
-def require_root() -> None:
-    """Raise `RefusedError` where the agent may not change users."""
-    if os.geteuid() != 0:
-        message = "users and groups can only be changed by root: run the agent as root, or leave them out"
-        raise RefusedError(message)

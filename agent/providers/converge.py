@@ -5,8 +5,9 @@ after them where they go), modules before the settings that they bring. What was
 fix, for keeps: a host that dies in between leaves an account that says what was begun.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.commands import Commands
 from agent.host import Host
@@ -16,11 +17,14 @@ from agent.protocol.state import State
 from agent.providers import groups, host_files, modules, sysctls, users
 from agent.providers.account import Account
 from agent.providers.fix import Fix
-from agent.providers.packages.install import manager_of, package_fixes, repository_fixes
-from agent.providers.packages.manager import LOCK_WAIT, Patience
+from agent.providers.packages.install import PACKAGES, manager_of, package_fixes, repository_fixes
+from agent.providers.packages.manager import LOCK_WAIT, Patience, Remembered
 
 PLACES = ("agent:fix-begun", "agent:fix-carried-out")
 """Where a crash test may kill the agent here."""
+
+ROOT_ONLY = (PACKAGES, groups.PROVIDER, users.PROVIDER)
+"""What other users can't change, whatever they may write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Surroundings:
     stopping: Callable[[], bool]
     lock_wait: float = LOCK_WAIT
     """Seconds that another package manager's lock is waited for."""
+    remembered: Remembered = field(default_factory=Remembered)
+    """What its package manager said last: who keeps these surroundings from look to look asks it only when something changed."""
 
 
 def plan(state: State, former: State | None, here: Surroundings, *, refresh: bool = True) -> list[Fix]:
@@ -47,9 +53,14 @@ def plan(state: State, former: State | None, here: Surroundings, *, refresh: boo
         RetryError: it can't be said now (a lock, a package manager that doesn't answer, a disk).
     """
     try:
-        return _plan(state, former or State(), here, refresh=refresh)
+        found = _plan(state, former or State(), here, refresh=refresh)
     except OSError as error:
         raise disk_trouble(error) from error
+    needy = [fix.resource for fix in found if fix.provider in ROOT_ONLY] if refresh and os.geteuid() != 0 else []
+    if needy:
+        message = f"{needy[0]}: only root changes {', '.join(ROOT_ONLY)}: run the agent as root, or leave them out"
+        raise RefusedError(message)
+    return found
 
 
 def _plan(state: State, former: State, here: Surroundings, *, refresh: bool) -> list[Fix]:
@@ -70,7 +81,7 @@ def _of_packages(state: State, former: State, here: Surroundings, *, refresh: bo
     """Return the fixes of repositories and packages; a host whose release has neither needs no package manager."""
     if not any((state.repositories, state.packages, former.repositories, former.packages)):
         return []
-    manager = manager_of(here.host, here.run, patience=Patience(stopping=here.stopping, seconds=here.lock_wait))
+    manager = manager_of(here.host, here.run, patience=Patience(stopping=here.stopping, seconds=here.lock_wait), remembered=here.remembered)
     found = repository_fixes(state.repositories, former.repositories, manager=manager, host=here.host)
     changing = bool(found)
     return found + package_fixes(state.packages, former.packages, manager=manager, sources_change=changing, refresh=refresh)

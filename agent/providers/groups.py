@@ -54,7 +54,6 @@ def _fixes(wanted: Sequence[Group], found: Accounts, host: Host, run: Commands) 
         why = differences(group, found)
         if not why:
             continue
-        accounts.require_root()
         require(group, found)
         _require_unused(group, found, host)
         yield Fix(provider=PROVIDER, resource=f"group/{group.name}", why=why, carry_out=_carry_out(group, host, run))

@@ -107,7 +107,6 @@ def _fixes(
         why = differences(user, left, found)
         if not why:
             continue
-        accounts.require_root()
         require(user, found, coming)
         _require_idle(user, found, host)
         yield Fix(provider=PROVIDER, resource=f"user/{user.name}", why=why, carry_out=_carry_out(user, left, host, run))

@@ -122,6 +122,17 @@ def test_a_kill_in_between_leaves_an_account_and_the_next_apply_goes_on(root: Pa
     assert sorted(path.name for path in (root / "etc").iterdir()) == ["environment", "hosts", "modules-load.d", "sysctl.d"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_another_user_than_root_is_told_so_before_anything_is_touched(root: Path) -> None:
+    (root / "etc/group").write_text("root:x:0:\n")
+    for directory in (root, *list(root.parents)[:3]):
+        directory.chmod(0o755)
+    script = APPLY.replace("STATE, None", "State(groups=[Group(name='web')]), None").replace("import STATE", "import State, Group")
+    script = script.replace("root = Path", "import os; os.seteuid(65534); root = Path")
+    done = subprocess.run([sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=False)
+    assert "group/web: only root changes packages, groups, users: run the agent as root" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("state", "why"),
     [

@@ -16,8 +16,10 @@ from agent.protocol.state import Repository
 from agent.providers import texts
 from agent.providers.packages import sources
 from agent.providers.packages.compare import Changes, Installed
-from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, require_empty
+from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
 
+STATUS = "/var/lib/dpkg/status"
+"""dpkg's database."""
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_SUSPEND": "1"}
 """Nothing may ask; and what restarts is the release's word, not a hook's."""
 _BEHAVE = (
@@ -39,10 +41,14 @@ class Apt:
     host: Host
     run: Commands
     patience: Patience
+    remembered: Remembered
     name: Literal["apt"] = "apt"
 
     def installed(self) -> dict[str, Installed]:
         """Return what dpkg has, by name, and by name and architecture; see `Manager`."""
+        return self.remembered.installed(self.host, (STATUS,), self._ask)
+
+    def _ask(self) -> dict[str, Installed]:
         root = () if self.host.is_whole_machine else (f"--root={self.host.root}",)
         ended = self.run.run("dpkg-query", *root, "--show", f"--showformat={_FORMAT}")
         if ended.code not in (0, 1):  # 1: nothing is installed at all
@@ -180,7 +186,7 @@ class Apt:
         if self.host.is_whole_machine:
             return ()
         root = self.host.root
-        return "-o", f"Dir={root}", "-o", f"Dir::State::status={root}/var/lib/dpkg/status", "-o", f"DPkg::Options::=--root={root}"
+        return "-o", f"Dir={root}", "-o", f"Dir::State::status={root}{STATUS}", "-o", f"DPkg::Options::=--root={root}"
 
 
 def read_installed(output: str) -> dict[str, Installed]:

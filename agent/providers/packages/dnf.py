@@ -17,7 +17,7 @@ from agent.protocol.state import Repository
 from agent.providers import texts
 from agent.providers.packages import sources
 from agent.providers.packages.compare import Changes, Installed
-from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, require_empty
+from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
 
 _BEHAVE = ("--setopt=exit_on_lock=True", "--setopt=install_weak_deps=False", "--setopt=color=never", "--setopt=best=True")
 _LOCKED = re.compile(r"Failed to obtain the transaction lock|already locked by|can't create transaction lock|lock on .* failed")
@@ -29,6 +29,12 @@ _REPLACING = re.compile(r"^\s+replacing\s+(\S+)\.[^.\s]+\s", re.MULTILINE)
 _ABORTED = "Operation aborted"
 """What `--assumeno` ends with once it has shown what would be done."""
 _LOCK_LINE = re.compile(r"(?P<name>[^!#\s]\S*)-(?:\d+:)?[^-\s]+-[^-\s]+")
+DATABASES = tuple(
+    f"{directory}/{name}"
+    for directory in ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
+    for name in ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages", "Packages.db")
+)
+"""Where rpm has its database, by its age and the system; a host has one or two of them."""
 LOCKS = "/etc/dnf/plugins/versionlock.list"
 """Where the versionlock plugin notes what is held."""
 
@@ -40,10 +46,14 @@ class Dnf:
     host: Host
     run: Commands
     patience: Patience
+    remembered: Remembered
     name: Literal["dnf"] = "dnf"
 
     def installed(self) -> dict[str, Installed]:
         """Return what rpm has, by name, and by name and architecture; see `Manager`."""
+        return self.remembered.installed(self.host, DATABASES, self._ask, beside=(LOCKS,))
+
+    def _ask(self) -> dict[str, Installed]:
         content, _ = texts.read(self.host, LOCKS)
         held = frozenset(
             match["name"] for line in (content or b"").decode(errors="replace").splitlines() if (match := _LOCK_LINE.match(line))

@@ -14,21 +14,21 @@ from agent.protocol.state import Package, Repository
 from agent.providers import texts
 from agent.providers.fix import Fix
 from agent.providers.packages import compare, sources
-from agent.providers.packages.apt import Apt
+from agent.providers.packages.apt import STATUS, Apt
 from agent.providers.packages.compare import Changes
 from agent.providers.packages.dnf import Dnf
-from agent.providers.packages.manager import Manager, Patience, differing
+from agent.providers.packages.manager import Manager, Patience, Remembered, differing
 
 REPOSITORIES = "packageRepositories"
 PACKAGES = "packages"
 
 
-def manager_of(host: Host, run: Commands, *, patience: Patience) -> Manager:
+def manager_of(host: Host, run: Commands, *, patience: Patience, remembered: Remembered) -> Manager:
     """Return the host's package manager, by the database that is there; raise `RefusedError` if it has none that is known."""
-    if host.observe("/var/lib/dpkg/status").kind == "file":
-        return Apt(host=host, run=run, patience=patience)
+    if host.observe(STATUS).kind == "file":
+        return Apt(host=host, run=run, patience=patience, remembered=remembered)
     if any(host.observe(path).kind != "absent" for path in ("/etc/dnf", "/etc/yum.repos.d", "/usr/bin/dnf")):
-        return Dnf(host=host, run=run, patience=patience)
+        return Dnf(host=host, run=run, patience=patience, remembered=remembered)
     message = "this host has neither apt nor dnf: the release's packages and package repositories can't be had here"
     raise RefusedError(message)
 

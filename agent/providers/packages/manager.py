@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from agent.commands import Ended
@@ -98,6 +98,28 @@ class Patience:
                 message = f"packages are being changed by somebody else for more than {self.seconds:.0f} s; {ended.failure}"
                 raise RetryError(message)
             time.sleep(self.pause)
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What a package manager said was installed, for as long as its database stays as it was: rpm takes a second to say it."""
+
+    _fingerprints: tuple[tuple[int, ...], ...] = ()
+    _installed: dict[str, Installed] = field(default_factory=dict)
+
+    def installed(
+        self, host: Host, database: Sequence[str], ask: Callable[[], dict[str, Installed]], *, beside: Sequence[str] = ()
+    ) -> dict[str, Installed]:
+        """Return what `ask` said last, or says now if a file of its `database`, or `beside` it, changed since.
+
+        Where none of the database's files is there, it lies elsewhere, and is asked each time.
+        """
+        known = tuple(host.observe(path).fingerprint for path in database)
+        fingerprints = (*known, *(host.observe(path).fingerprint for path in beside))
+        if not any(known) or fingerprints != self._fingerprints:
+            self._installed = ask()
+            self._fingerprints = fingerprints
+        return self._installed
 
 
 def require_empty(removed: Sequence[str], asked: Sequence[str], *, why: str = "remove") -> None:
