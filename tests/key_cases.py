@@ -9,9 +9,6 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from securesystemslib.signer import Signer
 
-from agent.fetcher import Http
-from agent.protocol.rollout import RolloutDocument
-from agent.repository import Repository
 from reconciler.cli.keys import keys
 from reconciler.control.loop import ControlSettings, run
 from reconciler.pipeline.approve import renew_releases, write_controls
@@ -129,33 +126,3 @@ class Installation:
         """Let `serve` look at everything once."""
         with self.serving() as passed:
             assert passed.wait(PATIENCE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """A host that was given root 1, once, and what it keeps between polls."""
-
-    root: bytes
-    directory: Path
-    url: str
-    fleet: str = "web"
-
-    def poll(self) -> tuple[RolloutDocument, Repository]:
-        """Read the repository as the agent does."""
-        repository = Repository(
-            fleet=self.fleet,
-            tenant="shop",
-            server=self.url,
-            directory=self.directory / self.fleet / "agent",
-            cache=self.directory / self.fleet / "cache",
-            http=Http(),
-            bootstrap=self.root,
-        )
-        return repository.refresh(now()), repository
-
-    def takes(self) -> str:
-        """Return the content that this host would apply."""
-        document, repository = self.poll()
-        assert document.stable is not None
-        assert repository.member(document.stable.members, "web-01") is not None
-        return repository.bundle(document.stable.digest).groups["all"].base.files[0].content or ""

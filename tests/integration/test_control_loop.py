@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tuf.ngclient import Updater
 
 from agent.protocol import bundle, rollout
 from reconciler.control.api.application import application
@@ -23,6 +22,7 @@ from reconciler.pipeline.approve import PLACES as APPROVE_PLACES
 from reconciler.publication import layout, lease
 from reconciler.publication.published import read_published
 from reconciler.publication.store import CONTROL_PREFIXES, LocalStore, Scoped
+from tests.polling_cases import updater
 from tests.publication_cases import Zone, bundle_of, make_zone, now, serving
 
 PATIENCE = 20.0
@@ -262,10 +262,8 @@ def test_a_crash_at_this_place_leaves_the_old_or_the_new_release_and_the_next_ru
 
 def fetched(zone: Zone, directory: Path) -> str:
     """Return the content that python-tuf's own client gets, which keeps what it saw from one call to the next."""
-    directory.mkdir(exist_ok=True)
     with serving(application(zone.store)) as url:
-        base = f"{url}/v1/repositories/shop/web"
-        client = Updater(str(directory), f"{base}/metadata/", str(directory), f"{base}/targets/", bootstrap=zone.trust.roots[0])
+        client = updater(url, directory, zone.trust.roots[0])
         listed = client.get_targetinfo(rollout.target("web"))
         assert listed is not None
         document = rollout.decode(Path(client.download_target(listed)).read_bytes(), fleet="shop/web")

@@ -13,7 +13,7 @@ from reconciler.cli.release import release
 from reconciler.control.api.application import application
 from reconciler.pipeline.delist import delist_outdated
 from reconciler.publication.releases import read_newest
-from tests.key_cases import Host
+from tests.polling_cases import Host
 from tests.publication_cases import Zone, bundle_of, make_zone, now, serving
 from tests.thief_cases import Thief
 

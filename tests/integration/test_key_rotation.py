@@ -15,7 +15,8 @@ from reconciler.pipeline.signing import decision_keys, repository_signing
 from reconciler.publication import controls, envelope, layout, releases
 from reconciler.publication.published import read_published
 from reconciler.publication.trust import Trust, keys_ever, read_trust
-from tests.key_cases import Host, Installation, refused, typed
+from tests.key_cases import Installation, refused, typed
+from tests.polling_cases import Host
 from tests.publication_cases import now, serving
 
 

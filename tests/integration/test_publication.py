@@ -14,6 +14,7 @@ from agent.protocol import bundle, membership, rollout
 from agent.protocol.membership import Member
 from reconciler.control.api.application import application
 from reconciler.publication.metadata import RENEW_AT_MOST
+from tests.polling_cases import updater
 from tests.publication_cases import ONE_AGENT, Zone, bundle_of, make_zone, now, serving
 
 
@@ -34,15 +35,13 @@ def url(zone: Zone) -> Iterator[str]:
 
 def client(zone: Zone, url: str, directory: Path) -> Updater:
     """Return python-tuf's own client, which knows an address and root metadata and nothing else."""
-    directory.mkdir(exist_ok=True)
-    base = f"{url}/v1/repositories/shop/web"
-    return Updater(str(directory), f"{base}/metadata/", str(directory), f"{base}/targets/", bootstrap=zone.trust.roots[0])
+    return updater(url, directory, zone.trust.roots[0])
 
 
-def download(updater: Updater, path: str) -> bytes:
-    found = updater.get_targetinfo(path)
+def download(by: Updater, path: str) -> bytes:
+    found = by.get_targetinfo(path)
     assert found is not None, path
-    return Path(updater.download_target(found)).read_bytes()
+    return Path(by.download_target(found)).read_bytes()
 
 
 def status(url: str, headers: dict[str, str] | None = None) -> int:

@@ -5,60 +5,21 @@ also knows whose files it wants and what it has seen. The attacker here writes t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tuf.api.exceptions import RepositoryError
-from tuf.ngclient import Updater
 
-from agent.fetcher import Http
 from agent.protocol import bundle, codec, membership
 from agent.protocol.errors import OrdainError, RefusedError
-from agent.protocol.rollout import Release, RolloutDocument
-from agent.repository import Repository
+from agent.protocol.rollout import Release
 from reconciler.control.api.application import application
 from reconciler.publication import layout, metadata
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.releases import read_newest
+from tests.polling_cases import Host
 from tests.publication_cases import ONE_AGENT, Zone, bundle_of, make_zone, now, serving
 from tests.thief_cases import LIFE, Thief
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """A host that has only ever been given root metadata, and what it keeps between polls."""
-
-    zone: Zone
-    directory: Path
-    url: str
-
-    def poll(self) -> tuple[RolloutDocument, Repository]:
-        """Read the repository as the agent does."""
-        repository = Repository(
-            fleet="web",
-            tenant="shop",
-            server=self.url,
-            directory=self.directory / "agent",
-            cache=self.directory / "cache",
-            http=Http(),
-            bootstrap=self.zone.trust.roots[0],
-        )
-        return repository.refresh(now()), repository
-
-    def takes(self) -> str:
-        """Return the content that this host would apply."""
-        document, repository = self.poll()
-        assert document.stable is not None
-        assert repository.member(document.stable.members, "web-01") is not None
-        return repository.bundle(document.stable.digest).groups["all"].base.files[0].content or ""
-
-    def tuf(self) -> Updater:
-        """Return python-tuf's own client for this host."""
-        directory = self.directory / "tuf"
-        directory.mkdir(exist_ok=True, parents=True)
-        base = f"{self.url}/v1/repositories/shop/web"
-        return Updater(str(directory), f"{base}/metadata/", str(directory), f"{base}/targets/", bootstrap=self.zone.trust.roots[0])
 
 
 @pytest.fixture
@@ -73,7 +34,7 @@ def zone(tmp_path: Path) -> Zone:
 @pytest.fixture
 def host(zone: Zone, tmp_path: Path) -> Iterator[Host]:
     with serving(application(zone.store)) as url:
-        made = Host(zone=zone, directory=tmp_path / "host", url=url)
+        made = Host(root=zone.trust.roots[0], directory=tmp_path / "host", url=url)
         assert made.takes() == "first"
         made.tuf().refresh()
         yield made
@@ -138,7 +99,7 @@ def test_other_bytes_under_an_approved_name_get_nowhere(host: Host, thief: Thief
     assert listed is not None
     with pytest.raises(RepositoryError):
         client.download_target(listed)
-    fresh = Host(zone=host.zone, directory=tmp_path / "fresh", url=host.url)
+    fresh = Host(root=host.root, directory=tmp_path / "fresh", url=host.url)
     with pytest.raises(OrdainError):
         fresh.takes()
 

@@ -15,7 +15,8 @@ from reconciler.publication import layout
 from reconciler.publication.ceremony import Rings
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.published import read_published
-from tests.key_cases import Host, Installation
+from tests.key_cases import Installation
+from tests.polling_cases import Host
 from tests.publication_cases import Zone, bundle_of, serving
 from tests.thief_cases import Thief
 
