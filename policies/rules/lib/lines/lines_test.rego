@@ -56,3 +56,22 @@ test_lines_come_alone_and_as_one if {
 }
 
 test_words_without_quotes if lines.bare(`y"e's'"\s`) == "yess"
+
+test_texts_of_all_sorts_have_their_places if {
+	found := lines.texts with input as {"object": {"spec": {
+		"files": [{"path": "/a", "content": "x"}],
+		"services": [
+			{"name": "a.service", "source": "files/a", "timer": "t", "dropIns": [{"name": "b.conf", "content": "d"}]},
+			{"name": "b.service", "unit": "u"},
+		],
+		"hostFiles": [{"path": "/etc/hosts", "content": "h"}],
+	}}}
+	found == {
+		["spec", "files", 0, "content"]: {"path": "/a", "content": "x"},
+		["spec", "services", 0, "unit"]: {"path": "a.service", "content": "", "source": "files/a"},
+		["spec", "services", 0, "timer"]: {"path": "a.service", "content": "t"},
+		["spec", "services", 0, "dropIns", 0, "content"]: {"path": "b.conf of a.service", "content": "d"},
+		["spec", "services", 1, "unit"]: {"path": "b.service", "content": "u", "source": ""},
+		["spec", "hostFiles", 0, "content"]: {"path": "/etc/hosts", "content": "h"},
+	}
+}

