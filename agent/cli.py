@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
+from agent import housekeeping
 from agent.allow import read_allow
 from agent.disk import Disk
 from agent.generations import Generations
@@ -171,7 +172,7 @@ def plan(state: Path, form: Form) -> None:
     """
     from agent.preview import preview  # noqa: PLC0415 - see run
 
-    settler, http = _wired(state)
+    settler, http = wired(state)
     fleets = preview(settler, http)
     if form == "json":
         _print({"fleets": fleets})
@@ -223,7 +224,7 @@ def rollback(fleet: str, to: int | None, state: Path, form: Form) -> None:
     """
     from agent.rollback import came_about, look_after, roll_back  # noqa: PLC0415 - see run
 
-    settler, _ = _wired(state)
+    settler, _ = wired(state)
     with settler.work.disk.lock("step", wait=ROLLBACK_WAIT, refused=BUSY):
         meta = roll_back(settler, fleet, to)
     runs = came_about(settler, fleet, seconds=0 if look_after(settler) is None else ROLLBACK_WAIT)
@@ -260,6 +261,52 @@ def recover(state: Path, form: Form) -> None:
         click.echo(done or "nothing was interrupted")
 
 
+@cli.command()
+@state_option
+@format_option
+def facts(state: Path, form: Form) -> None:
+    """Print what this host is: system, kernel, memory, disks, addresses, and what the agent can hold it to.
+
+    \b
+    Example:
+      ordain-agent facts --format json
+    """
+    housekeeping.show_facts(state, form)
+
+
+@cli.command()
+@state_option
+@format_option
+def doctor(state: Path, form: Form) -> None:
+    """Look at agent.toml, server, state, fleets, rights, disks and clock; change nothing. Exit code 1 if something is bad.
+
+    \b
+    Example:
+      ordain-agent doctor
+    """
+    housekeeping.show_health(state, form)
+
+
+@cli.command()
+@click.option("--keep", "remove", flag_value=False, type=bool, default=None, help="Leave everything that releases brought as it is.")
+@click.option("--remove", "remove", flag_value=True, type=bool, help="Take it away, and put back what was there before.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@state_option
+def uninstall(*, remove: bool | None, yes: bool, state: Path) -> None:
+    """Leave this host for good: --keep what is on it, or --remove it. The agent must not run.
+
+    Packages, users and kernel settings stay either way: they are listed first.
+
+    \b
+    Example:
+      systemctl disable --now ordain-agent && ordain-agent uninstall --remove
+    """
+    if remove is None:
+        message = "say --keep or --remove: what should become of what releases brought?"
+        raise InputError(message)
+    housekeeping.uninstall(state, remove=remove, sure=yes)
+
+
 def _built(rows: list[Any], kind: str) -> list[Any]:
     """Return what runs of one kind, as plain values."""
     return [msgspec.to_builtins(row) for row in rows if row.kind == kind]
@@ -272,7 +319,7 @@ def _directory(root: Path) -> Path:
     return root.resolve()
 
 
-def _wired(state: Path) -> tuple[Any, Any]:
+def wired(state: Path) -> tuple[Any, Any]:
     """Return a settler and its HTTP client, as the agent was last run with this state directory."""
     from agent.fetcher import Http  # noqa: PLC0415 - see run
     from agent.logs import Log  # noqa: PLC0415
