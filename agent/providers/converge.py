@@ -83,8 +83,14 @@ def _of_packages(state: State, former: State, here: Surroundings, *, refresh: bo
         return []
     manager = manager_of(here.host, here.run, patience=Patience(stopping=here.stopping, seconds=here.lock_wait), remembered=here.remembered)
     found = repository_fixes(state.repositories, former.repositories, manager=manager, host=here.host)
-    changing = bool(found)
-    return found + package_fixes(state.packages, former.packages, manager=manager, sources_change=changing, refresh=refresh)
+    return found + package_fixes(
+        state.packages,
+        former.packages,
+        manager=manager,
+        remembered=here.remembered,
+        sources_change=bool(found),
+        refresh=refresh,
+    )
 
 
 def carry_out(fixes: Sequence[Fix], account: Account, *, stopping: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from agent.protocol.state import Package, Repository
 from agent.providers.packages import apt, dnf
 from agent.providers.packages.compare import Changes, Installed, compare
 from agent.providers.packages.install import package_fixes
+from agent.providers.packages.manager import REFRESH_SECONDS, Remembered
 
 NAMES = ("a", "b", "c")
 VERSIONS = ("1", "2", "3")
@@ -105,19 +106,29 @@ wanted_packages = st.lists(
 def test_after_the_fixes_are_carried_out_there_are_none(model: Model, wanted: list[Package], former: list[Package]) -> None:
     before = dict(model.there)
     try:
-        fixes = package_fixes(wanted, former, manager=model, sources_change=False, refresh=True)
+        fixes = package_fixes(wanted, former, manager=model, remembered=Remembered(), sources_change=False, refresh=True)
     except RefusedError:
         assert model.there == before
         return
     for fix in fixes:
         fix.carry_out()
-    assert package_fixes(wanted, former, manager=model, sources_change=False, refresh=True) == []
-    assert package_fixes(wanted, former, manager=model, sources_change=False, refresh=False) == []
+    assert package_fixes(wanted, former, manager=model, remembered=Remembered(), sources_change=False, refresh=True) == []
+    assert package_fixes(wanted, former, manager=model, remembered=Remembered(), sources_change=False, refresh=False) == []
     for name in set(NAMES) - {package.name for package in wanted}:
         assert model.there.get(name) == before.get(name)
     for package in wanted:
         assert (package.name in model.there) is not package.absent
         assert package.absent or package.version in (None, model.there[package.name]) or package.if_gone == "keep"
+
+
+def test_lists_are_fetched_for_a_version_that_is_gone_but_not_with_each_poll() -> None:
+    clock, model = [0.0], Model({}, set(), set(), {})
+    remembered = Remembered(clock=lambda: clock[0])
+    for moment in (0.0, 30.0, REFRESH_SECONDS - 1, REFRESH_SECONDS):
+        clock[0] = moment
+        with pytest.raises(RefusedError, match="no repository of this host has a 1"):
+            package_fixes([Package(name="a", version="1")], [], manager=model, remembered=remembered, sources_change=False, refresh=True)
+    assert model.changed == ["refresh", "refresh"]
 
 
 def there(version: str, *, held: bool = False, broken: str = "") -> Installed:
@@ -151,13 +162,22 @@ def test_a_hold_goes_with_the_release_that_set_it_and_one_of_the_hosts_owner_sta
 @pytest.mark.parametrize("name", ["", "-y", "--purge", "a-", "a b", "a*", "a|b", "../a", "a=1", "a/stable", "~nfoo", "a\n", "a" * 129])
 def test_a_name_that_could_be_an_option_or_a_pattern_is_refused(name: str) -> None:
     with pytest.raises(RefusedError, match="is no name of a package"):
-        package_fixes([Package(name=name)], [], manager=Model({}, set(), set(), {}), sources_change=False, refresh=True)
+        package_fixes(
+            [Package(name=name)], [], manager=Model({}, set(), set(), {}), remembered=Remembered(), sources_change=False, refresh=True
+        )
 
 
 @pytest.mark.parametrize("version", ["", "-1", "1 2", "1*", "1;2", "$(id)", "1\n"])
 def test_a_version_that_could_be_anything_else_is_refused(version: str) -> None:
     with pytest.raises(RefusedError, match="is no version"):
-        package_fixes([Package(name="a", version=version)], [], manager=Model({}, set(), set(), {}), sources_change=False, refresh=True)
+        package_fixes(
+            [Package(name="a", version=version)],
+            [],
+            manager=Model({}, set(), set(), {}),
+            remembered=Remembered(),
+            sources_change=False,
+            refresh=True,
+        )
 
 
 def test_what_dpkg_prints_is_read_with_holds_and_half_done_states() -> None:

@@ -75,6 +75,7 @@ class _Asked:
     wanted: Sequence[Package]
     former: Sequence[Package]
     manager: Manager
+    remembered: Remembered
 
     def look(self) -> Changes:
         return compare.compare(self.wanted, self.former, self.manager.installed())
@@ -82,7 +83,7 @@ class _Asked:
     def possible(self, changes: Changes, *, refresh: bool) -> Changes:
         """Leave out what stays as it is since no repository has its version any more; raise `RefusedError` if anything else is gone."""
         gone = self._unknown(changes)
-        if gone and refresh:
+        if gone and refresh and self.remembered.is_time_to_refresh():
             self.manager.refresh()
             gone = self._unknown(changes)
         kept, refused = compare.split_gone(gone, self.manager.installed() if gone else {})
@@ -100,7 +101,7 @@ class _Asked:
 
 
 def package_fixes(
-    wanted: Sequence[Package], former: Sequence[Package], *, manager: Manager, sources_change: bool, refresh: bool
+    wanted: Sequence[Package], former: Sequence[Package], *, manager: Manager, remembered: Remembered, sources_change: bool, refresh: bool
 ) -> list[Fix]:
     """Return what brings packages to `wanted`: first the repair of what an interrupted run left, then all changes in one.
 
@@ -112,7 +113,7 @@ def package_fixes(
         RetryError: the package manager can't be asked now.
     """
     compare.require(wanted)
-    asked = _Asked(wanted=wanted, former=former, manager=manager)
+    asked = _Asked(wanted=wanted, former=former, manager=manager, remembered=remembered)
     changes = asked.look()
     if any(package.hold for package in wanted):
         manager.require_holds()

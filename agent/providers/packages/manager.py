@@ -1,5 +1,6 @@
 """What a package manager must offer, and what both have in common: waiting for a lock, and keeping a repository's files."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ INSTALL_SECONDS = 3600.0
 """For downloads over a slow line and maintainers' scripts; whatever takes longer hangs."""
 UPDATE_SECONDS = 600.0
 """For the lists of all repositories."""
+
+REFRESH_SECONDS = 300.0
+"""Between two fetches of all lists to look for a version: mirrors change a few times a day."""
 
 
 class Manager(Protocol):
@@ -102,8 +106,13 @@ class Patience:
 
 @dataclass(slots=True)
 class Remembered:
-    """What a package manager said was installed, for as long as its database stays as it was: rpm takes a second to say it."""
+    """What a package manager said was installed, for as long as its database stays as it was: rpm takes a second to say it.
 
+    It also knows when lists were fetched last: a release whose version is gone is looked at with each poll.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _refreshed: float = -math.inf
     _fingerprints: tuple[tuple[int, ...], ...] = ()
     _installed: dict[str, Installed] = field(default_factory=dict)
 
@@ -120,6 +129,14 @@ class Remembered:
             self._installed = ask()
             self._fingerprints = fingerprints
         return self._installed
+
+    def is_time_to_refresh(self) -> bool:
+        """Return whether lists may be fetched again, and take note that they are."""
+        now = self.clock()
+        if now - self._refreshed < REFRESH_SECONDS:
+            return False
+        self._refreshed = now
+        return True
 
 
 def require_empty(removed: Sequence[str], asked: Sequence[str], *, why: str = "remove") -> None:
