@@ -132,7 +132,7 @@ def ran_out_of_memory(group: Path) -> bool:
 
 def find(directory: Path) -> Cgroups | None:
     """Return where the agent with this directory may make groups, None if it may nowhere. Moves the agent if controllers need it."""
-    mount, own = _mount(), _own()
+    mount, own = mounted(), _own()
     if mount is None or own is None:
         return None
     above = mount / own.lstrip("/")
@@ -140,15 +140,15 @@ def find(directory: Path) -> Cgroups | None:
     base = above / f"ordain-{sha256(str(directory.resolve()).encode())[:12]}"
     try:
         base.mkdir(exist_ok=True)
-        _enable(above, moving=True)
-        _enable(base, moving=False)
+        enable(above, moving=True)
+        enable(base)
     except OSError:
         return None
     return Cgroups(base) if os.access(base / "cgroup.procs", os.W_OK) else None
 
 
-def _enable(group: Path, *, moving: bool) -> None:
-    """Pass on what controllers there are to the groups below; a group with processes may not, so they are moved if they are only us."""
+def enable(group: Path, *, moving: bool = False) -> None:
+    """Pass on what controllers there are to the groups below; a group with processes may not, so if it is only us, we move out of it."""
     there = _read(group / "cgroup.controllers").split()
     line = " ".join(f"+{controller}" for controller in _WANTED if controller in there)
     try:
@@ -165,7 +165,7 @@ def _pids(group: Path) -> frozenset[int]:
     return frozenset(int(pid) for pid in _read(group / "cgroup.procs").split())
 
 
-def _mount() -> Path | None:
+def mounted() -> Path | None:
     """Return where cgroup v2 is mounted: mountinfo's fifth field is the place, octal escapes in it, and the type follows a dash."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")

@@ -16,7 +16,7 @@ from agent.protocol.errors import RetryError
 
 SECONDS = 60.0
 """Room for a launch on a machine that is short of everything; a working directory on a disk that hangs takes longer."""
-_LAUNCH = str(Path(__file__).with_name("launch.py"))
+LAUNCH = str(Path(__file__).with_name("launch.py"))
 _LINES = 16 * 1024
 """Bytes of notes that a launch may write: some dozen lines."""
 
@@ -76,7 +76,7 @@ def spawn(launch: Launch, *, output: int, group: str) -> Waiting:
     try:
         os.write(plan, _written(launch, group))
         streams = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate((plan, theirs.fileno(), output))]
-        pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", _LAUNCH], _environment(), file_actions=streams)
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", LAUNCH], _environment(), file_actions=streams)
     except BaseException:
         ours.close()
         raise

@@ -47,6 +47,8 @@ class _Entry:
     child: Child | None = None
     is_stopping: bool = False
     """Whether a caller is at it: the thread keeps off."""
+    is_lost: bool = False
+    """Whether it ended while no agent was there; what comes of that is settled as soon as it is known what is wanted."""
 
 
 class Supervisor:
@@ -80,7 +82,7 @@ class Supervisor:
         with self._lock:
             self._wanted = dict(processes)
             for name, entry in list(self._entries.items()):
-                if entry.child is None and entry.record.standing == "running":  # it ended while no agent was there
+                if entry.is_lost:
                     self._ended(name, entry)
                 if entry.child is None and name not in self._wanted:
                     self._forget(name)
@@ -160,9 +162,11 @@ class Supervisor:
                 self._records.forget(name)
                 continue
             child = None
-            if record.standing == "running" and record.pid is not None and record.began is not None:
+            if record.pid is not None and record.began is not None:
                 child = take(record.pid, record.began, ours=False)
-            self._entries[name] = _Entry(record=record, child=child)
+            is_lost = child is None and record.standing == "running"
+            known = msgspec.structs.replace(record, standing="stopped", pid=None, began=None) if is_lost else record
+            self._entries[name] = _Entry(record=known, child=child, is_lost=is_lost)
 
     def _begin(self, wanted: Wanted, launch: Launch, *, history: History, restarts: int = 0, why: str = "") -> None:
         """Start a process; raise `RetryError` if that came to nothing, after its next try was settled."""
@@ -225,7 +229,7 @@ class Supervisor:
         except RetryError as error:
             self._log.step("problem", process=name, why=str(error))
         code = child.reap() if child is not None else None
-        entry.child = None
+        entry.child, entry.is_lost = None, False
         reached("processes:ended")
         why = _said(code, ran_out=ran_out)
         self._log.step("process", process=name, did="end", why=why)
