@@ -6,17 +6,13 @@ Bytes are those of HTTP, headers included; without TLS, and without what TCP and
 import os
 import subprocess
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmarks import fleets
+from benchmarks.between import Exchange, counting
 from benchmarks.installation import BIN, Installation, process
 from benchmarks.measuring import Sample
 from benchmarks.report import Report
@@ -31,16 +27,6 @@ APART = 1.0
 MEMORY_GOAL, PROCESSOR_GOAL, BYTES_GOAL = 45.0, 0.5, 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request: when it came (`time.monotonic`), and the bytes of it, of its answer, and of that answer's body."""
-
-    at: float
-    sent: int
-    received: int
-    body: int
-
-
 def measure(*, quick: bool) -> Report:
     """Watch an agent for 30 s, or for 3 where it has to be quick."""
     poll, seconds, settle = (1.2, 3.0, 1.5) if quick else (POLL, SECONDS, SETTLE)
@@ -50,7 +36,7 @@ def measure(*, quick: bool) -> Report:
         fleets.commit(made.repository, dict(fleets.manifests(PLAN)))
         with process(made) as address:
             made.await_fleets(PLAN.fleets)
-            with _proxy(address) as (proxy, asked), _agent(made, proxy, poll) as agent:
+            with counting(address) as (proxy, asked), _agent(made, proxy, poll) as agent:
                 time.sleep(settle)
                 _watch(report, agent, asked, poll, seconds)
     report.limits.append(
@@ -132,51 +118,3 @@ def _agent(made: Installation, address: str, poll: float) -> Iterator[int]:
     finally:
         running.kill()
         running.wait(PATIENCE)
-
-
-class _Counting(BaseHTTPRequestHandler):
-    """Passes requests on and notes when each came and how long its answer's body was."""
-
-    upstream = ""
-    asked: list[Exchange]
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """Pass one request on."""
-        kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        try:
-            with urllib.request.urlopen(urllib.request.Request(self.upstream + self.path, headers=kept), timeout=PATIENCE) as answer:  # noqa: S310 - our own loopback address
-                status, body, named = answer.status, answer.read(), answer.headers
-        except urllib.error.HTTPError as error:
-            status, body, named = error.code, error.read(), error.headers
-        sent = _head(f"GET {self.path} HTTP/1.1", self.headers.items())
-        received = _head(f"HTTP/1.1 {status} {self.responses[status][0]}", named.items())
-        self.asked.append(Exchange(time.monotonic(), sent, received + len(body), len(body)))
-        self.send_response(status)
-        for name in ("ETag", "Content-Type", "Last-Modified"):
-            if named.get(name):
-                self.send_header(name, named[name])
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
-        """Say nothing."""
-
-
-def _head(first: str, fields: Iterable[tuple[str, str]]) -> int:
-    """Return the bytes of a first line and of headers, with the empty line after them."""
-    return len("\r\n".join([first, *(f"{name}: {value}" for name, value in fields), "", ""]))
-
-
-@contextmanager
-def _proxy(upstream: str) -> Iterator[tuple[str, list[Exchange]]]:
-    asked: list[Exchange] = []
-    handler = type("Handler", (_Counting,), {"upstream": upstream, "asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -6,13 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,38 +189,3 @@ class Installation:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait(PATIENCE)
-
-
-class _Counting(BaseHTTPRequestHandler):
-    upstream = ""
-    asked: list[str]
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        try:
-            with urllib.request.urlopen(self.upstream + self.path, timeout=PATIENCE) as answer:
-                status, body = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            status, body = error.code, error.read()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
-        """Say nothing."""
-
-
-@contextmanager
-def counting(upstream: str) -> Iterator[tuple[str, list[str]]]:
-    """Stand between agents and a server; yield the address and the list of paths that are asked for."""
-    asked: list[str] = []
-    handler = type("Handler", (_Counting,), {"upstream": upstream, "asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()

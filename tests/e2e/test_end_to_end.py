@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.between import counting
 from tests.acceptance_cases import agent, component, fleet, repository
-from tests.e2e.installation import BIN, Installation, counting, until
+from tests.e2e.installation import BIN, Installation, until
 
 pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 MOTD = "tenants/shop/components/motd.yaml"
@@ -102,16 +103,16 @@ def test_one_host_more_makes_no_other_fetch_a_bundle(installation: Installation)
     installation.examined(head)
     with counting(installation.url) as (address, asked):
         assert installation.once("web-01", server=address).returncode == 0
-        assert any("/bundles/" in path for path in asked)
+        assert any("/bundles/" in one.path for one in asked)
         head = installation.commit({"tenants/shop/agents/web-04.yaml": agent("web-04", role="web")})
         installation.examined(head)
         asked.clear()
         assert installation.once("web-01", server=address).returncode == 0
-        assert any("/members/" in path for path in asked)
-        assert not [path for path in asked if "/bundles/" in path]
+        assert any("/members/" in one.path for one in asked)
+        assert not [one for one in asked if "/bundles/" in one.path]
         asked.clear()
         assert installation.once("web-01", server=address).returncode == 0
-        assert not [path for path in asked if "/bundles/" in path or "/members/" in path]
+        assert not [one for one in asked if "/bundles/" in one.path or "/members/" in one.path]
     assert installation.fleet("shop/web")["commit"] == head
     assert [one["commit"] for one in installation.agent_status("web-01")["fleets"] if one["fleet"] == "web"] == [head]
     assert installation.once("web-04").returncode == 0
