@@ -1,6 +1,6 @@
 """From a fleet repository and a period to a report on compliance."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,15 +14,17 @@ from reconciler.pipeline.acceptance.excusing import waivers_of
 from reconciler.pipeline.backtest.asking import Asker, Found
 from reconciler.pipeline.backtest.history import History, history_of
 from reconciler.pipeline.compliance import auditing, census, rulebook
-from reconciler.pipeline.compliance.shape import Point, Report, SignerRow, Unsigned
+from reconciler.pipeline.compliance.shape import GroupRow, Point, Report, SignerRow
 from reconciler.pipeline.compliance.trend import Measure, chosen, trend
 from reconciler.pipeline.finding import Verdict
+from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.positions import verdict
 from reconciler.pipeline.remembered.replays import Replays
 from reconciler.pipeline.remembered.sealed import Sealed
 from reconciler.pipeline.signatures.review import signers_of
 from reconciler.pipeline.signatures.reviewed import required
+from reconciler.pipeline.signatures.signers import SignerSet, signer_set
 from reconciler.pipeline.survey import Survey, survey
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import stamp
@@ -32,7 +34,10 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a report is to be about: since when, up to which revision, by which labels, with how many points; and the time of now."""
+    """What a report is to be about: since when, up to which revision, by which labels, with how many points; and the time of now.
+
+    `pinned` are the signers that the reconciler's settings name, which count beside those in git.
+    """
 
     since: str
     rev: str
@@ -40,6 +45,7 @@ class Wanted:
     points: int
     now: datetime
     jobs: int
+    pinned: tuple[Document, ...] = ()
 
 
 def report_of(place: Place, wanted: Wanted, *, opa: Path, told: Told) -> Report:
@@ -92,7 +98,10 @@ def _report(
     marks = [mark for one in judged if (mark := _mark(one, judge, corpus)) is not None]
     taken = census.take(corpus.world, marks)
     objects, agents = census.totals(taken)
-    unsigned, left = _unsigned(place, corpus, history, wanted.now)
+    known = signers_of(corpus, wanted.pinned)
+    looked = auditing.Looked()
+    if required(corpus, wanted.pinned) or known.principals:
+        looked = auditing.look(place.git(), head or "", history.steps, known, now=wanted.now, prefix=place.prefix)
     used = frozenset(one.waived.title for one in judged if one.waived is not None)
     name = corpus.repository.name if corpus.repository else None
     return Report(
@@ -107,16 +116,16 @@ def _report(
         rules=tuple(rulebook.rules(judge, corpus.world, marks)),
         tenants=tuple(census.by_tenant(taken)),
         fleets=tuple(census.by_fleet(taken)),
-        labels=tuple(census.by_label(taken, wanted.labels)),
+        labels=tuple(_labels(taken, wanted.labels)),
         trend=trend,
         waivers=auditing.in_force(waivers_of(corpus.world), used, stamp(wanted.now)),
-        signatures=required(corpus),
-        signers=tuple(_signers(corpus, wanted.now)),
-        unsigned=tuple(unsigned),
+        signatures=required(corpus, wanted.pinned),
+        signers=tuple(_signers(known, wanted)),
+        unsigned=looked.unsigned,
         standing=_standing(judged, judge, corpus, tree),
         unread=tuple(verdict(one, tree.read) for one in found.refused if one.action == "deny"),
         unjudged=tuple(verdict(one.finding, tree.read) for one in found.decision.judged if one.finding.action == "error"),
-        left=tuple(_left(history, left)),
+        left=tuple(_left(history, looked)),
     )
 
 
@@ -139,19 +148,28 @@ def _standing(judged: list[Judged], judge: Judge, corpus: Corpus, tree: Tree) ->
     return tuple(sorted(found, key=lambda one: (one.action, one.file, one.line, one.column, one.rule, one.message)))
 
 
-def _signers(corpus: Corpus, now: datetime) -> Iterator[SignerRow]:
-    for one in sorted(signers_of(corpus).principals.values(), key=lambda one: one.name):
-        yield SignerRow(name=one.name, role=one.role, may=may(one), keys=sum(not key.refusal(now) for key in one.credentials))
+def _labels(taken: census.Census, wanted: Sequence[str]) -> Iterator[GroupRow]:
+    """Yield agents by label; raise `InputError` for one that no agent has, since silence reads as if all were well."""
+    known = sorted({key for labels in taken.labels.values() for key in labels})
+    for label in wanted:
+        if label not in known:
+            message = f"--label {label[:80]}: no agent has it; labels here are {', '.join(known) or 'none'}"
+            raise InputError(message)
+    yield from census.by_label(taken, wanted)
 
 
-def _unsigned(place: Place, corpus: Corpus, history: History, now: datetime) -> tuple[list[Unsigned], int]:
-    if not required(corpus) and not signers_of(corpus).principals:
-        return [], 0
-    return auditing.unsigned(place.git(), corpus, history.steps, now)
+def _signers(known: SignerSet, wanted: Wanted) -> Iterator[SignerRow]:
+    pinned = signer_set(wanted.pinned).principals
+    for one in sorted(known.principals.values(), key=lambda one: one.name):
+        beside = "; pinned by the reconciler's settings" if one.name in pinned else ""
+        keys = sum(not key.refusal(wanted.now) for key in one.credentials)
+        yield SignerRow(name=one.name, role=one.role, may=may(one) + beside, keys=keys)
 
 
-def _left(history: History, unverified: int) -> Iterator[str]:
+def _left(history: History, looked: auditing.Looked) -> Iterator[str]:
     if history.cut:
         yield f"Only the newest {len(history.steps):,} commits of the period were looked at."
-    if unverified:
-        yield f"The signatures of {unverified:,} older commits of the period were not verified."
+    if looked.earlier:
+        yield f"Commits that nobody had to sign, up to {looked.since[:12]}, which turned signatures on: {looked.earlier:,}."
+    if looked.older:
+        yield f"The signatures of {looked.older:,} older commits of the period were not verified."

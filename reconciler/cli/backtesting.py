@@ -13,20 +13,21 @@ import pygit2
 from agent.protocol.codec import sha256
 from agent.protocol.errors import InputError
 from reconciler.pipeline.acceptance import Judges, appoint
-from reconciler.pipeline.acceptance.corpus import read_layout
+from reconciler.pipeline.acceptance.corpus import read_file, read_layout, repository_of
 from reconciler.pipeline.backtest.asking import Asker, Found
 from reconciler.pipeline.backtest.history import History, Step
 from reconciler.pipeline.backtest.objects import replay
 from reconciler.pipeline.backtest.reckoning import apart, incidents_of, side_of
 from reconciler.pipeline.backtest.shape import Brought, Replay
 from reconciler.pipeline.backtest.whole import Whole
-from reconciler.pipeline.manifests import REPOSITORY_FILE
+from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.opa import cache_directory
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.replays import Replays
 from reconciler.pipeline.remembered.sealed import Sealed
+from reconciler.pipeline.signatures.switch import is_required
 from reconciler.pipeline.source.directories import EMPTY_TREE, find_node
 from reconciler.pipeline.source.trees import CommitTree
 
@@ -211,9 +212,17 @@ def replay_of(done: Done, desk: Desk, asked: Asked) -> Replay:
         asked=done.asked,
         reused=done.reused,
         poisoned=done.poisoned,
-        left=" ".join(each for each in (cut, done.left) if each),
+        left=" ".join(each for each in (cut, done.left, _unverified(desk)) if each),
         whole=done.whole,
     )
+
+
+def _unverified(desk: Desk) -> str:
+    """Return in a sentence that signatures were not looked at, where they are on: what nobody may have signed was merged here."""
+    newest = CommitTree(desk.repository, desk.history.steps[-1].tree or EMPTY_TREE)
+    if REPOSITORY_FILE not in newest.entries or not is_required(repository_of(read_file(newest, REPOSITORY_FILE, Layout()))):
+        return ""
+    return "Signatures are not verified again: each commit counts as merged, and rules see no signer."
 
 
 class _Benches:

@@ -15,6 +15,7 @@ from reconciler.cli.instants import as_beginning, as_instant
 from reconciler.cli.policy_source import OPA, UNJUDGED
 from reconciler.cli.progress import Progress
 from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.publication.times import instant
 
 POINTS = 24
@@ -37,6 +38,7 @@ def report() -> None:
 @click.option("--at", metavar="TIME", callback=as_instant, help="As on this day or at this instant: which waivers, keys and stages count.")
 @click.option("--rev", default="HEAD", show_default=True, help="Report on this revision: the branch that is followed.")
 @click.option("--label", "labels", multiple=True, metavar="KEY", help="Count agents by this label. [default: those with up to 20 values]")
+@click.option("--signers", default="", metavar="FILE", help="Signer manifests that the reconciler's settings pin: they count beside git's.")
 @click.option("--points", default=POINTS, show_default=True, type=click.IntRange(0, 200), help="Commits of the trend; 0 for none.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How it is written.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
@@ -49,6 +51,7 @@ def compliance(
     at: str | None,
     rev: str,
     labels: tuple[str, ...],
+    signers: str,
     points: int,
     form: str,
     out: Path | None,
@@ -70,7 +73,7 @@ def compliance(
       ordain report compliance fleets --label region --format csv > compliance.csv
     """
     now = instant(at, what="--at") if at else datetime.now(tz=UTC).replace(microsecond=0)
-    wanted = Wanted(since=since, rev=rev, labels=labels, points=points, now=now, jobs=jobs)
+    wanted = Wanted(since=since, rev=rev, labels=labels, points=points, now=now, jobs=jobs, pinned=read_pinned(signers))
     with Progress() as told:
         found = report_of(sources.place_of(path), wanted, opa=find_opa(opa), told=told)
     text = render(found, form)

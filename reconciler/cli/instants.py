@@ -29,4 +29,9 @@ def as_beginning(ctx: click.Context, param: click.Parameter, value: str) -> str:
     try:
         return stamp(datetime.now(tz=UTC) - timedelta(seconds=duration.seconds(value)))
     except MalformedError:
+        pass
+    try:
         return as_instant(ctx, param, value) or ""
+    except click.BadParameter as error:
+        message = f"{value!r} is neither a length of time, such as 90d, nor a day, such as 2027-01-15"
+        raise click.BadParameter(message, ctx=ctx, param=param) from error

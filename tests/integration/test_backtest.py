@@ -17,6 +17,8 @@ from agent.protocol.errors import InputError
 from reconciler.cli import cli
 from tests.acceptance_cases import component, repository
 from tests.backtest_cases import BACKUP, ISSUE, MOTD, RULE, Told, told
+from tests.signing_cases import REQUIRED
+from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
 SINCE = ("--since", "2026-08-01")
@@ -217,3 +219,16 @@ def test_what_is_neither_a_rule_nor_a_branch_is_said_to_be_neither(history: Told
     assert "'no-such-thing' is neither a rule nor a branch" in str(done.exception)
     early = backtest(RULE, history.root, "--since", "1h")
     assert "no commit of this history is that recent" in str(early.exception)
+
+
+def test_where_signatures_are_on_it_is_said_that_they_are_not_verified_again(history: Told, tmp_path: Path) -> None:
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    copy.commit("nobody signed this", {**repository(), "ordain.yaml": REQUIRED})
+    assert "Signatures are not verified again" in backtest(RULE, copy.path).stdout
+    assert "Signatures" not in backtest(RULE, history.root, *SINCE).stdout
+
+
+def test_a_period_that_is_none_names_both_forms(history: Told) -> None:
+    done = backtest(RULE, history.root, "--since", "3x")
+    assert done.exit_code == 2
+    assert "neither a length of time, such as 90d, nor a day" in done.stderr

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from agent.protocol.errors import InputError
+from reconciler.cli import cli
 from tests.acceptance_cases import REPOSITORY, component, repository
 from tests.backtest_cases import ISSUE, RULE, WAIVER, Told, told
 from tests.compliance_cases import GOLDEN, KEPT, SINCE, compliance, steady
@@ -113,6 +116,39 @@ def test_commits_that_no_signer_stands_behind_are_named_with_who_may_change_what
     rows = list(csv.DictReader(io.StringIO(compliance(copy.path, "--points", "0", "--format", "csv").stdout)))
     [row] = [row for row in rows if row["about"] == "unsigned"]
     assert (row["name"], row["detail"]) == (sha, "'=nobody's"), "a spreadsheet takes no subject for a formula"
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_commits_from_before_signatures_were_turned_on_are_counted_and_held_against_nobody(tmp_path: Path) -> None:
+    ana = with_ssh("ana", tmp_path)
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    copy.commit("nobody has to sign yet", dict(repository()))
+    on = ana.commit(copy, "from now on", {"ordain.yaml": REQUIRED, "signers/ana.yaml": owner(ana)})
+    sha = copy.commit("nobody's", {ISSUE: component("issue", "/etc/issue", "new", owner="lab")})
+    made = json.loads(compliance(copy.path, "--points", "0", "--format", "json").stdout)
+    assert [one["commit"] for one in made["unsigned"]] == [sha]
+    assert f"Commits that nobody had to sign, up to {on[:12]}, which turned signatures on: 2." in made["left"]
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_signers_that_the_reconciler_pins_count_where_they_are_named(tmp_path: Path) -> None:
+    ana, pinned = with_ssh("ana", tmp_path), tmp_path / "signers.yaml"
+    pinned.write_text(owner(ana))
+    copy = WorkingCopy.make(tmp_path / "fleets")
+    ana.commit(copy, "signed", dict(repository()))
+    sha = copy.commit("nobody's", {ISSUE: component("issue", "/etc/issue", "new", owner="lab")})
+    made = json.loads(compliance(copy.path, "--points", "0", "--signers", pinned, "--format", "json").stdout)
+    assert (made["signatures"], [one["commit"] for one in made["unsigned"]]) == (True, [sha])
+    may = "policy owner, may touch everything; pinned by the reconciler's settings"
+    assert made["signers"] == [{"name": "ana", "role": "person", "may": may, "keys": 1}]
+    alone = json.loads(compliance(copy.path, "--points", "0", "--format", "json").stdout)
+    assert (alone["signatures"], alone["unsigned"], alone["signers"]) == (False, [], [])
+
+
+def test_a_label_that_no_agent_has_is_wrong_usage(history: Told) -> None:
+    done = CliRunner().invoke(cli, ["report", "compliance", str(history.root), *SINCE, "--points", "0", "--label", "regoin"])
+    assert isinstance(done.exception, InputError)
+    assert "--label regoin: no agent has it; labels here are " in str(done.exception)
 
 
 class Wellformed(HTMLParser):

@@ -35,3 +35,8 @@ def test_a_comment_fits_a_forge_however_much_was_refused() -> None:
     shown = render(replay, "markdown")
     assert len(shown) < 65_536
     assert "<script>" not in shown.split("```")[0]
+
+
+def test_a_comment_about_nothing_found_has_no_empty_parts() -> None:
+    replay = Replay(subject=RULE, digest="d" * 64, head="h" * 40, since="", steps=2, first="2026", last="2026", side=Side())
+    assert "\n\n\n" not in render(replay, "markdown")

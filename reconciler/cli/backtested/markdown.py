@@ -17,7 +17,7 @@ SHOWN, FINDINGS, RANKED, WIDTH = 20, 5, 10, 200
 def render(replay: Replay) -> str:
     """Return it as Markdown, without those parts for which a forge's comment has no room."""
     parts, left = [], LIMIT
-    for part in _parts(replay):
+    for part in filter(None, _parts(replay)):
         left -= len(part) + 1
         parts.append(part if left >= 0 else "… and more, for which a comment has no room: `--format json` has everything\n")
         if left < 0:

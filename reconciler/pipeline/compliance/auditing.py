@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 
 import pygit2
 
-from reconciler.pipeline.acceptance.corpus import Corpus
 from reconciler.pipeline.backtest.history import Step
 from reconciler.pipeline.compliance.shape import Unsigned, WaiverRow
-from reconciler.pipeline.signatures.review import signers_of
 from reconciler.pipeline.signatures.rights import signed_by
+from reconciler.pipeline.signatures.signers import SignerSet
+from reconciler.pipeline.signatures.since import turned_on
 from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.source.commits import commit_info
 from reconciler.pipeline.waivers import Waiver
@@ -19,16 +20,31 @@ VERIFIED_LIMIT = 1_000
 """Commits whose signatures are verified, the newest: a program runs for them."""
 
 
-def unsigned(repository: pygit2.Repository, corpus: Corpus, steps: Sequence[Step], now: datetime) -> tuple[list[Unsigned], int]:
-    """Return the commits that came with the steps and that no signer of today signed, newest first, and how many were not looked at.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The commits that nobody who counts has signed, newest first, and how many were left out.
+
+    `older` are beyond the bound; `earlier` came in before signatures were turned on, by `since` (empty where that is not known).
+    """
+
+    unsigned: tuple[Unsigned, ...] = ()
+    older: int = 0
+    earlier: int = 0
+    since: str = ""
+
+
+def look(repository: pygit2.Repository, head: str, steps: Sequence[Step], known: SignerSet, *, now: datetime, prefix: str = "") -> Looked:
+    """Look at who signed the commits that came with the steps, by the signers of today.
 
     Raises:
         RetryError: ssh-keygen or gpg is needed and can't be run.
         MalformedError: a commit is missing or damaged.
     """
-    every = {sha: step for step in steps for sha in step.brought}
-    newest = sorted(every, key=lambda sha: (repository[sha].peel(pygit2.Commit).commit_time, sha), reverse=True)
-    looked, known = newest[:VERIFIED_LIMIT], signers_of(corpus)
+    every = {sha for step in steps for sha in step.brought}
+    begun = turned_on(repository, head, prefix)
+    before = {str(one.id) for one in repository.walk(begun.commit)} & every if begun is not None else set()
+    newest = sorted(every - before, key=lambda sha: (repository[sha].peel(pygit2.Commit).commit_time, sha), reverse=True)
+    looked = newest[:VERIFIED_LIMIT]
     with closing(Verifier()) as verifier:
         answers = verifier.verify(repository, looked, known, now)
     found = []
@@ -37,7 +53,8 @@ def unsigned(repository: pygit2.Repository, corpus: Corpus, steps: Sequence[Step
         signed = signed_by(commit, answers[sha], known, now)
         if not signed.by:
             found.append(Unsigned(commit=sha, time=commit.time, author=commit.author, subject=commit.subject, why=signed.why or "unsigned"))
-    return found, len(newest) - len(looked)
+    since = begun.commit if begun is not None else ""
+    return Looked(unsigned=tuple(found), older=len(newest) - len(looked), earlier=len(before), since=since)
 
 
 def in_force(waivers: Iterable[Waiver], used: frozenset[str], now: str) -> tuple[WaiverRow, ...]:
