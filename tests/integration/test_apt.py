@@ -1,4 +1,4 @@
-"""Packages by the real apt and dpkg, on a root of their own."""
+"""Packages by the real apt and dpkg, on a root of their own; those marked slow are more of the same: `pytest -m slow`."""
 
 import fcntl
 import os
@@ -36,6 +36,7 @@ def test_a_release_brings_repository_and_packages_and_a_second_apply_changes_not
     assert machine.installed() == {A: "2.0 held"}
 
 
+@pytest.mark.slow
 def test_an_exact_lower_version_is_gone_back_to_even_when_it_was_held(ours: Origin, machine: Machine) -> None:
     machine.apply(packages(ours, Package(name=A, version="2.0", hold=True)))
     machine.apply(packages(ours, Package(name=A, version="1.0")))
@@ -65,6 +66,7 @@ def test_what_would_remove_a_package_that_nobody_gave_up_is_refused_and_named(ou
     assert machine.installed() == {B: "1.0"}
 
 
+@pytest.mark.slow
 def test_a_package_that_another_one_needs_is_not_removed(ours: Origin, machine: Machine) -> None:
     machine.apply(packages(ours, Package(name=C)))
     assert machine.installed() == {A: "2.0", C: "1.0"}
@@ -124,6 +126,7 @@ def test_a_half_configured_package_is_finished_first(machine: Machine, tmp_path:
     assert machine.installed() == {A: "1.0", "ordain-test-fails": "1.0"}
 
 
+@pytest.mark.slow
 def test_a_hold_of_the_hosts_owner_survives_and_a_held_package_is_not_dragged_along(machine: Machine, tmp_path: Path) -> None:
     theirs = Origin(path=tmp_path / "debs", key=make_key(tmp_path / "gnupg"), home=tmp_path / "gnupg")
     theirs.path.mkdir()
