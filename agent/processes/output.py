@@ -23,11 +23,13 @@ MODE = 0o600
 class Rotation:
     """How much output is kept of each process: the file and `count` older ones.
 
-    A file is looked at now and then, so it holds `size` bytes and what is printed until the next look.
+    A file is looked at `every` so many seconds, so it holds `size` bytes and what is printed until the next look.
     """
 
     size: int = 10 * 1024 * 1024
     count: int = 3
+    every: float = 5.0
+    """Seldom enough to cost nothing; a process that prints 100 MB a second makes half a gigabyte meanwhile."""
 
 
 class Output:

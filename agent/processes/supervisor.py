@@ -35,8 +35,6 @@ from agent.protocol.state import Process
 
 PLACES = ("processes:ended", "processes:stopping", "processes:stopped")
 """Where a crash test may kill the agent here."""
-ROTATE_SECONDS = 5.0
-"""Seconds between two looks at the size of outputs: seldom enough to cost nothing, and 100 MB/s then make half a gigabyte."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +60,8 @@ class Supervisor:
     ) -> None:
         self._log = log
         self._records = Records(directory / "records")
-        self._output = Output(directory / "output", rotation or Rotation())
+        self._rotation = rotation or Rotation()
+        self._output = Output(directory / "output", self._rotation)
         self._families = Families(directory)
         self._starter = Starter(host=host, families=self._families, records=self._records, output=self._output, cgroups=cgroups)
         self._lock = threading.RLock()
@@ -287,7 +286,7 @@ class Supervisor:
 
     def _rotate(self) -> float:
         """Rotate outputs that grew too large, now and then; return the seconds to the next time."""
-        left = self._rotated + ROTATE_SECONDS - now()
+        left = self._rotated + self._rotation.every - now()
         if left > 0:
             return left
         self._rotated = now()
@@ -296,7 +295,7 @@ class Supervisor:
                 self._output.rotate(name)
             except OSError as error:
                 self._log.step("problem", process=name, why=str(disk_trouble(error)))
-        return ROTATE_SECONDS
+        return self._rotation.every
 
 
 def _seconds_to(record: Record) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.processes import kin
+from agent.processes.output import Rotation
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.state import CrashLoop, Process
 from tests.process_cases import Team, python, shell, team, until
@@ -219,3 +220,40 @@ def test_a_name_that_is_a_path_leads_nowhere(crew: Team) -> None:
         crew.supervisor.require(shell("../app", "exit"))
     with pytest.raises(RefusedError, match="is not wanted"):
         crew.supervisor.start("other")
+
+
+@pytest.mark.parametrize("number", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_many_processes_are_started_healed_and_stopped(crew: Team, number: int) -> None:
+    names = [f"app-{index}" for index in range(number)]
+    crew.run(*(shell(name, "exec sleep 600") for name in names))
+    before = crew.supervisor.look()
+    assert {seen.standing for seen in before.values()} == {"running"}
+    assert len({seen.pid for seen in before.values()}) == number
+    os.kill(crew.pid(names[0]), signal.SIGKILL)
+    until(lambda: crew.seen(names[0]).restarts == 1)
+    after = crew.supervisor.look()
+    assert all(after[name].pid == before[name].pid for name in names[1:])
+    crew.want()
+    for name in names:
+        crew.supervisor.stop(name)
+    assert crew.supervisor.look() == {}
+    assert not any(crew.alive(name) for name in (names[0], names[-1]))
+
+
+def test_output_is_rotated_while_a_process_runs(tmp_path: Path) -> None:
+    with team(tmp_path, rotation=Rotation(size=1000, count=2, every=0.1)) as crew:
+        crew.run(shell("app", "head -c 3000 /dev/zero | tr '\\0' x; exec sleep 600"))
+        older = tmp_path / "processes/output/app.log.1"
+        until(lambda: older.exists() and crew.printed() == "")
+        files = [older, older.with_name("app.log.2")]
+        assert 1000 < sum(path.read_text().count("x") for path in files if path.exists()) <= 3000
+
+
+def test_an_unknown_user_refuses_a_process_on_a_whole_machine(tmp_path: Path) -> None:
+    with team(tmp_path, machine=Path("/")) as crew:
+        stranger = shell("app", "exec sleep 600", user="nobody-has-this-name")
+        crew.want(stranger)
+        for refused in (lambda: crew.supervisor.require(stranger), lambda: crew.supervisor.start("app")):
+            with pytest.raises(RefusedError, match="process app: owner nobody-has-this-name: unknown on this host"):
+                refused()
+        assert crew.seen().standing == "stopped"
