@@ -70,7 +70,7 @@ packages: setup ## Make the agent's packages in dist/; INTERPRETER=directory bri
 	@$(BIN)/python -m deploy agent --out dist $(if $(INTERPRETER),--interpreter $(INTERPRETER)) $(if $(ONLY),--only $(ONLY))
 
 test-hosts: setup ## As root on Debian: packages, systemd and package managers on systems made for it, a quarter of an hour
-	@$(BIN)/python -m pytest tests/hosts tests/integration -m "slow and needs" -v
+	@$(BIN)/python -m pytest tests/hosts -m slow -v
 
 test-browser: setup ## Look at the pages that ordain writes in a real Chromium: no error, no request, no word cut off
 	@$(BIN)/python -m pytest -m slow tests/browser

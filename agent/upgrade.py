@@ -1,6 +1,6 @@
 """The agent's own version. It comes like all else, as an unpacked artifact and a file that names it; the launcher tries it.
 
-A release lays the version down at `/opt/ordain/<version>` and writes its name to `/etc/ordain/agent-version`. The agent sees
+A release lays the version down at `/opt/ordain/<version>` and writes its name to `/opt/ordain/wanted`. The agent sees
 that this is not what runs, asks the launcher to try it, and ends. On trial, it says that it reached its server; if it doesn't
 in time, the launcher goes on with the version before. So a version goes through waves and comes back by a rollback like anything
 else. Without the launcher (a container, a checkout) nothing of this happens: whoever starts the agent chooses its version.
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from agent.protocol import durable
 
-WANTED = Path("/etc/ordain/agent-version")
-"""Where releases say which version should run: its name, and a line break."""
+WANTED = "wanted"
+"""Beside the versions: where releases say which of them should run, as its name and a line break."""
 LAUNCHER, TRIAL = "ORDAIN_LAUNCHER", "ORDAIN_TRIAL"
 """Set by the launcher: where versions lie, and which of them is on trial."""
 AGAIN_SECONDS = 3600
@@ -36,7 +36,6 @@ class Upgrades:
     """Where versions lie, None where no launcher started this agent."""
     trial: str
     """The version on trial, "" if none is."""
-    wanted_file: Path = WANTED
 
     @property
     def directory(self) -> Path:
@@ -44,9 +43,11 @@ class Upgrades:
         return self.state / "upgrade"
 
     def wanted(self) -> str | None:
-        """Return the version that releases ask for, None if they ask for none, or for this one."""
+        """Return the version that releases ask for, None if they ask for none, or for this one, or there is no launcher."""
+        if self.base is None:
+            return None
         try:
-            with self.wanted_file.open("rb") as stream:
+            with (self.base / WANTED).open("rb") as stream:
                 name = stream.read(100).decode(errors="replace").strip()
         except OSError:
             return None
@@ -54,11 +55,11 @@ class Upgrades:
 
     def problem(self) -> str | None:
         """Return in a sentence why the version that releases ask for does not run, None if it does or is about to."""
-        wanted = self.wanted() if self.base is not None else None
+        wanted = self.wanted()
         if wanted is None or self.base is None:
             return None
         if not os.access(self.base / wanted / "bin" / "ordain-agent", os.X_OK):
-            return f"{self.wanted_file} asks for agent {wanted}, which is not in {self.base}; {self.running} goes on"
+            return f"{self.base / WANTED} asks for agent {wanted}, which is not in {self.base}; {self.running} goes on"
         why = self._refused(wanted)
         said = {
             "ended": "it ended at its start",
@@ -69,7 +70,7 @@ class Upgrades:
 
     def begin(self) -> str | None:
         """Ask the launcher to try the version that is wanted, if one is due; return it. The agent must end then."""
-        wanted = self.wanted() if self.base is not None and not self.trial else None
+        wanted = None if self.trial else self.wanted()
         if wanted is None or self.problem() is not None:
             return None
         self.directory.mkdir(mode=0o700, exist_ok=True)

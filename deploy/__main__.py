@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deploy import interpreter, offline, packages, tree
+from deploy import interpreter, offline, packages, tree, wheels
 from deploy.interpreter import BuildError
 
 KINDS = {"deb": packages.debian, "rpm": packages.rpm, "tar": packages.tarball, "root": packages.whole}
@@ -32,9 +32,9 @@ def cli() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A Python to bring along: a directory with bin/ and lib/, of the architecture wanted. Left out: the one that runs this.",
 )
-@click.option("--wheels", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Take distributions from here.")
+@click.option("--wheels", "wheelhouse", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Take distributions from here.")
 @click.option("--only", default=",".join(KINDS), show_default=True, help="Which kinds of packages.")
-def agent(out: Path, prefix: Path | None, wheels: Path | None, only: str) -> None:
+def agent(out: Path, prefix: Path | None, wheelhouse: Path | None, only: str) -> None:
     """Make the agent's packages: deb, rpm, tar (a version by itself) and root (all of it, for other systems)."""
     unknown = sorted(set(only.split(",")) - KINDS.keys())
     if unknown:
@@ -43,13 +43,22 @@ def agent(out: Path, prefix: Path | None, wheels: Path | None, only: str) -> Non
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         click.echo(f"laying out the agent with Python {source.version} of {source.prefix}", err=True)
-        built = tree.build(Path(scratch) / "root", source, wheelhouse=wheels)
+        built = tree.build(Path(scratch) / "root", source, wheelhouse=wheelhouse)
         click.echo(f"built for {built.architecture}, glibc {built.glibc} or later", err=True)
         if built.architecture == tree.architecture_of(interpreter.running()):
             click.echo(tree.try_it(built), err=True)
         for kind in only.split(","):
             path = KINDS[kind](built, out)
             click.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A directory that is not there yet.")
+def site(out: Path) -> None:
+    """Lay down the agent and what it needs as a directory for PYTHONPATH, for images that have an interpreter."""
+    running = interpreter.running()
+    wheels.install(tree.ROOT, out, python=running.version, architecture=tree.architecture_of(running), wheels=None)
+    tree.thin(out)
 
 
 @cli.command(name="offline")

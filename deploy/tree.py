@@ -58,7 +58,7 @@ def build(target: Path, source: Interpreter, *, wheelhouse: Path | None) -> Buil
     interpreter.copy(source, tree)
     site = tree / "lib" / f"python{source.version}" / "site-packages"
     wheels.install(ROOT, site, python=source.version, architecture=architecture, wheels=wheelhouse)
-    _thin(site)
+    thin(site)
     shutil.copy2(HERE / "agent" / "ordain-agent", tree / "bin" / "ordain-agent")
     interpreter.complete(tree, runs_here=architecture == architecture_of(interpreter.running()))
     if not compileall.compile_dir(tree / "lib", quiet=2, stripdir=str(target), invalidation_mode=_CHECKED, optimize=0):
@@ -68,7 +68,8 @@ def build(target: Path, source: Interpreter, *, wheelhouse: Path | None) -> Buil
     return Built(root=target, version=release, architecture=architecture, glibc=interpreter.glibc_needed(tree))
 
 
-def _thin(site: Path) -> None:
+def thin(site: Path) -> None:
+    """Remove from a site-packages directory what an agent has no use for."""
     for name in DATA_OF_THE_CONTROL_PLANE:
         shutil.rmtree(site / name, ignore_errors=True)
     shutil.rmtree(site / "bin", ignore_errors=True)

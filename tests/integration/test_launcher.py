@@ -150,9 +150,8 @@ def test_what_is_no_version_here_is_never_started(machine: Machine, name: str) -
 
 
 def agent(machine: Machine, running: str, *, trial: str = "", wanted: str = "") -> Upgrades:
-    file = machine.state / "agent-version"
-    file.write_text(wanted)
-    return Upgrades(state=machine.state, running=running, base=machine.base, trial=trial, wanted_file=file)
+    (machine.base / "wanted").write_text(wanted)
+    return Upgrades(state=machine.state, running=running, base=machine.base, trial=trial)
 
 
 def test_an_agent_asks_for_the_version_that_releases_want_and_only_once_it_lies_there(machine: Machine) -> None:

@@ -27,6 +27,8 @@
 #       - /etc/pam.conf
 #       - /etc/ssh/sshd_config
 #       - /etc/systemd/system/ordain-agent.service
+#       - /opt/ordain/launcher
+#       - /opt/ordain/current
 #     directories:
 #       - /boot
 #       - /dev
