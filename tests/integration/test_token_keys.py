@@ -14,7 +14,8 @@ from reconciler.publication.ceremony import Rings
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.secret_files import KeySecrets, SecretFile, named
 from tests.conftest import part
-from tests.key_cases import Host, Installation, refused, typed
+from tests.key_cases import Installation, refused, typed
+from tests.polling_cases import Host
 from tests.publication_cases import Zone, serving
 
 pytestmark = [pytest.mark.needs("softhsm2"), pytest.mark.xdist_group("softhsm2")]
