@@ -30,6 +30,7 @@ class Changes:
     install: tuple[Package, ...] = ()
     remove: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
+    """Those that are not held yet; one that is held and moves stays held."""
     release: tuple[str, ...] = ()
     """Those that are held no longer."""
     why: Mapping[str, str]
@@ -58,7 +59,7 @@ def compare(wanted: Sequence[Package], former: Sequence[Package], installed: Map
             why[package.name] = f"package {package.name} {reason}"
             remove += [package.name] if package.absent else []
             install += [] if package.absent else [package]
-        if package.hold and not package.absent and not (there and there.held and not reason):
+        if package.hold and not package.absent and not (there and there.held):
             hold.append(package.name)
             why.setdefault(package.name, f"package {package.name} is not held at its version")
     held_before = {package.name for package in former if package.hold} - {package.name for package in wanted if package.hold}
@@ -118,5 +119,5 @@ def split_gone(gone: Sequence[Package], installed: Mapping[str, Installed]) -> t
 
 
 def without(changes: Changes, kept: Sequence[Package]) -> Changes:
-    """Return `changes` without those of `kept`; one that is installed as it should be needs only its hold."""
+    """Return `changes` without the installation of those of `kept`; what is to be held or let go stays."""
     return replace(changes, install=tuple(package for package in changes.install if package not in kept))
