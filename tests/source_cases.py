@@ -51,6 +51,18 @@ class WorkingCopy:
         self.git(*options, "commit", "--quiet", "--allow-empty", "-m", message, *stamp)
         return self.git("rev-parse", "HEAD")
 
+    def commits(self, count: int) -> list[str]:
+        """Make so many commits on top of `main` at once, each with another file `a`, and return their shas; nothing is checked out."""
+        begun = self.git("for-each-ref", "refs/heads/main")
+        made = [
+            f"commit refs/heads/main\ncommitter Ana <ana@example.com> {1_790_000_000 + number} +0000\ndata 0\n"
+            + ("from refs/heads/main^0\n" if begun and number == 0 else "")
+            + f"M 644 inline a\ndata {len(str(number))}\n{number}\n"
+            for number in range(count)
+        ]
+        self.git("fast-import", "--quiet", stdin="".join(made).encode())
+        return self.git("rev-list", "--reverse", f"--max-count={count}", "main").split()
+
     def object(self, kind: str, data: bytes) -> str:
         """Write an object as it is, however hostile, and return its id."""
         return self.git("hash-object", "-t", kind, "-w", "--literally", "--stdin", stdin=data)

@@ -225,16 +225,18 @@ def test_notes_of_writers_at_the_same_time_are_all_kept(tmp_path: Path, copy: Wo
 
 
 def test_notes_that_git_wrote_and_spread_are_added_to_where_they_stand(copy: WorkingCopy, mirror: Mirror) -> None:
-    heads = [copy.commit(str(number), {"a": str(number)}) for number in range(300)]
+    heads = copy.commits(300)  # so many that git spreads notes over directories
     mirror.fetch()
-    for head in heads:  # so many that git spreads them over directories
-        copy.git("notes", "--ref", "ordain/decisions", "add", "-m", "by a person", head)
+    copy.git("notes", "--ref", "ordain/decisions", "add", "-m", "by a person", heads[0])
+    copy.git("notes", "--ref", "ordain/decisions", "copy", "--stdin", stdin="".join(f"{heads[0]} {one}\n" for one in heads[1:]).encode())
     assert copy.git("ls-tree", DECISIONS).split()[1] == "tree"
-    write_notes(mirror, [(head, "ordain decision 1: accepted\n") for head in heads])
+    judged = heads[7::20]
+    write_notes(mirror, [(head, "ordain decision 1: accepted\n") for head in judged])
     shown = copy.git("log", "--notes=ordain/*", "--format=%N", "-300").split("\n\n")
     assert shown.count("by a person") == 300
     assert len(copy.git("notes", "--ref", "ordain/decisions", "list").splitlines()) == 300
-    assert read_note(pygit2.Repository(str(copy.path)), heads[7]) == "by a person\n\nordain decision 1: accepted\n"
+    repository = pygit2.Repository(str(copy.path))
+    assert {read_note(repository, head) for head in judged} == {"by a person\n\nordain decision 1: accepted\n"}
 
 
 def test_a_note_waits_for_a_writer_that_holds_the_lock(copy: WorkingCopy, mirror: Mirror) -> None:

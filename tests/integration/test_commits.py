@@ -54,7 +54,7 @@ def test_a_merge_touches_what_differs_from_its_first_parent(copy: WorkingCopy, r
 
 
 def test_the_first_decision_lists_only_the_newest(copy: WorkingCopy, repository: pygit2.Repository) -> None:
-    shas = [copy.commit(str(number)) for number in range(FIRST_LIMIT + 3)]
+    shas = copy.commits(FIRST_LIMIT + 3)
     assert [one.sha for one in commits_between(repository, None, shas[-1])] == shas[3:]
     assert [one.sha for one in commits_between(repository, shas[0], shas[-1], limit=2)] == shas[-2:]
 
