@@ -46,7 +46,7 @@ def watch(settler: Settler, table: Table) -> None:
         try:
             prepared = settler.prepare(fleet, state, table)
             _attend(settler, _Seen(fleet=fleet, meta=meta, items=prepared.items, plan=prepared.plan, state=state))
-            settler.converger.attend(fleet, state, held=settler.generations(fleet).hold() is not None)
+            settler.converger.attend(fleet, prepared.state, held=settler.generations(fleet).hold() is not None)
         except (RefusedError, InputError, RetryError, OSError) as error:
             settler.marks.wait(f"drift of {fleet}")
             settler.log.step("drift", fleet=fleet, why=f"can't be put right: {error}")

@@ -38,7 +38,7 @@ from agent.providers.item import NOBODY, Coming, Item
 from agent.receipts import Result
 from agent.settings import Settings
 from agent.status import FleetStatus, StatusBook
-from agent.supported import require_supported
+from agent.supported import require_supported, within_reach
 from agent.table import Table
 
 
@@ -110,14 +110,14 @@ class Settler:
         """
         settings, host = self.settings, self.work.host
         allow = read_allow(settings.config)
-        finished = finish_state(state, tenant=settings.tenant, agent=settings.name)
+        finished, out_of_reach = self.meant(state)
         require_supported(finished, self.effects.supported())
         require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
         items = self._items(state, coming)
         own = (settings.config, self.work.disk.root)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
         require_allowed(items, host=host, allow=allow, own=own, replacing=replacing)
-        warnings = self.effects.require(finished, coming)
+        warnings = (*out_of_reach, *self.effects.require(finished, coming))
         plan = plan_for(
             items,
             host=host,
@@ -135,9 +135,19 @@ class Settler:
             RefusedError: the host can't hold it, or its owner does not allow it.
             RetryError: it can't be said now.
         """
-        require_supported(state, self.effects.supported())
-        require_resources(state, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
-        return self.converger.fixes(state, table.former(fleet), refresh=refresh)
+        finished, _ = self.meant(state)
+        require_supported(finished, self.effects.supported())
+        require_resources(finished, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
+        return self.converger.fixes(finished, self.meant(table.former(fleet))[0], refresh=refresh)
+
+    def meant(self, state: State) -> tuple[State, tuple[str, ...]]:
+        """Return a state with its texts finished and without what can't be had below a `--root`, and warnings about that.
+
+        Raises:
+            MalformedError: a reference that an agent can't fill in.
+        """
+        finished = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
+        return within_reach(finished, self.work.host, has_systemd=self.effects.units.services.systemd.available)
 
     def _items(self, state: State, coming: Coming = NOBODY) -> dict[str, Item]:
         settings, work = self.settings, self.work
@@ -181,7 +191,7 @@ class Settler:
         state = table.holding(fleet)
         items: dict[str, Item] | None = {}
         try:
-            state = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
+            state, _ = self.meant(state)
             items = self._items(state) if state.processes or state.services or state.actions else {}
         except (RefusedError, RetryError, OSError):  # drift says why; what runs goes on
             items = None

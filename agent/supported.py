@@ -1,20 +1,24 @@
-"""What this agent can hold a host to. A release that asks for more is refused before anything is touched."""
+"""What this agent can hold a host to. A release that asks for more is refused before anything is touched.
 
-from collections.abc import Collection
+Below a `--root` there may be no systemd, no package manager and no accounts: there a release is tried, and what can't be had is
+left out with a warning. On the whole machine it refuses the release, since a host without it is not what policy approved.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
 
 from agent.allow import PROVIDERS
+from agent.host import Host
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
+from agent.providers.packages.install import has_manager
 
-WIRED: frozenset[str] = frozenset()
-"""The providers beside files and artifacts that apply carries out; `reboot` among them once it is."""
+ACCOUNTS = "/etc/passwd"
 
 
-def require_supported(state: State, supported: Collection[str] = WIRED) -> None:
-    """Raise `RefusedError`, naming the resource, if a state holds one of a provider that is not in `supported`.
-
-    `supported` is what this agent can do here: on a host without systemd it has no services, without apt or dnf no packages.
-    """
+def require_supported(state: State, supported: Collection[str]) -> None:
+    """Raise `RefusedError`, naming the resource, if a state holds one of a provider that is not in `supported`."""
     for provider, parts in PROVIDERS.items():
         named = [f"{part.replace('_', ' ')} {one.name}" for part in parts for one in getattr(state, part)]
         if named and provider not in supported:
@@ -23,3 +27,30 @@ def require_supported(state: State, supported: Collection[str] = WIRED) -> None:
     if state.reboot is not None and "reboot" not in supported:
         message = "reboot: this agent can't reboot this host; upgrade it, or leave `reboot` out for hosts like this one"
         raise RefusedError(message)
+
+
+def within_reach(state: State, host: Host, *, has_systemd: Callable[[], bool]) -> tuple[State, tuple[str, ...]]:
+    """Return a state without what can't be had below a `--root`, and a warning for each of it; on the whole machine, all of it."""
+    if host.is_whole_machine:
+        return state, ()
+    out = {(part, name): why for part, name, why in _out_of_reach(state, host, has_systemd)}
+    kept = {part: [one for one in getattr(state, part) if (part, one.name) not in out] for part in {part for part, _ in out}}
+    warnings = [f"{part.replace('_', ' ')} {name}: left out, {why}" for (part, name), why in out.items()]
+    if state.reboot is not None:
+        warnings.append("reboot: left out, nothing below --root is rebooted")
+    return msgspec.structs.replace(state, **kept, reboot=None), tuple(warnings)
+
+
+def _out_of_reach(state: State, host: Host, has_systemd: Callable[[], bool]) -> Iterator[tuple[str, str, str]]:
+    """Yield (list of the state, name, why) of what can't be had."""
+    if state.services and not has_systemd():
+        yield from (("services", one.name, "no systemd runs what is below --root") for one in state.services)
+    if (state.packages or state.repositories) and not has_manager(host):
+        for part in ("repositories", "packages"):
+            yield from ((part, one.name, "there is no package manager below --root") for one in getattr(state, part))
+    if (state.users or state.groups) and host.observe(ACCOUNTS).kind != "file":
+        for part in ("groups", "users"):
+            yield from ((part, one.name, f"there is no {ACCOUNTS} below --root") for one in getattr(state, part))
+    for block in state.host_files:
+        if host.observe(block.path).kind != "file":
+            yield "host_files", block.name, f"there is no {block.path} below --root"

@@ -11,13 +11,14 @@ from agent.admission import NotListedError, WaitingError, choose, choose_mode, g
 from agent.allow import read_allow
 from agent.apply.plan import claims, declared, parents
 from agent.floors import Floors, floor, raised
+from agent.host import Host
 from agent.protocol.bundle import Bundle, Group, Mode
 from agent.protocol.errors import InputError, MalformedError, RefusedError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Held, ModeSwitch, Release, RolloutDocument
 from agent.protocol.state import Action, File, HostFile, Package, Probe, Process, Reboot, Service, State, Sysctl, User
 from agent.providers.item import resolve_mode
-from agent.supported import require_supported
+from agent.supported import require_supported, within_reach
 
 NOW = "2026-11-22T12:00:00Z"
 OLD, NEW = Release(digest="0" * 64, members=1), Release(digest="1" * 64, members=2)
@@ -208,6 +209,15 @@ def test_a_container_is_one_whoever_calls_it_a_file(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text('[allow]\nproviders = ["files"]\n')
     assert "containers" in str(read_allow(path).refuse_path("files", "/etc/containers/systemd/web.container"))
+
+
+def test_below_a_root_what_can_not_be_had_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    state, warnings = within_reach(EVERYTHING, Host(tmp_path), has_systemd=lambda: False)
+    assert (state.services, state.packages, state.users, state.host_files, state.reboot) == ([], [], [], [], None)
+    assert (state.processes, state.sysctls) == (EVERYTHING.processes, EVERYTHING.sysctls)
+    assert "services nginx.service: left out, no systemd runs what is below --root" in warnings
+    assert len(warnings) == 6
+    assert within_reach(EVERYTHING, Host(Path("/")), has_systemd=lambda: False) == (EVERYTHING, ())
 
 
 def test_a_release_that_holds_what_this_agent_can_not_do_is_refused_by_name() -> None:

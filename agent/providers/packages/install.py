@@ -25,12 +25,25 @@ PACKAGES = "packages"
 
 def manager_of(host: Host, run: Commands, *, patience: Patience, remembered: Remembered) -> Manager:
     """Return the host's package manager, by the database that is there; raise `RefusedError` if it has none that is known."""
-    if host.observe(STATUS).kind == "file":
+    if _has_apt(host):
         return Apt(host=host, run=run, patience=patience, remembered=remembered)
-    if any(host.observe(path).kind != "absent" for path in ("/etc/dnf", "/etc/yum.repos.d", "/usr/bin/dnf")):
+    if _has_dnf(host):
         return Dnf(host=host, run=run, patience=patience, remembered=remembered)
     message = "this host has neither apt nor dnf: the release's packages and package repositories can't be had here"
     raise RefusedError(message)
+
+
+def has_manager(host: Host) -> bool:
+    """Return whether a host has a package manager that is known."""
+    return _has_apt(host) or _has_dnf(host)
+
+
+def _has_apt(host: Host) -> bool:
+    return host.observe(STATUS).kind == "file"
+
+
+def _has_dnf(host: Host) -> bool:
+    return any(host.observe(path).kind != "absent" for path in ("/etc/dnf", "/etc/yum.repos.d", "/usr/bin/dnf"))
 
 
 def repository_fixes(wanted: Sequence[Repository], former: Sequence[Repository], *, manager: Manager, host: Host) -> list[Fix]:
