@@ -13,7 +13,7 @@ from agent.host import Host
 from agent.protocol import rendering
 from agent.protocol.errors import RefusedError, RetryError
 from agent.providers.item import Item
-from agent.services.verify import verify
+from agent.services.verify import UnitError, verify
 
 SECONDS = 60.0
 """Room for a validator that loads models or resolves names; a hung one may not hold up the fleet for longer."""
@@ -31,15 +31,19 @@ def run_checks(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Ho
     Unit files and containers need none of their own: systemd and Podman are asked about those that change.
 
     Raises:
-        CheckError: with the end of the command's output.
-        UnitError: systemd or Podman would not take a unit or a container.
+        CheckError: with the end of the command's output, or with what systemd or Podman said.
+        RefusedError: there are containers, and no Podman.
+        RetryError: systemd or Podman did not answer.
     """
     for item in items.values():
         found = (match[1] or item.path for argument in item.check for match in rendering.STAGED.finditer(argument))
         named = {_held(path, items) or path for path in found}
         if item.check and not staged.keys().isdisjoint({item.path, *named}):
             _run(item, [_resolved(item, argument, items, staged, host) for argument in item.check])
-    verify(items, staged, host=host)
+    try:
+        verify(items, staged, host=host)
+    except UnitError as error:
+        raise CheckError(str(error)) from error
 
 
 def _held(path: str, items: Mapping[str, Item]) -> str | None:

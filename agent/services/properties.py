@@ -26,10 +26,12 @@ ADDED = ("LANG", "SHELL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
 """Variables that systemd adds of its own accord: a process has the same environment whoever runs it."""
 DOUBLING = 254
 """The version since which systemd waits longer each time before it starts a unit again."""
+FIELD = "ORDAIN_DIGEST"
+"""The field of the journal that says, of each line of a process, for what it was started; systemd keeps it with the unit."""
 _AT_ONCE = 0.001
 """Seconds that are as good as none: systemd takes 0 for no limit."""
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
-_DIGEST = re.compile(r".* of ordain, ([0-9A-Za-z:._-]{1,128})")
+DIGEST = re.compile(rf"{FIELD}=([0-9A-Za-z:._-]{{1,128}})")
 
 
 def unit_text(process: Process, launch: Launch, *, digest: str, environment: Path, version: int) -> str:
@@ -40,12 +42,21 @@ def unit_text(process: Process, launch: Launch, *, digest: str, environment: Pat
         MalformedError: a limit or a duration that is none.
     """
     rules = rules_of(process)
-    about = f"Process {process.name} of ordain, {digest}"
-    if _DIGEST.fullmatch(about) is None:
+    if DIGEST.fullmatch(f"{FIELD}={digest}") is None:
         message = f"process {process.name}: {digest[:40]!r} is no digest"
         raise ValueError(message)
-    unit = [f"Description={about}", f"StartLimitIntervalSec={rules.within:.0f}s", f"StartLimitBurst={rules.starts}"]
-    service = [*_running(process, launch, environment), *_restarting(rules, version), *_limits(process), *_confined(launch)]
+    unit = [
+        f"Description=Process {process.name} of ordain",
+        f"StartLimitIntervalSec={rules.within:.0f}s",
+        f"StartLimitBurst={rules.starts}",
+    ]
+    service = [
+        *_running(process, launch, environment),
+        *_logged(process.name, digest),
+        *_restarting(rules, version),
+        *_limits(process),
+        *_confined(launch),
+    ]
     return "".join(f"{line}\n" for line in ("[Unit]", *unit, "", "[Service]", *service))
 
 
@@ -64,6 +75,10 @@ def _running(process: Process, launch: Launch, environment: Path) -> Iterator[st
     yield f"EnvironmentFile={_specified(str(environment))}"
     added = [name for name in ADDED if name not in process.environment]
     yield f"UnsetEnvironment={' '.join(added)}"
+
+
+def _logged(name: str, digest: str) -> Iterator[str]:
+    yield from (f"SyslogIdentifier={name}", f"LogExtraFields={FIELD}={digest}")
 
 
 def _restarting(rules: Rules, version: int) -> Iterator[str]:
@@ -137,7 +152,7 @@ def seen_of(unit: units.Seen) -> Seen:
     """Return how the process of a unit stands."""
     standing = _standing(unit)
     runs = standing == "running"
-    digest = _DIGEST.fullmatch(unit.description)
+    digest = DIGEST.fullmatch(unit.log_fields)
     return Seen(
         standing=standing,
         digest=digest[1] if digest else None,

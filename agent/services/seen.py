@@ -15,7 +15,7 @@ from agent.services.systemd import Systemd
 PROPERTIES = (
     *("Id", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "CanReload"),
     *("Type", "RemainAfterExit", "MainPID", "NRestarts", "ExecMainStatus", "ExecMainStartTimestamp", "ActiveEnterTimestamp"),
-    *("CPUUsageNSec", "MemoryCurrent", "Description", "Restart", "ExecMainCode"),
+    *("CPUUsageNSec", "MemoryCurrent", "LogExtraFields", "Restart", "ExecMainCode"),
 )
 """What is asked of each unit; those that a kind of unit lacks (a timer has no MainPID) are left out by systemctl."""
 UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.(service|socket|timer|path|mount|automount|swap|slice|target)")
@@ -64,7 +64,8 @@ class Seen:
     """Nanoseconds of processor time, where they are accounted."""
     memory: int | None = None
     """Bytes, where they are accounted."""
-    description: str = ""
+    log_fields: str = ""
+    """What each of its lines in the journal says beside (LogExtraFields)."""
     restart: str = "no"
     """When systemd starts it again by itself: `no`, `always`, `on-failure`, …"""
     by_signal: bool = False
@@ -150,7 +151,7 @@ def _seen(fields: Mapping[str, str]) -> Seen:
         since=_time(started),
         cpu=_number(fields.get("CPUUsageNSec", "")),
         memory=_number(fields.get("MemoryCurrent", "")),
-        description=fields.get("Description", ""),
+        log_fields=fields.get("LogExtraFields", ""),
         restart=fields.get("Restart", "no"),
         by_signal=fields.get("ExecMainCode", "0") in _KILLED,
     )

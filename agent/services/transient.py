@@ -1,7 +1,7 @@
 """Processes as transient units of systemd, with the same meaning as under the agent's own supervisor.
 
 They lie in a slice of their own, so nothing that happens to the agent's unit touches them, and an agent that comes back finds them
-by looking: what they were started for stands in their description. Their environment is in a file that only root reads, for what
+by looking: what they were started for stands in their units. Their environment is in a file that only root reads, for what
 stands in a unit may be read by every user. What they print is in the journal.
 
 Units are written to /run, which a boot empties, and not made by `systemd-run`: of those systemd 252 writes `;` and `$` down wrongly,

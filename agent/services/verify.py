@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.commands import Commands, MissingProgramError
 from agent.host import Host
-from agent.protocol.errors import RefusedError, RetryError
+from agent.protocol.errors import RefusedError
 from agent.providers.item import Item
 
 UNITS = "/etc/systemd/system"
@@ -24,12 +24,14 @@ GENERATORS = (
 )
 """Where distributions have Podman's generator, below the root."""
 SECONDS = 60.0
+ADVICE = ("not safe", "unsafe", "obsolete", "legacy", "deprecated", "is marked ", "IP firewall", "has been removed")
+"""Words in what systemd merely advises: it takes the unit all the same, and as its author meant it."""
 _NOISE = "Loading source unit file"
 _NO_PROGRAM = "is not executable: No such file or directory"
 
 
 class UnitError(RefusedError):
-    """A unit or a container that systemd or Podman would not take, or can't be asked about."""
+    """A unit or a container that systemd or Podman would not take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ def verify(items: Mapping[str, Item], staged: Mapping[str, str], *, host: Host, 
     Nothing is asked below a root other than `/`, where nothing of it can run, nor of systemd where it isn't installed.
 
     Raises:
-        UnitError: one of them is not taken, with what was said; or there is a container and no generator to ask.
+        UnitError: one of them is not taken, with what was said.
+        RefusedError: there is a container, and no generator on this host to ask.
+        RetryError: systemd or Podman did not answer.
     """
     if not host.is_whole_machine:
         return
@@ -110,13 +114,10 @@ def _ask_systemd(paths: Collection[str], items: Mapping[str, Item], copies: _Cop
         )
     except MissingProgramError:
         return
-    except RetryError as error:
-        message = f"{min(paths)}: it can't be verified: {error}"
-        raise UnitError(message) from error
-    said = copies.told(UNITS, ended.output)
-    about = [line for line in said if _is_about(line, paths, names) and not _comes_along(line, items)]
-    if about:
-        message = f"systemd would not take {', '.join(names)} as it is: {'; '.join(dict.fromkeys(about))}"
+    about = [line for line in copies.told(UNITS, ended.output) if _is_about(line, paths, names)]
+    refused = [line for line in about if not any(word in line for word in ADVICE) and not _comes_along(line, items)]
+    if refused:
+        message = f"systemd would not take this release's units as they are: {'; '.join(dict.fromkeys(refused))}"
         raise UnitError(message)
 
 
@@ -145,16 +146,10 @@ def _ask_podman(paths: Collection[str], items: Mapping[str, Item], copies: _Copi
         raise UnitError(message)
     copies.add(CONTAINERS, items.values())
     copies.add_from_host(CONTAINERS)
-    try:
-        ended = tools.commands.run(
-            str(tools.generator), "-dryrun", timeout=SECONDS, environment={"QUADLET_UNIT_DIRS": str(copies.directory)}
-        )
-    except (MissingProgramError, RetryError) as error:
-        message = f"{min(paths)}: Podman can't be asked about it: {error}"
-        raise UnitError(message) from error
+    ended = tools.commands.run(str(tools.generator), "-dryrun", timeout=SECONDS, environment={"QUADLET_UNIT_DIRS": str(copies.directory)})
     about = list(_refused(copies.told(CONTAINERS, ended.errors), paths))
     if about:
-        message = f"Podman would not take {', '.join(sorted(path.rpartition('/')[2] for path in paths))} as it is: {'; '.join(about)}"
+        message = f"Podman would not take this release's containers as they are: {'; '.join(about)}"
         raise UnitError(message)
 
 

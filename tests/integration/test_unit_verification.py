@@ -6,6 +6,7 @@ import pytest
 
 from agent.commands import Commands
 from agent.host import Host
+from agent.protocol.errors import RefusedError
 from agent.providers.item import Item
 from agent.services.verify import Tools, UnitError, find_generator, verify
 
@@ -46,8 +47,13 @@ def test_a_unit_that_is_well_formed_is_taken() -> None:
     ],
 )
 def test_a_unit_that_systemd_would_not_take_is_refused_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(UnitError, match=rf"systemd would not take web.service as it is: .*{said}"):
+    with pytest.raises(UnitError, match=rf"systemd would not take this release's units as they are: .*{said}"):
         judge(file(UNIT, text))
+
+
+@systemd_analyze
+def test_what_systemd_only_advises_refuses_nothing() -> None:
+    judge(file(UNIT, "[Service]\nUser=nobody\nKillMode=none\nStandardOutput=syslog\nPIDFile=/var/run/web.pid\nExecStart=/bin/sleep 1\n"))
 
 
 @systemd_analyze
@@ -96,7 +102,7 @@ def test_what_does_not_change_is_not_judged_again() -> None:
 def test_a_container_that_podman_would_not_take_is_refused_with_its_words(text: str, said: str) -> None:
     good = file("/etc/containers/systemd/good.container", f"[Container]\n{IMAGE}\n")
     judge(good, generator=find_generator())
-    with pytest.raises(UnitError, match=r"Podman would not take edge\.container") as refused:
+    with pytest.raises(UnitError, match="Podman would not take this release's containers as they are") as refused:
         judge(good, file(CONTAINER, text), changing=(CONTAINER,), generator=find_generator())
     assert said in str(refused.value)
 
@@ -131,13 +137,13 @@ def test_what_podman_says_of_a_container_that_changes_refuses_it(heard: Path) ->
     with pytest.raises(UnitError) as refused:
         judge(bad, good, generator=heard)
     assert str(refused.value) == (
-        "Podman would not take edge.container, good.container as it is: "
+        "Podman would not take this release's containers as they are: "
         f"converting \"edge.container\": unsupported key 'PublishPorrt' in group 'Container' in {CONTAINER}"
     )
 
 
 def test_a_container_is_refused_where_no_podman_can_be_asked() -> None:
-    with pytest.raises(UnitError, match=r"edge.container: this host has no Podman that knows containers as units; install podman 4\.4"):
+    with pytest.raises(RefusedError, match=r"edge.container: this host has no Podman that knows containers as units; install podman 4\.4"):
         judge(file(CONTAINER, f"[Container]\n{IMAGE}\n"))
 
 

@@ -37,7 +37,7 @@ def done(asked: WantedService, seen: Seen, noted: Record = READ) -> list[str]:
 
 def test_what_systemctl_showed_is_read() -> None:
     service, missing, target, mount, timer, failed = read(RECORDED.read_text())
-    assert (service.unit, service.kind, service.pid, service.since) == ("dbus.service", "notify", 41, "2026-11-23T05:19:43Z")
+    assert (service.unit, service.kind, service.pid, service.since) == ("dbus.service", "notify", 46, "2026-11-23T05:27:04Z")
     assert (service.can_reload, service.cpu, service.memory) == (True, None, None)
     assert (missing.load, missing.error, missing.runs) == ("not-found", "Unit nope.service not found.", False)
     assert (target.active, target.kind, target.pid) == ("active", "", None)
