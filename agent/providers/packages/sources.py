@@ -13,7 +13,7 @@ from agent.protocol.state import Repository
 NOTE = "# Written by ordain; changes are put right again.\n"
 ARMOUR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
-_WORD = re.compile(r"[A-Za-z0-9.][A-Za-z0-9._/+~-]*")
+_WORD = re.compile(r"\.?/|[A-Za-z0-9][A-Za-z0-9._/+~-]*")
 _SCHEMES = ("https", "http", "file")
 
 
@@ -33,8 +33,9 @@ def require(repository: Repository) -> None:
     if not repository.key.lstrip().startswith(ARMOUR):
         message = f"{where}: its key is not an armoured OpenPGP key; `gpg --armor --export` prints one"
         raise RefusedError(message)
-    if repository.manager == "apt" and not repository.suites:
-        message = f"{where}: one for apt needs suites"
+    flat = {suite.endswith("/") for suite in repository.suites}
+    if repository.manager == "apt" and (len(flat) != 1 or flat == {bool(repository.components)}):
+        message = f"{where}: one for apt needs suites with components, or suites that end in / (one without suites is /) without any"
         raise RefusedError(message)
 
 
