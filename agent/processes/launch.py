@@ -37,7 +37,9 @@ def main() -> None:
         _prepare(plan, agent)
         if os.read(agent, 1):
             _execute(plan)
-    except (OSError, StepError) as error:
+    except OSError as error:
+        _tell(agent, "fail", f"{error.filename or 'its launch'}: {error.strerror}")
+    except StepError as error:
         _tell(agent, "fail", str(error))
     os._exit(ENDED)
 
@@ -119,12 +121,16 @@ def _limit(plan: dict[str, Any], agent: int) -> None:
 
 
 def _become(plan: dict[str, Any]) -> None:
-    if plan["groups"] is not None:
-        os.setgroups(plan["groups"])
-    if plan["gid"] is not None:
-        os.setresgid(plan["gid"], plan["gid"], plan["gid"])
-    if plan["uid"] is not None:
-        os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+    try:
+        if plan["groups"] is not None:
+            os.setgroups(plan["groups"])
+        if plan["gid"] is not None:
+            os.setresgid(plan["gid"], plan["gid"], plan["gid"])
+        if plan["uid"] is not None:
+            os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+    except OSError as error:
+        message = f"user {plan['uid']} and group {plan['gid']} can't be set: {error.strerror}"
+        raise StepError(message) from error
 
 
 # Mounts

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from agent.host import Host
 from agent.processes import kin
 from agent.processes.families import Families
@@ -10,7 +12,7 @@ from agent.processes.interface import Seen, Wanted
 from agent.processes.output import Output, Rotation
 from agent.processes.records import Record, Records, boot_id
 from agent.processes.resolve import resolve
-from agent.processes.supervisor import seen_of
+from agent.processes.standing import seen_of
 from agent.processes.usage import measure
 from agent.protocol.errors import RetryError
 from agent.protocol.identity import require_label
@@ -51,6 +53,7 @@ class Onlooker:
         boot = boot_id()
         records = {name: record for name, record in self._records.read() if record is not None and record.boot == boot}
         running = {name: record for name, record in records.items() if _runs(record)}
+        records = {name: record if name in running else _not_running(record) for name, record in records.items()}
         found = self._families.find_all(running) if running else {}
         used = {name: measure(alive, records[name].group) for name, alive in found.items()}
         return {name: seen_of(record, used.get(name)) for name, record in records.items()}
@@ -66,6 +69,11 @@ class Onlooker:
 def _runs(record: Record) -> bool:
     alive = kin.read(record.pid) if record.standing == "running" and record.pid is not None else None
     return alive is not None and alive.began == record.began
+
+
+def _not_running(record: Record) -> Record:
+    """Return the record of a process that doesn't run, whatever was last written of it."""
+    return msgspec.structs.replace(record, standing="stopped") if record.standing == "running" else record
 
 
 def _only_looking(name: str) -> RetryError:

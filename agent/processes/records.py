@@ -13,7 +13,7 @@ from agent.disk import read_optional
 from agent.protocol import codec, durable
 from agent.protocol.errors import MalformedError
 from agent.protocol.identity import LABEL
-from agent.protocol.state import Struct
+from agent.protocol.state import Process, Struct
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SUFFIX = ".json"
@@ -25,9 +25,8 @@ class Record(Struct):
     boot: str
     digest: str
     standing: Literal["stopped", "running", "waiting", "ended", "looping"]
-    stop_signal: str
-    stop_timeout: int
-    """Seconds."""
+    process: Process
+    """It as it was started, but for what only its start needed: command and environment, which may hold secrets."""
     pid: int | None = None
     began: int | None = None
     """Ticks from boot to its start, as /proc/<pid>/stat has them."""

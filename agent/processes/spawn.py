@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.processes import kin
 from agent.processes.resolve import Launch
-from agent.protocol.errors import RetryError
+from agent.protocol.errors import RefusedError, RetryError
 
 SECONDS = 60.0
 """Room for a launch on a machine that is short of everything; a working directory on a disk that hangs takes longer."""
@@ -64,6 +64,15 @@ class Waiting:
         except (BrokenPipeError, ConnectionResetError):
             data += b"\nfail it was killed before it began"
         return [line for line in data.decode(errors="replace").splitlines() if line]
+
+
+def require_kernel() -> None:
+    """Raise `RefusedError` where processes can't be held by descriptors, as all here relies on."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:
+        message = f"this kernel ({os.uname().release}) can't watch processes by descriptors (pidfd_open, Linux 5.3): upgrade it"
+        raise RefusedError(message) from error
 
 
 def spawn(launch: Launch, *, output: int, group: str) -> Waiting:

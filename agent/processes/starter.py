@@ -5,7 +5,6 @@ agent killed anywhere here leaves either nothing, or a process that the next one
 """
 
 import os
-import time
 
 import msgspec
 
@@ -19,7 +18,7 @@ from agent.processes.policy import History
 from agent.processes.records import Record, Records, boot_id
 from agent.processes.resolve import Launch, resolve
 from agent.processes.spawn import Child, Waiting, spawn, take
-from agent.protocol import duration
+from agent.processes.standing import milliseconds
 from agent.protocol.errors import RetryError, disk_trouble
 from agent.protocol.faults import reached
 from agent.protocol.state import Process
@@ -49,8 +48,7 @@ class Starter:
             boot=boot_id(),
             digest=wanted.digest,
             standing="running",
-            stop_signal=wanted.process.stop_signal,
-            stop_timeout=duration.seconds(wanted.process.stop_timeout),
+            process=msgspec.structs.replace(wanted.process, command=[], environment={}),
             since=timestamp(),
             restarts=restarts,
             starts=[milliseconds(start) for start in history.starts],
@@ -101,18 +99,3 @@ class Starter:
             record = msgspec.structs.replace(record, notes=[*record.notes, *notes])
             self._records.put(name, record)
         return record, child
-
-
-def milliseconds(seconds: float) -> int:
-    """Return seconds as records have them."""
-    return round(seconds * 1000)
-
-
-def history_of(record: Record) -> History:
-    """Return what a record says of earlier starts, in seconds."""
-    return History(starts=tuple(start / 1000 for start in record.starts), wait=record.wait / 1000)
-
-
-def now() -> float:
-    """Return seconds of a clock that no one sets, the same for all processes of a boot."""
-    return time.monotonic()

@@ -8,6 +8,7 @@ takes its time to stop. A process that was adopted has another parent, so nobody
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,15 @@ from agent.processes import kin, policy
 from agent.processes.families import Families
 from agent.processes.interface import Seen, Wanted
 from agent.processes.output import Output, Rotation
-from agent.processes.policy import Decision, History
+from agent.processes.policy import History
 from agent.processes.records import Record, Records, boot_id
 from agent.processes.resolve import Launch
-from agent.processes.spawn import Child, take
-from agent.processes.starter import Starter, history_of, milliseconds, now
-from agent.processes.usage import Usage, measure
+from agent.processes.spawn import Child, require_kernel, take
+from agent.processes.standing import decided, history_of, said, seconds_to, seen_of
+from agent.processes.starter import Starter
+from agent.processes.usage import measure
 from agent.processes.watch import Next, Watch
+from agent.protocol import duration
 from agent.protocol.errors import RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from agent.protocol.identity import require_label
@@ -45,14 +48,12 @@ class _Entry:
     child: Child | None = None
     is_stopping: bool = False
     """Whether a caller is at it: the thread keeps off."""
-    is_lost: bool = False
-    """Whether it ended while no agent was there; what comes of that is settled as soon as it is known what is wanted."""
 
 
 class Supervisor:
     """Has the methods of `agent.processes.interface.Processes`, whose documentation says what they do.
 
-    What ran when an earlier agent with this `directory` ended is watched from here on, and healed once `want` has been called.
+    What ran when an earlier agent with this `directory` ended is watched from here on, and started again once `want` was called.
     """
 
     def __init__(
@@ -66,23 +67,24 @@ class Supervisor:
         self._starter = Starter(host=host, families=self._families, records=self._records, output=self._output, cgroups=cgroups)
         self._lock = threading.RLock()
         self._wanted: dict[str, Wanted] = {}
+        self._is_told = False
+        """Whether `want` was called."""
         self._entries: dict[str, _Entry] = {}
-        self._rotated = now()
+        self._rotated = time.monotonic()
         self._adopt()
         self._watch = Watch(self._attend, log)
 
     def require(self, process: Process) -> tuple[str, ...]:
         """Return warnings about what can't be kept here; raise `RefusedError` if it can't be run here at all."""
         require_label(process.name, "process")
+        require_kernel()
         return self._starter.resolve(process).notes
 
     def want(self, processes: Mapping[str, Wanted]) -> None:
         """Say which processes there should be; changes nothing that runs."""
         with self._lock:
-            self._wanted = dict(processes)
+            self._wanted, self._is_told = dict(processes), True
             for name, entry in list(self._entries.items()):
-                if entry.is_lost:
-                    self._ended(name, entry)
                 if entry.child is None and name not in self._wanted:
                     self._forget(name)
         self._watch.wake()
@@ -163,21 +165,21 @@ class Supervisor:
             child = None
             if record.pid is not None and record.began is not None:
                 child = take(record.pid, record.began, ours=False)
-            is_lost = child is None and record.standing == "running"
-            known = msgspec.structs.replace(record, standing="stopped", pid=None, began=None) if is_lost else record
-            self._entries[name] = _Entry(record=known, child=child, is_lost=is_lost)
+            self._entries[name] = _Entry(record=record, child=child)
+            if child is None and record.standing == "running":  # it ended while no agent was there
+                self._ended(name, self._entries[name])
 
     def _begin(self, wanted: Wanted, launch: Launch, *, history: History, restarts: int = 0, why: str = "") -> None:
         """Start a process; raise `RetryError` if that came to nothing, after its next try was settled."""
         process = wanted.process
         rules = policy.rules_of(process)
-        history = policy.started(rules, history, now())
+        history = policy.started(rules, history, time.monotonic())
         record = self._starter.record(wanted, launch, history=history, restarts=restarts, why=why)
         try:
             record, child = self._starter.begin(process, launch, record)
         except RetryError as error:
-            decision = policy.after_end(rules, history, code=None, now=now())
-            self._keep(process.name, _Entry(record=record), _decided(record, decision, str(error)))
+            decision = policy.after_end(rules, history, code=None, now=time.monotonic())
+            self._keep(process.name, _Entry(record=record), decided(record, decision, str(error)))
             message = f"process/{process.name}: {error}"
             raise RetryError(message) from error
         self._entries[process.name] = _Entry(record=record, child=child)
@@ -185,16 +187,17 @@ class Supervisor:
 
     def _again(self, name: str, entry: _Entry) -> None:
         """Start a process again whose wait is over; one that is no longer wanted just so stays as it is."""
-        record, wanted = entry.record, self._wanted.get(name)
-        if wanted is None or wanted.digest != record.digest:
+        record = entry.record
+        if not self._is_wanted_so(name, record):
             self._keep(name, entry, msgspec.structs.replace(record, standing="stopped"))
             return
+        wanted = self._wanted[name]
         try:
             launch = self._starter.resolve(wanted.process)
             self._begin(wanted, launch, history=history_of(record), restarts=record.restarts + 1, why=record.why)
         except RefusedError as error:  # its user is gone, say: that may be mended as well
-            decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=None, now=now())
-            self._keep(name, entry, _decided(record, decision, str(error)))
+            decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=None, now=time.monotonic())
+            self._keep(name, entry, decided(record, decision, str(error)))
         except RetryError as error:
             self._log.step("problem", process=name, why=str(error))
 
@@ -205,14 +208,17 @@ class Supervisor:
         with self._lock:
             self._notice_ends()
             for name, entry in list(self._entries.items()):
-                if entry.record.standing == "waiting" and not entry.is_stopping and _seconds_to(entry.record) <= 0:
+                if self._is_waiting(entry) and seconds_to(entry.record) <= 0:
                     self._again(name, entry)
             entries = [entry for entry in self._entries.values() if not entry.is_stopping]
-            times = [_seconds_to(entry.record) for entry in entries if entry.record.standing == "waiting"]
+            times = [seconds_to(entry.record) for entry in entries if self._is_waiting(entry)]
             if self._entries:
                 times.append(self._rotate())
             descriptors = [entry.child.descriptor for entry in entries if entry.child is not None]
             return Next(descriptors=descriptors, seconds=min(times, default=None))
+
+    def _is_waiting(self, entry: _Entry) -> bool:
+        return self._is_told and entry.record.standing == "waiting" and not entry.is_stopping
 
     def _notice_ends(self) -> None:
         for name, entry in list(self._entries.items()):
@@ -228,30 +234,33 @@ class Supervisor:
         except RetryError as error:
             self._log.step("problem", process=name, why=str(error))
         code = child.reap() if child is not None else None
-        entry.child, entry.is_lost = None, False
+        entry.child = None
         reached("processes:ended")
-        why = _said(code, ran_out=ran_out)
+        why = said(code, ran_out=ran_out)
         self._log.step("process", process=name, did="end", why=why)
         self._keep(name, entry, self._after_end(name, record, code, why))
 
     def _after_end(self, name: str, record: Record, code: int | None, why: str) -> Record:
-        wanted = self._wanted.get(name)
-        if record.stopping or wanted is None or wanted.digest != record.digest:
+        if record.stopping or not self._is_wanted_so(name, record):
             return msgspec.structs.replace(record, pid=None, began=None, stopping=False, standing="stopped", why=why)
-        decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=code, now=now())
-        return _decided(record, decision, why)
+        decision = policy.after_end(policy.rules_of(record.process), history_of(record), code=code, now=time.monotonic())
+        return decided(record, decision, why)
+
+    def _is_wanted_so(self, name: str, record: Record) -> bool:
+        """Return whether a process is wanted as it was started; until we are told what is wanted, all of them are."""
+        return not self._is_told or (name in self._wanted and self._wanted[name].digest == record.digest)
 
     def _bring_down(self, name: str, entry: _Entry) -> None:
         """Ask the main process to end, then the rest, and kill what is left when its time is up."""
         record, child = entry.record, entry.child
         if child is None:
             return
-        number = signal.Signals[record.stop_signal]
-        deadline = now() + record.stop_timeout
+        number, seconds = signal.Signals[record.process.stop_signal], duration.seconds(record.process.stop_timeout)
+        deadline = time.monotonic() + seconds
         self._families.find(name, record)  # so that those are remembered who are about to lose their parents
         child.send(number)
         child.send(signal.SIGCONT)
-        child.wait(record.stop_timeout)
+        child.wait(seconds)
         self._families.ask(name, record, number, deadline)
         self._families.end(name, record)
         child.wait(kin.KILL_SECONDS)
@@ -286,62 +295,16 @@ class Supervisor:
 
     def _rotate(self) -> float:
         """Rotate outputs that grew too large, now and then; return the seconds to the next time."""
-        left = self._rotated + self._rotation.every - now()
+        left = self._rotated + self._rotation.every - time.monotonic()
         if left > 0:
             return left
-        self._rotated = now()
+        self._rotated = time.monotonic()
         for name in self._entries:
             try:
                 self._output.rotate(name)
             except OSError as error:
                 self._log.step("problem", process=name, why=str(disk_trouble(error)))
         return self._rotation.every
-
-
-def _seconds_to(record: Record) -> float:
-    return record.again / 1000 - now()
-
-
-def _decided(record: Record, decision: Decision, why: str) -> Record:
-    """Return a record of a process that doesn't run, as was decided."""
-    return msgspec.structs.replace(
-        record,
-        pid=None,
-        began=None,
-        standing=decision.standing,
-        starts=[milliseconds(start) for start in decision.history.starts],
-        wait=milliseconds(decision.history.wait),
-        again=milliseconds(decision.at),
-        why=why,
-    )
-
-
-def _said(code: int | None, *, ran_out: bool) -> str:
-    """Return in words how a process ended."""
-    if ran_out:
-        return "killed by the kernel, since it used more memory than its limit"
-    if code is None:
-        return "ended while no agent was its parent, so nobody knows how"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    number = -code
-    return f"ended by {signal.Signals(number).name}" if number in signal.valid_signals() else f"ended by signal {number}"
-
-
-def seen_of(record: Record, used: Usage | None) -> Seen:
-    """Return how a process stands, from its record and what it uses."""
-    is_running = record.standing == "running"
-    return Seen(
-        standing=record.standing,
-        digest=record.digest,
-        pid=record.pid if is_running else None,
-        since=record.since,
-        restarts=record.restarts,
-        cpu_seconds=used.cpu_seconds if used else None,
-        rss_bytes=used.rss_bytes if used else None,
-        why=record.why,
-        notes=tuple(record.notes),
-    )
 
 
 def supervise(directory: Path, *, host: Host, log: Log) -> Supervisor:

@@ -153,7 +153,9 @@ def test_processes_outlive_a_killed_agent_and_are_found_by_the_next(agents: Agen
     agents.end()
     os.kill(before["other"]["pid"], signal.SIGKILL)  # while no agent is there
     agents.begin()
-    assert agents.look()["app"] | {"cpu_seconds": 0} == before["app"] | {"cpu_seconds": 0}
+    found = agents.look()
+    assert found["app"] | {"cpu_seconds": 0} == before["app"] | {"cpu_seconds": 0}
+    assert found["other"]["standing"] == "waiting"
     agents.ask("want app:one other:one")
     other = until(lambda: seen if (seen := agents.look()["other"])["standing"] == "running" else None)
     assert other["pid"] != before["other"]["pid"]
