@@ -1,5 +1,6 @@
 """`ordain history`: the releases of a fleet, and what each changed."""
 
+import difflib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,11 @@ from reconciler.cli.release import fleet_key
 from reconciler.pipeline.trail.past import Release, releases_of
 from reconciler.pipeline.trail.scratch import with_all
 from reconciler.pipeline.trail.trees import Trees
-from reconciler.printable import printable
+from reconciler.printable import clipped, printable
 
 SHORT = 12
+LISTED = 300
+"""Characters of a list of fleets in a message."""
 """Characters of a commit or digest on a terminal; JSON has all of them."""
 
 
@@ -43,15 +46,21 @@ def history(name: str, *, form: str, **where: Any) -> None:
         with with_all(evidence.place.git(), evidence.store) as repository:
             found = list(releases_of(decisions, Trees(repository=repository), evidence.store, fleet))[::-1]
     if not found:
-        elsewhere = (
-            "" if evidence.store is not None else "; git fetch origin 'refs/notes/ordain/*:refs/notes/ordain/*', or give --state or --store"
-        )
-        message = f"no release of {fleet} is known here{elsewhere}"
-        raise RefusedError(message)
+        raise RefusedError(_unknown(fleet, sorted({name for one in decisions for name in one.releases}), evidence))
     if form == "json":
         click.echo(json.dumps({"fleet": fleet, "releases": [_plain(one) for one in found]}, indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(line for one in found for line in _lines(one)))
+
+
+def _unknown(fleet: str, known: list[str], evidence: gathering.Evidence) -> str:
+    """Return what to say of a fleet that no decision released: what is called nearly so, or where decisions may be."""
+    near = difflib.get_close_matches(fleet, known, n=1)
+    if known:
+        hint = f"did you mean {near[0]}?" if near else f"there are those of {clipped(', '.join(known), LISTED)}"
+        return f"no release of {fleet} is known here; {hint}"
+    fetch = "; git fetch origin 'refs/notes/ordain/*:refs/notes/ordain/*', or give --state or --store"
+    return f"no release of {fleet} is known here, nor of any other fleet{'' if evidence.store is not None else fetch}"
 
 
 def _lines(one: Release) -> Iterator[str]:

@@ -30,7 +30,10 @@ def release() -> None:
 
 def fleet_key(name: str) -> tuple[str, str]:
     """Return (tenant, fleet) of `TENANT/FLEET`; raise `InputError` for anything else."""
-    tenant, _, fleet = name.partition("/")
+    tenant, slash, fleet = name.partition("/")
+    if not slash or not fleet:
+        message = f"{name[:80]!r} names no fleet: write TENANT/FLEET, such as shop/web"
+        raise InputError(message)
     try:
         return require_label(tenant, "tenant"), require_label(fleet, "fleet")
     except MalformedError as error:

@@ -17,7 +17,7 @@ def dry(report: Report, about: Surroundings, form: str) -> str:
     lines += [f"  {one.context}: {one.state}: {one.description}" for one in report.statuses]
     if report.pull_request is None:
         return "\n".join([*lines, "no pull request, so no comment"])
-    return "\n".join([*lines, f"and as a comment on pull request {report.pull_request}:", "", report.marker, report.body])
+    return "\n".join([*lines, f"and as a comment on {_request(report, about)}:", "", report.marker, report.body])
 
 
 def said(report: Report, about: Surroundings, done: Delivered) -> str:
@@ -26,7 +26,7 @@ def said(report: Report, about: Surroundings, done: Delivered) -> str:
     lines += [f"  {one.context}: {one.state}: {one.description} ({_done(done.statuses[one.context])})" for one in report.statuses]
     if done.comment is None:
         return "\n".join([*lines, "  no pull request, so no comment"])
-    return "\n".join([*lines, f"  comment on pull request {report.pull_request}: {_done(done.comment)}"])
+    return "\n".join([*lines, f"  comment on {_request(report, about)}: {_done(done.comment)}"])
 
 
 def said_as_json(report: Report, about: Surroundings, done: Delivered) -> str:
@@ -36,6 +36,11 @@ def said_as_json(report: Report, about: Surroundings, done: Delivered) -> str:
     ]
     comment = {"done": done.comment.done, "why": done.comment.why, "link": done.comment.link} if done.comment is not None else None
     return _json(_head(about) | {"statuses": statuses, "comment": comment})
+
+
+def _request(report: Report, about: Surroundings) -> str:
+    """Return what people of that forge call it."""
+    return f"{'merge' if about.forge == 'gitlab' else 'pull'} request {report.pull_request}"
 
 
 def _done(outcome: Outcome) -> str:

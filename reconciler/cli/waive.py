@@ -24,6 +24,8 @@ from reconciler.printable import printable
 from reconciler.publication.times import instant, stamp
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[0-9]+)(?::[0-9]+)?")
+APPROVERS = 2
+"""People who have to approve of breaking the glass: nobody does it alone."""
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -81,6 +83,8 @@ def waive(  # noqa: PLR0917 - click passes options by name
         incident=incident,
         approved_by=approved_by,
     )
+    if incident:
+        _require_two(approved_by)
     place = place_of(repo)
     tree, revision = head_of(place, None)
     if incident:
@@ -119,6 +123,13 @@ def _require_signatures(tree: Tree) -> None:
             "without --incident, which a review lets in, or turn signatures on in ordain.yaml (signatures: {required: true})"
         )
         raise RefusedError(message)
+
+
+def _require_two(people: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless two people are to approve."""
+    if len(set(people)) < APPROVERS:
+        message = f"--approved-by is needed {APPROVERS} times with --incident: two people, who both sign a commit that touches the file"
+        raise click.UsageError(message)
 
 
 def _asked(option: str, question: str, given: str | None) -> str:

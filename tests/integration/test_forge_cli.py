@@ -90,7 +90,8 @@ def test_a_job_posts_to_the_head_of_the_pull_request_and_not_to_the_merge_that_i
     [(author, body)] = job.speaker.texts()
     assert author == "ordain"
     assert body.startswith("<!-- ordain forge report: ordain -->\n")
-    assert "comment on pull request 7: created" in done.stdout
+    kind = "merge" if isinstance(job.speaker, GitLab) else "pull"
+    assert f"comment on {kind} request 7: created" in done.stdout
 
 
 def test_the_same_job_again_posts_nothing_and_says_so_to_programs(job: Job) -> None:

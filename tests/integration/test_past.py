@@ -87,6 +87,10 @@ def test_the_history_of_a_fleet_says_what_each_release_changed(copy: Copy) -> No
 def test_a_fleet_without_a_release_is_said_to_have_none(copy: Copy) -> None:
     with pytest.raises(RefusedError, match="no release of shop/none is known here"):
         run(copy, "history", "shop/none")
+    with pytest.raises(RefusedError, match="did you mean shop/web"):
+        run(copy, "history", "shop/wbe")
+    with pytest.raises(InputError, match="write TENANT/FLEET, such as shop/web"):
+        run(copy, "history", "shop")
 
 
 def test_why_tells_the_decision_by_its_record_or_by_its_note(copy: Copy) -> None:

@@ -234,6 +234,8 @@ def test_a_revision_resolves_or_is_refused_with_a_remedy(watched: WorkingCopy) -
     assert resolve(repository, "main~1") == first
     with pytest.raises(InputError, match="names no commit"):
         resolve(repository, "nonsense")
+    with pytest.raises(InputError, match=r"fetch it, with all of its history; in CI that takes fetch-depth: 0"):
+        resolve(repository, "e" * 40)
 
 
 class Bell:

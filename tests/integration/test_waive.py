@@ -73,6 +73,8 @@ def test_one_for_an_incident_names_who_signs_it_and_ends_within_hours(fleets: Pa
     done = run(fleets, "waive", RULE, "shop/motd", *SAID, *glass, "--until", soon)
     assert refused(done, "signatures are off, so nobody could tell who approved") == 1
     assert not (fleets / FILE).exists()
+    alone = run(fleets, "waive", RULE, "shop/motd", *SAID, *glass[:4], *glass[2:4], "--until", soon)
+    assert refused(alone, "--approved-by is needed 2 times") == 2
     (fleets / "ordain.yaml").write_text(REQUIRED)
     done = run(fleets, "waive", RULE, "shop/motd", *SAID, *glass, "--until", soon, "--dry-run")
     assert done.exit_code == 0

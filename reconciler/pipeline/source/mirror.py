@@ -67,7 +67,11 @@ def resolve(repository: pygit2.Repository, revision: str) -> str:
     try:
         return str(repository.revparse_single(revision).peel(pygit2.Commit).id)
     except (KeyError, ValueError, pygit2.GitError) as error:
-        message = f"{revision!r} names no commit of {repository.path}; give a branch, a tag or a commit that `git log` shows"
+        where = (repository.workdir or repository.path).rstrip("/")
+        remedy = "give a branch, a tag or a commit that `git log` shows"
+        if _FULL_SHA.fullmatch(revision):
+            remedy = "fetch it, with all of its history; in CI that takes fetch-depth: 0 or GIT_DEPTH: 0, and the pull request's own ref"
+        message = f"{revision!r} names no commit of {where}; {remedy}"
         raise InputError(message) from error
 
 

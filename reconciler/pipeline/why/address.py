@@ -41,7 +41,10 @@ class Address:
 
 def parse_host(text: str) -> Host:
     """Return the host that `TENANT/AGENT` or `TENANT/POOL/ID` names; raise `InputError` for anything else."""
-    tenant, _, agent = text.partition("/")
+    tenant, slash, agent = text.partition("/")
+    if not slash or not agent:
+        message = f"{text[:80]!r} names no host: write TENANT/AGENT, or TENANT/POOL/ID, such as shop/web-01"
+        raise InputError(message)
     try:
         return Host(tenant=require_label(tenant, "tenant"), agent=require_agent(agent))
     except MalformedError as error:
