@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from agent.protocol.errors import MalformedError
-from reconciler.rollouts.windows import Window, window_of
+from agent.protocol.windows import Window, window_of
 
 SOAK = 600
 """Seconds for which probes must hold where a wave doesn't say."""

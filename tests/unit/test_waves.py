@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from agent.protocol.errors import MalformedError
 from agent.protocol.rollout import BOUND_ALL, Release, RolloutDocument, choose, slot
+from agent.protocol.windows import Window
 from reconciler.rollouts.strategy import WHOLE, Step, Strategy, share_of, strategy_of
 from reconciler.rollouts.waves import Member, Timed, Wave, timed, waves
-from reconciler.rollouts.windows import Freeze, Window
+from reconciler.rollouts.windows import Freeze
 
 CANDIDATE = "a" * 64
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

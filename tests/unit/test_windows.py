@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol.errors import MalformedError
-from reconciler.rollouts.windows import Freeze, Start, Window, earliest, is_open, window_of, zone_of
+from agent.protocol.windows import Window, is_open, window_of, zone_of
+from reconciler.rollouts.windows import Freeze, Start, earliest
 
 BERLIN = "Europe/Berlin"
 INSTANTS = st.integers(0, 2 * 365 * 86_400).map(lambda seconds: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
