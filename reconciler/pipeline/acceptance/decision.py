@@ -174,8 +174,8 @@ def _kept(compiled: Mapping[FleetKey, Compiled], before: World, after: World) ->
 
 
 def _refused_by_reading(proposal: Proposal, judges: Judges, mentions: Iterable[Finding]) -> dict[str, str]:
-    against = (one for one in (*proposal.findings, *mentions) if one.action in ("deny", "error"))
-    refused = {path: one.message for one in against for path in concerned(one, proposal.touched)}
+    against = [one for one in (*proposal.findings, *mentions) if one.action in ("deny", "error")]
+    refused = {path: one.message for one in reversed(against) for path in concerned(one, proposal.touched)}
     if not judges.all:
         reason = judges.refused[0].message if judges.refused else "there is no judge"
         return dict.fromkeys(proposal.touched, f"nothing can be judged: {reason}") | refused

@@ -56,7 +56,8 @@ def settle(
         found += [*more, *_beside_kept(proposal, tree, refused)]
         if first is None:
             first = tuple(_as_written(proposal, world, tree, found))
-        blamed = {path: one.message for one in found if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
+        # What is found first is the reason: what is found later often follows from it.
+        blamed = {path: one.message for one in reversed(found) if one.action == "deny" for path in _to_blame(proposal, one) & accepted}
         if not blamed:
             return Structure(world=world, tree=tree, refused=refused, compiled=compiled, broken=_stopped(found), findings=first)
         refused = {**refused, **blamed}
