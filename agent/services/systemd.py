@@ -87,15 +87,21 @@ class Systemd:
             message = f"systemd can't read its unit files anew: {ended.failure}; see `journalctl -b _PID=1 -n 20`"
             raise RetryError(message)
 
-    def last_lines(self, unit: str, lines: int = LINES) -> str:
-        """Return the end of what a unit wrote to the journal, empty where that can't be read: for messages."""
+    def last_lines(self, unit: str) -> str:
+        """Return the end of what a unit said in the journal, and systemd of it; empty where that can't be read: for messages."""
+        return self._journal(f"--unit={unit}", LINES)[-SHOWN:]
+
+    def output(self, unit: str, lines: int) -> str:
+        """Return the end of what a unit's own processes said in the journal; empty where that can't be read."""
+        return self._journal(f"_SYSTEMD_UNIT={unit}", lines)
+
+    def _journal(self, match: str, lines: int) -> str:
+        argv = ("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", f"--lines={lines}", match)
         try:
-            ended = self.commands.run(
-                *("journalctl", f"--unit={unit}", f"--lines={lines}", "--output=cat", "--no-pager", "--quiet"), timeout=SHOW_SECONDS
-            )
+            ended = self.commands.run(*argv, timeout=SHOW_SECONDS)
         except (MissingProgramError, RetryError):
             return ""
-        return ended.output.strip()[-SHOWN:] if ended.code == 0 else ""
+        return ended.output.strip() if ended.code == 0 else ""
 
     def _require(self, ended: Ended, what: str, unit: str) -> None:
         if ended.code == 0:

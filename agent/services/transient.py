@@ -91,7 +91,7 @@ class TransientUnits:
 
     def tail(self, name: str) -> str:
         """Return the end of its output, at most 4 KiB, for messages; empty if there is none."""
-        return self._systemd.last_lines(_unit_name(name), TAIL_LINES).encode()[-TAIL_LIMIT:].decode(errors="ignore")
+        return self._systemd.output(_unit_name(name), TAIL_LINES).encode()[-TAIL_LIMIT:].decode(errors="ignore")
 
     def close(self, *, leave_running: bool = True) -> None:
         """End nothing, unless processes are to be stopped too: it is systemd that watches them."""
