@@ -161,7 +161,7 @@ class Campaign:
 
     def _never_at(self) -> list[str]:
         """Return the named places at which nothing was killed yet."""
-        return sorted({*places.listed()}.difference(*(victim.killed_at for victim in self.victims)))
+        return sorted({*places.on_the_way()}.difference(*(victim.killed_at for victim in self.victims)))
 
     def _say(self, text: str) -> None:
         print(f"seed {self.seed}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is its output

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+ELSEWHERE = ("processes:", "agent:before-effect", "agent:after-effect", "agent:fix-")
+"""Places passed where something runs or goes forward only: agents are killed there by tests of their own."""
 _CALL = re.compile(r"\breached\(\s*\"([a-z]+:[a-z-]+)\"")
 
 
@@ -25,6 +27,11 @@ def listed() -> list[str]:
     return [place for name in names for place in getattr(importlib.import_module(name), "PLACES", ())]
 
 
+def on_the_way() -> list[str]:
+    """Return every place that is passed between a commit and a file on a host."""
+    return [place for place in listed() if not place.startswith(ELSEWHERE)]
+
+
 def of(*zones: str) -> list[str]:
-    """Return the places of some zones: `pipeline`, `approve`, `control`, `publish`, `agent`."""
-    return [place for place in listed() if place.partition(":")[0] in zones]
+    """Return the places on that way of some zones: `pipeline`, `approve`, `control`, `publish`, `agent`."""
+    return [place for place in on_the_way() if place.partition(":")[0] in zones]

@@ -11,9 +11,6 @@ from tests.acceptance_cases import component, fleet, repository
 from tests.e2e.installation import Installation
 from tests.faults import places, words
 
-ELSEWHERE = ("processes:", "agent:before-effect", "agent:after-effect", "agent:fix-")
-"""Passed where something runs or goes forward only: agents are killed there by tests of their own."""
-
 
 def test_every_place_in_the_code_is_listed_once_by_the_module_that_has_it() -> None:
     listed = places.listed()
@@ -55,4 +52,4 @@ def test_every_place_is_passed_between_a_commit_and_a_host(installation: Install
     installation.down()
     passed = set(trace.read_text().split())
     assert passed - set(places.listed()) == set()
-    assert {place for place in places.listed() if not place.startswith(ELSEWHERE)} - passed == set()
+    assert set(places.on_the_way()) - passed == set()
