@@ -77,7 +77,7 @@ def test_no_other_package_is_removed_to_install_or_to_remove_one(ours: Origin, m
     assert machine.installed() == {A: "2.0", C: "1.0"}
     with pytest.raises(RefusedError, match=rf"(?s){A} can't be removed without others.*{C}"):
         machine.apply(packages(ours, Package(name=A, absent=True)))
-    with pytest.raises(RefusedError, match=r"(?s)can't be installed here.*conflicts with"):
+    with pytest.raises(RefusedError, match=r"(?s)can't be brought to what the release says.*conflicts with"):
         machine.apply(packages(ours, Package(name=B)))
     machine.apply(packages(ours, Package(name=A, absent=True), Package(name=B), Package(name=C, absent=True)))
     assert machine.installed() == {B: "1.0"}

@@ -96,7 +96,7 @@ class Apt:
             return
         ended = self._install(changes, "--simulate", seconds=SECONDS)
         if ended.code != 0:
-            message = f"packages: this can't be installed here: {ended.failure}"
+            message = f"packages: {', '.join(changes.names)} can't be brought to what the release says: {ended.failure}"
             raise RefusedError(message)
         steps = [match for line in ended.output.splitlines() if (match := _STEP.match(line))]
         require_empty([step["name"] for step in steps if step["what"] != "Inst"], changes.remove)
@@ -145,18 +145,11 @@ class Apt:
         """Nothing: lists are named by address, so those of the trial are those of the repository."""
 
     def _install(self, changes: Changes, *options: str, seconds: float) -> Ended:
+        """Run apt-get once for all changes; to give way to what comes, a package goes in the same run (`name-`)."""
         asked = [f"{package.name}={package.version}" if package.version else package.name for package in changes.install]
+        gone = [f"{name}-" for name in changes.remove] if asked else list(changes.remove)
         lower = ("--allow-downgrades",) if self._has_lower(changes) else ()
-        argv = (
-            "install",
-            "--yes",
-            *options,
-            *lower,
-            "--allow-change-held-packages",
-            "--",
-            *asked,
-            *(f"{name}-" for name in changes.remove),
-        )
+        argv = ("install" if asked else "remove", "--yes", *options, *lower, "--allow-change-held-packages", "--", *asked, *gone)
         return self.run.run("apt-get", *self._options(), *_BEHAVE, *argv, timeout=seconds, environment=_QUIET)
 
     def _mark(self, verb: str, names: Sequence[str]) -> None:

@@ -130,7 +130,7 @@ class Dnf:
     def _rehearse_install(self, changes: Changes) -> None:
         ended = self._try("--disableplugin=versionlock", "install", "--assumeno", "--", *_asked(changes), seconds=SECONDS * 5)
         if ended.code != 0 and _ABORTED not in ended.errors + ended.output:
-            message = f"packages: this can't be installed here: {ended.failure}"
+            message = f"packages: {', '.join(changes.names)} can't be brought to what the release says: {ended.failure}"
             raise RefusedError(message)
         require_empty(_REPLACING.findall(ended.output), changes.remove)
 

@@ -55,7 +55,7 @@ def repository_fixes(wanted: Sequence[Repository], former: Sequence[Repository],
     gone = [repository for repository in former if repository.manager == manager.name and repository.name not in names]
     removals = [_taken_out(repository, manager, host) for repository in gone]
     changed = [(repository, differing(manager.repository_files(repository), host)) for repository in mine]
-    return [fix for fix in removals if fix] + [_known(repository, paths, manager, host) for repository, paths in changed if paths]
+    return [fix for fix in removals if fix] + [_known(repository, why, manager, host) for repository, why in changed if why]
 
 
 def _taken_out(repository: Repository, manager: Manager, host: Host) -> Fix | None:
@@ -70,15 +70,14 @@ def _taken_out(repository: Repository, manager: Manager, host: Host) -> Fix | No
     return Fix(provider=REPOSITORIES, resource=resource, why=(why,), carry_out=carry_out) if there else None
 
 
-def _known(repository: Repository, paths: Sequence[str], manager: Manager, host: Host) -> Fix:
+def _known(repository: Repository, why: Sequence[str], manager: Manager, host: Host) -> Fix:
     def carry_out() -> None:
         manager.try_repository(repository)
         for path, content in manager.repository_files(repository).items():
             texts.put(host, path, content)
         manager.repository_changed()
 
-    why = tuple(f"{path} is missing or another" for path in paths)
-    return Fix(provider=REPOSITORIES, resource=f"repository/{repository.name}", why=why, carry_out=carry_out)
+    return Fix(provider=REPOSITORIES, resource=f"repository/{repository.name}", why=tuple(why), carry_out=carry_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

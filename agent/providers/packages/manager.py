@@ -143,10 +143,13 @@ def require_empty(removed: Sequence[str], asked: Sequence[str], *, why: str = "r
     """Raise `RefusedError` if `removed` has names that nobody asked for."""
     others = sorted(set(removed) - set(asked))
     if others:
-        message = f"packages: this would {why} {', '.join(others)} too, which the release does not ask for: add or leave out what needs it"
+        message = f"packages: this would {why} {', '.join(others)} too, which the release does not ask for: ask for that too, or for less"
         raise RefusedError(message)
 
 
 def differing(files: Mapping[str, bytes], host: Host) -> list[str]:
-    """Return the paths at which something else stands than `files` say."""
-    return [path for path, content in files.items() if texts.read(host, path)[0] != content]
+    """Return how what stands at these paths differs from what `files` say, a sentence for each that does."""
+    there = {path: texts.read(host, path)[0] for path in files}
+    return [
+        f"{path} {'is missing' if there[path] is None else 'has other lines'}" for path, content in files.items() if there[path] != content
+    ]
