@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from agent.protocol.errors import MalformedError
 from reconciler.cli import evidence as gathering
 from reconciler.cli.evidence import Evidence, Snapshot, snapshot
 from reconciler.cli.progress import Progress
 from reconciler.cli.reasons import Found, as_plain, lines
-from reconciler.pipeline.trail.released import told
+from reconciler.pipeline.source.directories import find_node
+from reconciler.pipeline.trail.released import About, told
 from reconciler.pipeline.why.address import Address, parse
 from reconciler.pipeline.why.answer import Answer, Asking, answers, commits_of
 from reconciler.pipeline.why.blame import Blamer
@@ -68,6 +70,19 @@ def _with_trail(evidence: Evidence, shot: Snapshot, given: list[Answer], failed:
         answers=tuple(given),
         failed=failed,
         signers=now | {sha: (name, "") for sha, name in seen.items() if sha in now},
-        told={one.fleet: told(decisions, evidence.store, one.fleet, one.digest, files=one.files, objects=one.objects) for one in given},
+        told={one.fleet: told(decisions, evidence.store, one.fleet, one.digest, _about(shot, one)) for one in given},
         has_store=evidence.store is not None,
     )
+
+
+def _about(shot: Snapshot, answer: Answer) -> About:
+    """Return which verdicts are about an answer; an older tree may be in neither the repository nor the store."""
+
+    def blob(tree: str, file: str) -> str | None:
+        try:
+            found = find_node(shot.place.git(), tree, file)
+        except MalformedError:
+            return None
+        return found[1] if found is not None else None
+
+    return About(files=answer.files, objects=frozenset(answer.objects), blob=blob)

@@ -9,11 +9,12 @@ from click.testing import CliRunner
 
 from agent.protocol.errors import InputError, RefusedError
 from reconciler.cli import cli
-from tests.acceptance_cases import component, repository
-from tests.proof_cases import MOTD, Copy, begin, decided, handed_over
+from tests.acceptance_cases import component, fleet, repository
+from tests.proof_cases import MOTD, WAIVER, Copy, begin, decided, handed_over
 from tests.source_cases import WorkingCopy
 
 pytestmark = pytest.mark.needs("opa", "git")
+CONFIG = "tenants/shop/components/config.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,26 @@ def test_why_tells_the_decision_by_its_record_or_by_its_note(copy: Copy) -> None
     assert with_store["release"]["decision"]["sequence"] == 4
     assert with_store["release"]["published"] == {"since": "2026-11-22T15:00:00Z", "serial": 2}
     assert "published  since 2026-11-22T15:00:00Z" in run(copy, *question)
+
+
+def test_why_tells_what_was_said_of_a_file_when_it_was_judged_last(tmp_path: Path) -> None:
+    made = begin(tmp_path / "made")
+    both = fleet("web", "motd", role="web").replace("{name: motd}", "{name: motd}, {name: config}")
+    made.decide("Begin", {**repository(), CONFIG: component("config", "/etc/web.conf"), "tenants/shop/fleets/web.yaml": both})
+    everybody = component("motd", "/etc/motd", "hello", mode="0666")
+    made.decide("Everybody may write, as is excused", {MOTD: everybody, "tenants/shop/waivers/motd.yaml": WAIVER})
+    made.decide("Another file of the same fleet", {CONFIG: component("config", "/etc/web.conf", "another")})
+    copy = handed_over(made, tmp_path / "one")
+    release = plain(copy, "why", "shop/web-01:/etc/motd")["answers"][0]["release"]
+    assert release["decision"]["sequence"] == 3
+    assert [(one["rule"], one["waived"]) for one in release["verdicts"]] == [("host-safety/world-writable", "shop/motd")]
+    assert [one["reason"] for one in release["waivers"]] == ["the tests want it so"]
+    assert plain(copy, "why", "shop/web-01:/etc/web.conf")["answers"][0]["release"]["verdicts"] == []
+    made.decide("Nobody else may write", {MOTD: component("motd", "/etc/motd", "hello")})
+    made.decide("Once more another file", {CONFIG: component("config", "/etc/web.conf", "a third")})
+    made.session.close()
+    after = plain(handed_over(made, tmp_path / "two"), "why", "shop/web-01:/etc/motd")["answers"][0]["release"]
+    assert (after["decision"]["sequence"], after["verdicts"], after["waivers"]) == (5, [], [])
 
 
 def test_why_goes_by_what_was_accepted_and_not_by_a_head_that_was_refused(tmp_path: Path) -> None:

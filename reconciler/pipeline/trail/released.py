@@ -1,11 +1,11 @@
 """A release in time: which decision brought it, and when `serve` published it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.protocol import rollout
 from agent.protocol.errors import MalformedError
-from reconciler.pipeline.audit import RecordedVerdict, RecordedWaiver
+from reconciler.pipeline.audit import DecisionRecord, RecordedVerdict, RecordedWaiver
 from reconciler.pipeline.trail.decided import Decided
 from reconciler.publication import layout
 from reconciler.publication.store import Store
@@ -18,8 +18,8 @@ LOOKED_AT = 10_000
 class Told:
     """What is known of a release: the decision that brought it (None: none that is known), and when it was published (empty: unknown).
 
-    `signed` is whether a verified record says so; otherwise it is what a note says. `verdicts` and `waivers` are those of the decision
-    that are about the files in question.
+    `signed` is whether a verified record says so; otherwise it is what a note says. `verdicts` and `waivers` are those about the files
+    in question: of this decision, and of earlier ones that judged a file as it still is.
     """
 
     decision: Decided | None
@@ -30,19 +30,50 @@ class Told:
     waivers: tuple[RecordedWaiver, ...] = ()
 
 
-def told(
-    decisions: Sequence[Decided], store: Store | None, fleet: str, digest: str, *, files: Iterable[str] = (), objects: Iterable[str] = ()
-) -> Told:
-    """Return what is known of a fleet's release; verdicts are those on `files`, and on `objects` (`Fleet shop/web`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What verdicts are asked for: those on `files`, and on `objects` (`Fleet shop/web`); `blob` finds a file of a tree, None for none."""
+
+    files: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()
+    blob: Callable[[str, str], str | None] = lambda _tree, _file: None
+
+
+def told(decisions: Sequence[Decided], store: Store | None, fleet: str, digest: str, about: About) -> Told:
+    """Return what is known of a fleet's release, with the verdicts that are asked for."""
     found = next((one for one in reversed(decisions) if one.releases.get(fleet) == digest), None)
     published, serial = _published(store, fleet, digest) if store is not None else ("", 0)
     if found is None or found.record is None:
         return Told(decision=found, published=published, serial=serial)
-    listed, about = set(files), set(objects)
-    verdicts = tuple(one for one in found.record.verdicts if one.file in listed or _named(one) in about)
-    excused = {one.waived for one in verdicts}
-    waivers = tuple(one for one in found.record.waivers if f"{one.tenant}/{one.name}" in excused)
+    earlier = [one.record for one in decisions if one.record is not None and one.sequence < found.sequence]
+    kept = list(_standing(found.record, earlier[::-1], about))
+    verdicts = tuple(verdict for _, verdict in kept)
+    excused = {(record.sequence, verdict.waived) for record, verdict in kept}
+    known = {record.sequence: record for record, _ in kept}.values()
+    waivers = tuple(one for record in known for one in record.waivers if (record.sequence, f"{one.tenant}/{one.name}") in excused)
     return Told(decision=found, published=published, serial=serial, signed=True, verdicts=verdicts, waivers=waivers)
+
+
+def _standing(record: DecisionRecord, earlier: Iterable[DecisionRecord], about: About) -> Iterator[tuple[DecisionRecord, RecordedVerdict]]:
+    """Yield the verdicts of a decision, then those of earlier ones on files that it did not judge, each with its record.
+
+    A file is judged when it changes, so what was said of it last still holds: by the same judge, and of the same content. What was
+    said of a fleet then was about an older release of it.
+    """
+    own = [one for one in record.verdicts if one.file in about.files or _named(one) in about.objects]
+    yield from ((record, one) for one in own)
+    left = about.files - {one.file for one in own}
+    for before in earlier:
+        if not left or before.judge != record.judge:
+            return
+        said = [one for one in before.verdicts if one.file in left and one.file not in before.refused and not _of_fleet(one)]
+        same = {file for file in {one.file for one in said} if about.blob(before.tree, file) == about.blob(record.tree, file) is not None}
+        yield from ((before, one) for one in said if one.file in same)
+        left -= {one.file for one in said}
+
+
+def _of_fleet(verdict: RecordedVerdict) -> bool:
+    return verdict.object is not None and verdict.object.kind == "Fleet"
 
 
 def _named(verdict: RecordedVerdict) -> str:
