@@ -12,6 +12,7 @@ CONFIG_LIMIT = 64 * 1024
 SECTIONS: Mapping[str, Sequence[str]] = {
     "allow": ("providers", "paths", "commands", "users", "root_processes", "packages", "reboot"),
     "downloads": ("rate", "stagger", "unpacked"),
+    "reboot": ("command",),
 }
 """What `agent.toml` may say; anything else is a misspelt wish, and nothing is applied before it is understood."""
 

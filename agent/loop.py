@@ -24,6 +24,7 @@ from agent.disk import Disk, Identity
 from agent.drift import watch
 from agent.effects.carry_out import Carrier
 from agent.effects.effects import Effects
+from agent.effects.reboot import Rebooter
 from agent.effects.units import Units
 from agent.fetcher import Http
 from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
@@ -38,7 +39,7 @@ from agent.providers.converge import Surroundings
 from agent.running import onlooker
 from agent.services.services import Services
 from agent.services.systemd import Systemd
-from agent.settings import Settings, read_downloads
+from agent.settings import REBOOT, Settings, read_downloads, read_reboot
 from agent.settle import Settler
 from agent.status import StatusBook
 from agent.upgrade import upgrades
@@ -108,7 +109,7 @@ def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
     return Workspace(host=Host(settings.root), disk=disk, originals=Originals(disk.originals), cache=cache, stopping=stop)
 
 
-def make_effects(work: Workspace, log: Log) -> Effects:
+def make_effects(settings: Settings, work: Workspace, log: Log) -> Effects:
     """Return what brings about what runs, wired once.
 
     Where systemd runs the host it also runs processes, as transient units. Elsewhere that is for one alone to do, so until
@@ -117,9 +118,16 @@ def make_effects(work: Workspace, log: Log) -> Effects:
     systemd = Systemd(root=work.host.root)
     processes = onlooker(work.disk, work.host)
     carrier = Carrier(processes=processes, run=Commands(), log=log, stopping=work.stopping)
-    return Effects(
-        disk=work.disk, processes=processes, units=Units(services=Services(systemd=systemd, record=work.disk.services)), carrier=carrier
+    rebooter = Rebooter(
+        disk=work.disk,
+        host=work.host,
+        run=Commands(),
+        log=log,
+        command=lambda: read_reboot(settings.config) or REBOOT,
+        refused=lambda: read_allow(settings.config).refuse_reboot(),
     )
+    units = Units(services=Services(systemd=systemd, record=work.disk.services))
+    return Effects(disk=work.disk, processes=processes, units=units, carrier=carrier, rebooter=rebooter)
 
 
 def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
@@ -130,7 +138,7 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
         work=work,
         book=StatusBook(work.disk),
         log=log,
-        effects=make_effects(work, log),
+        effects=make_effects(settings, work, log),
         converger=Converger(disk=work.disk, here=here, log=log),
     )
 

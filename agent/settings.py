@@ -16,6 +16,8 @@ DEFAULT_CONFIG = "/etc/ordain/agent.toml"
 DEFAULT_POLL_SECONDS = 30.0
 ROOT_METADATA_LIMIT = 512_000
 """Bytes of root metadata: python-tuf's own bound."""
+REBOOT = ("shutdown", "-r", "now")
+"""How a host is rebooted, unless `agent.toml` says so."""
 STAGGER_LIMIT = 86_400
 """Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
 _BYTES = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)", re.ASCII)
@@ -103,6 +105,16 @@ def read_downloads(path: Path) -> Downloads:
         )
         raise InputError(message)
     return Downloads(rate=speed, stagger=spread, unpacked=most)
+
+
+def read_reboot(path: Path) -> tuple[str, ...]:
+    """Read by which command this host is rebooted, empty if `agent.toml` doesn't say; raise `InputError` if it isn't understood."""
+    _, document = read_sections(path)
+    command = document["reboot"].get("command", [])
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        message = f'{path}: how to reboot is stated as command = ["/sbin/shutdown", "-r", "now"]'
+        raise InputError(message)
+    return tuple(command)
 
 
 def _bytes(stated: object, ending: str = "") -> int | None:

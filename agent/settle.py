@@ -36,7 +36,7 @@ from agent.protocol.state import State
 from agent.providers.fix import Fix
 from agent.providers.item import NOBODY, Coming, Item
 from agent.receipts import Result
-from agent.settings import Settings
+from agent.settings import Settings, read_reboot
 from agent.status import FleetStatus, StatusBook
 from agent.supported import require_supported, within_reach
 from agent.table import Table
@@ -97,9 +97,9 @@ class Settler:
         table = self.table(wanted, left)
         for fleet in open_fleets:
             self._waits(wanted[fleet], table)
-        outcomes = self.bring_about(table, said=there)
+        outcomes = self.bring_about(table, said=there, may_reboot=True)
         for fleet, prepared in there.items():
-            self._came_of(wanted[fleet], outcomes.get(fleet, Outcome()), prepared)
+            self._outcome(wanted[fleet], *_came_of(outcomes.get(fleet, Outcome())), prepared)
 
     def prepare(self, fleet: str, state: State, table: Table, coming: Coming = NOBODY) -> Prepared:
         """Return what a state means here and what it would change; who is `coming` is not known yet, and refuses nothing.
@@ -147,7 +147,14 @@ class Settler:
             MalformedError: a reference that an agent can't fill in.
         """
         finished = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
-        return within_reach(finished, self.work.host, has_systemd=self.effects.units.services.systemd.available)
+        return within_reach(finished, self.work.host, has_systemd=self.effects.units.services.systemd.available, reboots=self._reboots())
+
+    def _reboots(self) -> bool:
+        """Return whether a host below a `--root` is one that can be rebooted: `agent.toml` says by which command."""
+        try:
+            return bool(read_reboot(self.settings.config))
+        except InputError:
+            return False
 
     def _items(self, state: State, coming: Coming = NOBODY) -> dict[str, Item]:
         settings, work = self.settings, self.work
@@ -155,7 +162,9 @@ class Settler:
 
     # What runs
 
-    def bring_about(self, table: Table, *, said: Iterable[str] = (), former: Iterable[State] = ()) -> dict[str, Outcome]:
+    def bring_about(
+        self, table: Table, *, said: Iterable[str] = (), former: Iterable[State] = (), may_reboot: bool = False
+    ) -> dict[str, Outcome]:
         """Bring about what the fleets' generations ask for beside files, and return how each fleet stands.
 
         It is noted in the status of each fleet but those in `said`, of which there is more to say. `former` are states held
@@ -164,6 +173,7 @@ class Settler:
         holdings = [holding for fleet in sorted(table.current) if (holding := self._holding(fleet, table)) is not None]
         try:
             outcomes = self.effects.bring(holdings, spared=table.asked(), former=former)
+            outcomes = self.effects.reboot(holdings, outcomes) if may_reboot else outcomes
         except Exception as error:  # noqa: BLE001 - files are held to what they should be whatever becomes of what runs
             why = self._logged("what runs", error)
             outcomes = {holding.fleet: Outcome(troubles=(why,)) for holding in holdings}
@@ -178,7 +188,7 @@ class Settler:
             RetryError: systemd does not answer.
         """
         others = [holding for name in sorted(table.current) if name != fleet and (holding := self._holding(name, table)) is not None]
-        becoming = Holding(fleet=fleet, state=prepared.state, transaction="", items=prepared.items)
+        becoming = Holding(fleet=fleet, state=prepared.state, generation=0, transaction="", items=prepared.items)
         held = resources(table.current.get(fleet, State()))
         found = self.effects.planned([*others, becoming], spared=table.asked())
         return [effect for effect in found if effect.fleet == fleet or (not effect.fleet and effect.resource in held)]
@@ -195,7 +205,7 @@ class Settler:
             items = self._items(state) if state.processes or state.services or state.actions else {}
         except (RefusedError, RetryError, OSError):  # drift says why; what runs goes on
             items = None
-        return Holding(fleet=fleet, state=state, transaction=pointer.transaction, items=items)
+        return Holding(fleet=fleet, state=state, generation=pointer.generation, transaction=pointer.transaction, items=items)
 
     def _note_standing(self, fleet: str, outcome: Outcome, *, said: bool) -> None:
         """Note how what runs of a fleet stands, where nothing newer of it is to be said."""
@@ -207,14 +217,11 @@ class Settler:
         drift += self.converger.drifts.get(fleet, ())
         drift += [msgspec.structs.replace(one, since=since.get(one.path, one.since)) for one in outcome.drifts]
         status = msgspec.structs.replace(status, drift=drift)
-        if not said and status.digest == meta.digest and status.result in ("applied", "failed"):
-            result: Result = "failed" if outcome.troubles else "applied"
-            status = msgspec.structs.replace(status, result=result, why="; ".join(outcome.troubles), since=timestamp())
+        if not said and status.digest == meta.digest and status.result in ("applied", "failed", "waiting"):
+            result, why = _came_of(outcome)
+            status = msgspec.structs.replace(status, result=result, why=why, since=timestamp())
         if self.book.write(fleet, status) and not said:
             self.log.step(status.result, fleet=fleet, why=status.why or None)
-
-    def _came_of(self, wanted: Wanted, outcome: Outcome, prepared: Prepared | None) -> None:
-        self._outcome(wanted, "failed" if outcome.troubles else "applied", "; ".join(outcome.troubles), prepared)
 
     # One fleet
 
@@ -341,6 +348,13 @@ class Settler:
         status = msgspec.structs.replace(old, result=result, why=why, since=timestamp(), listed=listed, serial=kept)
         if self.book.write(fleet, status):
             self.log.step(result, fleet=fleet, why=why)
+
+
+def _came_of(outcome: Outcome) -> tuple[Result, str]:
+    """Return what is to be said of a fleet that is at its newest release."""
+    if outcome.troubles:
+        return "failed", "; ".join(outcome.troubles)
+    return ("waiting", outcome.waiting) if outcome.waiting else ("applied", "")
 
 
 def _meta(wanted: Wanted, number: int, *, applied_at: str) -> Meta:

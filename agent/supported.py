@@ -29,16 +29,17 @@ def require_supported(state: State, supported: Collection[str]) -> None:
         raise RefusedError(message)
 
 
-def within_reach(state: State, host: Host, *, has_systemd: Callable[[], bool]) -> tuple[State, tuple[str, ...]]:
+def within_reach(state: State, host: Host, *, has_systemd: Callable[[], bool], reboots: bool) -> tuple[State, tuple[str, ...]]:
     """Return a state without what can't be had below a `--root`, and a warning for each of it; on the whole machine, all of it."""
     if host.is_whole_machine:
         return state, ()
     out = {(part, name): why for part, name, why in _out_of_reach(state, host, has_systemd)}
     kept = {part: [one for one in getattr(state, part) if (part, one.name) not in out] for part in {part for part, _ in out}}
     warnings = [f"{part.replace('_', ' ')} {name}: left out, {why}" for (part, name), why in out.items()]
-    if state.reboot is not None:
+    reboot = state.reboot if reboots else None
+    if reboot != state.reboot:
         warnings.append("reboot: left out, nothing below --root is rebooted")
-    return msgspec.structs.replace(state, **kept, reboot=None), tuple(warnings)
+    return msgspec.structs.replace(state, **kept, reboot=reboot), tuple(warnings)
 
 
 def _out_of_reach(state: State, host: Host, has_systemd: Callable[[], bool]) -> Iterator[tuple[str, str, str]]:

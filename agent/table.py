@@ -7,6 +7,8 @@ another's waits until that one has moved on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from agent.admission import Wanted
 from agent.apply.plan import claims, declared, trees_of, within
 from agent.effects.resources import resources, without
@@ -55,6 +57,7 @@ class Table:
         state = self.current[fleet]
         if fleet not in self.left:
             return state
+        state = msgspec.structs.replace(state, reboot=None)
         return without(state, frozenset().union(*(resources(held) for name, held in self.current.items() if name not in self.left)))
 
     def former(self, fleet: str) -> State:

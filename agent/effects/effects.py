@@ -15,6 +15,7 @@ from agent.effects.digests import action_digest, process_digest
 from agent.effects.holding import Holding
 from agent.effects.order import PROCESS, SERVICE, graph
 from agent.effects.plan import Effect, Part, plan_effects
+from agent.effects.reboot import Rebooter
 from agent.effects.records import Done, boot_id, read_done, write_done
 from agent.effects.units import Differing, Units
 from agent.logs import timestamp
@@ -30,9 +31,10 @@ NOTHING = Differing(bring={}, troubles=(), drifts=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one fleet's resources stand: what went wrong, and what is not as it should be and left so."""
+    """How one fleet's resources stand: what went wrong, what is waited for, and what is not as it should be and left so."""
 
     troubles: tuple[str, ...] = ()
+    waiting: str = ""
     drifts: tuple[Drift, ...] = ()
 
 
@@ -44,6 +46,7 @@ class Effects:
     processes: Processes
     units: Units
     carrier: Carrier
+    rebooter: Rebooter
     leftovers: list[str] = field(default_factory=list)
     """What could not be taken down that no fleet asks for any more, a sentence each."""
 
@@ -53,7 +56,7 @@ class Effects:
 
     def supported(self) -> frozenset[str]:
         """Return the providers that this agent can carry out."""
-        return frozenset({"processes", "services", "actions", "packages", "users", "kernelSettings", "hostFiles"})
+        return frozenset({"processes", "services", "actions", "packages", "users", "kernelSettings", "hostFiles", "reboot"})
 
     def require(self, state: State, coming: Coming = NOBODY) -> tuple[str, ...]:
         """Return warnings about what of a state can't be kept here; raise `RefusedError` for what can't run here at all.
@@ -98,7 +101,7 @@ class Effects:
             bring=lambda name: self.units.bring(holdings, name, units),
         )
         self.leftovers += troubles.get("", [])
-        seen, boot = self.processes.look(), boot_id()
+        seen, boot = self.processes.look(), self._boot()
         outcomes = {}
         for holding in holdings:
             units_of = differing[holding.fleet]
@@ -117,10 +120,29 @@ class Effects:
             return {}, {holding.fleet: failed if holding.state.services else NOTHING for holding in holdings}
         return units, {holding.fleet: self.units.differing(holding, units, due=self._is_due(holding)) for holding in holdings}
 
+    def reboot(self, holdings: Sequence[Holding], outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+        """Reboot the host if a fleet of which all runs asks for it and may; return the outcomes with what came of it.
+
+        Raises:
+            OSError: it can't be written down, so nothing was asked.
+        """
+        found = dict(outcomes)
+        for holding in holdings:
+            if not found[holding.fleet].troubles:
+                standing = self.rebooter.attend(holding)
+                if standing.result == "failed":
+                    found[holding.fleet] = replace(found[holding.fleet], troubles=(standing.why,))
+                elif standing.result == "waiting":
+                    found[holding.fleet] = replace(found[holding.fleet], waiting=standing.why)
+        return found
+
+    def _boot(self) -> str:
+        return boot_id(self.rebooter.host.root)
+
     def _is_due(self, holding: Holding) -> bool:
         """Return whether something of a fleet was switched since its effects were last complete, or the machine booted."""
         done = read_done(self.disk, holding.fleet)
-        return (done.transaction, done.boot) != (holding.transaction, boot_id())
+        return (done.transaction, done.boot) != (holding.transaction, self._boot())
 
     def _part(self, holding: Holding, seen: Mapping[str, Seen], units: Differing) -> Part:
         items = holding.items

@@ -13,6 +13,7 @@ class Holding:
 
     fleet: str
     state: State
+    generation: int
     transaction: str
     """The transaction that last touched the fleet."""
     items: Mapping[str, Item] | None

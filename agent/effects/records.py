@@ -1,12 +1,13 @@
 """What was brought about for each fleet, on disk: up to which transaction and in which boot, and what actions were run for."""
 
+import contextlib
 from pathlib import Path
 
 from agent.disk import Disk, read_optional
 from agent.protocol import codec, durable
 from agent.protocol.state import Struct
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = "proc/sys/kernel/random/boot_id"
 
 
 class Done(Struct):
@@ -17,12 +18,12 @@ class Done(Struct):
     actions: dict[str, str] = {}
 
 
-def boot_id() -> str:
-    """Return what tells this boot of the machine from any other; empty where the system doesn't say."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
+def boot_id(root: Path) -> str:
+    """Return what tells this boot of the machine below `root` from any other; of this machine where that has none."""
+    for place in (root, Path("/")):
+        with contextlib.suppress(OSError):
+            return (place / BOOT_ID).read_text().strip()
+    return ""
 
 
 def read_done(disk: Disk, fleet: str) -> Done:

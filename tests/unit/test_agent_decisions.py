@@ -212,12 +212,12 @@ def test_a_container_is_one_whoever_calls_it_a_file(tmp_path: Path) -> None:
 
 
 def test_below_a_root_what_can_not_be_had_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    state, warnings = within_reach(EVERYTHING, Host(tmp_path), has_systemd=lambda: False)
+    state, warnings = within_reach(EVERYTHING, Host(tmp_path), has_systemd=lambda: False, reboots=False)
     assert (state.services, state.packages, state.users, state.host_files, state.reboot) == ([], [], [], [], None)
     assert (state.processes, state.sysctls) == (EVERYTHING.processes, EVERYTHING.sysctls)
     assert "services nginx.service: left out, no systemd runs what is below --root" in warnings
     assert len(warnings) == 6
-    assert within_reach(EVERYTHING, Host(Path("/")), has_systemd=lambda: False) == (EVERYTHING, ())
+    assert within_reach(EVERYTHING, Host(Path("/")), has_systemd=lambda: False, reboots=False) == (EVERYTHING, ())
 
 
 def test_a_release_that_holds_what_this_agent_can_not_do_is_refused_by_name() -> None:
