@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.commands import SECONDS, Commands, Ended
+from agent.commands import SECONDS, SHOWN, Commands, Ended
 from agent.host import Host
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.state import Repository
@@ -28,6 +28,7 @@ _BEHAVE = (
     *("-o", "APT::Color=0"),
 )
 _LOCKED = re.compile(r"Could not get lock|Unable to (acquire|lock)|lock was locked by another process|status database is locked")
+_UNMET = re.compile(r"have unmet dependencies:\n((?: .*\n)+)")
 _FORMAT = "${Package}\t${Architecture}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\t${Version}\n"
 _WHOLE = ("installed", "triggers-pending", "triggers-awaited")
 _GONE = ("not-installed", "config-files")
@@ -96,7 +97,7 @@ class Apt:
             return
         ended = self._install(changes, "--simulate", seconds=SECONDS)
         if ended.code != 0:
-            message = f"packages: {', '.join(changes.names)} can't be brought to what the release says: {ended.failure}"
+            message = f"packages: {', '.join(changes.names)} can't be brought to what the release says: {ended.failure}{_unmet(ended)}"
             raise RefusedError(message)
         steps = [match for line in ended.output.splitlines() if (match := _STEP.match(line))]
         require_empty([step["name"] for step in steps if step["what"] != "Inst"], changes.remove)
@@ -202,3 +203,9 @@ def _is_locked(ended: Ended) -> bool:
 
 def _is_asked(name: str, changes: Changes) -> bool:
     return any(package.name in (name, name.partition(":")[0]) or package.name.partition(":")[0] == name for package in changes.install)
+
+
+def _unmet(ended: Ended) -> str:
+    """Return what apt says it lacks, which it prints beside its errors; empty where nothing."""
+    match = _UNMET.search(ended.output)
+    return f" ({' '.join(match[1].split())[:SHOWN]})" if match else ""
