@@ -93,6 +93,21 @@ def test_a_failure_says_what_was_changed_and_begins_nothing_more(root: Path) -> 
     assert [entry.outcome for entry in account.read()] == ["failed"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_read_only_etc_is_said_in_the_account_and_mended_later(root: Path) -> None:
+    script = 'mount --bind "$1/etc" "$1/etc" && mount -o remount,ro,bind "$1/etc" && exec "$2" -c "$3" "$1"'
+    argv = ["unshare", "--mount", "sh", "-c", script, "sh", str(root), sys.executable, APPLY]
+    refused = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if "carry_out" not in refused.stderr:
+        pytest.skip("no mount namespaces here")
+    assert "Read-only file system; see to the disk" in refused.stderr
+    (entry,) = Account(root / "account.json").read()
+    assert entry.outcome == "failed"
+    assert "Read-only file system" in entry.said
+    subprocess.run([sys.executable, "-c", APPLY, str(root)], check=True)
+    assert plan(STATE, None, here(root)) == []
+
+
 def test_an_agent_that_ends_begins_nothing_more(root: Path) -> None:
     done: list[str] = []
     with pytest.raises(RetryError, match="the agent ends; nothing else was changed"):
