@@ -70,7 +70,8 @@ NOTES = {
     "AgentPool": "Hosts that come and go, and share their labels. Rules that count agents count a pool as its maximum.",
     "Component": """\
 In a tenant's directory it is that tenant's; in `library/` it has no tenant, and every tenant may use it as `library/<name>`.
-References (`${agent.…}`, `${labels.…}`, `${parameters.…}`) stand in contents, commands, environments and probe targets, nowhere else.""",
+References (`${agent.…}`, `${labels.…}`, `${parameters.…}`) stand in contents, commands, environments, units, blocks of
+lines, values of kernel settings and probe targets, nowhere else. [Hosts](../hosts.md) has an example of each thing.""",
     "Fleet": """\
 It binds components to the hosts that its selector matches. Hosts with the same variants and the same values of the labels that components
 refer to are one group, and get the same state.""",

@@ -8,15 +8,24 @@ with exit code 0 if all that it claims held; `--keep` leaves everything running 
 """
 
 import argparse
+import io
+import os
 import re
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stage import BIN, FailedError, Stage, digest, stop_on_signals
+from trimmed import trim
+
+from agent.host import Host as Root
+from agent.logs import Log
+from agent.processes.supervisor import supervise
 
 EXAMPLE = Path(__file__).resolve().parent / "fleet-repo"
 POLL = 0.5
@@ -60,11 +69,14 @@ def begin(stage: Stage) -> None:
     stage.chapter("A fleet repository")
     stage.say(f"Everything below happens in {stage.directory}.\n")
     shutil.copytree(EXAMPLE, stage.directory / "fleets", ignore=shutil.ignore_patterns(".git"))
+    trim(stage.directory / "fleets")
+    edit(stage, "ordain.yaml", "  rules:\n", ALLOWED)
     stage.run("git init --quiet --initial-branch main fleets", shown=False)
     commit(stage, "Describe the hosts of Acme", shown=False)
     stage.run("git -C fleets log --oneline --stat=90 -- tenants library policies ordain.yaml")
     stage.run("ordain check fleets")
     stage.say("Schemas and policies agree; nothing was needed for this but the files and OPA.")
+    stage.say("(The hosts below are directories, so the services, accounts and packages of examples/fleet-repo are left out of this copy.)")
 
 
 def bring_up(stage: Stage) -> None:
@@ -175,7 +187,46 @@ def mend(stage: Stage) -> None:
     stage.say("All fleets go on, and all hosts run what the newest commit says.")
 
 
-STORY = (begin, bring_up, start_agents, good_change, bad_change, trail, mend)
+def process(stage: Stage) -> None:
+    """Start a process by a commit, restart it once by another, kill it, and see it come back."""
+    stage.chapter("A process")
+    stage.say("What reads a configuration should run, and run with the newest. `sleep` stands for the collector:\n")
+    web = HOSTS[:2]
+    edit(stage, "library/collector/collector.yaml", "  probes:\n", PROCESS)
+    stage.run("git -C fleets diff --unified=0")
+    committed = commit(stage, "Run the collector")
+    first = running(stage, web, dict.fromkeys(web, 0))
+    for host in web:
+        stage.say(f"    {host.name:13} runs it as process {first[host]}, {time.monotonic() - committed:.2f} s after the commit")
+    stage.say("\nIts configuration changes, so it is restarted, once:\n")
+    edit(stage, "library/collector/collector.yaml", "queue_size: 5000", "queue_size: 6000")
+    commit(stage, "Keep more while the line is down")
+    second = running(stage, web, first)
+    for host in web:
+        stage.say(f"    {host.name:13} runs it as process {second[host]}, with {queue_of(stage, host)}")
+    stage.say(f"\nKilled by hand on {web[0].name}, it is started again by the agent:\n")
+    os.kill(second[web[0]], signal.SIGKILL)
+    third = running(stage, web[:1], second)
+    stage.say(f"    {web[0].name:13} runs it as process {third[web[0]]}")
+    stage.run(f"ordain-agent status --state {web[0].state}")
+    if running(stage, web[1:], {web[1]: 0})[web[1]] != second[web[1]]:
+        stage.fail(f"the process of {web[1].name} was restarted, though nothing changed there", web[1].name)
+
+
+STORY = (begin, bring_up, start_agents, good_change, bad_change, trail, mend, process)
+ALLOWED = """\
+  rules:
+    # In this demo what runs belongs to whoever runs it.
+    host-safety/root-processes: {level: deny, parameters: {allowed: [collector]}}
+"""
+PROCESS = """\
+  processes:
+    - name: collector
+      command: [/bin/sleep, "100000"]
+      restartOn: [/etc/otelcol/config.yaml]
+      limits: {memory: 64Mi}
+  probes:
+"""
 EU_TELEMETRY = '{matchLabels: {region: eu}, parameters: {library/collector: {endpoint: "otel.eu'
 
 
@@ -241,6 +292,35 @@ def applied(stage: Stage, host: Host) -> bool:
         if fleet["result"] == "applied" and fleet["digest"] == wanted.get(f"{host.tenant}/{fleet['fleet']}")
     }
     return done == host.fleets
+
+
+def running(stage: Stage, hosts: Sequence[Host], before: Mapping[Host, int]) -> dict[Host, int]:
+    """Wait until the collector runs on each of these hosts as another process than before, and return their numbers."""
+    found: dict[Host, int] = {}
+
+    def everywhere() -> bool:
+        for host in hosts:
+            for one in stage.read(f"ordain-agent status --state {host.state} --format json")["processes"]:
+                if one["standing"] == "running" and one["pid"] != before[host]:
+                    found[host] = one["pid"]
+        return len(found) == len(hosts)
+
+    stage.until(f"the collector runs on {', '.join(host.name for host in hosts)}", everywhere, process=hosts[0].name, pause=0.2)
+    return found
+
+
+def queue_of(stage: Stage, host: Host) -> str:
+    """Return the line of the collector's configuration that was changed, as it lies on a host."""
+    lines = (stage.directory / host.root / COLLECTOR).read_text().splitlines()
+    return next(line.strip() for line in lines if "queue_size" in line)
+
+
+def stop_processes(stage: Stage) -> None:
+    """Stop what the hosts run: it outlives its agents, as it should."""
+    for host in HOSTS:
+        directory = stage.directory / host.state / "processes"
+        if directory.exists():
+            supervise(directory, host=Root(stage.directory / host.root), log=Log(stream=io.StringIO())).close(leave_running=False)
 
 
 def arrive(stage: Stage, text: str, committed: float) -> None:
@@ -329,7 +409,7 @@ def main() -> int:
         return 0
     finally:
         if not kept:
-            stage.end()
+            stage.end(lambda: stop_processes(stage))
 
 
 if __name__ == "__main__":

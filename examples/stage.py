@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-SECONDS = 85.0
+SECONDS = 180.0
 """For the whole demo: it ends by itself, also where something hangs."""
-PATIENCE = 25.0
+PATIENCE = 40.0
 """Seconds to wait for any one thing: several times what it takes on a slow machine."""
 STOP_SECONDS = 5.0
 TAIL = 25
@@ -138,8 +138,8 @@ class Stage:
         """Return what still runs, by name: process ids."""
         return {name: process.pid for name, process in self._running.items() if process.poll() is None}
 
-    def end(self) -> None:
-        """Stop all processes, those that won't by force, and remove the directory."""
+    def end(self, left: Callable[[], None] = lambda: None) -> None:
+        """Stop all processes, those that won't by force, then what they `left`, and remove the directory."""
         alive = [process for process in self._running.values() if process.poll() is None]
         for process in alive:
             process.terminate()
@@ -150,6 +150,7 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        left()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @staticmethod

@@ -1,7 +1,7 @@
 # METADATA
 # title: Accounts do not get root's rights by their groups
 # description: |
-#   Members of some groups are as good as root: they may become it, read every log and disk, or start containers that see
+#   Members of some groups are as good as root: they may become it, read every disk, or start containers that see
 #   the whole host. parameters.groups are those groups. An account with the number 0 can't be made at all.
 # schemas:
 #   - input: schema.input
@@ -12,7 +12,7 @@
 #   code: host-safety/privileged-user
 #   remedy: leave the group out; what it needs as root goes into /etc/sudoers.d, by its commands
 #   parameters:
-#     groups: [root, sudo, wheel, admin, adm, disk, docker, podman, lxd, libvirt, kvm, shadow, kmem, systemd-journal]
+#     groups: [root, sudo, wheel, admin, disk, docker, podman, lxd, libvirt, shadow, kmem]
 package ordain.rules.host_safety.privileged_users
 
 import data.ordain.result

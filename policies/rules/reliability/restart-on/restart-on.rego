@@ -29,9 +29,15 @@ deny contains result.at(rego.metadata.chain(), ["spec", "processes", i, "restart
 deny contains result.at(rego.metadata.chain(), ["spec", "containers", i, "restartOn"], message) if {
 	some i, container in input.object.spec.containers
 	some volume in container.volumes
-	volume.source in held
+	volume.source in contents
 	not volume.source in object.get(container, "restartOn", [])
 	message := sprintf("container %s does not start again when %s changes", [container.name, volume.source])
+}
+
+# What a directory holds changes without the directory.
+contents contains file.path if {
+	some file in input.object.spec.files
+	not file.type == "directory"
 }
 
 held contains file.path if some file in input.object.spec.files

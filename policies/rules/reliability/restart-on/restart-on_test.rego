@@ -22,10 +22,10 @@ test_files_that_are_listed_pass if {
 
 test_files_that_a_container_sees_are_found if {
 	found := {finding.message | some finding in restart_on.deny} with input as {"object": {"spec": {
-		"files": [{"path": "/etc/app/app.conf"}, {"path": "/etc/app/b.conf"}],
+		"files": [{"path": "/etc/app/app.conf"}, {"path": "/etc/app/b.conf"}, {"path": "/srv", "type": "directory"}],
 		"containers": [{
 			"name": "edge",
-			"volumes": [{"source": "/etc/app/app.conf"}, {"source": "/etc/app/b.conf"}, {"source": "cache"}],
+			"volumes": [{"source": "/etc/app/app.conf"}, {"source": "/etc/app/b.conf"}, {"source": "cache"}, {"source": "/srv"}],
 			"restartOn": ["/etc/app/b.conf"],
 		}],
 	}}}
