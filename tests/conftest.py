@@ -128,7 +128,7 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
     "openssl": (lambda: _on_path("openssl"), "install openssl"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
-    "quadlet": (_quadlet, "install podman 4.4 or later (Debian 13 has it, Debian 12 does not)"),
+    "quadlet": (_quadlet, "install podman 5 or later (Debian 13 has it, Debian 12 does not)"),
     "systemd": (_systemd, "install systemd-container and run the tests as root: they boot a systemd of their own by systemd-nspawn"),
     "systemd-analyze": (lambda: _on_path("systemd-analyze"), "install systemd"),
     "sshd": (_sshd, "install openssh-server (its sshd is run by the tests alone, on loopback)"),

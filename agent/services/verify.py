@@ -140,9 +140,7 @@ def _comes_along(line: str, items: Mapping[str, Item]) -> bool:
 
 def _ask_podman(paths: Collection[str], items: Mapping[str, Item], copies: _Copies, tools: Tools) -> None:
     if tools.generator is None:
-        message = (
-            f"{min(paths)}: this host has no Podman that knows containers as units; install podman 4.4 or later, or take containers out"
-        )
+        message = f"{min(paths)}: this host has no Podman that knows containers as units; install podman 5 or later, or take containers out"
         raise UnitError(message)
     copies.add(CONTAINERS, items.values())
     copies.add_from_host(CONTAINERS)
