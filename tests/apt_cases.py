@@ -114,6 +114,11 @@ class Machine:
             (root / "var" / name).mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
         (root / "apt.conf").write_text('APT::Sandbox::User "root";\n')
+        return cls.again(root)
+
+    @classmethod
+    def again(cls, root: Path) -> "Machine":
+        """Return the one that was made at `root`."""
         return cls(root, {**ENVIRONMENT, **FORCE, "APT_CONFIG": str(root / "apt.conf")})
 
     @property

@@ -4,18 +4,21 @@ On the whole machine the system is asked, so users that a directory service brin
 read, and the programs of `shadow` work in it by their `--root` (their `--prefix` looks up groups on the machine instead).
 """
 
+import contextlib
 import grp
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from agent.commands import Commands
 from agent.host import Host
 from agent.protocol.errors import RefusedError, RetryError
 from agent.providers import texts
 
+T = TypeVar("T")
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 """What useradd takes as a name, and no option of it."""
 WAIT_FOR_LOCK = "cannot lock"
@@ -47,27 +50,35 @@ class Accounts:
         return next((name for name, gid in self.gids.items() if gid == user.gid), str(user.gid))
 
 
-def look(host: Host) -> Accounts:
-    """Return the host's users and groups.
+def look(host: Host, names: Iterable[str] = ()) -> Accounts:
+    """Return the host's users and groups; `names` are asked for one by one too, since a directory service may not list all.
 
     Raises:
         RefusedError: under a root, its passwd or group file is no file, or has a line that can't be read.
     """
     if host.is_whole_machine:
-        groups = [(one.gr_name, one.gr_gid, one.gr_mem) for one in grp.getgrall()]
-        people = [(one.pw_name, one.pw_uid, one.pw_gid, one.pw_gecos, one.pw_dir, one.pw_shell) for one in pwd.getpwall()]
+        listed = {one.gr_name: one for one in [*_each(grp.getgrnam, names), *grp.getgrall()]}
+        groups = [(one.gr_name, one.gr_gid, one.gr_mem) for one in listed.values()]
+        known = {one.pw_name: one for one in [*_each(pwd.getpwnam, names), *pwd.getpwall()]}
+        people = [(one.pw_name, one.pw_uid, one.pw_gid, one.pw_gecos, one.pw_dir, one.pw_shell) for one in known.values()]
     else:
         groups = [(line[0], int(line[2]), [name for name in line[3].split(",") if name]) for line in _table(host, "/etc/group", 4)]
         people = [(line[0], int(line[2]), int(line[3]), line[4], line[5], line[6]) for line in _table(host, "/etc/passwd", 7)]
     members: dict[str, set[str]] = {}
-    for group, _, names in groups:
-        for name in names:
+    for group, _, inside in groups:
+        for name in inside:
             members.setdefault(name, set()).add(group)
     users = {
         name: Account(name=name, uid=uid, gid=gid, comment=gecos, home=home, shell=shell, groups=frozenset(members.get(name, ())))
         for name, uid, gid, gecos, home, shell in people
     }
     return Accounts(users=users, gids={name: gid for name, gid, _ in groups})
+
+
+def _each(find: Callable[[str], T], names: Iterable[str]) -> Iterator[T]:
+    for name in names:
+        with contextlib.suppress(KeyError):
+            yield find(name)
 
 
 def _table(host: Host, path: str, fields: int) -> list[list[str]]:

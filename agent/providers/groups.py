@@ -21,7 +21,7 @@ def fixes(wanted: Sequence[Group], *, host: Host, run: Commands) -> list[Fix]:
     """
     if not wanted:
         return []
-    found = accounts.look(host)
+    found = accounts.look(host, [group.name for group in wanted])
     made = list(_fixes([group for group in wanted if not group.absent], found, host, run))
     return [*made, *_fixes([group for group in wanted if group.absent], found, host, run)]
 
@@ -71,7 +71,7 @@ def _require_unused(group: Group, found: Accounts, host: Host) -> None:
 
 def _carry_out(group: Group, host: Host, run: Commands) -> Callable[[], None]:
     def carry_out() -> None:
-        found = accounts.look(host)
+        found = accounts.look(host, [group.name])
         if not differences(group, found):
             return  # a user took its own group with it, say
         require(group, found)

@@ -33,7 +33,7 @@ def fixes(
     """
     if not wanted:
         return []
-    found = accounts.look(host)
+    found = accounts.look(host, _names(wanted))
     before = {user.name: frozenset(user.groups) for user in former}
     return list(_fixes(wanted, before, found, coming, host=host, run=run))
 
@@ -71,6 +71,11 @@ def require(user: User, found: Accounts, coming: frozenset[str] | None) -> None:
     if user.comment is not None and (":" in user.comment or not user.comment.isprintable()):
         message = f"user {user.name}: its comment has a colon or a character that can't be printed"
         raise RefusedError(message)
+
+
+def _names(wanted: Sequence[User]) -> list[str]:
+    """Return all users and groups that are named."""
+    return [name for user in wanted for name in (user.name, user.group, *user.groups) if name]
 
 
 def _compared(user: User, left: frozenset[str], found: Accounts) -> Iterator[tuple[str, str, str]]:
@@ -125,7 +130,7 @@ def _require_idle(user: User, found: Accounts, host: Host) -> None:
 
 def _carry_out(user: User, left: frozenset[str], host: Host, run: Commands) -> Callable[[], None]:
     def carry_out() -> None:
-        found = accounts.look(host)
+        found = accounts.look(host, _names([user]))
         if not differences(user, left, found):
             return
         require(user, found, frozenset())

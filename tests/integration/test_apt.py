@@ -2,7 +2,12 @@
 
 import fcntl
 import os
+import signal
 import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,6 +148,56 @@ def test_a_hold_of_the_hosts_owner_survives_and_a_held_package_is_not_dragged_al
         machine.apply(packages(theirs, Package(name=C, version="2.0")))
     machine.apply(packages(theirs, Package(name=A, version="2.0"), Package(name=C, version="2.0")))
     assert machine.installed() == {A: "2.0 held", C: "2.0"}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from agent.protocol.state import Package
+from tests.apt_cases import Machine, Origin, packages
+root, debs = Path(sys.argv[1]), Path(sys.argv[2])
+theirs = Origin(path=debs, key=(debs / "key.asc").read_text(), home=debs)
+Machine.again(root).apply(packages(theirs, Package(name="ordain-test-slow")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["agent", "all"])
+def test_a_kill_while_a_package_is_configured_is_written_down_and_mended_by_the_next_apply(
+    machine: Machine, tmp_path: Path, whom: str
+) -> None:
+    theirs = Origin(path=tmp_path / "debs", key=make_key(tmp_path / "gnupg"), home=tmp_path / "gnupg")
+    theirs.path.mkdir()
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    script = f"#!/bin/sh\necho $$ > {begun}.new; mv {begun}.new {begun}\nwhile ! test -e {go_on}; do sleep 0.1; done\n"
+    build(theirs.path, "ordain-test-slow", "1.0", scripts={"postinst": script})
+    theirs.publish()
+    (theirs.path / "key.asc").write_text(theirs.key)
+    agent = subprocess.Popen([sys.executable, "-c", KILLED, str(machine.root), str(theirs.path)])
+    wait_for(begun.exists)
+    agent.kill()
+    agent.wait()
+    assert [entry.line() for entry in machine.account.read()] == ["done: repository/ours", "begun: package/ordain-test-slow"]
+    group = os.getpgid(int(begun.read_text()))
+    wanted = packages(theirs, Package(name="ordain-test-slow"))
+    if whom == "all":  # as systemd does with a unit's whole control group, or a power cut
+        os.killpg(group, signal.SIGKILL)
+        go_on.touch()
+    else:  # apt goes on by itself, and until it has ended its lock is in the way
+        with pytest.raises(RetryError, match="packages are being changed by somebody else"):
+            machine.apply(wanted)
+        go_on.touch()
+    machine.lock_wait = 60.0
+    machine.apply(wanted)
+    assert machine.installed() == {"ordain-test-slow": "1.0"}
+    assert machine.plan(wanted) == []
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["-oDebug::NoLocking=1", "a*", "a b", "ordain-test-a-", "a/../b", "?installed", "ordain-test-a=1.0"])
