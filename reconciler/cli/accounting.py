@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.protocol.errors import InputError
-from reconciler.cli.backtesting import bar, saved, state_directory, state_name, unstarted
+from reconciler.cli.backtesting import bar, state_directory, state_name, unstarted
 from reconciler.cli.signers import may
 from reconciler.cli.sources import Place, head_of
 from reconciler.pipeline.acceptance import Corpus, Judged, appoint
@@ -85,7 +85,7 @@ def _trend(place: Place, history: History, judge: Judge, wanted: Wanted, *, opa:
         return
     hearing = replace(judge, levels=judge.levels.hearing(rules))
     known: Replays[Found] = Replays(Sealed(state_directory()), state_name(opa, judge.digest, "compliance"), dict[str, Found])
-    with unstarted(hearing, opa) as policies, saved(known):
+    with unstarted(hearing, opa) as policies, known.saved():
         measure = Measure(judge=judge, asker=Asker(policies, known, rules=rules, jobs=wanted.jobs))
         yield from trend(place.git(), steps, measure, lambda done: told(f"{bar(done, len(steps))} {done} of {len(steps)} points"))
 

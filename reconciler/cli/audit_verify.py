@@ -1,6 +1,7 @@
 """`ordain audit verify`: the proof, for an auditor who has a clone, a copy of the store and public keys, and no reason to trust anybody."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import msgspec
 from agent.protocol.errors import InputError
 from reconciler import settings
 from reconciler.cli import evidence as gathering
+from reconciler.cli.backtesting import state_name
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.pipeline.manifests import Document
+from reconciler.pipeline.policy.opa import cache_directory, find_opa
 from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.proof.verify import Proving, prove
+from reconciler.pipeline.remembered.replays import Replays
+from reconciler.pipeline.remembered.sealed import Sealed
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.printable import clipped, printable
 
@@ -39,12 +44,12 @@ def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def verify(ctx: click.Context, /, *, since: str, no_replay: bool, signers: str, opa: Path | None, form: str, **where: Any) -> None:
-    """Prove what was decided, from git, notes, the store and public keys alone. No server is asked, and nothing is written.
+    """Prove what was decided, from git, notes, the store and public keys alone. No server is asked, and nothing of it is written.
 
     Records are signed and chained; notes say what records say; each accepted tree is its commit's, but for refused files; it compiles
     to each approved digest; every decision, made again, comes to the same verdicts; what agents are offered is what was approved.
     Whatever does not fit is named: what, where, what was expected, what was found. Of a part of a store it proves that part, and says
-    what could not be proven without the rest.
+    what could not be proven without the rest. A run that is stopped goes on where it was when the same is asked again.
 
     Exit codes: 0 all that is here is proven, 1 something does not fit, 2 wrong usage, 3 nothing could be proven.
 
@@ -60,20 +65,35 @@ def verify(ctx: click.Context, /, *, since: str, no_replay: bool, signers: str, 
             message = "there is nothing to prove it by: give --state, or --store with --keys"
             raise InputError(message)
         pinned = signers or (settings.load(where["file"], state=where["state"]).signatures.signers if where["state"] is not None else "")
-        report = prove(
-            Proving(
-                repository=evidence.place.git(),
-                store=evidence.store,
-                decision_keys=evidence.decision_keys,
-                release_keys=evidence.release_keys,
-                opa=None if no_replay else find_opa(opa),
-                pinned=read_pinned(pinned),
-                since=since,
-            ),
-            said,
+        signed, found = read_pinned(pinned), None if no_replay else find_opa(opa)
+        known = _known(found, signed) if found is not None else None
+        given = Proving(
+            repository=evidence.place.git(),
+            store=evidence.store,
+            decision_keys=evidence.decision_keys,
+            release_keys=evidence.release_keys,
+            opa=found,
+            known=known,
+            pinned=signed,
+            since=since,
         )
+        report = prove(given, said)
+    if known is not None:
+        known.forget()
+        _went_on(known.reused)
     click.echo(json.dumps(_plain(report), indent=2, ensure_ascii=False) if form == "json" else "\n".join(_lines(report)))
     ctx.exit(MISFIT if report.misfits else 0 if report.proven else NOTHING_PROVEN)
+
+
+def _known(opa: Path, pinned: Sequence[Document]) -> Replays[str]:
+    """Return the decisions that a run which was stopped has made again: by this ordain, this OPA and these pinned signers."""
+    stated = json.dumps([one.value for one in pinned], sort_keys=True, default=str)
+    return Replays(Sealed(cache_directory(os.environ) / "proof"), state_name(opa, "proof", stated), dict[str, str])
+
+
+def _went_on(count: int) -> None:
+    if count:
+        click.echo(f"note: {count:,} decision{'' if count == 1 else 's'} had been made again by a run that was stopped", err=True)
 
 
 def _plain(report: Report) -> dict[str, Any]:

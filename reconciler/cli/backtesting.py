@@ -130,7 +130,7 @@ def _of_objects(rule: Rule, judge: Judge, desk: Desk, name: str) -> Done:
     known: Replays[Found] = Replays(desk.sealed, name, dict[str, Found])
     more = desk.bounded()
     found: Steps = []
-    with unstarted(judge, desk.opa) as policies, saved(known):
+    with unstarted(judge, desk.opa) as policies, known.saved():
         asker = Asker(policies, known, rules=[rule.id], jobs=desk.jobs)
         for step, brought in replay(desk.repository, desk.history.steps, asker):
             found.append((step, (brought,)))
@@ -144,7 +144,7 @@ def _whole(desk: Desk, name: str, deciders: Callable[[Step], Sequence[Judges]]) 
     whole = Whole(desk.repository, deciders)
     more = desk.bounded()
     found: Steps = []
-    with saved(known):
+    with known.saved():
         for step in desk.history.steps:
             brought = known.get(step.info.sha)
             if brought is None:
@@ -170,15 +170,6 @@ def unstarted(judge: Judge, opa: Path) -> Iterator[Policies]:
         policies = Policies(judge, opa=opa)
         stack.push(policies)
         yield policies
-
-
-@contextmanager
-def saved(known: Replays[Found] | Replays[tuple[Brought, ...]]) -> Iterator[None]:
-    """Keep what is known at the end, however that comes about."""
-    try:
-        yield
-    finally:
-        known.save()
 
 
 def replay_of(done: Done, desk: Desk, asked: Asked) -> Replay:

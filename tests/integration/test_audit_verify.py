@@ -18,11 +18,14 @@ from agent.protocol.errors import InputError
 from agent.protocol.membership import Member
 from reconciler import settings
 from reconciler.cli import cli
-from reconciler.cli.audit_verify import _lines
+from reconciler.cli.audit_verify import _known, _lines
+from reconciler.cli.evidence import gather
 from reconciler.pipeline import accepted
 from reconciler.pipeline.approve import approve_release
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, encode_record, record_digest, record_key
+from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.proof.shape import Misfit, Report
+from reconciler.pipeline.proof.verify import Proving, prove
 from reconciler.pipeline.signing import releases_signing, repository_signing
 from reconciler.publication import envelope
 from reconciler.publication.store import LocalStore
@@ -129,6 +132,36 @@ def test_what_one_cause_makes_wrong_in_many_places_is_told_once() -> None:
     assert told.count("DOES NOT FIT") == 1
     assert "1.json and 19 more, to 20.json" in told
     assert "20 things that do not fit" in told
+
+
+def test_a_proof_that_was_stopped_goes_on_where_it_was_and_one_that_ended_begins_anew(
+    copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDAIN_OPA", str(find_opa(None)))
+    monkeypatch.setenv("ORDAIN_CACHE", str(tmp_path / "cache"))
+    evidence, opa = gather(repo=copy.repo, state=None, file=None, url=str(copy.store), keys=copy.keys), find_opa(None)
+
+    def stop(said: str) -> None:
+        """Do as somebody who presses Ctrl-C at the third of four decisions."""
+        if said.startswith("deciding again: decision 3 "):
+            raise KeyboardInterrupt
+
+    begun = Proving(
+        repository=evidence.place.git(),
+        store=LocalStore(copy.store),
+        decision_keys=evidence.decision_keys,
+        release_keys=evidence.release_keys,
+        opa=opa,
+        known=_known(opa, ()),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        prove(begun, stop)
+    done = CliRunner().invoke(cli, ["audit", "verify", *copy.options])
+    assert "note: 2 decisions had been made again by a run that was stopped" in done.stderr
+    assert "4 decisions" in done.stdout
+    again = CliRunner().invoke(cli, ["audit", "verify", *copy.options])
+    assert again.stderr == ""
+    assert again.stdout == done.stdout
 
 
 def edit(copy: Copy, key: str, change: Callable[[bytes], bytes]) -> None:

@@ -17,6 +17,8 @@ from reconciler.pipeline.audit import (
     RecordedCommit,
     RecordedVerdict,
     RecordedWaiver,
+    encode_record,
+    record_digest,
     record_key,
     recorded_commits,
     recorded_verdict,
@@ -30,6 +32,7 @@ from reconciler.pipeline.policy.judge import Judge
 from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.proof.records import Chain
 from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
+from reconciler.pipeline.remembered.replays import Replays
 from reconciler.pipeline.session import start
 from reconciler.pipeline.signatures.doubts import Doubts
 from reconciler.pipeline.signatures.review import Review, review
@@ -45,10 +48,14 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaying:
-    """What decisions are made again with: `pinned` are the signers that the reconciler's settings name."""
+    """What decisions are made again with: `pinned` are the signers that the reconciler's settings name.
+
+    `known` has the decisions, by the digest of their record, that a run which was stopped has made again with nothing found.
+    """
 
     trees: Trees
     opa: Path
+    known: Replays[str]
     pinned: tuple[Document, ...] = ()
 
 
@@ -56,12 +63,16 @@ def check_verdicts(given: Replaying, chain: Chain, first: int, report: Report, s
     """Make the decisions from number `first` on again, and compare what comes of each with its record.
 
     It begins at the last decision before that refused nothing, since what is held back is part of what a decision is made of.
+    Where it was stopped the last time, it goes on after the decisions that it had made again by then.
 
     Raises:
         RetryError: OPA can't be run.
     """
+    first = _go_on(given.known, chain, first, report)
+    if first > chain.records[-1].sequence:
+        return
     replay = _Replay(given=given)
-    with closing(replay):
+    with closing(replay), given.known.saved():
         begin = _start(chain.records, first)
         before = chain.records[begin - 1] if begin else None
         if before is not None:
@@ -70,8 +81,19 @@ def check_verdicts(given: Replaying, chain: Chain, first: int, report: Report, s
             said(f"deciding again: decision {record.sequence} of {chain.records[-1].sequence}")
             found = list(_again(replay, record, before, linked=chain.before(record) is before))
             if record.sequence >= first:
-                report.take("decision", found)
+                fine = report.take("decision", found)
+                given.known.put(record_digest(encode_record(record)), record.at, lasting=fine)
             before = record
+
+
+def _go_on(known: Replays[str], chain: Chain, first: int, report: Report) -> int:
+    """Count the decisions from number `first` on that are known to come out as recorded, and return the number of the one after."""
+    for record in chain.records:
+        if record.sequence >= first:
+            if not known.get(record_digest(encode_record(record))):
+                return record.sequence
+            report.take("decision", [])
+    return chain.last + 1
 
 
 def _start(records: Sequence[DecisionRecord], first: int) -> int:

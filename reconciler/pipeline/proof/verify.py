@@ -15,6 +15,7 @@ from reconciler.pipeline.proof.records import check_records, since_of
 from reconciler.pipeline.proof.replay import Replaying, check_verdicts
 from reconciler.pipeline.proof.shape import Report, Unproven
 from reconciler.pipeline.proof.trees import bring_objects, check_trees
+from reconciler.pipeline.remembered.replays import Replays
 from reconciler.pipeline.trail.scratch import attach, scratch
 from reconciler.pipeline.trail.trees import Trees
 from reconciler.publication.store import Store
@@ -32,6 +33,8 @@ class Proving:
     decision_keys: Sequence[Key]
     release_keys: ReleaseKeys
     opa: Path | None = None
+    known: Replays[str] | None = None
+    """What a run that was stopped has worked out; with `opa` alone."""
     pinned: tuple[Document, ...] = ()
     since: str = ""
 
@@ -60,8 +63,8 @@ def prove(given: Proving, said: Callable[[str], None]) -> Report:
         said("compiling what was released")
         records = check_trees(trees, chain, first, report)
         check_bundles(Shelf(store=given.store, keys=given.release_keys, records=records, trees=trees, first=first), report, said)
-        if given.opa is None:
+        if given.opa is None or given.known is None:
             report.take("verdicts", [Unproven(what="verdicts", where="all decisions", why="they were not replayed, as was asked")])
         else:
-            check_verdicts(Replaying(trees=trees, opa=given.opa, pinned=given.pinned), chain, first, report, said)
+            check_verdicts(Replaying(trees=trees, opa=given.opa, known=given.known, pinned=given.pinned), chain, first, report, said)
     return report

@@ -4,6 +4,8 @@ All of it is kept, not only what the last run used: the same history is replayed
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import msgspec
@@ -42,6 +44,19 @@ class Replays(Generic[_Answer]):
             self._new = True
             if time.monotonic() - self._saved > EVERY:
                 self.save()
+
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Keep what is known at the end, however that comes about."""
+        try:
+            yield
+        finally:
+            self.save()
+
+    def forget(self) -> None:
+        """Keep nothing: what was worked out has been told."""
+        self._known, self._new = {}, False
+        self._sealed.write(self._name, msgspec.msgpack.encode(self._known))
 
     def save(self) -> None:
         """Write what is new."""
