@@ -190,3 +190,15 @@ def _git_as_nobody() -> Iterator[None]:
             patch.setenv(f"GIT_{role}_NAME", "Ana Example")
             patch.setenv(f"GIT_{role}_EMAIL", "ana@example.com")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unhurried_disk() -> Iterator[None]:
+    """Nobody waits for the disk in this process, nor in git: no test cuts the power, and waiting was a third of what some of them took.
+
+    What is fsynced, and in which order, is held by those that note the calls (`faults.recording`); what tests start waits as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # a descriptor that is none is still an error
+        patch.setenv("GIT_TEST_FSYNC", "0")
+        yield
