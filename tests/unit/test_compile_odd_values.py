@@ -14,9 +14,29 @@ from reconciler.pipeline.compile.references import check
 from reconciler.pipeline.compile.world import build
 from reconciler.pipeline.finding import Place, Pointer
 from reconciler.pipeline.manifests import Document, object_name
-from tests.compile_cases import shop
+from tests.compile_cases import WEB, component, shop
 
-CASE = shop()
+RUNNING = """{
+  after: [collector],
+  processes: [{name: a, command: [/a, "${labels.region}"], environment: {A: b},
+    restartOn: [/opt/otelcol], after: [service/b.service], limits: {memory: 1Mi}}],
+  services: [{name: b.service, unit: "[Service]", dropIns: [{name: a.conf, content: x}], timer: x, state: running}],
+  containers: [{name: c, image: "e@sha256:%s", environment: {A: "${labels.region}"},
+    ports: [{host: 1, container: 1}], volumes: [{source: /srv, path: /srv}], user: "1:1", command: [a],
+    limits: {memory: 1Mi, cpu: 5%%, openFiles: 16, processes: 1}}],
+  packageRepositories: [{name: r, manager: apt, url: "https://example.com", key: "-----BEGIN PGP PUBLIC KEY BLOCK-----", suites: [a]}],
+  packages: [{name: p, version: "1"}], groups: [{name: g, gid: 5}], users: [{name: u, groups: [g]}],
+  kernelSettings: {sysctl: {a.b: 1, a.c: "${labels.region}"}, modules: [m]},
+  hostFiles: [{name: h, path: /etc/hosts, content: "${labels.region}"}],
+  actions: [{name: x, on: [/opt/otelcol], run: [/x]}], reboot: {when: always, within: {cron: "0 3 * * *", duration: 1h}}}""" % ("ab" * 32)
+
+CASE = (
+    shop()
+    .write("tenants/shop/components/running.yaml", component("running", RUNNING))
+    .edit(
+        WEB, "- {name: collector, parameters: {sampling: 0.1}}", "- {name: collector, parameters: {sampling: 0.1}}\n    - {name: running}"
+    )
+)
 DOCUMENTS = [document for path in CASE.files for document in CASE.documents(path)]
 ODD: st.SearchStrategy[object] = st.sampled_from(
     [

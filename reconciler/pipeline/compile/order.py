@@ -91,7 +91,10 @@ def _stated(part: Part) -> Iterator[tuple[Pointer, str]]:
 
 
 def _cycles(user: Document, there: Mapping[str, Part], components: Mapping[str, Document]) -> Iterator[Finding]:
-    after = {name: [one for one in manifest.sequence(part.item.get("after")) if one in there] for name, part in there.items()}
+    after = {
+        name: [one for one in manifest.sequence(part.item.get("after")) if isinstance(one, str) and one in there]
+        for name, part in there.items()
+    }
     ring = cycle(after)
     if ring:
         first = there[ring[0]]
