@@ -35,12 +35,17 @@ class Upgrades:
     base: Path | None
     """Where versions lie, None where no launcher started this agent."""
     trial: str
-    """The version on trial, "" if none is."""
+    """The version as which the launcher tried this agent when it started it, "" if it did not."""
 
     @property
     def directory(self) -> Path:
         """Where both write."""
         return self.state / "upgrade"
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the launcher waits for a word of this version; it ends the trial by removing its mark."""
+        return self.trial == self.running and (self.directory / "begun").exists()
 
     def wanted(self) -> str | None:
         """Return the version that releases ask for, None if they ask for none, or for this one, or there is no launcher."""
@@ -70,7 +75,7 @@ class Upgrades:
 
     def begin(self) -> str | None:
         """Ask the launcher to try the version that is wanted, if one is due; return it. The agent must end then."""
-        wanted = None if self.trial else self.wanted()
+        wanted = None if self.on_trial else self.wanted()
         if wanted is None or self.problem() is not None:
             return None
         self.directory.mkdir(mode=0o700, exist_ok=True)
@@ -80,7 +85,7 @@ class Upgrades:
     def confirm(self) -> bool:
         """Say that this version works, if it is on trial; return whether that is news."""
         done = self.directory / "confirmed"
-        if self.trial != self.running or done.exists():
+        if not self.on_trial or done.exists():
             return False
         durable.replace(done, b"", mode=0o600)
         return True

@@ -187,8 +187,21 @@ def test_a_version_that_only_missed_its_server_is_tried_again_after_an_hour(mach
 
 def test_the_version_on_trial_confirms_itself_once_and_no_other_does(machine: Machine) -> None:
     assert not agent(machine, "1.0", trial="2.0").confirm()
+    begun = machine.state / "upgrade" / "begun"
+    begun.touch()
     on_trial = agent(machine, "2.0", trial="2.0")
     assert (on_trial.confirm(), on_trial.confirm()) == (True, False)
+
+
+def test_a_version_that_was_on_trial_makes_room_for_the_next_once_it_runs(machine: Machine) -> None:
+    machine.install("2.0", CONFIRMS)
+    machine.install("3.0", CONFIRMS)
+    machine.ask_for("2.0")
+    machine.start()
+    until(lambda: machine.current() == "2.0")
+    until(lambda: not (machine.state / "upgrade" / "begun").exists())
+    running = agent(machine, "2.0", trial="2.0", wanted="3.0")
+    assert (running.confirm(), running.begin()) == (False, "3.0")
 
 
 def test_without_a_launcher_nothing_is_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
