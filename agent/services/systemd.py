@@ -78,7 +78,12 @@ class Systemd:
         Raises:
             RetryError: with systemd's words, the unit's last lines and what to do.
         """
-        self._require(self.commands.run("systemctl", verb, *options, "--", unit, timeout=JOB_SECONDS), f"{verb} {unit}", unit)
+        try:
+            ended = self.commands.run("systemctl", verb, *options, "--", unit, timeout=JOB_SECONDS)
+        except RetryError as error:
+            message = f"systemd can't {verb} {unit}: {error}; see `systemctl status {unit}`"
+            raise RetryError(message) from error
+        self._require(ended, f"{verb} {unit}", unit)
 
     def daemon_reload(self) -> None:
         """Have the manager read all unit files anew; raises `RetryError`."""

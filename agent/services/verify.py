@@ -5,6 +5,7 @@ release and a drop-in is judged together with its unit. Only what is said of fil
 is its owner's, and what exit statuses tell differs from version to version.
 """
 
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ GENERATORS = (
 SECONDS = 60.0
 ADVICE = ("not safe", "unsafe", "obsolete", "legacy", "deprecated", "is marked ", "IP firewall", "has been removed")
 """Words in what systemd merely advises: it takes the unit all the same, and as its author meant it."""
+_UNIT = re.compile(r"[^/]+\.(service|socket|timer|path|mount|automount|swap|slice|target)")
+"""What can be asked about: not drop-ins for all units of a kind, nor a file that only lies there."""
 _NOISE = "Loading source unit file"
 _NO_PROGRAM = "is not executable: No such file or directory"
 
@@ -103,7 +106,9 @@ class _Copies:
 
 def _ask_systemd(paths: Collection[str], items: Mapping[str, Item], copies: _Copies, tools: Tools) -> None:
     copies.add(UNITS, items.values())
-    names = sorted({_unit_of(path) for path in paths})
+    names = sorted(filter(_UNIT.fullmatch, {_unit_of(path) for path in paths}))
+    if not names:
+        return
     asked = [str(copies.directory / name) if (copies.directory / name).is_file() else name for name in names]
     try:
         ended = tools.commands.run(

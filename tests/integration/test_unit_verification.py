@@ -84,6 +84,17 @@ def test_a_drop_in_is_judged_together_with_its_unit() -> None:
 
 
 @systemd_analyze
+def test_what_is_no_unit_is_not_asked_about() -> None:
+    judge(file("/etc/systemd/system/service.d/10-all.conf", "[Service]\nTasksMax=50\n"), file("/etc/systemd/system/README", "Words.\n"))
+
+
+@systemd_analyze
+def test_a_template_is_asked_about_too() -> None:
+    with pytest.raises(UnitError, match=r"web@\.service:2: Unknown key 'ExecStrat'"):
+        judge(file("/etc/systemd/system/web@.service", "[Service]\nExecStrat=/bin/sleep %i\nExecStart=/bin/sleep %i\n"))
+
+
+@systemd_analyze
 def test_what_does_not_change_is_not_judged_again() -> None:
     old = file("/etc/systemd/system/old.service", "[Service]\nExecStart=/bin/true\nOdd=1\n")
     judge(file(UNIT, "[Unit]\nWants=old.service\n[Service]\nExecStart=/bin/true\n"), old, changing=(UNIT,))
