@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
 JOBS ?= 2
 
-.PHONY: help setup demo fuzz packages test test-hosts test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz packages test test-hosts test-history test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,9 @@ test-hosts: setup ## As root on Debian: packages, systemd and package managers o
 
 test-browser: setup ## Look at the pages that ordain writes in a real Chromium: no error, no request, no word cut off
 	@$(BIN)/python -m pytest -m slow tests/browser
+
+test-history: setup ## Live through a year of a fleet repository day by day, and hold every refusal to what was read and kept
+	@$(BIN)/python -m pytest tests/integration/test_history_golden.py -m "slow or not slow"
 
 test-conformance: setup ## Run the public TUF conformance suite against the agent's own client
 	@$(BIN)/python -m tests.conformance --numprocesses $(JOBS)

@@ -52,7 +52,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where the evidence is."""
     for option in (
         click.option(
-            "--repo", type=click.Path(exists=True, path_type=Path), help="The fleet repository. [default: ., or the mirror in --state]"
+            "--repo", type=click.Path(exists=True, path_type=Path), help="Fleet repository. [default: ., or the mirror in --state]"
         ),
         click.option("--state", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The reconciler's state directory."),
         click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML), with --state."),

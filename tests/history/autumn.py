@@ -56,7 +56,7 @@ def requests(scribe: Scribe) -> None:
         scribe.edited(_WEB, "{name: storefront}", "{name: storefront, parameters: {workers: 24}}"),
         on=good,
     )
-    scribe.commit(CLEO, "Shop: and two hosts more", m.hosts("shop", ["web-sale-1", "web-sale-2"], role="web"), on=good)
+    scribe.commit(CLEO, "Shop: and two hosts more", m.hosts("shop", ["web-sale-1", "web-sale-2"], role="web"), on=good, mark="sale")
     scribe.tag("autumn-sale", good)
     wrong = scribe.branch()
     scribe.commit(EVE, "Games: everything at once", _everything(scribe), on=wrong)

@@ -108,7 +108,7 @@ def waivers(scribe: Scribe) -> None:
     at, by = "artifacts[profiler].url", "cleo@example.com"
     unused = m.waiver("shop", "mirror", "supply-chain/https-only", "storefront", at=at, reason="no TLS", by=by, ends="expires: 2026-08-01")
     scribe.commit(CLEO, "Shop: in case the profiler comes over HTTP", {"tenants/shop/waivers/mirror.yaml": unused}, mark="unused")
-    forever = m.waiver("shop", "forever", WRITABLE, "storefront", reason="some day", by=by, ends="expires: 2027-12-31")
+    forever = m.waiver("shop", "forever", WRITABLE, "storefront", at="probes", reason="some day", by=by, ends="expires: 2027-12-31")
     scribe.commit(CLEO, "Shop: an excuse for good", {"tenants/shop/waivers/forever.yaml": forever}, mark="forever")
     scribe.commit(CLEO, "Shop: no excuse then", {"tenants/shop/waivers/forever.yaml": None})
     routine.days(scribe, 6)
@@ -128,7 +128,7 @@ def replays(until: str) -> dict[str, str | bytes | None]:
 def _glass(scribe: Scribe) -> None:
     """Break the glass: Cleo writes it, Ana signs it too, and both arrive with the fix."""
     place = "tenants/shop/waivers/inc-7.yaml"
-    when = (BEGIN + timedelta(days=scribe.count + 2)).strftime("%Y-%m-%dT20:00:00Z")
+    when = (BEGIN + timedelta(days=scribe.count + 1)).strftime("%Y-%m-%dT20:00:00Z")
     ends = f"breakGlass: {{incident: INC-7, until: {when}, approvedBy: [ana, shop/cleo]}}"
     why = "orders are lost until the spool can be written"
     excuse = m.waiver("shop", "inc-7", WRITABLE, "storefront", reason=why, by="cleo@example.com", ends=ends)
