@@ -53,5 +53,5 @@ def _out_of_reach(state: State, host: Host, has_systemd: Callable[[], bool]) -> 
         for part in ("groups", "users"):
             yield from ((part, one.name, f"there is no {ACCOUNTS} below --root") for one in getattr(state, part))
     for block in state.host_files:
-        if host.observe(block.path).kind != "file":
+        if host.observe(block.path).kind == "absent":
             yield "host_files", block.name, f"there is no {block.path} below --root"

@@ -20,7 +20,7 @@ from tests.agent_cases import Rig
 KILLED = -9
 SECONDS = 60.0
 """Until something is taken to never happen, on a machine that does ten other things."""
-PLACES = ("agent:after-commit", "agent:before-effect", "agent:after-effect", "processes:recorded", "processes:begun")
+PLACES = ("agent:after-commit", "agent:before-effect", "agent:after-effect")
 CONFIG = "/etc/app/app.conf"
 
 
@@ -173,9 +173,7 @@ def test_agent_toml_keeps_root_and_programs_from_processes(rig: Rig) -> None:
     assert starts(rig) == 0
 
 
-@pytest.mark.parametrize(
-    "place", ["agent:after-commit", "agent:before-effect", "agent:after-effect", "processes:recorded", "processes:begun"]
-)
+@pytest.mark.parametrize("place", ["agent:after-commit", "agent:before-effect", "agent:after-effect"])
 def test_an_agent_killed_around_an_effect_leaves_it_to_the_next(rig: Rig, place: str) -> None:
     fleet = rig.fleet()
     fleet.publish(release(app(rig), app(rig, "other")), ["web-01"])
