@@ -5,12 +5,11 @@ tests/unit/test_kinds_pages.py holds the pages to that, and the examples to the 
     .venv/bin/python docs/kinds_pages.py
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from reconciler.pipeline.validation import KINDS, schema
+from reconciler.pipeline.validation.described import Described, fields
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "kinds"
@@ -62,7 +61,6 @@ spec:
     - {paths: [tenants/shop/waivers/**], kinds: [Waiver]}
 """,
 }
-MOST = 2**53 - 1
 NOTES = {
     "Repository": "There is one, in `ordain.yaml` at the root. It is part of the judge: what it said before judges a change of it, too.",
     "Tenant": "It lies in the tenant's directory, and says that the directory is a tenant. A tenant that is renamed is a new one.",
@@ -89,7 +87,7 @@ def page(kind: str) -> str:
     """Return the page of a kind, ending in one line feed."""
     name = kind.lower()
     described = schema(name)
-    rows = "".join(_row(*field) for field in _fields(described, described["$defs"], ""))
+    rows = "".join(_row(field) for field in fields(kind))
     return (
         f"# {kind}\n\n{MADE.format(name=name)}\n\n{described['description']}\n\n{NOTES[kind]}\n\n"
         f"## Example\n\n{_example(kind)}\n"
@@ -123,94 +121,11 @@ def _example(kind: str) -> str:
     return f"[{path}](../../examples/fleet-repo/{path}) of the example repository:\n\n```yaml\n{shown}```\n"
 
 
-def _fields(node: Mapping[str, Any], known: Mapping[str, Any], path: str) -> Iterator[tuple[str, bool, Mapping[str, Any]]]:
-    """Yield (path, whether it must be there, its schema) of each field below one, in order of the schema."""
-    for name, stated in node.get("properties", {}).items():
-        yield from _field(f"{path}.{name}".lstrip("."), name in node.get("required", ()), _resolved(stated, known), known)
-    inner = node.get("additionalProperties")
-    if isinstance(inner, dict):
-        resolved = _resolved(inner, known)
-        if {"properties", "additionalProperties", "items"} & resolved.keys():
-            yield from _field(f"{path}.<name>", False, resolved, known)  # noqa: FBT003 - a name of one's own choice
-
-
-def _field(
-    path: str,
-    required: bool,  # noqa: FBT001 - one of a triple that is made here
-    node: Mapping[str, Any],
-    known: Mapping[str, Any],
-) -> Iterator[tuple[str, bool, Mapping[str, Any]]]:
-    yield path, required, node
-    yield from _fields(node, known, path)
-    if "items" in node:
-        yield from _fields(_resolved(node["items"], known), known, f"{path}[]")
-
-
-def _resolved(node: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a schema with what it refers to filled in; what it says itself counts more."""
-    reference = node.get("$ref", "").removeprefix("#/$defs/")
-    resolved = {**known[reference], **node} if reference else dict(node)
-    if "items" in resolved:
-        resolved["items"] = _resolved(resolved["items"], known)
-    return resolved
-
-
-def _row(path: str, required: bool, node: Mapping[str, Any]) -> str:  # noqa: FBT001 - as above
-    shown = f"**`{path}`**" if required else f"`{path}`"
-    default = f"; left out: `{json.dumps(node['default'])}`" if "default" in node else ""
-    cells = (shown, _value(node) + default, node.get("description", "") + _form(node))
+def _row(field: Described) -> str:
+    shown = f"**`{field.path}`**" if field.required else f"`{field.path}`"
+    form = f" ({field.form})" if field.form else ""
+    cells = (shown, field.value, field.description + form)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
-
-
-def _form(node: Mapping[str, Any]) -> str:
-    remedy = node.get("x-remedy", "") if "pattern" in node else ""
-    return f" ({remedy})" if remedy else ""
-
-
-def _value(node: Mapping[str, Any]) -> str:
-    if "const" in node:
-        return f"`{node['const']}`"
-    if "enum" in node:
-        return "one of " + ", ".join(f"`{one}`" for one in node["enum"])
-    stated = node.get("type", "object")
-    types = [stated] if isinstance(stated, str) else stated
-    if types == ["array"]:
-        return f"list of {_plural(node['items'])}{_range(node, 'minItems', 'maxItems', '')}"
-    limits = "" if "pattern" in node and "x-remedy" in node else _range(node, *_LIMITS.get(types[0], ("", "", "")))
-    return " or ".join(_TYPES[one] for one in types) + limits
-
-
-def _plural(node: Mapping[str, Any]) -> str:
-    if "enum" in node:
-        return " and ".join(f"`{one}`" for one in node["enum"])
-    return {"string": "texts", "object": "mappings", "array": "lists", "integer": "numbers"}.get(str(node.get("type", "object")), "values")
-
-
-def _range(node: Mapping[str, Any], least: str, most: str, unit: str) -> str:
-    low, high = node.get(least), node.get(most)
-    if high == MOST:  # what JSON can count to, and so no limit to speak of
-        return ""
-    if low is None and high is None:
-        return ""
-    said = f"{low} to {high}" if low is not None and high is not None else f"at least {low}" if high is None else f"at most {high}"
-    return f", {said}{unit}"
-
-
-_TYPES = {
-    "string": "text",
-    "number": "number",
-    "integer": "whole number",
-    "boolean": "`true` or `false`",
-    "object": "mapping",
-    "array": "list",
-    "null": "nothing",
-}
-_LIMITS = {
-    "string": ("minLength", "maxLength", " characters"),
-    "integer": ("minimum", "maximum", ""),
-    "number": ("minimum", "maximum", ""),
-    "object": ("minProperties", "maxProperties", " entries"),
-}
 
 
 if __name__ == "__main__":

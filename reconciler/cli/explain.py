@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from agent.protocol.errors import InputError
+from reconciler.cli.explain_fields import fields_explained
 from reconciler.pipeline.acceptance import appoint
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
 from reconciler.pipeline.descriptions import of_rule, structural
@@ -20,6 +21,7 @@ from reconciler.pipeline.policy.judge import Judge, load
 from reconciler.pipeline.policy.library import BUILT_IN
 from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import EMPTY, Tree
+from reconciler.pipeline.validation import KINDS
 from reconciler.publication.times import stamp
 from reconciler.resources import directory
 
@@ -54,14 +56,19 @@ class Explanation:
 def explain(rule: str, path: Path, form: str, opa: Path | None) -> None:
     """Explain RULE, as a finding of `ordain check` names it, with its level in the fleet repository at PATH.
 
-    Where PATH is no fleet repository, ordain's own rules and levels are explained.
+    Where PATH is no fleet repository, ordain's own rules and levels are explained. A kind, or a field of one, is explained with
+    all fields in it.
 
     \b
     Examples:
       ordain explain supply-chain/https-only     a policy rule
       ordain explain manifest/missing-parameter  one of manifests, which nobody can turn off
       ordain explain schema/fleet                the schema of a kind
+      ordain explain Component.spec.processes    a field of a kind, and those in it
     """
+    if rule.partition(".")[0] in KINDS:
+        click.echo(fields_explained(rule, form), nl=False)
+        return
     known = {one.id: one for one in structural()}
     explanation = Explanation(rule=known[rule], policy=False, defaults={}) if rule in known else _policy(rule, path, opa, known)
     click.echo(_as_json(explanation) if form == "json" else "\n".join(_as_text(explanation)))

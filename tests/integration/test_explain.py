@@ -81,3 +81,20 @@ def test_a_repository_whose_judge_cannot_be_used_gets_the_librarys_word_and_a_wa
     done = explain("supply-chain/https-only", cwd=tmp_path)
     assert done.returncode == 0
     assert "there is no rule supply-chain/htps-only" in done.stderr
+
+
+def test_a_field_of_a_kind_is_explained_with_those_in_it(tmp_path: Path) -> None:
+    done = explain("Component.spec.processes", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("spec.processes: list of mappings, at most 100\n    Processes that the agent supervises")
+    assert "spec.processes[].command (must be there): list of texts, 1 to 64\n" in done.stdout
+    assert "spec.services" not in done.stdout
+    found = json.loads(explain("Component.spec.services.dropIns.name", "--format", "json", cwd=tmp_path).stdout)
+    assert [one["path"] for one in found["fields"]] == ["spec.services[].dropIns[].name"]
+    assert explain("Fleet", cwd=tmp_path).stdout.startswith("Fleet: ")
+
+
+def test_a_field_that_is_none_names_the_one_that_is_near(tmp_path: Path) -> None:
+    done = explain("Component.spec.proceses", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Component has no field spec.proceses; did you mean Component.spec.processes?" in done.stderr
