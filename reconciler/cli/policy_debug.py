@@ -12,6 +12,7 @@ import click
 
 from agent.protocol.errors import InputError
 from reconciler.cli.policy_source import FORMAT, OPA, UNJUDGED, Place, judge_of, place_of, rule_of
+from reconciler.cli.progress import Progress
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, is_manifest, parse_file
 from reconciler.pipeline.policy import examples, library
 from reconciler.pipeline.policy.evaluate import Policies
@@ -63,11 +64,13 @@ def debug(rule: str, file: Path, form: str, opa: Path | None) -> None:
     judge = judge_of(place, found)
     chosen = rule_of(judge, rule)
     path, text = _source(chosen, place)
-    questions = _questions(chosen, judge, place, file, found)
-    told = [
-        Debugged(subject=subject, trace=trace(chosen, path, text, seen, bundle=judge.bundle, opa=found))
-        for subject, seen in questions[:TRACED_LIMIT]
-    ]
+    with Progress() as said:
+        said("finding out what the rule is asked")
+        questions = _questions(chosen, judge, place, file, found)
+        told = []
+        for subject, seen in questions[:TRACED_LIMIT]:
+            said(f"tracing {subject}")
+            told.append(Debugged(subject=subject, trace=trace(chosen, path, text, seen, bundle=judge.bundle, opa=found)))
     told = sorted(told, key=lambda one: not one.trace.findings and not one.trace.error)[:SUBJECTS_LIMIT]
     if form == "json":
         click.echo(

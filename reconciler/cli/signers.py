@@ -10,6 +10,7 @@ import click
 
 from agent.protocol.errors import InputError
 from reconciler.cli.known_tenants import require_tenant
+from reconciler.cli.progress import Progress
 from reconciler.cli.signer_manifest import Wanted, manifest
 from reconciler.cli.sources import Place, base_of, head_of, place_of
 from reconciler.pipeline.acceptance.corpus import Corpus, load, read_layout
@@ -154,13 +155,15 @@ def check(ctx: click.Context, rev: str, path: Path, base: str | None, form: str)
     place = place_of(path)
     tree, revision = head_of(place, rev)
     since = None
-    if base is None:
-        corpus = load(tree)
-        _require_on(corpus, rev)
-        since = turned_on(place.git(), str(revision), place.prefix)
-        rows = _in_force(place, corpus, str(revision), since)
-    else:
-        rows = _since(place, base, rev)
+    with Progress() as said:
+        said("verifying signatures")
+        if base is None:
+            corpus = load(tree)
+            _require_on(corpus, rev)
+            since = turned_on(place.git(), str(revision), place.prefix)
+            rows = _in_force(place, corpus, str(revision), since)
+        else:
+            rows = _since(place, base, rev)
     if form == "json":
         told = {"commit": since.commit, "earlier": since.earlier} if since is not None else None
         click.echo(json.dumps({"revision": revision, "since": told, "commits": rows}, indent=2, ensure_ascii=False))

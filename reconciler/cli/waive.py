@@ -11,6 +11,7 @@ import click
 from agent.protocol import durable
 from agent.protocol.errors import InputError, RefusedError
 from reconciler.cli.judging import Bench, opened
+from reconciler.cli.progress import Progress
 from reconciler.cli.sources import base_of, head_of, place_of
 from reconciler.cli.waiving import Wanted, check, chosen, manifest_of
 from reconciler.manifest_edit import write
@@ -89,11 +90,12 @@ def waive(  # noqa: PLR0917 - click passes options by name
     tree, revision = head_of(place, None)
     if incident:
         _require_signatures(tree)
-    with opened(
-        tree, base_of(place, base, revision) if base else None, bench=Bench(opa=find_opa(opa)), now=stamp(now), revision=None
-    ) as state:
-        found = chosen(wanted, state, tree)
-        file, text = manifest_of(found, granted, state, tree)
+    start = base_of(place, base, revision) if base else None
+    with Progress() as said:
+        said("judging, to see what there is to excuse")
+        with opened(tree, start, bench=Bench(opa=find_opa(opa)), now=stamp(now), revision=None) as state:
+            found = chosen(wanted, state, tree)
+            file, text = manifest_of(found, granted, state, tree)
     check(file, text, found, layout=state.layout, now=stamp(now))
     if dry_run:
         click.echo(text.decode(), nl=False)
