@@ -9,6 +9,7 @@ from reconciler.cli.judging import Opened
 from reconciler.cli.outcomes import verdict_of
 from reconciler.pipeline.acceptance import Judged
 from reconciler.pipeline.acceptance.change import impact
+from reconciler.pipeline.acceptance.claims import DUPLICATE
 from reconciler.pipeline.acceptance.excusing import granted_here
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.plan.fleets import Looking, fleet_of
@@ -112,10 +113,19 @@ def _impact(sides: Sides) -> Impact:
 
 
 def _objects(opened: Opened) -> Objects:
-    listed = opened.judgement.decision.change["objects"]
+    """Return what comes, changes and goes; a copy that only takes the name of what stands is told of by its refusal alone."""
+    decision = opened.judgement.decision
+    listed = decision.change["objects"]
+    copies = {
+        (one.finding.object.kind, one.finding.object.tenant, one.finding.object.name, one.finding.place.file)
+        for one in decision.judged
+        if one.finding.rule == DUPLICATE and one.finding.object is not None and one.finding.place.file in decision.refused
+    }
 
     def named(kind: str) -> tuple[Object, ...]:
-        found = sorted((Object(**one) for one in listed[kind]), key=lambda one: (one.kind, one.tenant, one.name))
+        objects = (Object(**one) for one in listed[kind])
+        found = [one for one in objects if (one.kind, one.tenant, one.name, one.file) not in copies]
+        found.sort(key=lambda one: (one.kind, one.tenant, one.name))
         return tuple(found[:OBJECTS_LIMIT])
 
     return Objects(added=named("added"), changed=named("changed"), removed=named("removed"))

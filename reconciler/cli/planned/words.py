@@ -157,7 +157,8 @@ def span(seconds: int) -> str:
 def waiver_line(waiver: UsedWaiver) -> str:
     """Return a waiver in one line."""
     used = "used here" if waiver.used else "not used here"
-    soon = f", ENDS in {counted(waiver.days, 'day')}" if waiver.expiring else ""
+    ends = f"in {counted(waiver.days, 'day')}" if waiver.days else "within a day"
+    soon = f", ENDS {ends}" if waiver.expiring else ""
     return f"{waiver.tenant}/{waiver.name} excuses {waiver.rule} on {waiver.object} until {waiver.expires} ({waiver.owner}); {used}{soon}"
 
 
