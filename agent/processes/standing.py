@@ -40,10 +40,12 @@ def decided(record: Record, decision: Decision, why: str) -> Record:
     )
 
 
-def said(code: int | None, *, ran_out: bool) -> str:
+def said(code: int | None, *, ran_out: bool, stopping: bool) -> str:
     """Return in words how a process ended."""
     if ran_out:
         return "killed by the kernel, since it used more memory than its limit"
+    if code is None and stopping:
+        return "stopped as it was asked to"
     if code is None:
         return "ended while no agent was its parent, so nobody knows how"
     if code >= 0:

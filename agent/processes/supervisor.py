@@ -236,7 +236,7 @@ class Supervisor:
         code = child.reap() if child is not None else None
         entry.child = None
         reached("processes:ended")
-        why = said(code, ran_out=ran_out)
+        why = said(code, ran_out=ran_out, stopping=record.stopping)
         self._log.step("process", process=name, did="end", why=why)
         self._keep(name, entry, self._after_end(name, record, code, why))
 
