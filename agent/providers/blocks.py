@@ -1,6 +1,6 @@
 """Blocks of lines in a text that others write too, each between two marks: `# ordain:<name> begin` and `# ordain:<name> end`.
 
-Pure. All outside a block stays byte for byte: line ends are those of the text (CRLF where its first line has it), and a text
+Pure. All outside a block stays byte for byte: line ends are those of the line before (CRLF where it has that), and a text
 whose last line has no end keeps it so. Putting a block in and taking it out again gives the text back. Marks that were damaged
 are never guessed about: a wrong guess would cut away lines that belong to somebody else.
 """
@@ -36,7 +36,7 @@ def with_block(text: bytes, *, name: str, comment: str, content: str) -> bytes:
     """
     lines = _lines(text)
     span = _find(lines, name)
-    newline = _newline(lines[span.begin] if span else text[: text.find(b"\n") + 1])
+    newline = _newline(lines[span.begin] if span else text[: text.rfind(b"\n") + 1])
     inner = [line.removesuffix("\r").encode() for line in content.removesuffix("\n").split("\n")] if content else []
     if any(_MARK.fullmatch(line) for line in inner):
         message = f"block {name}: a line of its content is a mark of ordain's itself"

@@ -1,10 +1,11 @@
 """Blocks of lines in files that others write too: the rest stays byte for byte, and damaged marks are never guessed about."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.host import Host
@@ -91,6 +92,33 @@ def host(tmp_path: Path) -> Host:
 
 def block(content: str = "", *, name: str = "x", path: str = "/etc/hosts", absent: bool = False) -> HostFile:
     return HostFile(name=name, path=path, content=content, absent=absent)
+
+
+entries = st.builds(
+    HostFile,
+    name=st.sampled_from(("x", "y")),
+    path=st.sampled_from(("/etc/hosts", "/etc/environment")),
+    content=contents,
+    absent=st.booleans(),
+)
+lists = st.lists(entries, max_size=4, unique_by=lambda entry: (entry.path, entry.name))
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(st.sampled_from(("hosts", "environment")), around), lists, lists)
+def test_after_the_fixes_of_any_two_releases_there_are_none_and_other_lines_are_as_they_were(
+    files: dict[str, bytes], first: list[HostFile], second: list[HostFile]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        host = Host(Path(directory))
+        host.outside("/etc").mkdir()
+        for name, content in files.items():
+            host.outside(f"/etc/{name}").write_bytes(content)
+        applied(host, first, [])
+        applied(host, second, first)
+        applied(host, [], second)
+        for name, content in files.items():
+            assert host.outside(f"/etc/{name}").read_bytes() == content
 
 
 def test_a_block_comes_changes_and_goes_with_the_files_mode_kept(host: Host) -> None:
