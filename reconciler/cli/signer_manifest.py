@@ -45,6 +45,10 @@ def manifest(wanted: Wanted, place: str) -> str:
     if not (wanted.ssh or wanted.gpg):
         message = f"--ssh-key or --gpg-key is missing: name the file of the public key that {wanted.name} signs with"
         raise InputError(message)
+    if not wanted.paths and not wanted.owner and wanted.role != "forge":
+        reach = f"{wanted.tenants}/{wanted.tenant or 'shop'}/**"
+        message = f"--paths or --policy-owner is missing: say what commits of {wanted.name} may touch, such as --paths '{reach}'"
+        raise InputError(message)
     for path in wanted.paths if wanted.tenant else ():
         _require_reach(path, f"{wanted.tenants}/{wanted.tenant}/")
     text = "\n".join(_lines(wanted)) + "\n"

@@ -67,7 +67,7 @@ def test_a_private_key_or_a_second_signer_of_a_name_is_not_written(copy: Working
         run("add", "bob", copy.path, "--ssh-key", keys / "ana.key", "--policy-owner")
     with pytest.raises(InputError, match="is there already"):
         run("add", "ana", copy.path, "--ssh-key", keys / "ana.key.pub", "--policy-owner")
-    with pytest.raises(InputError, match="a signer needs may"):
+    with pytest.raises(InputError, match="--paths or --policy-owner is missing"):
         run("add", "bob", copy.path, "--ssh-key", keys / "ana.key.pub")
 
 
