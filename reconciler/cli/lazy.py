@@ -1,6 +1,7 @@
 """Groups whose commands are imported only when they are asked for: a command costs what it needs itself, and no more."""
 
 import importlib
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -34,6 +35,8 @@ class LazyGroup(click.Group):
 
 def _load(module: str) -> ModuleType:
     """Import a command's module; raise `InputError` where a host has the base alone, without the extra."""
+    if module in sys.modules:
+        return sys.modules[module]
     try:
         with uncollected():
             return importlib.import_module(module)

@@ -49,7 +49,7 @@ def _body(report: Report, title: str) -> Iterator[str]:
         yield f"<p>{name}{_key(share)}</p>\n{charts.bar(name, share)}"
     drawn = charts.trend(report.trend)
     if drawn:
-        yield f"<h2>Over time</h2>\n<p>Round marks and the whole line are manifests, square marks and the broken line agents.</p>"
+        yield "<h2>Over time</h2>\n<p>Round marks and the whole line are manifests, square marks and the broken line agents.</p>"
         yield f'<div class="scroll">{drawn}</div>'
     for table in words.tables(report):
         yield from _table(table, [charts.bar(one.id, one.objects) for one in report.rules] if table.title == "By rule" else [])
