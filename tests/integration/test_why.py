@@ -131,3 +131,20 @@ def test_the_version_of_a_refused_file_is_blamed_where_it_was_current(copy: Work
     found, _ = answers(Asking(corpus=corpus, blamer=blamer), parse("shop/web-01:/etc/web.conf:2"))
     assert found[0].sources[1].author is not None
     assert found[0].sources[1].author.commit.subject == "Begin"
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "file"),
+    [
+        ("process/otelcol", "process otelcol of Component collector", "library/collector/collector.yaml"),
+        ("ssh.service", "service ssh.service of Component sshd", "library/sshd/sshd.yaml"),
+        ("/etc/hosts", "block /etc/hosts [acme] of Component base-dirs", "library/base-dirs/base-dirs.yaml"),
+        ("net.core.somaxconn", "kernel setting net.core.somaxconn of Component base-dirs", "library/base-dirs/base-dirs.yaml"),
+        ("package/vector", "package vector of Component log-shipper", "library/log-shipper/log-shipper.yaml"),
+    ],
+)
+def test_what_runs_and_what_is_installed_leads_back_to_its_manifest(path: str, said: str, file: str) -> None:
+    corpus = load(DirectoryTree(EXAMPLE))
+    address = Address(host=Host(tenant="shop", agent="web-01"), path=path, line=None)
+    [answer], _ = answers(Asking(corpus=corpus, blamer=None), address, mode="")
+    assert [(one.how, one.file) for one in answer.sources if one.role == "item"] == [(said, file)]

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from agent.protocol import quantity
+from agent.protocol.errors import MalformedError
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.validation import rollouts
@@ -13,7 +15,6 @@ LEAST_MEMORY = 1024 * 1024
 """Bytes below which no program starts: less is a unit that was forgotten."""
 MOST_MEMORY = 64 * 1024**4
 """Bytes that no host has: more is a unit too many."""
-_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
 _SECTIONS = ("processes", "containers")
 
 
@@ -44,17 +45,18 @@ def _limits(document: Document) -> Iterator[Finding]:
         for pointer, item in items(document, section):
             limits = item.get("limits")
             stated = limits.get("memory") if isinstance(limits, dict) else None
-            amount = bytes_of(stated) if isinstance(stated, str) else None
+            amount = _octets(stated) if isinstance(stated, str) else None
             if amount is not None and not LEAST_MEMORY <= amount <= MOST_MEMORY:
                 where = (*pointer, "limits", "memory")
                 message = f"{spelled(where)}: {shown(stated)} is {amount:,} bytes, which no program could live with or no host has"
                 yield schema_refused(document, "limit", where, message, remedy="write an amount with its unit, such as 256Mi")
 
 
-def bytes_of(quantity: str) -> int | None:
-    """Return the bytes of a quantity such as 256Mi, None where it is none."""
-    number, unit = (quantity[:-2], quantity[-2:]) if quantity[-2:] in _UNITS else (quantity, "")
-    return int(number) * _UNITS.get(unit, 1) if number.isascii() and number.isdigit() else None
+def _octets(text: str) -> int | None:
+    try:
+        return quantity.octets(text)
+    except MalformedError:
+        return None
 
 
 def _services(document: Document) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def landings(held: Held, path: str) -> list[Landing]:
 def _in_fleet(assembly: Assembly, host: Host, path: str) -> Iterator[Landing]:
     group = next(one for one in assembly.membership.groups.values() if host.member in one.members)
     parts = [part for field in FIELDS for part in assembly.parts[field]]
-    exact = [part for part in parts if path in (part.path, part.name, f"{NOUNS[part.field]}/{part.name}")]
+    exact = [part for part in parts if path in _called(part)]
     if exact:
         yield from (Landing(assembly=assembly, group=group, part=part) for part in exact)
         return
@@ -92,6 +92,12 @@ def _in_fleet(assembly: Assembly, host: Host, path: str) -> Iterator[Landing]:
     for part in parts:
         if part.field == "artifacts" and part.path in parents and "unpack" in part.item:
             yield Landing(assembly=assembly, group=group, part=part, below=path.removeprefix(part.path + "/"))
+
+
+def _called(part: Part) -> tuple[str, ...]:
+    """Return by what one may ask for a part: its path, its name, what it is and its name; a block of lines also by its file."""
+    beside = (manifest.text(part.item.get("path")), part.label) if part.field == "hostFiles" else ()
+    return (part.path, part.name, f"{NOUNS[part.field]}/{part.name}", *beside)
 
 
 def _nothing(held: Held, path: str) -> str:
