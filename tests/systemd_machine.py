@@ -1,8 +1,8 @@
 """A real systemd: this machine's own, booted by systemd-nspawn from its /usr over an empty root in memory.
 
-It sees nothing of the machine but /usr, read-only, and has no network. Tests speak to it as the agent does, through programs of
-the same names that enter it first. It lies in control groups of its own, and is gone with all that it ran when its first
-process is killed.
+Unless it is told otherwise it sees nothing of the machine but /usr, read-only, and has no network. Tests speak to it as the agent
+does, through programs of the same names that enter it first. It lies in control groups of its own, and is gone with all that it ran
+when its first process is killed.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,15 +67,16 @@ def possible() -> Path | None:
 
 
 @contextlib.contextmanager
-def booted() -> Iterator[Machine]:
-    """Boot one; it is gone at the end."""
+def booted(*, seen: Sequence[Path] = (), network: bool = False) -> Iterator[Machine]:
+    """Boot one; it is gone at the end. It sees the directories `seen` too, read-only, and with `network` that of the machine."""
     with tempfile.TemporaryDirectory(prefix="ordain-systemd-") as made, _control_groups(Path(made).name) as groups:
         directory = Path(made)
         shared, programs = directory / "shared", directory / "programs"
         shared.mkdir()
         programs.mkdir()
         with (directory / "console").open("wb") as console:
-            command = _command(directory.name, shared, groups)
+            more = [*(f"--bind-ro={path}" for path in seen), *(() if network else ("--private-network",))]
+            command = _command(directory.name, shared, groups, more)
             nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:
             pid = _leader(nspawn, directory / "console")
@@ -89,12 +90,12 @@ def booted() -> Iterator[Machine]:
             _end(nspawn)
 
 
-def _command(name: str, shared: Path, groups: list[Path]) -> list[str]:
+def _command(name: str, shared: Path, groups: list[Path], more: list[str]) -> list[str]:
     joining = "".join(f"echo $$ > {group}/cgroup.procs; " for group in groups)
     return [
         *("/bin/sh", "-ec", f'{joining}exec "$@"', "sh"),
         *("systemd-nspawn", "--quiet", "--boot", "--directory=/", "--volatile=yes", f"--machine={name.replace('_', '-')}"),
-        *("--register=no", "--keep-unit", "--private-network", "--console=pipe", f"--bind={shared}"),
+        *("--register=no", "--keep-unit", "--console=pipe", f"--bind={shared}", *more),
         *("systemd.unit=basic.target", "systemd.mask=systemd-firstboot.service"),
     ]
 
