@@ -40,3 +40,19 @@ test_other_hosts_are_found if {
 		found(url) == 1
 	}
 }
+
+registry(image) := result if {
+	result := {finding.path | some finding in allowed_hosts.deny} with input as {
+		"object": {"kind": "Component", "spec": {"containers": [{"name": "a", "image": image}]}},
+		"parameters": {"hosts": ["localhost", "mirror.example.com", "docker.io"]},
+	}
+}
+
+test_registries_of_images_are_looked_at if {
+	every image in ["mirror.example.com/a@sha256:1", "mirror.example.com:5000/a/b@sha256:1", "nginx@sha256:1", "acme/edge@sha256:1", "localhost/a@sha256:1"] {
+		registry(image) == set()
+	}
+	every image in ["quay.io/a@sha256:1", "example:5000/mirror.example.com/a@sha256:1"] {
+		registry(image) == {["spec", "containers", 0, "image"]}
+	}
+}
