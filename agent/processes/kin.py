@@ -47,10 +47,10 @@ class Alive:
 
 
 def read(pid: int) -> Alive | None:
-    """Return a process, None if there is no such one (any more)."""
+    """Return a process, None if there is no such one (any more) or we may not see it."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold anything
     return Alive(

@@ -63,8 +63,8 @@ class Starter:
         Raises:
             RetryError: it could not be executed or recorded, or something of an earlier run can't be ended. Nothing of it runs.
         """
-        self._families.end(process.name, None)
         try:
+            self._families.end(process.name, None)
             if self._cgroups is not None:
                 group = self._cgroups.make(process.name, process.limits)
                 record = msgspec.structs.replace(record, group=str(group))

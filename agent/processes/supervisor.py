@@ -71,8 +71,9 @@ class Supervisor:
         """Whether `want` was called."""
         self._entries: dict[str, _Entry] = {}
         self._rotated = time.monotonic()
-        self._adopt()
         self._watch = Watch(self._attend, log)
+        self._adopt()
+        self._watch.start()
 
     def require(self, process: Process) -> tuple[str, ...]:
         """Return warnings about what can't be kept here; raise `RefusedError` if it can't be run here at all."""
@@ -100,7 +101,6 @@ class Supervisor:
             if entry is None or entry.child is None:
                 launch = self._starter.resolve(self._wanted[name].process)
                 self._begin(self._wanted[name], launch, history=History())
-        self._watch.wake()
 
     def stop(self, name: str) -> None:
         """End a process and all it started; raise `RetryError` if something of it can't be."""
@@ -111,14 +111,12 @@ class Supervisor:
                 return
             entry.is_stopping = True
             self._keep(name, entry, msgspec.structs.replace(entry.record, stopping=True))
-        self._watch.wake()  # so that it no longer waits for this one
         reached("processes:stopping")
         try:
             self._bring_down(name, entry)
         finally:
             with self._lock:
                 self._settle_stop(name, entry)
-            self._watch.wake()
 
     def restart(self, name: str) -> None:
         """Stop and start a process, and forget how often it failed."""
@@ -183,6 +181,7 @@ class Supervisor:
             message = f"process/{process.name}: {error}"
             raise RetryError(message) from error
         self._entries[process.name] = _Entry(record=record, child=child)
+        self._watch.wake()
         self._log.step("process", process=process.name, did="start", pid=child.pid, restarts=restarts or None)
 
     def _again(self, name: str, entry: _Entry) -> None:
@@ -281,6 +280,7 @@ class Supervisor:
         """Keep how a process stands; where the disk takes nothing, in memory at least, and the next change is written again."""
         entry.record = record
         self._entries[name] = entry
+        self._watch.wake()  # whoever noticed it: the thread may wait for something else
         try:
             self._records.put(name, record)
         except OSError as error:

@@ -30,6 +30,9 @@ class Watch:
         self._is_closing = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def wake(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -257,3 +258,11 @@ def test_an_unknown_user_refuses_a_process_on_a_whole_machine(tmp_path: Path) ->
             with pytest.raises(RefusedError, match="process app: owner nobody-has-this-name: unknown on this host"):
                 refused()
         assert crew.seen().standing == "stopped"
+
+
+def test_a_first_start_that_fails_is_tried_again_though_nothing_else_happens(crew: Team) -> None:
+    crew.want(Process(name="app", command=["/opt/app/bin"]))
+    time.sleep(0.2)  # until the thread has gone to sleep, with nothing to wait for
+    with pytest.raises(RetryError):
+        crew.supervisor.start("app")
+    until(lambda: crew.record().restarts == 1)
