@@ -73,6 +73,14 @@ def test_a_repositorys_own_rules_are_tested(repository: Path) -> None:
     assert done.stdout == "1 rule, 1 Rego test, 1 example: all pass\n"
 
 
+def test_whoever_asks_for_ordains_own_rules_in_a_fleet_repository_is_told_how_to_ask_for_those(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    assert "these are ordain's own rules; name this directory, `.`" in ordain("list").stderr
+    assert not ordain("list", ".").stderr
+
+
 def test_json_names_tests_and_examples(repository: Path) -> None:
     report = json.loads(ordain("test", repository, "--format", "json").stdout)
     assert report["passed"] is True

@@ -71,6 +71,14 @@ def test_a_branch_that_is_not_there_is_named_with_those_that_are(tmp_path: Path,
         Mirror(tmp_path / "mirror.git", str(watched.path), branch="release").fetch()
 
 
+def test_a_head_that_is_at_no_branch_of_several_is_said_to_be(tmp_path: Path, watched: WorkingCopy) -> None:
+    watched.commit("one")
+    watched.git("branch", "other")
+    watched.git("checkout", "--quiet", "--detach")
+    with pytest.raises(RetryError, match=r"its HEAD is at no branch .its branches: main, other\); name the one to follow"):
+        Mirror(tmp_path / "mirror.git", str(watched.path)).fetch()
+
+
 def test_checking_out_another_branch_in_the_watched_copy_moves_nothing(watched: WorkingCopy, mirror: Mirror) -> None:
     # HEAD names the branch try, one commit on top of main.
     first = watched.commit("1", {"a": "1"})
