@@ -33,12 +33,20 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A unit that is to be brought to what its release says: what its steps are for, and a digest of what that is."""
+
+    why: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one fleet's generation asks to run. `services` are the units that differ, with what their steps are for."""
+    """What one fleet's generation asks to run. `services` are the units that differ."""
 
     fleet: str
     processes: Mapping[str, Wanted]
-    services: Mapping[str, tuple[str, ...]]
+    services: Mapping[str, Due]
     actions: Mapping[str, str]
     """Action → digest of what it is run for; only those that were not run for it yet."""
     after: Mapping[str, Sequence[str]]
@@ -80,8 +88,8 @@ def _changes(part: Part, seen: Mapping[str, Seen]) -> Iterable[Effect]:
         elif now.digest != wanted.digest:
             changed = ("it, or what it reads, changed",)
             yield Effect(kind="restart", resource=resource, why=changed, fleet=part.fleet, digest=wanted.digest)
-    for name, why in part.services.items():
-        yield Effect(kind="bring", resource=f"{SERVICE}{name}", why=why, fleet=part.fleet)
+    for name, unit in part.services.items():
+        yield Effect(kind="bring", resource=f"{SERVICE}{name}", why=unit.why, fleet=part.fleet, digest=unit.digest)
 
 
 def _runs(part: Part) -> Iterable[Effect]:

@@ -3,10 +3,14 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from agent.effects.digests import contents
 from agent.effects.holding import Holding
 from agent.effects.order import SERVICE
+from agent.effects.plan import Due
 from agent.logs import timestamp
+from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Service, State
 from agent.providers.item import Item
@@ -21,7 +25,7 @@ from agent.status import Drift
 class Differing:
     """How one fleet's units differ: those to bring to what their release says, with what for; what went wrong; what is left so."""
 
-    bring: Mapping[str, tuple[str, ...]]
+    bring: Mapping[str, Due]
     troubles: tuple[str, ...]
     drifts: tuple[Drift, ...]
 
@@ -67,7 +71,7 @@ class Units:
                 troubles.append(f"{SERVICE}{name}: {error}")
                 continue
             if steps and (due or holding.state.drift == "enforce"):
-                bring[name] = tuple(f"{step.kind}: {', '.join(step.why)}" for step in steps)
+                bring[name] = Due(why=tuple(f"{step.kind}: {', '.join(step.why)}" for step in steps), digest=_digest(one))
             elif steps:
                 drifts.append(_drift(one.service, seen[name], steps))
         return Differing(bring=bring, troubles=tuple(troubles), drifts=tuple(drifts))
@@ -90,6 +94,11 @@ def _wanted(service: Service, items: Mapping[str, Item]) -> WantedService:
         reload_on=contents(service.reload_on, items),
         unit_files=contents(service.unit_files, items),
     )
+
+
+def _digest(wanted: WantedService) -> str:
+    read = [dict(wanted.restart_on), dict(wanted.reload_on), dict(wanted.unit_files)]
+    return codec.sha256(codec.canonical([msgspec.to_builtins(wanted.service), read]))
 
 
 def _names(holdings: Iterable[Holding], spared: Collection[str]) -> list[str]:
