@@ -1,6 +1,7 @@
 """The files that make a repository known to apt or dnf. Pure.
 
-Each repository has a key of its own, trusted for it and nothing else: apt's `Signed-By`, dnf's `gpgkey`.
+Each repository has a key of its own: apt trusts it for that repository and nothing else (`Signed-By`), rpm puts it into its one
+keyring when dnf installs the first package (`gpgkey`).
 """
 
 import re
