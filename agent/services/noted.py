@@ -12,7 +12,7 @@ import msgspec
 
 from agent.disk import read_optional
 from agent.protocol import codec, durable
-from agent.protocol.errors import MalformedError
+from agent.protocol.errors import MalformedError, disk_trouble
 from agent.protocol.state import Service, Struct
 
 FORMAT = 1
@@ -55,7 +55,10 @@ class Records(Struct):
 
 
 class Noted:
-    """The record at `path`; a damaged one counts as empty, so that units are restarted once too often and never too seldom."""
+    """The record at `path`; a damaged one counts as empty, so that units are restarted once too often and never too seldom.
+
+    What can't be written raises `RetryError`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,5 +99,8 @@ class Noted:
     def _write(self, **changes: object) -> None:
         records = msgspec.structs.replace(self._records, **changes)
         if records != self._records:
-            durable.replace(self._path, codec.canonical(records), mode=0o600)
+            try:
+                durable.replace(self._path, codec.canonical(records), mode=0o600)
+            except OSError as error:
+                raise disk_trouble(error, where=str(self._path)) from error
             self._records = records

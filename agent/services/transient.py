@@ -15,7 +15,7 @@ from agent.host import Host
 from agent.processes.interface import Seen, Wanted
 from agent.processes.resolve import resolve
 from agent.protocol import durable
-from agent.protocol.errors import RefusedError, RetryError
+from agent.protocol.errors import RefusedError, RetryError, disk_trouble
 from agent.protocol.identity import LABEL
 from agent.protocol.state import Process
 from agent.services import seen as units
@@ -23,6 +23,7 @@ from agent.services.properties import environment_file, seen_of, unit_text
 from agent.services.systemd import Systemd
 
 PREFIX, SUFFIX = "ordain-process-", ".service"
+ENVIRONMENT = ".environment"
 CONTROLLERS = ("cpu", "memory", "pids")
 """What systemd limits by; where the kernel lacks one, systemd runs the process without that limit."""
 NOT_EXECUTED = range(200, 246)
@@ -52,8 +53,12 @@ class TransientUnits:
         return launch.notes
 
     def want(self, processes: Mapping[str, Wanted]) -> None:
-        """Say which processes there should be, by name. Changes nothing that runs."""
+        """Say which processes there should be, by name. Changes nothing that runs; environments of what is gone since a boot go too."""
         self._wanted = dict(processes)
+        for place in self._directory.glob(f"*{ENVIRONMENT}"):
+            name = place.name.removesuffix(ENVIRONMENT)
+            if name not in self._wanted and not self._place(name).exists():
+                durable.remove(place)
 
     def start(self, name: str) -> None:
         """Start a wanted process; one that runs already is left alone. Returns when its program was executed.
@@ -112,9 +117,12 @@ class TransientUnits:
         text = unit_text(wanted.process, launch, digest=wanted.digest, environment=place, version=self._systemd.version())
         environment = environment_file(launch)
         self._clear(name)
-        durable.make_directory(place.parent, mode=0o700)
-        durable.replace(place, environment.encode(), mode=0o600)
-        durable.replace(self._place(name), text.encode(), lasting=False)
+        try:
+            durable.make_directory(place.parent, mode=0o700)
+            durable.replace(place, environment.encode(), mode=0o600)
+            durable.replace(self._place(name), text.encode(), lasting=False)
+        except OSError as error:
+            raise disk_trouble(error) from error
         if self._unit(name).needs_daemon_reload:  # it was in memory still
             self._systemd.daemon_reload()
         try:
@@ -137,7 +145,7 @@ class TransientUnits:
         return self._systemd.until_boot / _unit_name(name)
 
     def _environment(self, name: str) -> Path:
-        return self._directory / f"{name}.environment"
+        return self._directory / f"{name}{ENVIRONMENT}"
 
 
 def _unit_name(name: str) -> str:

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.host import Host
+from agent.processes.interface import Wanted
 from agent.protocol.errors import InputError, RefusedError, RetryError
-from agent.protocol.state import Service
+from agent.protocol.state import Process, Service
 from agent.services.noted import Noted, Record, WantedService
 from agent.services.seen import Seen, read, require_unit
 from agent.services.steps import Step, require_consistent, retiring, steps
+from agent.services.systemd import Systemd
+from agent.services.transient import TransientUnits
 
 UNIT = "web.service"
 RECORDED = Path(__file__).parent / "systemctl_show.txt"
@@ -131,6 +135,26 @@ def test_a_record_that_is_damaged_counts_as_none(tmp_path: Path) -> None:
     assert Noted(path).unit(UNIT) == READ
     path.write_bytes(path.read_bytes()[:-5])
     assert Noted(path).unit(UNIT) == Record()
+
+
+def test_a_record_that_can_not_be_written_is_tried_again_later(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    noted = Noted(tmp_path / "file" / "services.json")
+    with pytest.raises(RetryError, match="see to the disk"):
+        noted.note({UNIT: READ})
+    assert noted.unit(UNIT) == Record()
+
+
+def test_the_environment_of_a_process_that_is_gone_since_a_boot_is_not_kept(tmp_path: Path) -> None:
+    kept, running, gone = (tmp_path / f"{name}.environment" for name in ("kept", "running", "gone"))
+    for place in (kept, running, gone):
+        place.write_text('TOKEN="s3cret"\n')
+    units = tmp_path / "run" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / "ordain-process-running.service").write_text("[Service]\n")
+    processes = TransientUnits(tmp_path, host=Host(tmp_path), systemd=Systemd(root=tmp_path))
+    processes.want({"kept": Wanted(process=Process(name="kept", command=["/bin/true"]), digest="1")})
+    assert [place.exists() for place in (kept, running, gone)] == [True, True, False]
 
 
 def carried_out(seen: Seen, step: Step) -> Seen:
