@@ -113,7 +113,9 @@ class Effects:
         """Take down what goes, have systemd read its files, and return what it says and how that differs, by fleet."""
         self.leftovers = []
         try:
-            units, _ = self.units.settle(holdings, spared)
+            units, stopped = self.units.settle(holdings, spared)
+            for step in stopped:
+                self.carrier.log.step("effect", kind=step.kind, resource=f"{SERVICE}{step.unit}", why="; ".join(step.why))
         except RetryError as error:
             self.leftovers = [str(error)]
             failed = Differing(bring={}, troubles=(str(error),), drifts=())
