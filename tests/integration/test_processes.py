@@ -77,6 +77,7 @@ def test_a_second_start_changes_nothing(crew: Team) -> None:
 
 def test_a_killed_process_is_started_again_once_and_says_why(crew: Team) -> None:
     crew.run(shell("app", "echo up; exec sleep 600"))
+    crew.wait_for("up\n")
     first = crew.pid()
     os.kill(first, signal.SIGKILL)
     seen = until(lambda: seen if (seen := crew.seen()).pid not in (None, first) else None)
