@@ -4,6 +4,7 @@ The record is what counts and what `ordain audit` replays: what was judged, by w
 with the digest of the record before it. The note (see `notes`) is for people.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -97,6 +98,8 @@ RECORDS = "approved/_decisions/"
 PAYLOAD_TYPE = "application/vnd.ordain.decision+json"
 RECORD_LIMIT = 64 * 1024 * 1024
 """Bytes of one record: 10,000 commits and 100,000 verdicts of a few hundred bytes each, with room."""
+COUNTED = ("deny", "error", "warn", "audit", "waived", "standing")
+"""What the first line of a note counts, in this order: what is excused or stood before refuses nothing, and is counted apart."""
 NOTE_LINES = 40
 """Lines of one decision's note: a screen of `git log --notes`; the record has the rest."""
 LINE_LIMIT = 240
@@ -193,8 +196,8 @@ def note_text(record: DecisionRecord) -> str:
 
 
 def _opening(record: DecisionRecord) -> list[str]:
-    counts = {action: sum(verdict.action == action for verdict in record.verdicts) for action in ("deny", "warn", "audit", "error")}
-    said = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "no findings"
+    counts = Counter("waived" if one.waived else "standing" if one.standing else one.action for one in record.verdicts)
+    said = ", ".join(f"{counts[word]} {word}" for word in COUNTED if counts[word]) or "no findings"
     refused = len(record.refused)
     outcome = f"{refused} file{'' if refused == 1 else 's'} refused, the accepted version stays" if refused else "accepted"
     return [
