@@ -6,19 +6,20 @@ _SOONER = "what is called next says the same, only later"
 _UNREAD = "without strict errors of built-ins, an address that can't be decoded stays as it is"
 _NO_ESCAPE = "not regex.match(`%(?:$|[^0-9A-Fa-f]|[0-9A-Fa-f](?:$|[^0-9A-Fa-f]))`, url)"
 _BOTH = 'some section in ["files", "artifacts"]'
+_ALL = 'some section in ["files", "artifacts", "hostFiles"]'
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
-    ("host-safety/kernel-files", "left out", _BOTH): _NO_OTHER,
-    ("host-safety/login-scripts", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/login-scripts", "left out", _ALL): _NO_OTHER,
     ("host-safety/protected-paths", "left out", _BOTH): _NO_OTHER,
     ("host-safety/set-uid", "left out", _BOTH): _NO_OTHER,
-    ("host-safety/ssh-keys", "left out", _BOTH): _NO_OTHER,
+    ("host-safety/ssh-keys", "left out", _ALL): _NO_OTHER,
     ("host-safety/world-writable", "left out", _BOTH): _NO_OTHER,
     ("release/paths-lost", "left out", _BOTH): _NO_OTHER,
-    ("tenancy/prefixes", "left out", _BOTH): _NO_OTHER,
     ("secrets/named-values", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
     ("secrets/named-values", "left out", 'some section in ["variants", "modes"]'): _NO_OTHER,
-    ("supply-chain/remote-scripts", "left out", 'some section in ["processes", "probes"]'): _NO_OTHER,
+    ("secrets/named-values", "left out", 'some section in ["processes", "containers"]'): _NO_OTHER,
+    ("supply-chain/remote-scripts", "left out", 'some section in ["processes", "containers", "probes"]'): _NO_OTHER,
+    ("supply-chain/remote-scripts", "left out", 'some section in ["files", "hostFiles"]'): _NO_OTHER,
     ("tenancy/library-use", "left out", 'some section in ["includes", "components"]'): _NO_OTHER,
     ("reliability/health-threshold", "left out", 'some field in ["successThreshold", "quorum"]'): "the rule has no other parameters",
     ("lib/lines", "left out", r"contains(text, `\`)"): _SOONER,

@@ -39,7 +39,6 @@ refused(source) if {
 
 # What holds it, and so shows it too.
 refused(source) if {
-	startswith(source, "/")
 	some path in input.parameters.refused
 	startswith(path, concat("", [source, "/"]))
 }

@@ -27,7 +27,7 @@ read_at_login := concat("", [
 in_a_home := `^(/root|/home(/[^/]+)?|/etc/skel)(/\.config(/autostart|/environment\.d|/fish(/conf\.d|/functions)?|/systemd(/user)?)?|/\.local(/share(/systemd(/user)?)?)?)?$`
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	some section in ["files", "artifacts"]
+	some section in ["files", "artifacts", "hostFiles"]
 	some i, entry in input.object.spec[section]
 	regex.match(read_at_login, entry.path)
 	not entry.absent

@@ -26,6 +26,7 @@ test_start_up_files_are_found if {
 		found("files", {"path": path}) == {["spec", "files", 0, "path"]}
 	}
 	found("artifacts", {"path": "/root/.profile"}) == {["spec", "artifacts", 0, "path"]}
+	found("hostFiles", {"path": "/root/.profile"}) == {["spec", "hostFiles", 0, "path"]}
 }
 
 test_other_files_pass if {

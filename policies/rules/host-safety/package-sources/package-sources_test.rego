@@ -19,6 +19,8 @@ test_other_hosts_are_found if {
 	}
 }
 
+test_a_name_is_no_end_of_another if found("https://notexample.com", ["example.com"]) == place
+
 test_known_hosts_pass if {
 	found("https://deb.example.com/a", []) == set()
 	found("https://DEB.example.com:8443/a", ["deb.example.com"]) == set()

@@ -22,8 +22,8 @@ test_what_was_named_passes if found({"name": "exporter"}) == set()
 within(spec) := result if {
 	result := {finding.path | some finding in root_processes.deny} with input as {
 		"object": {"spec": spec},
-		"sources": {"files/a": "[Service]\nExecStart=/a\n"},
-		"parameters": {"allowed": ["exporter.service"]},
+		"sources": {"files/a": "[Service]\nExecStart=/a\n", "files/b": "[Service]\nUser=app\n", "files/c": "[Unit]\n"},
+		"parameters": {"allowed": ["exporter.service", "exporter"]},
 	}
 }
 
@@ -33,7 +33,7 @@ test_containers_without_a_user_are_found if {
 	every container in [{"name": "a"}, {"name": "a", "user": "0:0"}, {"name": "a", "user": "root"}] {
 		within({"containers": [container]}) == {["spec", "containers", 0, "user"]}
 	}
-	within({"containers": [{"name": "a", "user": "10001:10001"}]}) == set()
+	within({"containers": [{"name": "a", "user": "10001:10001"}, {"name": "exporter"}]}) == set()
 }
 
 test_units_without_a_user_are_found if {
@@ -42,6 +42,7 @@ test_units_without_a_user_are_found if {
 		{"unit": "[Service]\nUser=root\n"},
 		{"unit": "[Service]\nUser=app\n", "dropIns": [{"content": "[Service]\nUser=\n"}]},
 		{"source": "files/a"},
+		{"unit": "[Service]\nDynamicUser=no\n"},
 		{"dropIns": [{"content": "[Service]\nUser=0\n"}]},
 	] {
 		service(fields) == {["spec", "services", 0, "name"]}
@@ -53,11 +54,16 @@ test_other_units_pass if {
 		{},
 		{"unit": "[Service]\nUser=app\n"},
 		{"unit": "[Service]\n DynamicUser = yes\n"},
+		{"unit": "[Service]\nDynamicUser=True\n"},
+		{"unit": "[Service]\nDynamicUser=1\n"},
+		{"unit": "[Service]\nDynamicUser=on\n"},
+		{"source": "files/b"},
+		{"source": "files/c"},
 		{"unit": "[Service]\nExecStart=/a\n", "dropIns": [{"content": "[Service]\nUser=app\n"}]},
 		{"unit": "[Service]\nExecStart=/a\n", "name": "exporter.service"},
 		{"dropIns": [{"content": "[Service]\nRestart=always\n"}]},
 	] {
 		service(fields) == set()
 	}
-	within({"services": [{"name": "a.timer", "unit": "[Timer]\n"}]}) == set()
+	within({"services": [{"name": "a.timer", "unit": "[Timer]\n"}, {"name": "a.socket", "unit": "[Socket]\nUser=root\n"}]}) == set()
 }

@@ -20,7 +20,7 @@ import data.ordain.result
 import data.ordain.rules.lib.lines
 
 deny contains result.at(rego.metadata.chain(), ["spec", section, i, "path"], message) if {
-	some section in ["files", "artifacts"]
+	some section in ["files", "artifacts", "hostFiles"]
 	some i, entry in input.object.spec[section]
 	regex.match(`/\.ssh(/|$)|^/etc/ssh/authorized_keys|/authorized_keys2?$`, entry.path)
 	not entry.absent

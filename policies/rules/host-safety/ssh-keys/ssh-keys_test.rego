@@ -21,6 +21,7 @@ test_keys_are_found if {
 		found("files", {"path": path}) == {["spec", "files", 0, "path"]}
 	}
 	found("artifacts", {"path": "/root/.ssh/authorized_keys"}) == {["spec", "artifacts", 0, "path"]}
+	found("hostFiles", {"path": "/root/.ssh/authorized_keys"}) == {["spec", "hostFiles", 0, "path"]}
 }
 
 test_accounts_that_were_named_pass if found("files", {"path": "/home/deploy/.ssh/authorized_keys"}) == set()

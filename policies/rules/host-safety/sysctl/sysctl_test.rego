@@ -40,8 +40,8 @@ test_guards_that_are_lowered_are_found if {
 
 test_settings_of_the_component_are_found if {
 	paths := {finding.path | some finding in sysctl.deny} with input as {
-		"object": {"spec": {"kernelSettings": {"sysctl": {"kernel.kptr_restrict": 0, "kernel.modprobe": "${parameters.x}", "vm.swappiness": 1}}}},
-		"parameters": {"refused": ["kernel.kptr_restrict=0", "kernel.modprobe"]},
+		"object": {"spec": {"kernelSettings": {"sysctl": {"kernel.kptr_restrict": 0, "kernel.modprobe": "${parameters.x}", "kernel.panic": 10, "vm.swappiness": 1}}}},
+		"parameters": {"refused": ["kernel.kptr_restrict=0", "kernel.modprobe", "kernel.panic=0"]},
 	}
 	paths == {
 		["spec", "kernelSettings", "sysctl", "kernel.kptr_restrict"],

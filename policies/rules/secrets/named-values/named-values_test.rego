@@ -33,6 +33,7 @@ test_what_is_no_secret_passes if {
 test_each_place_is_looked_at if {
 	object.keys(found({"parameters": {"token": {"enum": ["", "x"]}}})) == {["spec", "parameters", "token", "enum", 1]}
 	object.keys(found({"processes": [{"environment": {"TOKEN": "x"}}]})) == {["spec", "processes", 0, "environment", "TOKEN"]}
+	object.keys(found({"containers": [{"environment": {"TOKEN": "x"}}]})) == {["spec", "containers", 0, "environment", "TOKEN"]}
 	object.keys(found({"includes": [{"parameters": {"token": "x"}}]})) == {["spec", "includes", 0, "parameters", "token"]}
 	object.keys(found({"components": [{"parameters": {"token": "x"}}]})) == {["spec", "components", 0, "parameters", "token"]}
 	object.keys(found({"variants": [{"parameters": {"app": {"token": "x"}}}]})) == {["spec", "variants", 0, "parameters", "app", "token"]}

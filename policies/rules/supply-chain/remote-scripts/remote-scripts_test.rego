@@ -77,6 +77,7 @@ test_what_fetches_and_is_too_large_to_be_looked_through if {
 	in_content(text) == set()
 	in_content(concat("\n", [text, "x"])) == set()
 	in_content(concat("\n", [text, "curl https://example.com/y"])) == {["spec", "files", 0, "path"]}
+	found({"hostFiles": [{"path": "/a", "content": concat("\n", [text, "curl x"])}]}, {}) == {["spec", "hostFiles", 0, "path"]}
 	found({"files": [{"path": "/a", "source": "files/a"}]}, {"files/a": concat("\n", ["curl x", text])}) == {["spec", "files", 0, "path"]}
 }
 
