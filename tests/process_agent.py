@@ -1,10 +1,11 @@
 """An agent that does nothing but run processes, as a process of its own that a test can kill: `python -m tests.process_agent DIR`.
 
-It reads a line at a time: `want NAME…`, `start NAME`, `stop NAME`, `restart NAME`, `look`, `close`; and answers each with one line.
+It reads a line at a time: `want NAME…`, `start NAME`, `stop NAME`, `restart NAME`, `look`, `exec`, `close`; and answers each with one line.
 A name is `<process>:<digest>`; the process prints its pid and sleeps.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def answer(supervisor: Supervisor, directory: Path, line: str) -> str:
                 supervisor.restart(words[0])
             case "look":
                 return json.dumps({name: msgspec.to_builtins(seen) for name, seen in supervisor.look().items()})
+            case "exec":
+                os.execv(sys.executable, [sys.executable, "-m", "tests.process_agent", str(directory)])  # noqa: S606
             case "close":
                 supervisor.close()
     except OrdainError as error:

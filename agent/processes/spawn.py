@@ -127,8 +127,6 @@ class Child:
     pid: int
     began: int
     descriptor: int
-    ours: bool
-    """Whether we are its parent, and so are told how it ends."""
 
     def send(self, number: int) -> None:
         """Send it a signal; one that is gone gets none."""
@@ -142,25 +140,27 @@ class Child:
         return bool(poll.poll(seconds * 1000))
 
     def reap(self) -> int | None:
-        """Return how it ended, None if nobody tells us: its exit code, or the signal's number negated. Call it once."""
+        """Return how it ended: its exit code, or the signal's number negated; None if we are not its parent. Call it once."""
         code = None
-        if self.ours:
-            with contextlib.suppress(ChildProcessError):
-                result = os.waitid(os.P_PIDFD, self.descriptor, os.WEXITED | os.WNOHANG)
-                if result is not None:
-                    code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        with contextlib.suppress(ChildProcessError):
+            result = os.waitid(os.P_PIDFD, self.descriptor, os.WEXITED | os.WNOHANG)
+            if result is not None:
+                code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         os.close(self.descriptor)
         return code
 
 
-def take(pid: int, began: int, *, ours: bool) -> Child | None:
-    """Return the process with this pid and start time, None if it has ended, though another may have its pid now."""
+def take(pid: int, began: int) -> Child | None:
+    """Return the process with this pid and start time, None if it is gone, though another may have its pid now.
+
+    A child of ours is not gone until it is reaped.
+    """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
     alive = kin.read(pid)  # read after it was opened: so it is that very process, or it is gone
-    if alive is None or alive.began != began or (alive.is_zombie and not ours):
+    if alive is None or alive.began != began or (alive.is_zombie and alive.parent != os.getpid()):
         os.close(descriptor)
         return None
-    return Child(pid=pid, began=began, descriptor=descriptor, ours=ours)
+    return Child(pid=pid, began=began, descriptor=descriptor)

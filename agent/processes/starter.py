@@ -91,7 +91,7 @@ class Starter:
         reached("processes:recorded")
         notes = waiting.go()
         reached("processes:begun")
-        child = take(waiting.pid, waiting.began, ours=True)
+        child = take(waiting.pid, waiting.began)
         if child is None:
             message = "it was gone before it could be watched; does another part of this program reap children?"
             raise RetryError(message)

@@ -162,7 +162,7 @@ class Supervisor:
                 continue
             child = None
             if record.pid is not None and record.began is not None:
-                child = take(record.pid, record.began, ours=False)
+                child = take(record.pid, record.began)
             self._entries[name] = _Entry(record=record, child=child)
             if child is None and record.standing == "running":  # it ended while no agent was there
                 self._ended(name, self._entries[name])

@@ -167,6 +167,19 @@ def test_processes_outlive_a_killed_agent_and_are_found_by_the_next(agents: Agen
     assert [alive.pid for alive in agents.alive()] == [app["pid"]]
 
 
+def test_an_agent_that_replaces_itself_is_still_told_how_its_processes_end(agents: Agents) -> None:
+    agents.begin()
+    agents.ask("want app:one", "start app")
+    pid = agents.look()["app"]["pid"]
+    assert agents.ask("exec") == "ready"
+    assert agents.look()["app"]["pid"] == pid
+    agents.ask("want app:one")
+    os.kill(pid, signal.SIGKILL)
+    app = until(lambda: seen if (seen := agents.look()["app"])["pid"] not in (None, pid) else None)
+    assert app["why"] == "ended by SIGKILL"
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_pid_that_is_somebody_elses_now_is_not_touched(agents: Agents) -> None:
     agents.begin()
     agents.ask("want app:one", "start app")

@@ -267,3 +267,17 @@ def test_a_first_start_that_fails_is_tried_again_though_nothing_else_happens(cre
     with pytest.raises(RetryError):
         crew.supervisor.start("app")
     until(lambda: crew.record().restarts == 1)
+
+
+def test_a_process_whose_record_can_not_be_written_does_not_begin(crew: Team) -> None:
+    records = crew.directory / "processes/records"
+    records.parent.mkdir(exist_ok=True)
+    records.write_text("in the way")
+    crew.want(shell("app", "touch began; exec sleep 600"))
+    with pytest.raises(RetryError, match=r"records.*see to the disk and its permissions"):
+        crew.supervisor.start("app")
+    assert crew.alive() == []
+    assert crew.seen().standing == "waiting"
+    records.unlink()
+    until(lambda: crew.seen().standing == "running")
+    crew.supervisor.stop("app")
