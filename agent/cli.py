@@ -299,7 +299,8 @@ def uninstall(*, remove: bool | None, yes: bool, state: Path) -> None:
 
     \b
     Example:
-      systemctl disable --now ordain-agent && ordain-agent uninstall --remove
+      systemctl disable --now ordain-agent
+      ordain-agent uninstall --remove
     """
     if remove is None:
         message = "say --keep or --remove: what should become of what releases brought?"

@@ -16,7 +16,7 @@ from agent.protocol.state import Package, Repository, State
 from agent.providers import converge
 from agent.providers.account import Account
 from agent.providers.converge import Surroundings
-from agent.providers.packages.manager import Remembered
+from agent.providers.packages.patience import Remembered
 
 A, B, C = "ordain-test-a", "ordain-test-b", "ordain-test-c"
 """Packages: A in versions 1.0 and 2.0; B, which A conflicts with; C, which needs A."""

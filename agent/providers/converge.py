@@ -18,7 +18,7 @@ from agent.providers import groups, host_files, modules, sysctls, users
 from agent.providers.account import Account
 from agent.providers.fix import Fix
 from agent.providers.packages.install import PACKAGES, manager_of, package_fixes, repository_fixes
-from agent.providers.packages.manager import LOCK_WAIT, Patience, Remembered
+from agent.providers.packages.patience import LOCK_WAIT, Patience, Remembered
 
 PLACES = ("agent:fix-begun", "agent:fix-carried-out")
 """Where a crash test may kill the agent here."""

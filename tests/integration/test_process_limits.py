@@ -101,10 +101,10 @@ def test_paths_are_read_only_and_private_in_the_process_alone(crew: Team) -> Non
 
 @pytest.mark.needs("own-mounts")
 def test_a_whole_machine_may_be_read_only_with_a_private_place_in_it(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-    script = f"(echo x > {tmp_path}/new) 2>/dev/null && echo open; echo x > {tmp_path}/work/new && echo private; echo done; exec sleep 600"
+    (tmp_path / "own").mkdir()
+    script = f"(echo x > {tmp_path}/new) 2>/dev/null && echo open; echo x > {tmp_path}/own/new && echo private; echo done; exec sleep 600"
     with team(tmp_path, machine=Path("/")) as crew:
-        told = _told(crew, shell("app", script, read_only_paths=["/"], private_paths=[str(tmp_path / "work")]))
+        told = _told(crew, shell("app", script, read_only_paths=["/"], private_paths=[str(tmp_path / "own")]))
     assert told.split() == ["private"]
 
 

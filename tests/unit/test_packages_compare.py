@@ -13,7 +13,7 @@ from agent.protocol.state import Package, Repository
 from agent.providers.packages import apt, dnf
 from agent.providers.packages.compare import Changes, Installed, compare
 from agent.providers.packages.install import package_fixes
-from agent.providers.packages.manager import REFRESH_SECONDS, Remembered
+from agent.providers.packages.patience import REFRESH_SECONDS, Remembered
 
 NAMES = ("a", "b", "c")
 VERSIONS = ("1", "2", "3")

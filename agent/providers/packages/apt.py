@@ -16,7 +16,7 @@ from agent.protocol.state import Repository
 from agent.providers import texts
 from agent.providers.packages import sources
 from agent.providers.packages.compare import Changes, Installed
-from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
+from agent.providers.packages.patience import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
 
 STATUS = "/var/lib/dpkg/status"
 """dpkg's database."""

@@ -17,7 +17,7 @@ from agent.protocol.state import Repository
 from agent.providers import texts
 from agent.providers.packages import sources
 from agent.providers.packages.compare import Changes, Installed
-from agent.providers.packages.manager import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
+from agent.providers.packages.patience import INSTALL_SECONDS, UPDATE_SECONDS, Patience, Remembered, require_empty
 
 _BEHAVE = ("--setopt=exit_on_lock=True", "--setopt=install_weak_deps=False", "--setopt=color=never", "--setopt=best=True")
 _LOCKED = re.compile(r"Failed to obtain the transaction lock|already locked by|can't create transaction lock|lock on .* failed")

@@ -17,7 +17,7 @@ from agent.providers.packages import compare, sources
 from agent.providers.packages.apt import STATUS, Apt
 from agent.providers.packages.compare import Changes
 from agent.providers.packages.dnf import Dnf
-from agent.providers.packages.manager import Manager, Patience, Remembered, differing
+from agent.providers.packages.patience import Manager, Patience, Remembered, differing
 
 REPOSITORIES = "packageRepositories"
 PACKAGES = "packages"
