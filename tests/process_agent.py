@@ -44,7 +44,7 @@ def answer(supervisor: Supervisor, directory: Path, line: str) -> str:
             case "look":
                 return json.dumps({name: msgspec.to_builtins(seen) for name, seen in supervisor.look().items()})
             case "exec":
-                os.execv(sys.executable, [sys.executable, "-m", "tests.process_agent", str(directory)])  # noqa: S606
+                os.execv(sys.executable, [sys.executable, "-m", "tests.process_agent", str(directory)])
             case "close":
                 supervisor.close()
     except OrdainError as error:
