@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.protocol import rendering
 from agent.protocol.state import File, Process, Reboot, Repository, Service, State, Sysctl, Window
@@ -252,6 +254,13 @@ def test_an_order_without_a_circle_has_none_and_the_least_name_of_one_comes_firs
     assert cycle({"a": ["b", "c"], "b": ["c"], "c": []}) == []
     assert cycle({"z": ["y"], "y": ["x"], "x": ["y"]}) == ["x", "y"]
     assert cycle({"a": ["a"]}) == ["a"]
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.sampled_from("abcde"), max_size=3), max_size=5))
+def test_every_step_of_a_circle_is_one_that_was_said(after: dict[str, list[str]]) -> None:
+    ring = cycle({name: [other for other in others if other in after] for name, others in after.items()})
+    assert all(other in after[name] for name, other in zip(ring, [*ring[1:], *ring[:1]], strict=True))
+    assert len(set(ring)) == len(ring)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean
@@ -108,23 +109,10 @@ def _cycles(user: Document, there: Mapping[str, Part], components: Mapping[str, 
 
 def cycle(after: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a circle in an order, each with what it comes after behind it, the least name first; empty where there is none."""
-    done: set[str] = set()
-    for start in sorted(after):
-        path: list[str] = []
-        waiting = [(start, iter(sorted(after[start])))] if start not in done else []
-        if waiting:
-            path.append(start)
-        while waiting:
-            others = waiting[-1][1]
-            other = next((one for one in others if one not in done), None)
-            if other is None:
-                waiting.pop()
-                done.add(path.pop())
-            elif other in path:
-                ring = path[path.index(other) :]
-                least = ring.index(min(ring))
-                return [*ring[least:], *ring[:least]]
-            else:
-                path.append(other)
-                waiting.append((other, iter(sorted(after[other]))))
+    try:
+        TopologicalSorter({name: sorted(after[name]) for name in sorted(after)}).prepare()
+    except CycleError as error:
+        ring = error.args[1][:0:-1]  # its last is its first again, and each comes before the next
+        least = ring.index(min(ring))
+        return [*ring[least:], *ring[:least]]
     return []
