@@ -1,6 +1,7 @@
 """h. `ordain plan` of 10 changed manifests among 10,000, as a whole process, with what earlier runs remembered.
 
-Each run plans another change: what is known from before is the base, never the change itself.
+Each run plans another change: what is known from before is the base, never the change itself. After it, `ordain check` of the same files
+says what one more edit costs whoever judges all of it.
 """
 
 import json
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import fleets
-from benchmarks.measuring import Cost, run, several
+from benchmarks.measuring import Cost, Sample, run, several
 from benchmarks.report import Report
 from reconciler.pipeline.policy.opa import find_opa
 
@@ -33,18 +34,25 @@ def measure(*, quick: bool) -> Report:
         environment = {**os.environ, "ORDAIN_OPA": str(find_opa()), "ORDAIN_CACHE": str(Path(name) / "cache")}
         revisions = iter(range(1, times + 2))
 
+        checks: list[Cost] = []
+
         def once() -> Cost:
-            return _plan(root, planned, next(revisions), environment)
+            cost = _plan(root, planned, next(revisions), environment)
+            checks.append(run([ORDAIN, "check", root], directory=root, environment=environment)[0])
+            return cost
 
         cold = once()
         wall, used = several(once, times)
     report.one("the first, with nothing remembered", cold.wall, "s")
     report.add("another change, with the base remembered", wall, "s")
     report.add("another change, with the base remembered", used, "s of processors")
-    report.goal("warm", f"< {GOAL:g} s", f"{wall.least:.2f} s", reached=wall.least < GOAL)
+    report.add("a check of all of it after that", Sample(tuple(one.wall for one in checks[1:])), "s")
+    report.add("a check of all of it after that", Sample(tuple(one.cpu for one in checks[1:])), "s of processors")
+    report.goal("warm, on the clock", f"< {GOAL:g} s", f"{wall.least:.2f} s", reached=wall.least < GOAL)
+    report.goal("warm, of the processors (OPA's part too)", f"< {GOAL:g} s", f"{used.least:.2f} s", reached=used.least < GOAL)
     report.limits += [
-        "starting Python and importing take a third, reading the base and putting its index together half; the change itself the rest",
-        "the goal is held against the fastest run, since other work on the machine only ever adds",
+        "starting Python and importing take nearly half, listing files and taking up the base a quarter; the change itself the rest",
+        "goals are held against the least run, since other work on the machine only ever adds",
     ]
     return report
 

@@ -292,6 +292,20 @@ def test_answers_hold_for_the_same_manifest_its_old_version_and_sources_only(tmp
     assert [again.get(object_key(one)) for one in others] == [None] * 4
 
 
+def test_who_asks_little_leaves_what_others_will_ask(tmp_path: Path) -> None:
+    first = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
+    for number in range(100):
+        assert first.get(f"all {number}") is None
+        first.put(f"all {number}", {})
+    first.save()
+    few = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
+    assert few.get("one more") is None
+    few.put("one more", {})
+    few.save()
+    again = KnownAnswers(Sealed(tmp_path / "cache"), "answers")
+    assert [again.get(key) for key in ("one more", *(f"all {number}" for number in range(100)))] == [{}] * 101
+
+
 def test_answers_about_releases_hold_for_the_same_input_and_rules_only() -> None:
     seen: dict[str, object] = {"release": {"groups": {"a": 1}}, "old": None}
     others = [{**seen, "release": {"groups": {"a": 1.0}}}, {**seen, "release": {"groups": {"a": True}}}, {**seen, "old": {}}]

@@ -10,6 +10,8 @@ import msgspec
 from reconciler.pipeline.policy.recall import Said
 from reconciler.pipeline.remembered.sealed import Sealed
 
+SPARED = 50_000
+"""Answers, of some hundred bytes, that are kept though nobody used them: a plan of ten files asks little, and the next check asks all."""
 _Answers = dict[str, list[Any]]
 """Rule → its raw findings; a rule that found nothing is left out."""
 
@@ -45,7 +47,7 @@ class KnownAnswers:
             self._used[key] = dict(said)
 
     def save(self) -> None:
-        """Keep what was used in this check, and as much again of what was not."""
-        unused = [key for key in self._kept if key not in self._used][: len(self._used)]
+        """Keep what was used in this run, and as much again of what was not, or `SPARED` where that is more."""
+        unused = [key for key in self._kept if key not in self._used][: max(SPARED, len(self._used))]
         if self.asked:
             self._sealed.write(self._name, msgspec.msgpack.encode(self._used | {key: self._kept[key] for key in unused}))
