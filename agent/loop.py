@@ -275,6 +275,7 @@ class Agent:
             read_downloads(self._settings.config)
         except InputError as error:
             self._problems.append(str(error))
+        self._problems += self._settler.effects.leftovers
         problem = self._upgrades.problem()
         if problem is not None:
             self._problems.append(problem)

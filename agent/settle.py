@@ -202,8 +202,9 @@ class Settler:
         items: dict[str, Item] | None = {}
         try:
             state, _ = self.meant(state)
+            require_resources(state, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
             items = self._items(state) if state.processes or state.services or state.actions else {}
-        except (RefusedError, RetryError, OSError):  # drift says why; what runs goes on
+        except (OrdainError, OSError):  # drift says why; what runs goes on
             items = None
         return Holding(fleet=fleet, state=state, generation=pointer.generation, transaction=pointer.transaction, items=items)
 

@@ -157,6 +157,7 @@ class Effects:
             services=units.bring,
             actions={name: digest for name, digest in due.items() if ran.get(name) != digest},
             after=graph([holding.state]),
+            frozen=items is None,
         )
 
     def _ran(self, effect: Effect) -> None:

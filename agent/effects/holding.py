@@ -17,4 +17,4 @@ class Holding:
     transaction: str
     """The transaction that last touched the fleet."""
     items: Mapping[str, Item] | None
-    """None where that can't be said now: what runs goes on as it does."""
+    """None where that can't be said now, or the host's owner no longer allows it: what runs goes on, and nothing is started."""

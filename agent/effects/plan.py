@@ -50,6 +50,8 @@ class Part:
     actions: Mapping[str, str]
     """Action → digest of what it is run for; only those that were not run for it yet."""
     after: Mapping[str, Sequence[str]]
+    frozen: bool = False
+    """Whether nothing of it is started or changed: what runs goes on, and what doesn't stays so."""
 
 
 def plan_effects(
@@ -81,7 +83,7 @@ def _among(after: Mapping[str, Sequence[str]], names: Collection[str]) -> dict[s
 
 
 def _changes(part: Part, seen: Mapping[str, Seen]) -> Iterable[Effect]:
-    for name, wanted in part.processes.items():
+    for name, wanted in () if part.frozen else part.processes.items():
         now, resource = seen.get(name), f"{PROCESS}{name}"
         if now is None or now.standing == "stopped":
             yield Effect(kind="start", resource=resource, why=("not running",), fleet=part.fleet, digest=wanted.digest)

@@ -116,6 +116,21 @@ def test_what_runs_is_looked_after_when_no_server_answers(rig: Rig) -> None:
     assert starts(rig) == 2
 
 
+def test_what_the_owner_no_longer_allows_goes_on_and_is_not_started_again(rig: Rig) -> None:
+    rig.fleet().publish(release(app(rig), app(rig, "other")), ["web-01"])
+    assert rig.poll() == 0
+    rig.config.parent.mkdir(parents=True)
+    rig.config.write_text('[allow]\nproviders = ["files"]\n')
+    rig.poll()
+    assert set(running(rig)) == {"app", "other"}
+    supervise(rig.state / "processes", host=Host(rig.root), log=Log()).close(leave_running=False)
+    rig.poll()
+    assert running(rig) == {}
+    rig.config.unlink()
+    assert rig.poll() == 0
+    assert set(running(rig)) == {"app", "other"}
+
+
 def test_a_process_that_can_not_run_fails_its_release_with_its_last_words(rig: Rig) -> None:
     broken = app(rig, command=["/bin/sh", "-c", "echo cannot read my configuration; exit 3"])
     rig.fleet().publish(release(broken), ["web-01"])

@@ -1,5 +1,7 @@
 """What a switch brings about, decided purely: order, digests and the plan of effects."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,9 @@ from agent.effects.order import ordered
 from agent.effects.plan import Effect, Part, plan_effects
 from agent.processes.interface import Seen, Standing, Wanted
 from agent.protocol.errors import RefusedError
-from agent.protocol.state import Process
+from agent.protocol.state import HostFile, Package, Process, Service, State, Sysctl, User
 from agent.providers.item import Item
+from agent.table import Table
 
 APP = Process(name="app", command=["/opt/app/bin/app"], restart_on=["/etc/app"])
 
@@ -91,3 +94,36 @@ def test_a_process_is_known_by_its_program_and_by_what_it_reads() -> None:
 def test_an_unpacked_artifact_is_read_by_what_lies_in_it() -> None:
     trees = [Item(path="/opt/app", provider="artifacts", kind="tree", digest=digest) for digest in ("1", "2")]
     assert process_digest(APP, {"/opt/app": trees[0]}) != process_digest(APP, {"/opt/app": trees[1]})
+
+
+def test_what_may_not_be_changed_now_is_left_as_it_is() -> None:
+    frozen = replace(part(APP, digest="2"), frozen=True)
+    assert plan_effects([frozen], {"app": seen()}) == ()
+    assert plan_effects([frozen], {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        (State(processes=[APP]), "process/app"),
+        (State(services=[Service(name="web.service")]), "service/web.service"),
+        (State(packages=[Package(name="nginx")]), "package/nginx"),
+        (State(users=[User(name="otel")]), "user/otel"),
+        (State(sysctls=[Sysctl(name="vm.swappiness", value="1")]), "sysctl/vm.swappiness"),
+        (State(host_files=[HostFile(name="db", path="/etc/hosts")]), "block/db of /etc/hosts"),
+    ],
+)
+def test_what_one_fleet_holds_another_waits_for(state: State, name: str) -> None:
+    held = Table(current={"base": state, "web": State()}, wanted={}, left=frozenset())
+    assert held.conflict("web", state) == f"{name} still belongs to fleet base here"
+    assert held.conflict("base", state) is None
+    let_go = Table(current=held.current, wanted={}, left=frozenset({"base"}))
+    assert let_go.conflict("web", state) is None
+
+
+def test_what_another_fleet_took_over_is_no_longer_held_nor_given_up() -> None:
+    state = State(processes=[APP], packages=[Package(name="nginx")])
+    table = Table(current={"base": state, "web": State(processes=[APP])}, wanted={}, left=frozenset({"base"}))
+    assert table.holding("base").processes == []
+    assert table.former("base").processes == []
+    assert table.former("base").packages == state.packages
