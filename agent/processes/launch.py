@@ -54,9 +54,9 @@ def _prepare(plan: dict[str, Any], agent: int) -> None:
     _be_ordinary_to_the_oom_killer()
     _limit(plan, agent)
     _arrange_mounts(plan, agent)
-    _become(plan)
-    if plan["no_new_privileges"]:
+    if plan["no_new_privileges"]:  # while this interpreter can still be read: its user may not be let into where that lies
         _require_zero(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "noNewPrivileges")
+    _become(plan)
     try:
         os.chdir(plan["directory"])
     except OSError as error:

@@ -5,6 +5,7 @@ the last look at its end and the cut is lost: some microseconds' worth, since th
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ TAIL = 4096
 CHUNK = 256 * 1024
 CATCH_UP = 64
 """Passes after which a copy stops waiting for a process that prints faster than it is copied."""
+GONE_KEPT = 20
+"""Processes that are gone whose output is kept: enough to see why the last ones went."""
 MODE = 0o600
 """Output may hold what others should not read."""
 
@@ -76,9 +79,13 @@ class Output:
         self._move(live, self._older(name, 1))
         return True
 
-    def forget(self, name: str) -> None:
-        """Remove all output of a process."""
-        for path in (self.place(name), *(self._older(name, number) for number in range(1, self._rotation.count + 1))):
+    def prune(self, kept: Collection[str]) -> None:
+        """Remove output of processes that are gone, all but that of those which printed last."""
+        files: dict[str, list[Path]] = {}
+        for path in self._directory.glob("*.log*"):
+            files.setdefault(path.name.partition(".log")[0], []).append(path)
+        gone = sorted(set(files) - set(kept), key=lambda name: max(path.stat().st_mtime for path in files[name]), reverse=True)
+        for path in (path for name in gone[GONE_KEPT:] for path in files[name]):
             path.unlink(missing_ok=True)
 
     def _older(self, name: str, number: int) -> Path:

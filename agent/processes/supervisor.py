@@ -88,19 +88,17 @@ class Supervisor:
             for name, entry in list(self._entries.items()):
                 if entry.child is None and name not in self._wanted:
                     self._forget(name)
+            self._output.prune({*self._wanted, *self._entries})
         self._watch.wake()
 
     def start(self, name: str) -> None:
         """Start a wanted process, unless it runs; raise `RefusedError` if it can't be, `RetryError` if it will be tried again."""
         with self._lock:
-            if name not in self._wanted:
-                message = f"process/{name} is not wanted, so it can't be started"
-                raise RefusedError(message)
+            wanted = self._asked(name)
             self._notice_ends()
             entry = self._entries.get(name)
             if entry is None or entry.child is None:
-                launch = self._starter.resolve(self._wanted[name].process)
-                self._begin(self._wanted[name], launch, history=History())
+                self._begin(wanted, self._starter.resolve(wanted.process), history=History())
 
     def stop(self, name: str) -> None:
         """End a process and all it started; raise `RetryError` if something of it can't be."""
@@ -119,7 +117,8 @@ class Supervisor:
                 self._settle_stop(name, entry)
 
     def restart(self, name: str) -> None:
-        """Stop and start a process, and forget how often it failed."""
+        """Stop and start a process, and forget how often it failed; one that can't be run here goes on as it was."""
+        self._starter.resolve(self._asked(name).process)
         self.stop(name)
         self.start(name)
 
@@ -150,6 +149,13 @@ class Supervisor:
                 os.close(entry.child.descriptor)
 
     # Beginning
+
+    def _asked(self, name: str) -> Wanted:
+        wanted = self._wanted.get(name)
+        if wanted is None:
+            message = f"process/{name} is not wanted, so it can't be started"
+            raise RefusedError(message)
+        return wanted
 
     def _adopt(self) -> None:
         boot = boot_id()

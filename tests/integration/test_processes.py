@@ -259,6 +259,12 @@ def test_an_unknown_user_refuses_a_process_on_a_whole_machine(tmp_path: Path) ->
             with pytest.raises(RefusedError, match="process app: owner nobody-has-this-name: unknown on this host"):
                 refused()
         assert crew.seen().standing == "stopped"
+        crew.run(shell("app", "exec sleep 600"))
+        pid = crew.pid()
+        crew.want(stranger, digest="two")
+        with pytest.raises(RefusedError):
+            crew.supervisor.restart("app")
+        assert crew.pid() == pid
 
 
 def test_a_first_start_that_fails_is_tried_again_though_nothing_else_happens(crew: Team) -> None:

@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from agent.processes.output import TAIL, Output, Rotation
+from agent.processes.output import GONE_KEPT, TAIL, Output, Rotation
 
 
 def _output(directory: Path, *, size: int = 1000, count: int = 3) -> Output:
@@ -98,3 +98,17 @@ def test_the_tail_is_whole_lines_and_bounded(tmp_path: Path) -> None:
     assert TAIL - 20 < len(tail.encode()) <= TAIL + 2
     assert tail.splitlines()[0].startswith("line ")
     assert tail.splitlines()[-1] == "half a byte: \N{REPLACEMENT CHARACTER}"
+
+
+def test_output_of_the_last_processes_that_left_is_kept(tmp_path: Path) -> None:
+    output = _output(tmp_path)
+    for number in range(GONE_KEPT + 2):
+        for place in (output.place(f"old-{number}"), output.place(f"old-{number}").with_suffix(".log.1")):
+            place.parent.mkdir(exist_ok=True)
+            place.write_text("x")
+            os.utime(place, (number, number))
+    output.prune({"old-0"})
+    assert {path.name.partition(".")[0] for path in (tmp_path / "output").iterdir()} == {
+        "old-0",
+        *(f"old-{number}" for number in range(2, GONE_KEPT + 2)),
+    }
