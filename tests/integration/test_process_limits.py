@@ -85,6 +85,13 @@ def test_new_privileges_are_taken_away_if_that_is_asked_for(crew: Team, *, wante
     assert told.split() == ["NoNewPrivs:", str(int(wanted))]
 
 
+@root_only
+def test_new_privileges_are_taken_away_from_a_user_that_may_not_read_the_agents_own_interpreter(crew: Team) -> None:
+    script = "grep NoNewPrivs /proc/self/status; id -un; echo done; exec sleep 600"
+    told = _told(crew, shell("app", script, user="nobody", working_directory="/tmp", no_new_privileges=True))
+    assert told.split() == ["NoNewPrivs:", "1", "nobody"]
+
+
 @pytest.mark.needs("own-mounts")
 def test_paths_are_read_only_and_private_in_the_process_alone(crew: Team) -> None:
     for name in ("fixed/below", "own", "free"):
