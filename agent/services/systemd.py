@@ -113,7 +113,7 @@ class Systemd:
             return
         lines = self.last_lines(unit)
         quoted = f"; its last lines:\n{lines}" if lines else ""
-        message = f"systemd can't {what}: {_words(ended)}{quoted}\n{_hint(ended.said + lines, unit)}"
+        message = f"systemd can't {what}: {_words(ended)}{quoted}\n{_hint(ended.said, lines, unit)}"
         raise RetryError(message)
 
 
@@ -123,8 +123,8 @@ def _words(ended: Ended) -> str:
     return said.rstrip(".") or f"it ended with {ended.code}"
 
 
-def _hint(said: str, unit: str) -> str:
-    """Return what to do about what systemctl said."""
+def _hint(said: str, lines: str, unit: str) -> str:
+    """Return what to do about what systemctl said, and the unit's last lines, in which anybody may say anything."""
     if "not found" in said or "not be found" in said:
         return f"Give {unit} a unit file (`unit` or `source`), install the package that brings it, or correct its name."
     if " masked" in said:
@@ -133,5 +133,5 @@ def _hint(said: str, unit: str) -> str:
         return f"{unit} has a unit file of its own in /etc/systemd/system: take that or `masked` out of its manifest."
     if "too quickly" in said or "start-limit" in said:
         return f"It ended too often within too short: mend what it says above, then `systemctl reset-failed {unit}`, or release a change."
-    found = next((text for code, text in _BEFORE_IT_RAN.items() if f"status={code}" in said), "")
+    found = next((text for code, text in _BEFORE_IT_RAN.items() if f"status={code}" in lines), "")
     return f"{found}See `systemctl status {unit}`."
