@@ -61,7 +61,7 @@ class Waiting:
                 data += more
         except TimeoutError:
             data += b"\nfail it could not be executed within a minute; is its working directory on a disk that hangs?"
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             data += b"\nfail it was killed before it began"
         return [line for line in data.decode(errors="replace").splitlines() if line]
 

@@ -4,6 +4,7 @@ A record with the pid is on disk before the program begins, and a child whose re
 agent killed anywhere here leaves either nothing, or a process that the next one knows.
 """
 
+import contextlib
 import os
 
 import msgspec
@@ -97,5 +98,6 @@ class Starter:
             raise RetryError(message)
         if notes:
             record = msgspec.structs.replace(record, notes=[*record.notes, *notes])
-            self._records.put(name, record)
+            with contextlib.suppress(OSError):  # it runs already, and notes are written with the next change as well
+                self._records.put(name, record)
         return record, child

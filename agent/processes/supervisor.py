@@ -196,13 +196,15 @@ class Supervisor:
         if not self._is_wanted_so(name, record):
             self._keep(name, entry, msgspec.structs.replace(record, standing="stopped"))
             return
-        wanted = self._wanted[name]
+        wanted, history = self._wanted[name], history_of(record)
         try:
             launch = self._starter.resolve(wanted.process)
-            self._begin(wanted, launch, history=history_of(record), restarts=record.restarts + 1, why=record.why)
-        except RefusedError as error:  # its user is gone, say: that may be mended as well
-            decision = policy.after_end(policy.rules_of(wanted.process), history_of(record), code=None, now=time.monotonic())
+        except (RefusedError, OSError) as error:  # its user is gone, say: that may be mended as well
+            decision = policy.after_end(policy.rules_of(record.process), history, code=None, now=time.monotonic())
             self._keep(name, entry, decided(record, decision, str(error)))
+            return
+        try:
+            self._begin(wanted, launch, history=history, restarts=record.restarts + 1, why=record.why)
         except RetryError as error:
             self._log.step("problem", process=name, why=str(error))
 
