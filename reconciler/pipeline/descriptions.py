@@ -213,6 +213,11 @@ _ACROSS = {
         "Two components of a fleet, or two fleets of one agent, would write over each other for ever.",
         "leave the path to one of them, or keep the hosts out of one of the fleets",
     ),
+    "too-much-running": (
+        "A fleet runs at most 500 processes and services on a host",
+        "Each may start after all others, and a host that runs more is not one that anybody could look after.",
+        "divide the hosts, or run fewer",
+    ),
     "unknown-path": (
         "What a change of a path restarts, reloads or runs names a path that the fleet brings",
         "Only a release changes what its fleet brings, so nothing would ever come of another path.",

@@ -359,3 +359,16 @@ def test_what_a_state_holds_leads_back_to_the_line_that_made_it() -> None:
         place = compiled.origin(("groups", group, "base", *pointer))
         assert place.file == OTHER
         assert line in case.shown(place), pointer
+
+
+def test_a_fleet_that_runs_more_than_anybody_could_look_after_is_one_finding() -> None:
+    many = ", ".join(f"{{name: p{number}, command: [/a], after: [process/nobody], restartOn: [/no]}}" for number in range(100))
+    names = [f"c{number}" for number in range(6)]
+    case = using(with_other(f"{{processes: [{many}]}}"), *names)
+    for name in names:
+        spec = f"{{after: [{', '.join(names)}, nobody], processes: [{many}]}}".replace("name: p", f"name: {name}-p")
+        case = case.write(f"tenants/shop/components/{name}.yaml", component(name, spec))
+    rules = [one.rule for one in denied(case)]
+    assert rules.count("manifest/too-much-running") == 1
+    assert rules.count("manifest/after") == 0
+    assert rules.count("manifest/unknown-path") == 20, "and no more than anybody reads of the rest"

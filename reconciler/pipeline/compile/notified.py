@@ -1,10 +1,12 @@
 """The paths whose change restarts, reloads or runs something: each must be one that the fleet brings, or nothing would ever come of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean
 from reconciler.pipeline.compile.parts import Field, Part, above
+from reconciler.pipeline.compile.texts import FINDINGS_LIMIT
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
 
@@ -13,7 +15,11 @@ ON: Mapping[Field, tuple[str, ...]] = {"processes": ("restartOn",), "services": 
 
 
 def check_notified(user: Document, parts: Mapping[Field, Iterable[Part]]) -> Iterator[Finding]:
-    """Yield each path in restartOn, reloadOn and an action's `on` that a fleet neither owns nor has in an archive that it unpacks."""
+    """Yield the first paths in restartOn, reloadOn and actions' `on` that a fleet neither owns nor has in an archive that it unpacks."""
+    yield from islice(_unknown(user, parts), FINDINGS_LIMIT)
+
+
+def _unknown(user: Document, parts: Mapping[Field, Iterable[Part]]) -> Iterator[Finding]:
     brought = {part.path: part for field in ("files", "artifacts") for part in parts[field]}
     unpacked = frozenset(path for path, part in brought.items() if "unpack" in part.item)
     for field, names in ON.items():

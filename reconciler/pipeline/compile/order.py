@@ -1,17 +1,21 @@
 """What starts before what: `after` of resources and of components, brought down to one order of processes and services."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean
 from reconciler.pipeline.compile.parts import Field, Part
+from reconciler.pipeline.compile.texts import FINDINGS_LIMIT
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Document
 
 ORDERED: Mapping[Field, str] = {"processes": "process/", "services": "service/"}
 """What runs, and so has an order, and how `after` names it."""
+RUNNING_LIMIT = 500
+"""Processes and services of a fleet: five times what a host was seen to run, and each may come after all others."""
 _CONTAINER = "container/"
 
 
@@ -26,7 +30,7 @@ def resources_after(parts: dict[Field, list[Part]], components: Mapping[str, Seq
     `components` is what `after` of each component says, by its name in the fleet; names that mean nothing are left out.
     """
     stated = any("after" in part.item for field in ORDERED for part in parts[field])
-    if not stated and not any(components.values()):
+    if (not stated and not any(components.values())) or sum(len(parts[field]) for field in ORDERED) > RUNNING_LIMIT:
         return parts
     own: dict[str, list[str]] = {}
     for field in ORDERED:
@@ -62,25 +66,37 @@ def written(name: str) -> str:
     return f"{ORDERED['services']}{name.removeprefix(_CONTAINER)}.service" if name.startswith(_CONTAINER) else name
 
 
-def check_order(user: Document, parts: Mapping[Field, Iterable[Part]], components: Mapping[str, Document]) -> Iterator[Finding]:
-    """Yield names in `after` that mean nothing in a fleet, and what would have to start before itself."""
+def check_order(user: Document, parts: Mapping[Field, Sequence[Part]], components: Mapping[str, Document]) -> Iterator[Finding]:
+    """Yield the first names in `after` that mean nothing in a fleet, and what would have to start before itself."""
     there = {resource(part): part for field in ORDERED for part in parts[field]}
+    if len(there) > RUNNING_LIMIT:
+        message = f"{user.name} runs {len(there):,} processes and services on each host, more than {RUNNING_LIMIT}"
+        yield across(
+            "too-much-running", user, ("spec", "components"), message, remedy="divide the hosts, or run fewer", also=components.values()
+        )
+        return
+    unknown = [*islice(_components_unknown(user, components), FINDINGS_LIMIT), *islice(_resources_unknown(user, there), FINDINGS_LIMIT)]
+    yield from unknown
+    if not unknown:
+        yield from _cycles(user, there, components)
+
+
+def _components_unknown(user: Document, components: Mapping[str, Document]) -> Iterator[Finding]:
     for ref, document in components.items():
         for index, name in enumerate(manifest.sequence(document.spec.get("after"))):
             if isinstance(name, str) and name not in components:
                 message = f"component {ref} comes after {name}, which is no component of {user.name}; {did_you_mean(name, components)}"
                 remedy = "name a component that the fleet lists or that one of those includes, or leave it out"
                 yield across("after", document, ("spec", "after", index), message, remedy=remedy, also=[user])
-    unknown = False
-    for part in {(id(part.document), part.pointer): part for part in reversed(there.values())}.values():
+
+
+def _resources_unknown(user: Document, there: Mapping[str, Part]) -> Iterator[Finding]:
+    for part in {(id(part.document), part.pointer): part for part in sorted(there.values(), key=resource, reverse=True)}.values():
         for pointer, name in _stated(part):
             if written(name) not in there:
-                unknown = True
                 message = f"{resource(part)} comes after {name}, which is nothing that {user.name} runs; {did_you_mean(name, there)}"
                 remedy = "name a process, service or container of this fleet; order against other units of the host by After= in a drop-in"
                 yield across("after", part.document, pointer, message, remedy=remedy, also=[user])
-    if not unknown:
-        yield from _cycles(user, there, components)
 
 
 def _stated(part: Part) -> Iterator[tuple[Pointer, str]]:
