@@ -27,6 +27,7 @@ from agent.effects.effects import Effects, Outcome
 from agent.effects.finished import finish_state
 from agent.effects.holding import Holding
 from agent.effects.plan import Effect
+from agent.effects.reboot import ABOUT
 from agent.effects.resources import resources
 from agent.generations import Generations, Meta
 from agent.logs import Log, timestamp
@@ -218,7 +219,8 @@ class Settler:
         drift += self.converger.drifts.get(fleet, ())
         drift += [msgspec.structs.replace(one, since=since.get(one.path, one.since)) for one in outcome.drifts]
         status = msgspec.structs.replace(status, drift=drift)
-        if not said and status.digest == meta.digest and status.result in ("applied", "failed", "waiting"):
+        ours = status.result in ("applied", "failed") or status.why.startswith(ABOUT)
+        if not said and status.digest == meta.digest and ours:
             result, why = _came_of(outcome)
             status = msgspec.structs.replace(status, result=result, why=why, since=timestamp())
         if self.book.write(fleet, status) and not said:

@@ -31,6 +31,8 @@ REQUIRED = ("/run/reboot-required", "/var/run/reboot-required")
 """What Debian's packages leave where only a reboot brings them in."""
 NEEDS_RESTARTING = "/usr/bin/needs-restarting"
 """What says so on hosts with dnf."""
+ABOUT = "reboot: "
+"""How every sentence about a reboot begins, so that a status that says one is known to be about no more than that."""
 DOWN_SECONDS = 600
 """A host that was told to reboot and is still there after this does not reboot."""
 
@@ -114,10 +116,10 @@ class Rebooter:
         """Reboot if a window is open, else say when it opens."""
         refused = self.refused()
         if refused is not None:
-            return Standing(result="waiting", why=f"a reboot is due, and {refused}")
+            return Standing(result="waiting", why=f"{ABOUT}due, and {refused}")
         opens = _opens(reboot, self.now())
         if opens > self.now():
-            return Standing(result="waiting", why=f"a reboot is due; its window opens at {timestamp(opens)}")
+            return Standing(result="waiting", why=f"{ABOUT}due; its window opens at {timestamp(opens)}")
         self._write(holding.fleet, msgspec.structs.replace(asked, at=timestamp(self.now())))
         self.log.step("reboot", fleet=holding.fleet, why=f"due since {asked.since}")
         reached("agent:before-reboot")
@@ -129,15 +131,15 @@ class Rebooter:
         reached("agent:after-reboot")
         if failure:
             self._write(holding.fleet, asked)
-            return Standing(result="failed", why=f"a reboot is due and can't be had: {failure}")
-        return Standing(result="waiting", why="the host reboots now")
+            return Standing(result="failed", why=f"{ABOUT}due, and can't be had: {failure}")
+        return Standing(result="waiting", why=f"{ABOUT}the host goes down now")
 
     def _went_down(self, asked: Asked) -> Standing:
         """Say whether the host is about to go down, or was told to and does not."""
         seconds = (self.now() - _instant(asked.at)).total_seconds()
         if seconds < DOWN_SECONDS:
-            return Standing(result="waiting", why="the host reboots now")
-        return Standing(result="failed", why=f"the host was told to reboot at {asked.at}, and is still in the same boot")
+            return Standing(result="waiting", why=f"{ABOUT}the host goes down now")
+        return Standing(result="failed", why=f"{ABOUT}the host was told to at {asked.at}, and is still in the same boot")
 
     def _came_back(self, holding: Holding, asked: Asked) -> Standing:
         """Confirm a generation after the boot if its probes hold, each within its own grace and number of failures."""
@@ -150,7 +152,7 @@ class Rebooter:
         self._write(holding.fleet, asked)
         probe, why = failing[0]
         patient = self.now() < _instant(asked.back) + timedelta(seconds=duration.seconds(probe.grace)) or asked.failures < probe.failures
-        said = f"the host came back at {asked.back}; probe {probe.name}: {why}"
+        said = f"{ABOUT}the host came back at {asked.back}; probe {probe.name}: {why}"
         return Standing(result="waiting" if patient else "failed", why=said)
 
     def _settle(self, holding: Holding) -> Standing:

@@ -51,12 +51,13 @@ PROBE = Probe(name="alive", file=ALIVE, failures=2)
 def test_a_generation_waits_until_the_host_came_back_and_its_probes_hold(rig: Rig) -> None:
     rig.fleet().publish(release("one", ALWAYS, PROBE), ["web-01"])
     assert rig.poll() == 0, rig.log
-    assert (rig.status()["result"], rig.status()["why"]) == ("waiting", "the host reboots now")
+    assert (rig.status()["result"], rig.status()["why"]) == ("waiting", "reboot: the host goes down now")
     assert rig.status()["receipt"]["result"] == "waiting"
     assert rig.poll() == 0
     assert asked(rig) == 1, "it is asked for once"
     boot(rig, "second")
     assert rig.poll() == 0
+    assert "reboot: the host came back" in rig.status()["why"]
     assert "probe alive: there is no file" in rig.status()["why"]
     (rig.root / "run").mkdir()
     (rig.root / ALIVE.lstrip("/")).touch()
@@ -93,7 +94,7 @@ def test_a_reboot_waits_for_its_window_and_for_the_owners_leave(rig: Rig) -> Non
     never = Window(cron="0 0 29 2 *", duration="1m")
     rig.fleet().publish(release("one", Reboot(when="always", within=never)), ["web-01"])
     assert rig.poll() == 0
-    assert "a reboot is due; its window opens at " in rig.status()["why"]
+    assert "reboot: due; its window opens at " in rig.status()["why"]
     assert asked(rig) == 0
     rig.config.write_text("[allow]\n")
     rig.fleet().publish(release("two", ALWAYS), ["web-01"])

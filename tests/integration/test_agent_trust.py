@@ -222,11 +222,11 @@ def test_members_and_bundle_that_do_not_fit_are_refused(rig: Rig) -> None:
 def test_a_part_that_this_agent_does_not_know_refuses_the_release(rig: Rig) -> None:
     repository = rig.fleet()
     data = bundle.encode(Bundle(format=1, fleet="shop/web", groups={"all": Group(base=State())}))
-    newer = data.replace(b'"base":{}', b'"base":{"packages":[{"name":"x"}]}')
+    newer = data.replace(b'"base":{}', b'"base":{"widgets":[{"name":"x"}]}')
     repository._list(bundle.target("web", codec.sha256(newer)), bundle.pack(newer))  # noqa: SLF001 - a later version's bundle
     repository.digest = codec.sha256(newer)
     repository.roll_out()
-    refused(rig, "packages")
+    refused(rig, "widgets")
 
 
 def test_nothing_starts_before_its_time(rig: Rig) -> None:

@@ -12,7 +12,20 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = {"backports-zstd", "cffi", "click", "cryptography", "msgspec", "ordain", "pycparser", "securesystemslib", "tuf", "urllib3"}
+BASE = {
+    "backports-zstd",
+    "cffi",
+    "click",
+    "cronsim",
+    "cryptography",
+    "msgspec",
+    "ordain",
+    "pycparser",
+    "securesystemslib",
+    "tuf",
+    "tzdata",
+    "urllib3",
+}
 """All that a host gets: what pyproject.toml names as dependencies, and what those need themselves."""
 
 # One worker builds the wheel and makes the environments; pip may have to download.
