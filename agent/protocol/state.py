@@ -126,6 +126,11 @@ class Service(Struct):
     after: list[str] = []
     unit_files: list[str] = []
 
+    @property
+    def comes_along(self) -> bool:
+        """Whether the unit itself comes with the release, and not drop-ins alone: then it goes with it, too."""
+        return any(f"/{self.name}.d/" not in path for path in self.unit_files)
+
 
 class Repository(Struct):
     """Where packages come from: of apt (`suites`, `components`) or dnf; `key` is its OpenPGP key, armoured."""

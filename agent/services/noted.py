@@ -32,7 +32,7 @@ class WantedService:
     @property
     def own(self) -> bool:
         """Whether the unit itself comes with the release, and not drop-ins alone."""
-        return any(f"/{self.service.name}.d/" not in path for path in self.service.unit_files)
+        return self.service.comes_along
 
 
 class Record(Struct):

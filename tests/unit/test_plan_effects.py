@@ -73,11 +73,13 @@ def test_processes_are_started_restarted_and_stopped() -> None:
         (None, Service(name="a.service", state="running", enabled=True), "starts it; has it start at boot"),
         (Service(name="a.service", state="running"), Service(name="a.service", state="stopped"), "stops it"),
         (Service(name="a.service"), Service(name="a.service", masked=True), "masks it"),
+        (Service(name="a.service", unit_files=["/etc/systemd/system/a.service"]), None, "stops it"),
+        (Service(name="a.service", unit_files=["/etc/systemd/system/a.service.d/b.conf"]), None, "REMOVED, 1 line"),
     ],
 )
-def test_a_service_says_what_becomes_of_it(old: Service | None, new: Service, said: str) -> None:
-    [line] = told(State(services=[old] if old else []), State(services=[new])).values()
-    assert line.endswith(f"; {said}")
+def test_a_service_says_what_becomes_of_it(old: Service | None, new: Service | None, said: str) -> None:
+    [line] = told(State(services=[old] if old else []), State(services=[new] if new else [])).values()
+    assert line.endswith(said)
 
 
 def test_what_only_goes_forward_says_that_a_rollback_does_not_restore_it() -> None:

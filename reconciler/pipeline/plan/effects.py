@@ -20,7 +20,7 @@ def effects(pair: Pair, before: State | None, after: State) -> tuple[str, ...]:
 
 def _of_service(old: Service | None, new: Service | None) -> tuple[str, ...]:
     if new is None:
-        return ("stops it",) if old is not None and old.unit_files else ()
+        return ("stops it",) if old is not None and old.comes_along else ()
     words = {"running": "starts it", "stopped": "stops it", None: ""}[new.state if old is None or old.state != new.state else None]
     boot = {True: "has it start at boot", False: "has it no more start at boot", None: ""}
     said = (words, boot[new.enabled if old is None or old.enabled != new.enabled else None])
