@@ -1,12 +1,13 @@
 """An agent that does nothing but run processes, as a process of its own that a test can kill: `python -m tests.process_agent DIR`.
 
-It reads a line at a time: `want NAME…`, `start NAME`, `stop NAME`, `restart NAME`, `look`, `exec`, `close`; and answers each with one line.
-A name is `<process>:<digest>`; the process prints its pid and sleeps.
+It reads a line at a time: `want NAME…`, `start NAME`, `stop NAME`, `restart NAME`, `look`, `rest SECONDS`, `exec`, `close`.
+It answers each with one line. A name is `<process>:<digest>`; the process prints its pid and sleeps.
 """
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,15 @@ def wanted(directory: Path, word: str) -> Wanted:
     return Wanted(process=Process(name=name, command=command, crash_loop=CrashLoop(starts=1000)), digest=digest)
 
 
+def rested(seconds: float) -> dict[str, float]:
+    """Return what this process takes while it does nothing: percent of a core, and resident megabytes."""
+    begin, used = time.monotonic(), time.process_time()
+    time.sleep(seconds)
+    share = (time.process_time() - used) / (time.monotonic() - begin) * 100
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {"share": share, "memory": int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1000}
+
+
 def answer(supervisor: Supervisor, directory: Path, line: str) -> str:
     """Do what a line asks for, and return what to say."""
     verb, *words = line.split()
@@ -43,6 +53,8 @@ def answer(supervisor: Supervisor, directory: Path, line: str) -> str:
                 supervisor.restart(words[0])
             case "look":
                 return json.dumps({name: msgspec.to_builtins(seen) for name, seen in supervisor.look().items()})
+            case "rest":
+                return json.dumps(rested(float(words[0])))
             case "exec":
                 os.execv(sys.executable, [sys.executable, "-m", "tests.process_agent", str(directory)])
             case "close":

@@ -104,7 +104,7 @@ def agents(tmp_path: Path) -> Iterator[Agents]:
     finally:
         if made.running is not None:
             made.end()
-        for name in ("app", "other"):
+        for name in (path.stem for path in (tmp_path / "processes/records").glob("*.json")):
             kin.end(partial(made.alive, name))
 
 
@@ -232,6 +232,17 @@ def test_a_stop_that_a_crash_interrupted_is_no_failure(agents: Agents) -> None:
     agents.ask("want app:one")
     os.kill(agents.look()["app"]["pid"], signal.SIGTERM)  # as the agent was about to do
     until(lambda: agents.look()["app"]["standing"] == "stopped")
+
+
+def test_at_rest_twenty_processes_cost_their_agent_next_to_nothing(agents: Agents) -> None:
+    agents.begin()
+    words = [f"app-{number}:one" for number in range(20)]
+    agents.ask(f"want {' '.join(words)}", *(f"start {word.partition(':')[0]}" for word in words))
+    rested = json.loads(agents.ask("rest 2"))
+    assert rested["share"] < 0.5
+    assert rested["memory"] < 45
+    agents.ask("want", *(f"stop {word.partition(':')[0]}" for word in words))
+    assert agents.look() == {}
 
 
 def _pids(agents: Agents) -> list[int]:
