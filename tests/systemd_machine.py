@@ -67,15 +67,18 @@ def possible() -> Path | None:
 
 
 @contextlib.contextmanager
-def booted(*, seen: Sequence[Path] = (), network: bool = False) -> Iterator[Machine]:
-    """Boot one; it is gone at the end. It sees the directories `seen` too, read-only, and with `network` that of the machine."""
+def booted(*, seen: Sequence[Path] = (), network: bool = False, options: Sequence[str] = ()) -> Iterator[Machine]:
+    """Boot one; it is gone at the end. It sees the directories `seen` too, read-only, and with `network` that of the machine.
+
+    `options` are more of systemd-nspawn.
+    """
     with tempfile.TemporaryDirectory(prefix="ordain-systemd-") as made, _control_groups(Path(made).name) as groups:
         directory = Path(made)
         shared, programs = directory / "shared", directory / "programs"
         shared.mkdir()
         programs.mkdir()
         with (directory / "console").open("wb") as console:
-            more = [*(f"--bind-ro={path}" for path in seen), *(() if network else ("--private-network",))]
+            more = [*(f"--bind-ro={path}" for path in seen), *(() if network else ("--private-network",)), *options]
             command = _command(directory.name, shared, groups, more)
             nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:

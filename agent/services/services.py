@@ -120,6 +120,9 @@ class Services:
         todo = self.leaving(wanted)
         for step in todo:
             deciding.carry_out(step, self.systemd)
+        for unit, seen in self.look({step.unit for step in todo}).items():
+            if seen.active == "failed":  # what did not end by itself counts as failed, and would stay on the host's list of failures
+                self.systemd.act("reset-failed", unit)
         self._noted.forget([name for name in self._noted.known() if name not in wanted])
         return todo
 
