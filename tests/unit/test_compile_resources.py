@@ -257,6 +257,12 @@ def test_a_circle_in_the_order_is_named_whole_with_every_place(spec: str, circle
     assert {place.file for place in (found.place, *found.also)} >= {OTHER, THIRD, WEB}
 
 
+def test_what_the_library_has_comes_after_nothing_of_a_tenants() -> None:
+    case = with_other("{files: []}").write("library/tool.yaml", component("tool", "{after: [other]}", tenant=""))
+    [found] = denied(using(case, "library/tool"))
+    assert found.message.startswith("component library/tool comes after other, which is no component of the library here; ")
+
+
 def test_an_order_without_a_circle_has_none_and_the_least_name_of_one_comes_first() -> None:
     assert cycle({"a": ["b", "c"], "b": ["c"], "c": []}) == []
     assert cycle({"z": ["y"], "y": ["x"], "x": ["y"]}) == ["x", "y"]

@@ -27,6 +27,8 @@ def of(spec: str) -> list[Verdict]:
         ("processes: [{name: a, command: [/a], restart: never, backOff: 5s}]", "schema/alternatives", "/spec/processes/0/backOff"),
         ("processes: [{name: a, command: [/a]}, {name: a, command: [/b]}]", "manifest/duplicate", "/spec/processes/1/name"),
         ("services: [{name: a.service, unit: x, source: files/a}]", "schema/alternatives", "/spec/services/0/source"),
+        ("services: [{name: ordain-agent.service, state: stopped}]", "schema/pattern", "/spec/services/0/name"),
+        (f"containers: [{{name: ordain-agent, image: 'e@sha256:{DIGEST}'}}]", "schema/pattern", "/spec/containers/0/name"),
         ("services: [{name: a.socket, timer: x}]", "schema/alternatives", "/spec/services/0/timer"),
         ("services: [{name: a.timer, unit: '[Timer]'}]", "schema/alternatives", "/spec/services/0/name"),
         ("services: [{name: a.service, timer: x}, {name: a.timer}]", "manifest/duplicate", "/spec/services/0/timer"),

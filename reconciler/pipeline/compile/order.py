@@ -7,6 +7,7 @@ from itertools import islice
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean
+from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.texts import FINDINGS_LIMIT
 from reconciler.pipeline.finding import Finding, Pointer
@@ -84,8 +85,11 @@ def check_order(user: Document, parts: Mapping[Field, Sequence[Part]], component
 def _components_unknown(user: Document, components: Mapping[str, Document]) -> Iterator[Finding]:
     for ref, document in components.items():
         for index, name in enumerate(manifest.sequence(document.spec.get("after"))):
-            if isinstance(name, str) and name not in components:
-                message = f"component {ref} comes after {name}, which is no component of {user.name}; {did_you_mean(name, components)}"
+            of_library = ref.startswith(LIBRARY_PREFIX)
+            there = [one for one in components if one.startswith(LIBRARY_PREFIX)] if of_library else components
+            if isinstance(name, str) and name not in there:
+                whose = "component of the library here" if of_library else f"component of {user.name}"
+                message = f"component {ref} comes after {name}, which is no {whose}; {did_you_mean(name, there)}"
                 remedy = "name a component that the fleet lists or that one of those includes, or leave it out"
                 yield across("after", document, ("spec", "after", index), message, remedy=remedy, also=[user])
 
