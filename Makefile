@@ -45,7 +45,7 @@ $(STAMPS)/opa: $(if $(wildcard $(shell cat $(STAMPS)/opa 2>/dev/null || echo abs
 .PHONY: absent-opa
 absent-opa:
 
-demo: setup ## Watch a commit reach three agents, and a bad one be refused; KEEP=1 leaves it running
+demo: setup ## Watch a commit reach three agents, a bad one be refused, and a process run; KEEP=1 leaves it running
 	@$(BIN)/python examples/demo.py $(if $(KEEP),--keep)
 
 test: setup ## Run all tests and print the coverage figure
