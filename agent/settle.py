@@ -9,16 +9,17 @@ import os
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from agent import generations as generations_of
 from agent import receipts
 from agent.admission import Wanted
-from agent.allow import read_allow, require_resources
+from agent.allow import Allow, read_allow, require_resources
 from agent.apply.checks import CheckError
 from agent.apply.plan import Plan
-from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed
+from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed, require_blocks_allowed
 from agent.apply.transaction import Change, Workspace, apply
 from agent.archives.entries import ArchiveError
 from agent.cache import NotYetError
@@ -41,6 +42,9 @@ from agent.settings import Settings, read_reboot
 from agent.status import FleetStatus, StatusBook
 from agent.supported import require_supported, within_reach
 from agent.table import Table
+
+OWN = "/etc/ordain"
+"""Where a host's owner keeps what the agent is told: which server, whom to trust, and what releases may do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +113,11 @@ class Settler:
             RefusedError: the host can't hold it, or its owner does not allow it.
             InputError: `agent.toml` can't be read.
         """
-        settings, host = self.settings, self.work.host
-        allow = read_allow(settings.config)
-        finished, out_of_reach = self.meant(state)
-        require_supported(finished, self.effects.supported())
-        require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
+        host = self.work.host
+        finished, out_of_reach, allow = self._admitted(state)
         items = self._items(state, coming)
-        own = (settings.config, self.work.disk.root)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
-        require_allowed(items, host=host, allow=allow, own=own, replacing=replacing)
+        require_allowed(items, host=host, allow=allow, own=self._own(), replacing=replacing)
         warnings = (*out_of_reach, *self.effects.require(finished, coming))
         plan = plan_for(
             items,
@@ -136,10 +136,21 @@ class Settler:
             RefusedError: the host can't hold it, or its owner does not allow it.
             RetryError: it can't be said now.
         """
-        finished, _ = self.meant(state)
-        require_supported(finished, self.effects.supported())
-        require_resources(finished, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
+        finished, _, _ = self._admitted(state)
         return self.converger.fixes(finished, self.meant(table.former(fleet))[0], refresh=refresh)
+
+    def _admitted(self, state: State) -> tuple[State, tuple[str, ...], Allow]:
+        """Return a state as it is meant here, warnings about that, and what the host's owner allows: all of it but its paths."""
+        allow = read_allow(self.settings.config)
+        finished, out_of_reach = self.meant(state)
+        require_supported(finished, self.effects.supported())
+        require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
+        require_blocks_allowed(finished.host_files, host=self.work.host, allow=allow, own=self._own())
+        return finished, out_of_reach, allow
+
+    def _own(self) -> tuple[Path, ...]:
+        """Return what no release may touch, since it could give itself leave: `agent.toml`, the anchor of trust, the agent's state."""
+        return (self.settings.config, self.work.host.outside(OWN), self.work.disk.root)
 
     def meant(self, state: State) -> tuple[State, tuple[str, ...]]:
         """Return a state with its texts finished and without what can't be had below a `--root`, and warnings about that.
@@ -173,7 +184,7 @@ class Settler:
         """
         holdings = [holding for fleet in sorted(table.current) if (holding := self._holding(fleet, table)) is not None]
         try:
-            outcomes = self.effects.bring(holdings, spared=table.asked(), former=former)
+            outcomes = self.effects.bring(holdings, spared=self._spared(table), former=former)
             outcomes = self.effects.reboot(holdings, outcomes) if may_reboot else outcomes
         except Exception as error:  # noqa: BLE001 - files are held to what they should be whatever becomes of what runs
             why = self._logged("what runs", error)
@@ -181,6 +192,10 @@ class Settler:
         for fleet, outcome in outcomes.items():
             self._note_standing(fleet, outcome, said=fleet in said)
         return outcomes
+
+    def _spared(self, table: Table) -> frozenset[str]:
+        """Return what goes on though no fleet holds it now, since one is about to."""
+        return table.asked(held=frozenset(fleet for fleet in table.wanted if self.generations(fleet).hold() is not None))
 
     def planned(self, fleet: str, prepared: Prepared, table: Table) -> list[Effect]:
         """Return what a switch of a fleet to what was prepared would bring about beside files; changes nothing.
@@ -191,7 +206,7 @@ class Settler:
         others = [holding for name in sorted(table.current) if name != fleet and (holding := self._holding(name, table)) is not None]
         becoming = Holding(fleet=fleet, state=prepared.state, generation=0, transaction="", items=prepared.items)
         held = resources(table.current.get(fleet, State()))
-        found = self.effects.planned([*others, becoming], spared=table.asked())
+        found = self.effects.planned([*others, becoming], spared=self._spared(table))
         return [effect for effect in found if effect.fleet == fleet or (not effect.fleet and effect.resource in held)]
 
     def _holding(self, fleet: str, table: Table) -> Holding | None:

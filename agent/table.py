@@ -66,6 +66,9 @@ class Table:
         asked = [wanted.state for name, wanted in self.wanted.items() if name != fleet]
         return without(self.current.get(fleet, State()), frozenset().union(*map(resources, [*held, *asked])))
 
-    def asked(self) -> frozenset[str]:
-        """Return the resources that fleets ask for, whoever holds them: what one gives up and another wants goes on in between."""
-        return frozenset().union(*(resources(wanted.state) for wanted in self.wanted.values()))
+    def asked(self, *, held: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Return the resources that fleets ask for, whoever has them: what one gives up and another wants goes on in between.
+
+        Fleets that are `held` at an older generation won't take what their newest release asks for.
+        """
+        return frozenset().union(*(resources(wanted.state) for fleet, wanted in self.wanted.items() if fleet not in held))

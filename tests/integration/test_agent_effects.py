@@ -281,12 +281,12 @@ def test_a_rollback_beside_a_running_agent_leaves_what_runs_to_it(rig: Rig) -> N
     fleet = rig.fleet()
     fleet.publish(release(app(rig)), ["web-01"])
     assert rig.poll() == 0
-    fleet.publish(release(app(rig), word="two"), ["web-01"])
+    fleet.publish(release(app(rig), app(rig, "newer"), word="two"), ["web-01"])
     agent = subprocess.Popen(rig.command("--poll", "3600"), stderr=subprocess.DEVNULL)
     try:
         until("the second release runs", lambda: starts(rig) == 2 and rig.status()["generation"] == 2)
         assert rig.answer("rollback", "web")["runs"] is True
-        assert (rig.text(CONFIG), starts(rig)) == ("one", 3)
+        assert (rig.text(CONFIG), starts(rig), set(running(rig))) == ("one", 3, {"app"})
         kill(rig, "app")
         until("the agent heals it", lambda: starts(rig) == 4)
     finally:
