@@ -130,7 +130,7 @@ class Effects:
         """
         found = dict(outcomes)
         for holding in holdings:
-            if not found[holding.fleet].troubles:
+            if not found[holding.fleet].troubles and not self.carrier.stopping():
                 standing = self.rebooter.attend(holding)
                 if standing.result == "failed":
                     found[holding.fleet] = replace(found[holding.fleet], troubles=(standing.why,))
@@ -173,7 +173,7 @@ class Effects:
             why = standing_trouble(name, one, self.processes.tail(name))
             if why is not None and f"{PROCESS}{name}" not in named:
                 said.append(why)
-        if not said and holding.items is not None:
+        if not said and holding.items is not None and not self.carrier.stopping():  # who stops may have left some undone
             done = read_done(self.disk, holding.fleet)
             kept = {action.name: done.actions[action.name] for action in holding.state.actions if action.name in done.actions}
             write_done(self.disk, holding.fleet, Done(transaction=holding.transaction, boot=boot, actions=kept))
