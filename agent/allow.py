@@ -14,10 +14,14 @@ from typing import Any
 
 from agent.configuration import SECTIONS, read_sections
 from agent.protocol.errors import InputError, RefusedError
-from agent.protocol.state import State
+from agent.protocol.state import Artifact, File, Process, State
+from agent.providers.item import OCTAL
 
-CONTAINERS = "/etc/containers/systemd/"
-"""Where Quadlet reads: a file there is a container, whoever calls it a file."""
+PLACES: Mapping[str, str] = {
+    **dict.fromkeys(("/etc/containers/systemd/", "/run/containers/systemd/", "/usr/share/containers/systemd/"), "containers"),
+    **dict.fromkeys(("/etc/systemd/system/", "/run/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"), "services"),
+}
+"""Where Quadlet and systemd read: a file there is a container or a unit, whoever calls it a file."""
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "processes": ("processes",),
     "services": ("services",),
@@ -28,6 +32,8 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "actions": ("actions",),
 }
 """The names that `allow.providers` has beside files, artifacts, containers and reboot, and what of a state each of them is."""
+ROOT = "root"
+_SET_UID = 0o4000
 _FLAGS = ("root_processes", "reboot")
 _KEY = re.compile(rf"\s*({'|'.join(SECTIONS['allow'])})\s*=")
 
@@ -43,9 +49,9 @@ class Allow:
     commands: tuple[str, ...] | None = None
     """Programs that checks, processes, probes and actions may run, as absolute paths; what the release brings along counts by its own."""
     users: tuple[str, ...] | None = None
-    """Users that processes may run as, and that a release may make or change."""
+    """Users and groups that processes may run as, and that a release may make, change or put a user into."""
     root_processes: bool = True
-    """Whether processes may run as root; actions and probes run as the agent does, and count by `commands`."""
+    """Whether processes may run as root, or find a set-uid file of root's; actions and probes run as the agent does, by `commands`."""
     packages: tuple[str, ...] | None = None
     """Names of packages, with `*` for any ending: `["nginx", "otelcol-*"]`."""
     reboot: bool = False
@@ -64,8 +70,8 @@ class Allow:
     def refuse_path(self, provider: str, path: str) -> str | None:
         """Return why this provider may not touch this path, None if it may."""
         why = self.refuse_provider(provider, path)
-        if why is None and path.startswith(CONTAINERS):
-            why = self.refuse_provider("containers", path)
+        if why is None:
+            why = next((self.refuse_provider(meant, path) for place, meant in PLACES.items() if path.startswith(place)), None)
         if why is None and self.paths is not None and not any(_below(path, prefix) for prefix in self.paths):
             why = f"{self._says('paths')} {path}"
         return why
@@ -77,7 +83,7 @@ class Allow:
         return f"{self._says('commands')} {program}"
 
     def refuse_user(self, name: str, what: str) -> str | None:
-        """Return why a bundle may not use this user for `what`, None if it may."""
+        """Return why a bundle may not use this user or group for `what`, None if it may."""
         if self.users is None or name in self.users:
             return None
         return f"{self._says('users')} {name} (for {what})"
@@ -106,19 +112,32 @@ class Allow:
         for provider, parts in PROVIDERS.items():
             yield from (self.refuse_provider(provider, f"{part} {one.name}") for part in parts for one in getattr(state, part))
         for process in state.processes:
-            what = f"process/{process.name}"
-            yield self.refuse_command(process.command[0])
-            if process.user is not None:
-                yield self.refuse_user(process.user, what)
-            if _is_root(process.user, agent_is_root=agent_is_root):
-                yield self.refuse_root(what)
+            yield from self._of_process(process, agent_is_root=agent_is_root)
         yield from (self.refuse_command(action.run[0]) for action in state.actions)
         yield from (self.refuse_command(probe.command[0]) for probe in state.probes if probe.command)
         yield from (self.refuse_package(package.name) for package in state.packages)
-        yield from (self.refuse_user(user.name, f"users {user.name}") for user in state.users)
+        yield from self._of_accounts(state)
         yield from (self.refuse_path("hostFiles", file.path) for file in state.host_files)
+        held: list[File | Artifact] = [*state.files, *state.artifacts]
+        for file in held:
+            if _is_set_uid(file.mode) and _is_root(file.owner, agent_is_root=agent_is_root):
+                yield self.refuse_root(f"whoever starts {file.path}, which is set-uid,")
         if state.reboot is not None:
             yield self.refuse_reboot()
+
+    def _of_process(self, process: Process, *, agent_is_root: bool) -> Iterator[str | None]:
+        what = f"process/{process.name}"
+        yield self.refuse_command(process.command[0])
+        user = ROOT if process.user is None and agent_is_root else process.user
+        yield from (self.refuse_user(name, what) for name in (user, process.group) if name is not None)
+        if _is_root(process.user, agent_is_root=agent_is_root):
+            yield self.refuse_root(what)
+
+    def _of_accounts(self, state: State) -> Iterator[str | None]:
+        yield from (self.refuse_user(group.name, f"groups {group.name}") for group in state.groups)
+        for user in state.users:
+            names = (user.name, user.group, *user.groups)
+            yield from (self.refuse_user(name, f"users {user.name}") for name in names if name is not None)
 
 
 def _is_root(user: str | None, *, agent_is_root: bool) -> bool:
@@ -129,6 +148,10 @@ def _is_root(user: str | None, *, agent_is_root: bool) -> bool:
         return pwd.getpwnam(user).pw_uid == 0
     except KeyError:
         return False  # a user that isn't here yet is made by the release, and never as a second root
+
+
+def _is_set_uid(mode: str | None) -> bool:
+    return mode is not None and OCTAL.fullmatch(mode) is not None and bool(int(mode, 8) & _SET_UID)
 
 
 def require_resources(state: State, allow: Allow, *, agent_is_root: bool) -> None:

@@ -15,7 +15,7 @@ from agent.cache import Cache
 from agent.host import Host, Observed
 from agent.protocol import codec
 from agent.protocol.errors import RefusedError
-from agent.protocol.state import State
+from agent.protocol.state import HostFile, State
 from agent.providers import artifacts, files
 from agent.providers.files import DIRECTORY_MODE
 from agent.providers.item import NOBODY, Coming, Item
@@ -123,6 +123,19 @@ def require_allowed(
         if places.setdefault(resolved, item.path) != item.path:
             message = f"{item.path} and {places[resolved]} are the same place, {resolved}, on this host"
             raise RefusedError(message)
+
+
+def require_blocks_allowed(blocks: Iterable[HostFile], *, host: Host, allow: Allow, own: Iterable[Path]) -> None:
+    """Check the file of each block of lines likewise: a release may have laid the link that its path goes through.
+
+    Raises:
+        RefusedError: naming the line of `agent.toml`.
+    """
+    for block in blocks:
+        resolved = host.resolve(block.path)
+        why = allow.refuse_path("hostFiles", resolved) or _own(host, resolved, own)
+        if why is not None:
+            raise RefusedError(why)
 
 
 def _own(host: Host, resolved: str, own: Iterable[Path]) -> str | None:

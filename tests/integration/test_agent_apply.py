@@ -16,7 +16,7 @@ from agent.protocol import codec
 from agent.protocol.bundle import Group, Mode
 from agent.protocol.membership import Member
 from agent.protocol.rollout import ModeSwitch
-from agent.protocol.state import Artifact, ArtifactSource, File, State
+from agent.protocol.state import Artifact, ArtifactSource, File, HostFile, State
 from tests import agent_cases
 from tests.agent_cases import Rig, artifact_of, file_state
 
@@ -236,10 +236,39 @@ def test_agent_toml_that_is_not_understood_allows_nothing(rig: Rig) -> None:
     assert rig.run().returncode == 2
 
 
-def test_no_bundle_touches_the_agents_own_files(rig: Rig) -> None:
-    rig.fleet().publish(State(files=[File(path="/etc/ordain/agent.toml", content="")]), ["web-01"])
+@pytest.mark.parametrize("path", ["/etc/ordain/agent.toml", "/etc/ordain/agent.env", "/etc/ordain/root.json"])
+def test_no_bundle_touches_the_agents_own_files(rig: Rig, path: str) -> None:
+    rig.fleet().publish(State(files=[File(path=path, content="")]), ["web-01"])
     assert rig.poll() == 1
     assert "the agent's own" in rig.status()["why"]
+
+
+def test_lines_in_a_file_are_judged_by_where_the_release_own_links_lead(rig: Rig) -> None:
+    rig.config.parent.mkdir(parents=True)
+    rig.config.write_text('[allow]\npaths = ["/srv/app"]\n')
+    (rig.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    link = File(path="/srv/app/link", type="symlink", target="../../etc")
+    rig.fleet().publish(State(files=[link]), ["web-01"])
+    assert rig.poll() == 0
+    for path, said in (
+        ("hosts", "`paths` does not allow /etc/hosts"),
+        ("ordain/agent.toml", "`paths` does not allow /etc/ordain/agent.toml"),
+    ):
+        block = HostFile(name="x", path=f"/srv/app/link/{path}", content="reboot = true")
+        rig.fleet().publish(State(files=[link], host_files=[block]), ["web-01"])
+        assert rig.poll() == 1
+        assert said in rig.status()["why"]
+    assert rig.text("/etc/hosts") == "127.0.0.1 localhost\n"
+    assert rig.text("/etc/ordain/agent.toml") == '[allow]\npaths = ["/srv/app"]\n'
+
+
+def test_no_lines_go_into_the_agents_own_files(rig: Rig) -> None:
+    rig.config.parent.mkdir(parents=True)
+    rig.config.write_text("[allow]\nroot_processes = false\n")
+    rig.fleet().publish(State(host_files=[HostFile(name="x", path="/etc/ordain/agent.toml", content="reboot = true")]), ["web-01"])
+    assert rig.poll() == 1
+    assert "the agent's own" in rig.status()["why"]
+    assert rig.text("/etc/ordain/agent.toml") == "[allow]\nroot_processes = false\n"
 
 
 def test_an_owner_that_is_unknown_is_skipped_with_a_warning_under_root(rig: Rig) -> None:

@@ -17,6 +17,7 @@ from agent.protocol.errors import InputError, MalformedError, RefusedError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Held, ModeSwitch, Release, RolloutDocument
 from agent.protocol.state import Action, File, HostFile, Package, Probe, Process, Reboot, Service, State, Sysctl, User
+from agent.protocol.state import Group as OsGroup
 from agent.providers.item import resolve_mode
 from agent.supported import require_supported, within_reach
 
@@ -205,10 +206,49 @@ def test_root_is_root_by_whatever_name(tmp_path: Path, user: str | None, *, refu
     assert (read_allow(path).refuse(state, agent_is_root=True) is not None) is refused
 
 
-def test_a_container_is_one_whoever_calls_it_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [
+        (State(processes=[Process(name="app", command=["/opt/app"], user="otel", group="otel")]), ""),
+        (State(processes=[Process(name="app", command=["/opt/app"])]), "root (for process/app)"),
+        (State(processes=[Process(name="app", command=["/opt/app"], user="otel", group="docker")]), "docker (for process/app)"),
+        (State(users=[User(name="otel", group="otel", groups=["sudo"])]), "sudo (for users otel)"),
+        (State(users=[User(name="otel", group="disk")]), "disk (for users otel)"),
+        (State(groups=[OsGroup(name="wheel", absent=True)]), "wheel (for groups wheel)"),
+    ],
+)
+def test_users_that_are_allowed_are_allowed_no_rights_of_others(tmp_path: Path, state: State, refused: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[allow]\nusers = ["otel"]\n')
+    said = read_allow(path).refuse(state, agent_is_root=True)
+    assert said == (f"{path}:2: `users` does not allow {refused}" if refused else None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "refused"), [("4755", None, True), ("6755", "0", True), ("4755", "daemon", False), ("0755", None, False)]
+)
+def test_where_no_process_may_be_roots_no_file_makes_one_so(tmp_path: Path, mode: str, owner: str | None, *, refused: bool) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("[allow]\nroot_processes = false\n")
+    state = State(files=[File(path="/opt/su", mode=mode, owner=owner)])
+    assert (read_allow(path).refuse(state, agent_is_root=True) is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("file", "provider"),
+    [
+        ("/etc/containers/systemd/web.container", "containers"),
+        ("/etc/systemd/system/web.service", "services"),
+        ("/etc/systemd/system/multi-user.target.wants/web.service", "services"),
+        ("/run/systemd/system/ssh.service.d/x.conf", "services"),
+    ],
+)
+def test_a_container_or_a_unit_is_one_whoever_calls_it_a_file(tmp_path: Path, file: str, provider: str) -> None:
     path = tmp_path / "agent.toml"
     path.write_text('[allow]\nproviders = ["files"]\n')
-    assert "containers" in str(read_allow(path).refuse_path("files", "/etc/containers/systemd/web.container"))
+    assert read_allow(path).refuse_path("files", file) == f"{path}:2: `providers` does not allow {provider} (for {file})"
+    path.write_text(f'[allow]\nproviders = ["files", "{provider}"]\n')
+    assert read_allow(path).refuse_path("files", file) is None
 
 
 def test_below_a_root_what_can_not_be_had_is_left_out_with_a_warning(tmp_path: Path) -> None:
