@@ -25,6 +25,10 @@ def of(spec: str) -> list[Verdict]:
         ("processes: [{name: a, command: [/a], limits: {memory: '256'}}]", "schema/limit", "/spec/processes/0/limits/memory"),
         ("processes: [{name: a, command: [/a], limits: {memory: 100000Ti}}]", "schema/limit", "/spec/processes/0/limits/memory"),
         ("processes: [{name: a, command: [/a], restart: never, backOff: 5s}]", "schema/alternatives", "/spec/processes/0/backOff"),
+        ("processes: [{name: a, command: [/a], user: '00'}]", "schema/pattern", "/spec/processes/0/user"),
+        ('processes: [{name: a, command: [/a, "b\\0"]}]', "schema/pattern", "/spec/processes/0/command/1"),
+        ('processes: [{name: a, command: [/a], environment: {A: "b\\0"}}]', "schema/pattern", "/spec/processes/0/environment/A"),
+        ("processes: [{name: a, command: [/a], privatePaths: [/]}]", "schema/pattern", "/spec/processes/0/privatePaths/0"),
         ("processes: [{name: a, command: [/a]}, {name: a, command: [/b]}]", "manifest/duplicate", "/spec/processes/1/name"),
         ("services: [{name: a.service, unit: x, source: files/a}]", "schema/alternatives", "/spec/services/0/source"),
         ("services: [{name: ordain-agent.service, state: stopped}]", "schema/pattern", "/spec/services/0/name"),
@@ -69,6 +73,7 @@ def test_what_no_host_could_be_held_to_is_refused_at_its_place(spec: str, code: 
     "spec",
     [
         "processes: []\nservices: []\nkernelSettings: {}",
+        "processes: [{name: a, command: [/a], user: '0', readOnlyPaths: [/], privatePaths: [/tmp]}]",
         "services: [{name: a.timer, unit: '[Timer]'}, {name: a.service, unit: x}]",
         'services: [{name: a.timer, unit: "[Timer]\\nUnit=b.service"}]',
         "services: [{name: a.timer, state: running}, {name: b.service, masked: true, state: stopped}]",
@@ -80,3 +85,9 @@ def test_what_no_host_could_be_held_to_is_refused_at_its_place(spec: str, code: 
 )
 def test_what_hosts_are_held_to_every_day_passes(spec: str) -> None:
     assert of(spec) == []
+
+
+def test_a_message_names_its_place_once() -> None:
+    for spec in ("services: [{name: a.socket, timer: x}]", "services: [{name: a.timer, unit: '[Timer]'}]"):
+        [found] = of(spec)
+        assert found.message.count("spec.services[0]") == 1

@@ -79,12 +79,12 @@ def _timer(document: Document, pointer: Pointer, item: Mapping[str, Any]) -> Ite
     if not isinstance(name, str):
         return
     if "timer" in item and not name.endswith(".service"):
-        message = f"{spelled((*pointer, 'timer'))}: only a service has a timer, and {shown(name)} is none"
+        message = f"only a service has a timer, and {shown(name)} is none"
         yield alternatives(document, (*pointer, "timer"), message, "give the timer to the service that it starts", at_key=True)
     names = {other.get("name"): other for _, other in items(document, "services")}
     started = f"{name.removesuffix('.timer')}.service"
     if name.endswith(".timer") and "unit" in item and started not in names and "Unit=" not in str(item["unit"]):
-        message = f"{spelled((*pointer, 'name'))}: this component brings {name}, and no {started} that it would start"
+        message = f"this component brings {name}, and no {started} that it would start"
         remedy = f"add the service {started}, or name another in the timer with Unit="
         yield alternatives(document, (*pointer, "name"), message, remedy)
     beside = f"{name.removesuffix('.service')}.timer"
