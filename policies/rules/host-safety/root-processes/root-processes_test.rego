@@ -10,7 +10,7 @@ found(process) := result if {
 }
 
 test_root_is_found if {
-	every process in [{}, {"user": "root"}, {"user": "0"}] {
+	every process in [{}, {"user": "root"}, {"user": "0"}, {"user": "00"}] {
 		found(process) == {["spec", "processes", 0, "user"]}
 	}
 }
@@ -30,7 +30,7 @@ within(spec) := result if {
 service(fields) := within({"services": [object.union({"name": "app.service"}, fields)]})
 
 test_containers_without_a_user_are_found if {
-	every container in [{"name": "a"}, {"name": "a", "user": "0:0"}, {"name": "a", "user": "root"}] {
+	every container in [{"name": "a"}, {"name": "a", "user": "0:0"}, {"name": "a", "user": "000"}, {"name": "a", "user": "root"}] {
 		within({"containers": [container]}) == {["spec", "containers", 0, "user"]}
 	}
 	within({"containers": [{"name": "a", "user": "10001:10001"}, {"name": "exporter"}]}) == set()
@@ -66,4 +66,26 @@ test_other_units_pass if {
 		service(fields) == set()
 	}
 	within({"services": [{"name": "a.timer", "unit": "[Timer]\n"}, {"name": "a.socket", "unit": "[Socket]\nUser=root\n"}]}) == set()
+}
+
+test_units_that_are_written_as_files_are_found if {
+	every file in [
+		{"path": "/etc/systemd/system/a.service", "content": "[Service]\nExecStart=/a\n"},
+		{"path": "/run/systemd/system/a.service", "source": "files/a"},
+		{"path": "/etc/systemd/system/a.service.d/a.service", "content": "[Service]\nUser=00\n"},
+		{"path": "/etc/containers/systemd/a.container", "content": "[Container]\nImage=a\n"},
+	] {
+		within({"files": [file]}) == {["spec", "files", 0, "path"]}
+	}
+	every file in [
+		{"path": "/etc/systemd/system/a.service", "content": "[Service]\nUser=app\n"},
+		{"path": "/etc/systemd/system/exporter.service", "content": "[Service]\n"},
+		{"path": "/etc/systemd/system/a.timer", "content": "[Timer]\n"},
+		{"path": "/srv/a.service", "content": "[Service]\n"},
+		{"path": "/etc/systemd/system/a.service", "type": "symlink", "target": "/dev/null"},
+		{"path": "/run/systemd/system/a.service", "source": "files/b"},
+		{"path": "/etc/containers/systemd/a.container", "content": "[Container]\nUser=10001\n"},
+	] {
+		within({"files": [file]}) == set()
+	}
 }
