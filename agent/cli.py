@@ -133,7 +133,8 @@ def status(state: Path, form: Form) -> None:
         lists = {f"{kind}s" if kind == "service" else "processes": _built(rows, kind) for kind in ("process", "service")}
         _print(shown | lists)
         return
-    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}")
+    away = "" if shown["pid"] else "; no agent runs now"
+    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}{away}")
     for problem in _texts(shown["problems"]):
         click.echo(f"problem: {printable(problem)}")
     for fleet in _rows(shown["fleets"]):

@@ -18,6 +18,8 @@ from agent.services.systemd import Systemd
 from agent.services.transient import TransientUnits
 
 MEBIBYTE = 1024 * 1024
+HEAD = ("RESOURCE", "FLEET", "STANDS", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "WHY")
+"""Of the table; the last column is left out where nothing has a reason."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -99,16 +101,16 @@ def table(rows: list[Running]) -> list[str]:
     """Return rows as lines of a table, none where nothing runs; what a program said stays on its line."""
     if not rows:
         return []
-    head = ("RESOURCE", "FLEET", "STANDS", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY")
-    cells = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    said = ["", *(printable(f": {row.why}") if row.why and row.standing != "running" else "" for row in rows)]
-    return [line + why for line, why in zip(lines, said, strict=True)]
+    cells = [HEAD, *(_cells(row) for row in rows)]
+    if not any(row[-1] for row in cells[1:]):
+        cells = [line[:-1] for line in cells]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]) - 1)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip() for line in cells]
 
 
 def _cells(row: Running) -> tuple[str, ...]:
     cpu = "-" if row.cpu_seconds is None else f"{row.cpu_seconds:.1f}s"
     memory = "-" if row.rss_bytes is None else f"{row.rss_bytes / MEBIBYTE:.1f}Mi"
     pid = "-" if row.pid is None else str(row.pid)
-    return f"{row.kind}/{row.name}", row.fleet or "-", row.standing, pid, row.since or "-", str(row.restarts), cpu, memory
+    why = printable(row.why) if row.standing != "running" else ""
+    return f"{row.kind}/{row.name}", row.fleet or "-", row.standing, pid, row.since or "-", str(row.restarts), cpu, memory, why

@@ -129,6 +129,7 @@ def overview(disk: Disk) -> dict[str, object]:
         "server": identity.server,
         "root": identity.root,
         "lastContact": contact.at if contact else None,
+        "pid": disk.holder("run"),
         "problems": trouble.problems if trouble else [],
         "fleets": [_fleet(disk, fleet, f"{identity.tenant}/{fleet}", receipts) for fleet in disk.shown_fleets()],
     }

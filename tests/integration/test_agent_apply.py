@@ -236,6 +236,15 @@ def test_agent_toml_that_is_not_understood_allows_nothing(rig: Rig) -> None:
     assert rig.run().returncode == 2
 
 
+def test_status_says_whether_an_agent_runs(rig: Rig) -> None:
+    rig.fleet().publish(file_state(a="1"), ["web-01"])
+    rig.poll()
+    assert "; no agent runs now" in rig.ask("status").stdout.splitlines()[0]
+    with Disk(root=rig.state).lock("run", wait=0, refused="it is held"):
+        assert "no agent runs" not in rig.ask("status").stdout
+        assert rig.answer("status")["pid"] == os.getpid()
+
+
 @pytest.mark.parametrize("path", ["/etc/ordain/agent.toml", "/etc/ordain/agent.env", "/etc/ordain/root.json"])
 def test_no_bundle_touches_the_agents_own_files(rig: Rig, path: str) -> None:
     rig.fleet().publish(State(files=[File(path=path, content="")]), ["web-01"])
