@@ -228,7 +228,7 @@ def only(case: Case) -> tuple[str, str, str]:
         (
             f'{{services: [{{name: a.service}}], containers: [{{name: a, image: "e@sha256:{DIGEST}"}}]}}',
             "name-conflict",
-            "service a.service twice",
+            "a service of component other and a container of component other are both service a.service",
         ),
     ],
 )

@@ -81,6 +81,9 @@ def _both(part: Part, other: Part) -> str:
     what = f"artifact {part.name}" if part.field == "artifacts" else part.claim
     if part.field == "reboot":
         return f"components {other.ref} and {part.ref} both say when the host reboots"
+    if part.section != other.section:
+        one, two = (f"a {which.section.removesuffix('s')} of component {which.ref}" for which in (other, part))
+        return f"{one} and {two} are both {what}"
     return f"components {other.ref} and {part.ref} both have {what}" if other.ref != part.ref else f"component {part.ref} has {what} twice"
 
 
