@@ -57,7 +57,9 @@ class _Shown:
     def answer(self, answer: Answer) -> Iterator[str]:
         mode = f"mode {answer.mode}" if answer.mode else "no mode on"
         where = f" (inside it: {printable(answer.below)})" if answer.below else ""
-        yield click.style(f"{answer.asked}: {answer.kind} {answer.name}{where} of fleet {answer.fleet}", bold=True) + f", {mode}"
+        yield (
+            click.style(f"{answer.asked}: {f'{answer.kind} {answer.name}'.strip()}{where} of fleet {answer.fleet}", bold=True) + f", {mode}"
+        )
         if answer.line is not None:
             yield f"  {answer.line} | {printable(answer.text)}"
         yield f"component  {answer.component}, used by {', which is used by '.join(reversed(answer.via))}"

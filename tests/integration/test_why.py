@@ -148,3 +148,17 @@ def test_what_runs_and_what_is_installed_leads_back_to_its_manifest(path: str, s
     address = Address(host=Host(tenant="shop", agent="web-01"), path=path, line=None)
     [answer], _ = answers(Asking(corpus=corpus, blamer=None), address, mode="")
     assert [(one.how, one.file) for one in answer.sources if one.role == "item"] == [(said, file)]
+
+
+@pytest.mark.parametrize(
+    ("tenant", "agent", "path", "said"),
+    [
+        ("edge", "store-lyon", "caddy", "service caddy.service of Component edge-gateway"),
+        ("edge", "store-lyon", "container/caddy", "service caddy.service of Component edge-gateway"),
+        ("shop", "runners/7f3a", "reboot", "reboot of Component ci-runner"),
+    ],
+)
+def test_a_container_is_found_by_its_own_name_and_a_reboot_by_what_it_is(tenant: str, agent: str, path: str, said: str) -> None:
+    corpus = load(DirectoryTree(EXAMPLE))
+    [answer], _ = answers(Asking(corpus=corpus, blamer=None), Address(host=Host(tenant=tenant, agent=agent), path=path, line=None), mode="")
+    assert [one.how for one in answer.sources if one.role == "item"] == [said]

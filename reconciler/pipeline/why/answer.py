@@ -184,7 +184,8 @@ class _Looking:
     def of_item(self, mode: Layer | None) -> Iterator[Source]:
         """Yield where an item stands in its component, then who gave the values in its texts."""
         part = self._landing.part
-        yield self._at(part.document.place(*part.pointer), role="item", how=f"{NOUNS[part.field]} {part.label} of {part.document.name}")
+        what = f"{NOUNS[part.field]} {part.label}".strip()
+        yield self._at(part.document.place(*part.pointer), role="item", how=f"{what} of {part.document.name}")
         text = self.text()
         if text is not None and text.source is not None:
             yield self._at(Place(file=text.source, line=1, column=1), role="text", how=self._what(text))

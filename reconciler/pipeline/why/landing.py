@@ -95,9 +95,18 @@ def _in_fleet(assembly: Assembly, host: Host, path: str) -> Iterator[Landing]:
 
 
 def _called(part: Part) -> tuple[str, ...]:
-    """Return by what one may ask for a part: its path, its name, what it is and its name; a block of lines also by its file."""
-    beside = (manifest.text(part.item.get("path")), part.label) if part.field == "hostFiles" else ()
-    return (part.path, part.name, f"{NOUNS[part.field]}/{part.name}", *beside)
+    """Return by what one may ask for a part: its path, its name, what it is and its name.
+
+    A block of lines also by its file, a container as its manifest names it, and a reboot, which has no name, by what it is.
+    """
+    noun = NOUNS[part.field]
+    beside: tuple[str, ...] = ()
+    if part.field == "hostFiles":
+        beside = (manifest.text(part.item.get("path")), part.label)
+    elif part.section == "containers":
+        written = part.name.removesuffix(".service")
+        beside = (written, f"container/{written}")
+    return (part.path, part.name or noun, f"{noun}/{part.name}", *beside)
 
 
 def _nothing(held: Held, path: str) -> str:
@@ -105,7 +114,9 @@ def _nothing(held: Held, path: str) -> str:
     failed = "".join(f"; {fleet} can't be compiled: {why}" for fleet, why in held.failed)
     if not fleets:
         return f"{held.host} is in no fleet" + (f" that compiles{failed}" if failed else ", so ordain puts nothing on it")
-    there = sorted({part.path or part.label for one in held.assemblies for field in FIELDS for part in one.parts[field]})
+    there = sorted(
+        {part.path or part.label or NOUNS[part.field] for one in held.assemblies for field in FIELDS for part in one.parts[field]}
+    )
     near = _near(path, there)
     return f"{path} on {held.host} belongs to none of its fleets ({named(fleets)}){failed}; {near}"
 
