@@ -5,14 +5,13 @@ release holds is judged whole before anything is touched, and a refusal names th
 """
 
 import pwd
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from agent.configuration import SECTIONS, read_sections
+from agent.configuration import line_of, read_sections
 from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.state import Artifact, File, Process, State
 from agent.providers.item import OCTAL
@@ -32,10 +31,10 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "actions": ("actions",),
 }
 """The names that `allow.providers` has beside files, artifacts, containers and reboot, and what of a state each of them is."""
+NAMES = ("files", "artifacts", "containers", *PROVIDERS, "reboot")
 ROOT = "root"
 _SET_UID = 0o4000
 _FLAGS = ("root_processes", "reboot")
-_KEY = re.compile(rf"\s*({'|'.join(SECTIONS['allow'])})\s*=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,36 +163,32 @@ def require_resources(state: State, allow: Allow, *, agent_is_root: bool) -> Non
 def read_allow(path: Path) -> Allow:
     """Read what `agent.toml` allows; raise `InputError` if there is one that is not understood in full."""
     text, document = read_sections(path)
-    values = {key: _value(path, key, value) for key, value in document["allow"].items()}
-    return Allow(source=str(path), lines=_lines(text.splitlines()), **values)
+    lines = {key: line_of(text, key) for key in document["allow"]}
+    values = {key: _value(f"{path}:{lines[key]}", key, value) for key, value in document["allow"].items()}
+    return Allow(source=str(path), lines=lines, **values)
 
 
-def _value(path: Path, key: str, value: Any) -> Any:
+def _value(place: str, key: str, value: Any) -> Any:
     if key in _FLAGS:
         if not isinstance(value, bool):
-            message = f"{path}: allow.{key} must be true or false"
+            message = f"{place}: allow.{key} must be true or false"
             raise InputError(message)
         return value
-    return _strings(path, key, value)
+    return _strings(place, key, value)
 
 
-def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
+def _strings(place: str, key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        message = f"{path}: allow.{key} must be a list of strings"
+        message = f"{place}: allow.{key} must be a list of strings"
         raise InputError(message)
     if key in ("paths", "commands") and not all(item.startswith("/") for item in value):
-        message = f"{path}: allow.{key} must be absolute paths"
+        message = f"{place}: allow.{key} must be absolute paths"
+        raise InputError(message)
+    unknown = [item for item in value if key == "providers" and item not in NAMES]
+    if unknown:
+        message = f"{place}: {unknown[0]} is no provider; there are {', '.join(NAMES)}"
         raise InputError(message)
     return tuple(value)
-
-
-def _lines(lines: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        match = _KEY.match(line)
-        if match:
-            found.setdefault(match[1], number)
-    return found
 
 
 def _below(path: str, prefix: str) -> bool:

@@ -1,5 +1,6 @@
 """Reading `agent.toml`, strictly: what is not understood in full is an error, since whoever wrote it meant something by it."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,14 @@ def read_sections(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     unknown = sorted({*document} - {*SECTIONS}) + [key for name, known in SECTIONS.items() for key in sorted({*sections[name]} - {*known})]
     if unknown:
         known = "; ".join(f"[{name}] with {', '.join(keys)}" for name, keys in SECTIONS.items())
-        message = f"{path}: {unknown[0]} is not known; what is: {known}"
+        message = f"{path}:{line_of(text, unknown[0])}: {unknown[0]} is not known; what is: {known}"
         raise InputError(message)
     return text, sections
+
+
+def line_of(text: str, name: str) -> int:
+    """Return the line on which a key, or else a section, is stated first; 1 where it is written in another way."""
+    key, section = (re.compile(shape) for shape in (rf"\s*{re.escape(name)}\s*=", rf"\s*\[\s*{re.escape(name)}\s*\]"))
+    lines = text.splitlines()
+    found = (number for shape in (key, section) for number, line in enumerate(lines, start=1) if shape.match(line))
+    return next(found, 1)

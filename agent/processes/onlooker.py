@@ -68,7 +68,7 @@ class Onlooker:
 
 def _runs(record: Record) -> bool:
     alive = kin.read(record.pid) if record.standing == "running" and record.pid is not None else None
-    return alive is not None and alive.began == record.began
+    return alive is not None and alive.began == record.began and not alive.is_zombie
 
 
 def _not_running(record: Record) -> Record:

@@ -45,7 +45,7 @@ def said(code: int | None, *, ran_out: bool, stopping: bool) -> str:
     if ran_out:
         return "killed by the kernel, since it used more memory than its limit"
     if code is None and stopping:
-        return "stopped as it was asked to"
+        return "stopped by the agent, which was not its parent, so nobody knows how it ended"
     if code is None:
         return "ended while no agent was its parent, so nobody knows how"
     if code >= 0:

@@ -278,3 +278,22 @@ def test_agent_toml_that_is_not_understood_in_full_is_an_error(tmp_path: Path, t
     path.write_text(text)
     with pytest.raises(InputError, match=r"agent\.toml"):
         read_allow(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[allow]\nproviders = ["file"]\n', "2: file is no provider; there are files, artifacts, containers, processes,"),
+        ('[allow]\n\nreboot = "yes"\n', "3: allow.reboot must be true or false"),
+        ("[reboot]\ncommand = []\n[allow]\nreboot = 1\n", "4: allow.reboot must be"),
+        ("[allow]\nusers = [33]\n", "2: allow.users must be a list of strings"),
+        ("[downloads]\n[alow]\n", "2: alow is not known"),
+        ("[allow]\n# provider\nprovider = []\n", "3: provider is not known"),
+    ],
+)
+def test_what_is_wrong_with_agent_toml_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_allow(path)
+    assert str(error.value).startswith(f"{path}:{said}")
