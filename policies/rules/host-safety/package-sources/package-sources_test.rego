@@ -27,3 +27,30 @@ test_known_hosts_pass if {
 	found("https://a.b.example.com/a", ["*.example.com"]) == set()
 	found("file:///srv/packages", ["deb.example.com"]) == set()
 }
+
+files(file) := result if {
+	result := {finding.path | some finding in package_sources.deny} with input as {
+		"object": {"spec": {"files": [file]}},
+		"sources": {"files/a": "[a]\nbaseurl=https://a.example\ngpgcheck=0\n", "files/b": "[a]\ngpgcheck=1\n"},
+		"parameters": {"hosts": []},
+	}
+}
+
+test_a_source_that_is_written_as_a_file_is_found if {
+	every file in [
+		{"path": "/etc/apt/sources.list", "content": "deb http://deb.example.com/debian bookworm main\n"},
+		{"path": "/etc/apt/sources.list.d/a.list", "content": "deb [trusted=yes] https://deb.example.com/debian bookworm main\n"},
+		{"path": "/etc/apt/sources.list.d/a.sources", "content": "URIs: https://deb.example.com\nTrusted: Yes\n"},
+		{"path": "/etc/yum.repos.d/a.repo", "source": "files/a"},
+	] {
+		files(file) == {["spec", "files", 0, "path"]}
+	}
+	every file in [
+		{"path": "/etc/apt/sources.list.d/a.list", "content": "# was http://deb.example.com\ndeb https://deb.example.com/debian bookworm main\n"},
+		{"path": "/etc/apt/sources.list.d/a.list", "absent": true},
+		{"path": "/etc/yum.repos.d/a.repo", "source": "files/b"},
+		{"path": "/etc/app.conf", "content": "http://deb.example.com\n"},
+	] {
+		files(file) == set()
+	}
+}

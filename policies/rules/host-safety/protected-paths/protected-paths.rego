@@ -27,6 +27,7 @@
 #       - /etc/pam.conf
 #       - /etc/ssh/sshd_config
 #       - /etc/systemd/system/ordain-agent.service
+#       - /etc/systemd/system/ordain-agent-recover.service
 #       - /opt/ordain/launcher
 #       - /opt/ordain/current
 #     directories:
@@ -51,6 +52,7 @@
 #       - /var/lib/ordain
 #       - /var/lib/ordain-agent
 #       - /etc/systemd/system/ordain-agent.service.d
+#       - /etc/systemd/system/ordain-agent-recover.service.d
 package ordain.rules.host_safety.protected_paths
 
 import data.ordain.result
