@@ -81,6 +81,7 @@ test_units_that_are_written_as_files_are_found if {
 		{"path": "/etc/systemd/system/a.service", "content": "[Service]\nUser=app\n"},
 		{"path": "/etc/systemd/system/exporter.service", "content": "[Service]\n"},
 		{"path": "/etc/systemd/system/a.timer", "content": "[Timer]\n"},
+		{"path": "/etc/systemd/system/a.service.d/10-limits.conf", "content": "[Service]\nMemoryMax=1G\n"},
 		{"path": "/srv/a.service", "content": "[Service]\n"},
 		{"path": "/etc/systemd/system/a.service", "type": "symlink", "target": "/dev/null"},
 		{"path": "/run/systemd/system/a.service", "source": "files/b"},
