@@ -66,8 +66,10 @@ def explain(rule: str, path: Path, form: str, opa: Path | None) -> None:
       ordain explain schema/fleet                the schema of a kind
       ordain explain Component.spec.processes    a field of a kind, and those in it
     """
-    if rule.partition(".")[0] in KINDS:
-        click.echo(fields_explained(rule, form), nl=False)
+    first, dot, rest = rule.partition(".")
+    kind = next((known for known in KINDS if known.lower() == first.lower()), None)
+    if kind is not None:
+        click.echo(fields_explained(f"{kind}{dot}{rest}", form), nl=False)
         return
     known = {one.id: one for one in structural()}
     explanation = Explanation(rule=known[rule], policy=False, defaults={}) if rule in known else _policy(rule, path, opa, known)

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from reconciler.pipeline.validation.described import Described, fields
 from reconciler.pipeline.validation.schemas import schema
 
 WIDTH = 120
+_ITEM = re.compile(r"\[[0-9]*\]")
 
 
 def fields_explained(name: str, form: str) -> str:
@@ -21,12 +23,13 @@ def fields_explained(name: str, form: str) -> str:
     Raises:
         InputError: the kind has no such field; the message says what is near.
     """
-    kind, _, wanted = name.partition(".")
+    kind, _, asked = name.partition(".")
+    wanted = _plain(asked)
     listed = list(fields(kind))
     found = [one for one in listed if not wanted or _plain(one.path) == wanted or _plain(one.path).startswith(f"{wanted}.")]
     if not found:
         names = [f"{kind}.{_plain(one.path)}" for one in listed]
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(f"{kind}.{wanted}", names, n=1)
         hint = f"did you mean {close[0]}?" if close else f"`ordain explain {kind}` lists its fields"
         message = f"{kind} has no field {wanted[:80]}; {hint}"
         raise InputError(message)
@@ -36,8 +39,8 @@ def fields_explained(name: str, form: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """Return a field's path without what says that it is an item of a list."""
-    return path.replace("[]", "")
+    """Return a field's path without what says that it is an item of a list, or which one, as findings have it."""
+    return _ITEM.sub("", path)
 
 
 def _as_text(kind: str, found: Sequence[Described], *, whole: bool) -> Iterator[str]:

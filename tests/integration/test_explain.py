@@ -98,3 +98,14 @@ def test_a_field_that_is_none_names_the_one_that_is_near(tmp_path: Path) -> None
     done = explain("Component.spec.proceses", cwd=tmp_path)
     assert done.returncode == 2
     assert "Component has no field spec.proceses; did you mean Component.spec.processes?" in done.stderr
+
+
+def test_a_field_is_found_as_findings_and_schemas_write_it(tmp_path: Path) -> None:
+    wanted = explain("Component.spec.processes.limits.memory", cwd=tmp_path).stdout
+    assert wanted.startswith("spec.processes[].limits.memory")
+    for written in (
+        "component.spec.processes.limits.memory",
+        "Component.spec.processes[].limits.memory",
+        "Component.spec.processes[3].limits.memory",
+    ):
+        assert explain(written, cwd=tmp_path).stdout == wanted
