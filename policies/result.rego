@@ -7,7 +7,8 @@ package ordain.result
 # title: A finding at a place
 # description: |
 #   `chain` is `rego.metadata.chain()`, `path` leads from the root of the judged value to what is wrong
-#   (`["spec", "files", 0, "mode"]`), `message` says what is wrong there in one sentence.
+#   (`["spec", "files", 0, "mode"]`), `message` says what is wrong there in one sentence. Below a text a number is one of its
+#   lines, from 0 (`["spec", "files", 0, "content", 6]`), and two are the first and the last of those that go together.
 at(chain, path, message) := {"code": code(chain), "path": path, "message": message}
 
 default code(_) := ""

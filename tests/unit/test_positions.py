@@ -110,6 +110,38 @@ def test_every_letter_of_a_block_is_where_locate_says(rows: list[str], indent: i
         assert letter == "\n" or shown[column - 1] == letter, (line, column)
 
 
+@pytest.mark.parametrize(
+    ("item", "row", "line", "column"),
+    [
+        (0, 0, 7, 9),
+        (0, 1, 8, 9),
+        (0, 2, 9, 1),
+        (0, 3, 10, 9),
+        (0, 9, 6, 16),
+        (2, 0, 13, 16),
+        (2, 1, 13, 16),
+        (3, 0, 18, 16),
+        (4, 0, 21, 9),
+        (5, 0, 22, 16),
+    ],
+)
+def test_a_line_of_a_block_is_exact_and_that_of_any_other_text_is_its_beginning(item: int, row: int, line: int, column: int) -> None:
+    place = Place(file="a.yaml", pointer=("spec", "files", item, "content"), row=row)
+    assert locate(MANIFEST.encode(), place)[:2] == (line, column)
+
+
+@pytest.mark.parametrize("header", ["|", "|-", "|+", "|  # a comment", "&text |", "|2"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_block_begins_below_its_header_however_that_is_written(header: str, end: str) -> None:
+    data = f"a: {header}\n  one\n\n  two\nb: x\n".replace("\n", end).encode()
+    assert locate(data, Place(file="a.yaml", pointer=("a",), row=2)) == (4, 3, "  two")
+
+
+def test_a_text_by_another_name_is_where_that_stands() -> None:
+    data = b"a: &text |\n  one\n  two\nb: *text\nc: x\n"
+    assert locate(data, Place(file="a.yaml", pointer=("b",), row=1))[:2] == (4, 4)
+
+
 def test_a_place_that_states_its_line_keeps_it() -> None:
     assert locate(b"a\nb ]\n", Place(file="x.rego", line=2, column=3)) == (2, 3, "b ]")
 

@@ -84,6 +84,16 @@ def test_a_secret_value_is_never_said_and_may_be_named_by_its_digest() -> None:
     assert not why(replace(WAIVER, value="hunter2"), secret)
 
 
+def test_of_a_text_its_line_or_all_of_it_may_be_named() -> None:
+    whole = "one\n" + VALUE + "\n"
+    line = Found(finding=FINDING, place=AT, whole=shown(whole, sensitive=False))
+    assert not why(WAIVER, line)
+    assert not why(replace(WAIVER, value=whole), line)
+    assert not why(replace(WAIVER, value=digest_of(canonical(whole))), line)
+    assert "not the one that is there now" in why(replace(WAIVER, value="one"), line)
+    assert "not the one that is there now" in why(replace(WAIVER, value=whole))
+
+
 def test_where_nothing_or_a_mapping_stands_the_place_is_enough() -> None:
     bare = replace(FOUND, plain=False, finding=replace(FINDING, value=shown({"a": "b" * 300}, sensitive=False)))
     assert not why(replace(WAIVER, value=None), bare)

@@ -13,7 +13,7 @@ from reconciler.pipeline.acceptance.proposal import Proposal
 from reconciler.pipeline.compile.world import World
 from reconciler.pipeline.finding import Finding, ObjectName
 from reconciler.pipeline.manifests import Document
-from reconciler.pipeline.policy.answers import resolve
+from reconciler.pipeline.policy.answers import resolve, shown
 from reconciler.pipeline.policy.metadata import Scope
 from reconciler.pipeline.waivers import Excused, Found, Waiver, excuse, place_in, read
 
@@ -58,7 +58,8 @@ def as_found(finding: Finding, judges: Judges, document: Document | None) -> Fou
         return Found(finding=finding, place=_source(finding), waivable=waivable)
     value = resolve(document.value, finding.place.pointer)
     plain = value is not None and not isinstance(value, dict | list)
-    return Found(finding=finding, place=place_in(document.value, finding.place.pointer), waivable=waivable, plain=plain)
+    whole = shown(value, sensitive=finding.sensitive) if finding.place.row is not None else ""
+    return Found(finding=finding, place=place_in(document.value, finding.place.pointer), waivable=waivable, plain=plain, whole=whole)
 
 
 def newly_granted(judged: Sequence[Judged], proposal: Proposal, facts: Facts) -> list[Judged]:

@@ -14,7 +14,7 @@ from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.filled import ITEM, WHOLE, Filled
 from reconciler.pipeline.compile.parts import Part
 from reconciler.pipeline.finding import Finding, Place, Pointer
-from reconciler.pipeline.policy.answers import MESSAGE_LIMIT, Subject
+from reconciler.pipeline.policy.answers import MESSAGE_LIMIT, Subject, line_of
 from reconciler.pipeline.policy.evaluate import FinishedItem, Policies
 from reconciler.pipeline.policy.metadata import COMPONENT
 from reconciler.pipeline.policy.stages import cohort_of
@@ -72,11 +72,13 @@ class _Sheet:
         )
 
     def spot(self, pointer: Pointer) -> Spot | None:
-        """Return where a pointer leads to, None where that is no item."""
+        """Return where a pointer leads to, None where that is no item; a line of a content is the same by whichever way it is named."""
+        pointer, row = line_of({"spec": self.spec}, pointer) if pointer[:1] == ("spec",) else (pointer, None)
         match pointer:
             case ("sources", str(source), int(line), *_) if source in self.files:
-                name, index = self.files[source]
-                return name, index, line if self.written else self.items[name][index].line(line)
+                return self._line(*self.files[source], line)
+            case ("spec", str(name), int(index), field) if row is not None and (field,) in WHOLE and (name, index) in self.files.values():
+                return self._line(name, index, row)
             case ("spec", "kernelSettings", "sysctl", str(setting), *_):
                 names = [one.part.name for one in self.items.get(KERNEL, ())]
                 return (KERNEL, names.index(setting), ()) if setting in names else None
@@ -84,6 +86,9 @@ class _Sheet:
                 return name, index, tuple(rest)
             case _:
                 return None
+
+    def _line(self, name: str, index: int, line: int) -> Spot:
+        return name, index, line if self.written else self.items[name][index].line(line)
 
 
 def ask_finished(policies: Policies, compiled: Compiled, change: Mapping[str, Any]) -> list[Finding]:
@@ -117,10 +122,11 @@ def _rounds(filled: Sequence[Filled]) -> Iterator[Mapping[str, list[Filled]]]:
 
 
 def _spotted(sheet: _Sheet, found: Sequence[Finding]) -> Iterator[tuple[Finding, Spot | None]]:
-    """Yield findings with where they are; one about a content as a whole goes where the rule also named a line."""
+    """Yield findings with where they are, each once; one about a content as a whole goes where the rule also named a line."""
     spots = [(one, sheet.spot(one.place.pointer)) for one in found]
     lines = {(one.rule, one.message, spot[:2]) for one, spot in spots if spot and isinstance(spot[2], int)}
-    for one, spot in spots:
+    known = {(one.rule, one.message, one.value, spot): (one, spot) for one, spot in reversed(spots)}
+    for one, spot in reversed(known.values()):
         whole = spot is not None and spot[2] in WHOLE
         if not whole or spot is None or (one.rule, one.message, spot[:2]) not in lines:
             yield one, spot

@@ -72,7 +72,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 def _order(finding: Finding) -> tuple[object, ...]:
     place = finding.place
     pointer = tuple((isinstance(part, str), part) for part in place.pointer)
-    return place.file, place.document, pointer, place.line or 0, place.offset or 0, finding.rule, finding.message
+    return place.file, place.document, pointer, place.line or 0, place.offset or place.row or 0, finding.rule, finding.message
 
 
 def denied(findings: Iterable[Finding]) -> list[Finding]:

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from agent.protocol.codec import sha256
@@ -124,14 +125,45 @@ def _error(rule: Rule, subject: Subject, code: str, trouble: str) -> Finding:
 
 
 def resolve(value: Any, pointer: Pointer) -> Any:
-    """Return the value at a pointer, None where there is none."""
-    for step in pointer:
+    """Return the value at a pointer, None where there is none; a number below a text is a line of it, two are some lines' ends."""
+    for number, step in enumerate(pointer):
+        if isinstance(value, str):
+            return _lines_at(_lines(value), pointer[number:])
+        if isinstance(value, list) and number == len(pointer) - 2 and (several := _lines_at(value, pointer[number:])) is not None:
+            return several
         keyed = isinstance(value, Mapping) and step in value
         counted = isinstance(value, list) and isinstance(step, int) and step < len(value)
         if not keyed and not counted:
             return None
         value = value[step]
     return value
+
+
+def _lines_at(lines: Sequence[Any], steps: Pointer) -> str | None:
+    match steps:
+        case (int(first),):
+            last = first
+        case (int(first), int(last)):
+            pass
+        case _:
+            return None
+    several = lines[first : last + 1]
+    return "\n".join(several) if several and all(isinstance(line, str) for line in several) else None
+
+
+@lru_cache(maxsize=1)
+def _lines(text: str) -> Sequence[str]:
+    """Return the lines of a text; the last one is kept, since a rule may point at many of them."""
+    return text.split("\n")
+
+
+def line_of(value: Any, pointer: Pointer) -> tuple[Pointer, int | None]:
+    """Return a pointer to a line of a text as one to the text, and the line, from 0; None where it leads to no line, or to the only one."""
+    for number, step in enumerate(pointer):
+        if isinstance(value, str):
+            return pointer[:number], step if isinstance(step, int) and "\n" in value else None
+        value = resolve(value, (step,))
+    return pointer, None
 
 
 def shown(value: Any, *, sensitive: bool) -> str:

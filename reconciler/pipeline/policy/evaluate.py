@@ -13,7 +13,7 @@ from agent.protocol.codec import sha256
 from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
-from reconciler.pipeline.policy.answers import Subject, findings, resolve
+from reconciler.pipeline.policy.answers import Subject, findings, line_of, resolve
 from reconciler.pipeline.policy.batches import BATCH_BYTES, Answer, Asked, Batches, Question
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
@@ -128,7 +128,7 @@ class Policies:
         """Return what the object rules say of `items`, in order of items; `Finding.scope` is "object".
 
         A finding about a source file is placed in that, at the line that its path ends with (["sources", <source>, 3]),
-        and names the manifest in `also`.
+        and names the manifest in `also`; one about a text of the manifest at its line (["spec", "files", 0, "content", 3]).
 
         Raises:
             RetryError: OPA does not come up any more.
@@ -332,14 +332,15 @@ def _size(seen: Mapping[str, Any]) -> int:
 
 
 def _place(document: Document, pointer: Pointer) -> Place:
-    """Return where a pointer leads: into the manifest, or ("sources", <source>, <line from 0>) into a file beside it."""
+    """Return where a pointer leads: into the manifest, where it may end in a line of a text, or ("sources", <source>, <line>) beside it."""
     match pointer:
         case ("sources", str(source), int(line), *_):
             return Place(file=f"{document.path.rpartition('/')[0]}/{source}", line=line + 1, column=1)
         case ("sources", str(source), *_):
             return Place(file=f"{document.path.rpartition('/')[0]}/{source}", line=1, column=1)
         case _:
-            return document.place(*pointer)
+            inner, row = line_of(document.value, pointer)
+            return replace(document.place(*inner), row=row)
 
 
 def _file_of(change: Mapping[str, Any], pointer: Pointer) -> str:

@@ -24,7 +24,8 @@ class KnownPlaces:
         """Find a place, as `positions.find` does."""
         if place.line is not None and not place.pointer:
             return find(data, place)
-        key = f"{blob_id(data)} {place.document} {place.pointer!r} {place.at_key} {place.offset} {place.line} {place.column}"
+        inside = f"{place.offset} {place.row} {place.line} {place.column}"
+        key = f"{blob_id(data)} {place.document} {place.pointer!r} {place.at_key} {inside}"
         known = self._used.get(key) or self._kept.get(key)
         if known is None:
             found = find(data, place)

@@ -22,13 +22,15 @@ WHOLE = "."
 class Found:
     """A finding as waivers see it: `place` as `place_in` names it; `waivable` is false where its rule allows none.
 
-    `plain` is false where the place holds nothing, a list or a mapping: then a waiver need not name the value.
+    `plain` is false where the place holds nothing, a list or a mapping: then a waiver need not name the value. `whole` is all of
+    the text that a finding is about a line of, as findings hold values: a waiver may name either.
     """
 
     finding: Finding
     place: str
     waivable: bool = True
     plain: bool = True
+    whole: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +87,14 @@ def misfit(waiver: Waiver, one: Found, now: str) -> str:
         return ""
     if waiver.at != one.place:
         return f"it excuses {waiver.at}, and this is at {one.place}"
-    return _misfit_of_value(waiver, one.finding, plain=one.plain)
+    return _misfit_of_value(waiver, one)
 
 
-def _misfit_of_value(waiver: Waiver, finding: Finding, *, plain: bool) -> str:
+def _misfit_of_value(waiver: Waiver, one: Found) -> str:
+    finding = one.finding
     if waiver.value is None:
-        return "it names no value, and this place holds one: name the value that is excused" if plain else ""
-    if _same(waiver.value, finding.value):
+        return "it names no value, and this place holds one: name the value that is excused" if one.plain else ""
+    if _same(waiver.value, finding.value) or (one.whole and _same(waiver.value, one.whole)):
         return ""
     shown = "" if finding.sensitive or finding.value.startswith(DIGEST) else f" ({finding.value or 'nothing'})"
     return f"the value that it excuses is not the one that is there now{shown}"

@@ -1,9 +1,8 @@
 # METADATA
 # title: Lines of what a component puts on a host
 # description: |
-#   Lines of a file's content, from the manifest or from its source, each with the place that a finding has: a line of a
-#   source file, but all of `content`, since YAML may fold lines. A text that is large gives no lines: who asks for them
-#   must refuse it.
+#   Lines of a file's content, from the manifest or from its source, each with the place that a finding has. A text that is
+#   large gives no lines: who asks for them must refuse it.
 package ordain.rules.lib.lines
 
 # Characters that are looked through, line by line: ten times the largest file of its sort that distributions bring, and
@@ -20,7 +19,7 @@ of(i, file) := within(["spec", "files", i, "content"], file)
 within(_, text) := [] if large(text)
 
 within(at, text) := array.concat(
-	[{"at": at, "text": line} | some line in split(text.content, "\n")],
+	[{"at": array.concat(at, [n]), "text": line} | some n, line in split(text.content, "\n")],
 	[{"at": ["sources", text.source, n], "text": line} | some n, line in split(input.sources[text.source], "\n")],
 ) if {
 	not large(text)
@@ -46,20 +45,28 @@ texts[["spec", "services", i, "dropIns", j, "content"]] := {"path": path, "conte
 
 texts[["spec", "hostFiles", i, "content"]] := block if some i, block in input.object.spec.hostFiles
 
-# Those, and what a `\` at the end of lines makes one line of.
+# Those, and what a `\` at the end of lines makes one line of: that is at all of them, so whoever changes one changes what was found.
 joined(i, file) := joined_within(["spec", "files", i, "content"], file)
 
 joined_within(_, text) := [] if large(text)
 
-joined_within(at, text) := array.concat(within(at, text), array.concat(
-	[{"at": at, "text": line} | some line in runs(text.content)],
-	[{"at": ["sources", text.source, n], "text": line} | some n, line in runs(input.sources[text.source])],
-)) if {
+joined_within(at, text) := array.concat(
+	[line | some line in numbered(at, text.content)],
+	[line | some line in numbered(["sources", text.source], input.sources[text.source])],
+) if {
 	not large(text)
 }
 
-# The first line's number → it and the lines that it goes on in. Most texts hold no `\`, so that is asked first.
-runs(text) := {start: line |
+numbered(at, text) := array.concat(
+	[{"at": array.concat(at, object.get(begun, n, [n])), "text": line} | some n, line in split(text, "\n")],
+	[{"at": array.concat(at, span), "text": line} | some span, line in joint],
+) if {
+	joint := runs(text)
+	begun := {span[0]: span | some span, _ in joint}
+}
+
+# The numbers of the first and the last line → what they and those between are as one. Most texts hold no `\`, so that is asked first.
+runs(text) := {[start, ends[k] - 1]: line |
 	contains(text, `\`)
 	lines := [trim_right(line, " \t\r") | some line in split(text, "\n")]
 	continued := {(n + 1) | some n, line in lines; endswith(line, `\`)}

@@ -4,8 +4,8 @@ import data.ordain.rules.lib.lines
 
 test_lines_of_content if {
 	lines.of(2, {"path": "/a", "content": "x\ny"}) == [
-		{"at": ["spec", "files", 2, "content"], "text": "x"},
-		{"at": ["spec", "files", 2, "content"], "text": "y"},
+		{"at": ["spec", "files", 2, "content", 0], "text": "x"},
+		{"at": ["spec", "files", 2, "content", 1], "text": "y"},
 	]
 }
 
@@ -39,19 +39,20 @@ test_a_path_below_a_directory if {
 }
 
 test_lines_that_go_on if {
-	lines.runs("a\nb \\\nc\\ \nd\ne\\\nf") == {1: "b cd", 4: "ef"}
+	lines.runs("a\nb \\\nc\\ \nd\ne\\\nf") == {[1, 3]: "b cd", [4, 5]: "ef"}
 	lines.runs("a\nb") == {}
 	lines.runs("a\\b\nc") == {}
 }
 
 test_lines_come_alone_and_as_one if {
-	lines.joined(2, {"path": "/a", "content": "x\\\ny"}) == [
-		{"at": ["spec", "files", 2, "content"], "text": "x\\"},
-		{"at": ["spec", "files", 2, "content"], "text": "y"},
-		{"at": ["spec", "files", 2, "content"], "text": "xy"},
+	lines.joined(2, {"path": "/a", "content": "x\\\ny\nz"}) == [
+		{"at": ["spec", "files", 2, "content", 0, 1], "text": "x\\"},
+		{"at": ["spec", "files", 2, "content", 1], "text": "y"},
+		{"at": ["spec", "files", 2, "content", 2], "text": "z"},
+		{"at": ["spec", "files", 2, "content", 0, 1], "text": "xy"},
 	]
 	found := lines.joined(2, {"path": "/a", "source": "files/a"}) with input as {"sources": {"files/a": "w\nx\\\ny"}}
-	found[3] == {"at": ["sources", "files/a", 1], "text": "xy"}
+	found[3] == {"at": ["sources", "files/a", 1, 2], "text": "xy"}
 	count(found) == 4
 }
 

@@ -16,10 +16,13 @@ test_passwords_are_found if {
 		"postgresql://h/db?user=u&password=hunter2",
 		"jdbc:mysql://h/db?PASSWD=b",
 		"jdbc:sqlserver://h;user=a;pwd=b",
-		"a\nurl = \"amqp+ssl://a:b@c\"\n",
 	] {
 		found(text) == {["spec", "text"]}
 	}
+}
+
+test_each_line_with_one_is_named if {
+	found("amqp://a:${secret.b}@c\nurl = \"amqp+ssl://a:b@c\"\nx\namqp://a:b@c\n") == {["spec", "text", 1], ["spec", "text", 3]}
 }
 
 test_what_stands_for_one_passes if {

@@ -29,6 +29,14 @@ in_base64 := `LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,24}(?:UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|
 
 words := ["PRIVATE KEY", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File-", "PrivateKey", "PresharedKey", "LS0tLS1CRUdJTi"]
 
-deny contains result.at(rego.metadata.chain(), path, "this text holds a private key") if {
+deny contains result.at(rego.metadata.chain(), all_of(path), "this text holds a private key") if {
 	some path in secrets.places(words, shape)
 }
+
+# A key begins like any other, so what ends is found with all its lines: another key there is another finding.
+all_of(path) := array.concat(path, [last]) if {
+	first := path[count(path) - 1]
+	lines := secrets.lines_at(array.slice(path, 0, count(path) - 1))
+	regex.match(`BEGIN |^PuTTY-`, lines[first])
+	last := [n | some n, line in lines; n >= first; regex.match(`---- ?END |^Private-MAC:`, line)][0]
+} else := path

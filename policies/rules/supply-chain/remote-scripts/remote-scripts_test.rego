@@ -6,7 +6,7 @@ found(spec, sources) := result if {
 	result := {finding.path | some finding in remote_scripts.deny} with input as {"object": {"spec": spec}, "sources": sources}
 }
 
-in_content(line) := found({"files": [{"path": "/a", "content": concat("", ["#!/bin/sh\n", line, "\n"])}]}, {})
+in_content(line) := {array.slice(path, 0, 4) | some path in found({"files": [{"path": "/a", "content": concat("", ["#!/bin/sh\n", line, "\n"])}]}, {})}
 
 at := ["spec", "files", 0, "content"]
 
@@ -66,6 +66,11 @@ test_other_uses_pass if {
 	] {
 		in_content(line) == set()
 	}
+}
+
+test_the_line_that_runs_it_is_named if {
+	text := "#!/bin/sh\ncurl -o x https://example.com/x\nsh ./x\ncurl https://example.com/y \\\n | sh\n"
+	found({"files": [{"path": "/a", "content": text}]}, {}) == {array.concat(at, [2]), array.concat(at, [3, 4])}
 }
 
 test_sources_are_read_too if {
