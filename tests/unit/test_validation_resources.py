@@ -48,6 +48,8 @@ def of(spec: str) -> list[Verdict]:
         ("packageRepositories: [{name: a, manager: dnf, url: 'https://a.example'}]", "schema/alternatives", "/spec/packageRepositories/0"),
         ("packages: [{name: a, absent: true, version: '1'}]", "schema/alternatives", "/spec/packages/0/version"),
         ("packages: [{name: a}, {name: a}]", "manifest/duplicate", "/spec/packages/1/name"),
+        ("users: [{name: root, shell: /bin/sh}]", "schema/pattern", "/spec/users/0/name"),
+        ("groups: [{name: root, absent: true}]", "schema/pattern", "/spec/groups/0/name"),
         ("users: [{name: a, absent: true, home: /a}]", "schema/alternatives", "/spec/users/0/home"),
         ("hostFiles: [{name: a, path: /etc/hosts}]", "schema/alternatives", "/spec/hostFiles/0"),
         (
@@ -73,6 +75,7 @@ def test_what_no_host_could_be_held_to_is_refused_at_its_place(spec: str, code: 
     "spec",
     [
         "processes: []\nservices: []\nkernelSettings: {}",
+        "users: [{name: rooted, group: root}]",
         "processes: [{name: a, command: [/a], user: '0', readOnlyPaths: [/], privatePaths: [/tmp]}]",
         "services: [{name: a.timer, unit: '[Timer]'}, {name: a.service, unit: x}]",
         'services: [{name: a.timer, unit: "[Timer]\\nUnit=b.service"}]',
