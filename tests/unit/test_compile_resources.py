@@ -222,6 +222,7 @@ def only(case: Case) -> tuple[str, str, str]:
         ("{services: [{name: a.service, reloadOn: [/etc/a]}]}", "unknown-path", "reloadOn has /etc/a, which Fleet shop/web does not bring"),
         ("{actions: [{name: a, on: [/etc/a], run: [/a]}]}", "unknown-path", "action a: on has /etc/a"),
         ("{processes: [{name: a, command: [/a], after: [process/b]}]}", "after", "process/a comes after process/b, which is nothing"),
+        ("{processes: [{name: a, command: [/a], after: [process/b]}]}", "after", "there are none"),
         ("{after: [colector], files: []}", "after", "did you mean collector?"),
         ("{hostFiles: [{name: a, path: /etc/otelcol/config.yaml, content: x}]}", "path-conflict", "owns all of that file"),
         ("{files: [{path: /etc/systemd/system/a.service, content: x}], services: [{name: a.service, unit: x}]}", "path-conflict", "twice"),

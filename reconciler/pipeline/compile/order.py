@@ -89,7 +89,7 @@ def _components_unknown(user: Document, components: Mapping[str, Document]) -> I
             there = [one for one in components if one.startswith(LIBRARY_PREFIX)] if of_library else components
             if isinstance(name, str) and name not in there:
                 whose = "component of the library here" if of_library else f"component of {user.name}"
-                message = f"component {ref} comes after {name}, which is no {whose}; {did_you_mean(name, there)}"
+                message = f"component {ref} comes after {name}, which is no {whose}; {did_you_mean(name, {*there} - {ref})}"
                 remedy = "name a component that the fleet lists or that one of those includes, or leave it out"
                 yield across("after", document, ("spec", "after", index), message, remedy=remedy, also=[user])
 
@@ -98,7 +98,8 @@ def _resources_unknown(user: Document, there: Mapping[str, Part]) -> Iterator[Fi
     for part in {(id(part.document), part.pointer): part for part in sorted(there.values(), key=resource, reverse=True)}.values():
         for pointer, name in _stated(part):
             if written(name) not in there:
-                message = f"{resource(part)} comes after {name}, which is nothing that {user.name} runs; {did_you_mean(name, there)}"
+                near = did_you_mean(name, there.keys() - {resource(part)})
+                message = f"{resource(part)} comes after {name}, which is nothing that {user.name} runs; {near}"
                 remedy = "name a process, service or container of this fleet; order against other units of the host by After= in a drop-in"
                 yield across("after", part.document, pointer, message, remedy=remedy, also=[user])
 
