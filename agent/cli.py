@@ -377,6 +377,7 @@ def _print(value: object) -> None:
 
 def main() -> None:
     """Run the command line; errors of ordain's own families end it with a message and their exit code."""
+    sys.modules.setdefault("pkcs11", None)  # type: ignore[arg-type] # securesystemslib takes 2 MB for signing by tokens where it can
     try:
         cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.exceptions.Exit as stop:

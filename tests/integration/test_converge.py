@@ -1,9 +1,11 @@
 """Convergent fixes as a whole: their order, the written account, and a death by `kill -9` between any two of them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -140,11 +142,13 @@ def test_a_kill_in_between_leaves_an_account_and_the_next_apply_goes_on(root: Pa
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_another_user_than_root_is_told_so_before_anything_is_touched(root: Path) -> None:
     (root / "etc/group").write_text("root:x:0:\n")
-    for directory in (root, *list(root.parents)[:3]):
-        directory.chmod(0o755)
     script = APPLY.replace("STATE, None", "State(groups=[Group(name='web')]), None").replace("import STATE", "import State, Group")
     script = script.replace("root = Path", "import os; os.seteuid(65534); root = Path")
-    done = subprocess.run([sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as open_to_all:  # those of tests are root's alone
+        Path(open_to_all).chmod(0o755)
+        shutil.copytree(root, Path(open_to_all) / "root").chmod(0o755)
+        command = [sys.executable, "-c", script, f"{open_to_all}/root"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "group/web: only root changes packages, groups, users: run the agent as root" in done.stderr
 
 
