@@ -8,8 +8,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 REGO := $(wildcard policies examples/fleet-repo/policies)
-# Two workers: as many as a small machine has cores. JOBS=0 runs the tests in this process, for a debugger.
-JOBS ?= 2
+# Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
+JOBS ?= 4
 
 .PHONY: help setup demo fuzz packages test test-hosts test-history test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
 
