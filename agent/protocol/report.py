@@ -1,14 +1,31 @@
-"""Receipts: what came of a release on one host, for the exact (digest, group, mode, attempt)."""
+"""What a host tells: receipts of releases, how each fleet stands, drift, facts. Sent as numbered batches, and only what changed.
 
+    POST /v1/reports    a `Batch`, or one that a relay brings: a `SignedBatch`; answered by `Acknowledged` once it is kept
+
+What a host says is a claim. A receipt is signed by its key, so nobody between can make one up, and a stolen server can't either.
+"""
+
+from hashlib import sha256
 from typing import Literal
 
+from agent.protocol import codec
 from agent.protocol.state import Struct
 
 FORMAT = 1
+BATCH_LIMIT = 1_048_576
+"""Bytes of one batch; what is more goes into the next."""
+RECEIPTS_LIMIT = 500
+EVENTS_LIMIT = 500
+STATUSES_LIMIT = 64
+RECEIPT_SIGNED = b"ordain receipt 1\0"
+BATCH_SIGNED = b"ordain report 1\0"
+"""What such signatures begin with, so that each is good for nothing else."""
+
+Result = Literal["applied", "refused", "failed", "restored", "waiting"]
 
 
 class Receipt(Struct):
-    """One outcome; `fleet` is `<tenant>/<fleet>`, `at` is RFC 3339 in UTC."""
+    """One outcome of a release on one host; `fleet` is `<tenant>/<fleet>`, `at` is RFC 3339 in UTC."""
 
     format: int
     fleet: str
@@ -20,6 +37,106 @@ class Receipt(Struct):
     attempt: int
     serial: int
     generation: int
-    result: Literal["applied", "refused", "failed", "restored", "waiting"]
+    result: Result
     why: str
     at: str
+
+
+class SignedReceipt(Struct):
+    """A receipt and who says so: `signature` is base64 of ECDSA (P-256, SHA-256, DER) over `receipt_message`.
+
+    `certificate` is the SHA-256 of the certificate (DER, hexadecimal) whose key signed.
+    """
+
+    receipt: Receipt
+    certificate: str
+    signature: str
+
+
+class FleetReport(Struct):
+    """How one fleet stands on a host: what runs (`digest`, "" for nothing yet), what came of the newest news, and drifted paths."""
+
+    fleet: str
+    result: Result
+    why: str = ""
+    since: str = ""
+    digest: str = ""
+    members: int = 0
+    desired: str = ""
+    group: str = ""
+    mode: str | None = None
+    attempt: int = 0
+    serial: int = 0
+    generation: int = 0
+    commit: str = ""
+    held: bool = False
+    unheard: str = ""
+    drift: int = 0
+    """How many paths drifted."""
+    warnings: list[str] = []
+
+
+class Event(Struct):
+    """Something that happened on a host and is worth keeping: `kind` is `drift`, `repaired`, `restored`, `problem`, `recovered`."""
+
+    kind: str
+    at: str
+    fleet: str = ""
+    path: str = ""
+    text: str = ""
+
+
+class Batch(Struct):
+    """One report. `sequence` grows by one for each new batch, and one that is sent again has the same; `sent_at` is the host's clock.
+
+    `statuses` are of fleets whose status changed since the last acknowledged batch, all of them where `whole`; `gone` are fleets that
+    left. `facts` and `problems` are there only where they changed, and where `whole`. `dropped` counts events that had no room while
+    offline. A batch with nothing in it is a heartbeat.
+    """
+
+    format: int
+    sequence: int
+    sent_at: str
+    version: str = ""
+    whole: bool = False
+    receipts: list[SignedReceipt] = []
+    statuses: list[FleetReport] = []
+    gone: list[str] = []
+    events: list[Event] = []
+    facts: dict[str, object] | None = None
+    problems: list[str] | None = None
+    dropped: int = 0
+
+
+class SignedBatch(Struct):
+    """A batch for a relay to carry: `batch` is base64 of its canonical bytes, `certificate` the leaf and intermediate in PEM.
+
+    `signature` is base64 of ECDSA over `batch_message`. Whoever carries it can delay it or lose it, and nothing else.
+    """
+
+    format: int
+    certificate: str
+    batch: str
+    signature: str
+
+
+class Acknowledged(Struct):
+    """The answer: batches up to `sequence` are kept for good.
+
+    `every` is the seconds until the next report; `report` asks for a whole one.
+    """
+
+    format: int
+    sequence: int
+    every: int
+    report: bool = False
+
+
+def receipt_message(receipt: Receipt) -> bytes:
+    """Return what the key of an agent signs of a receipt."""
+    return RECEIPT_SIGNED + codec.canonical(receipt)
+
+
+def batch_message(data: bytes) -> bytes:
+    """Return what the key of an agent signs of a batch's canonical bytes."""
+    return BATCH_SIGNED + sha256(data).digest()

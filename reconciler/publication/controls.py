@@ -22,11 +22,52 @@ LIFE = timedelta(days=60)
 """As long as releases live: a pipeline that rests for longer holds both up."""
 
 
+class Platform(Struct):
+    """An issuer of OIDC tokens whose word lets a host enrol: `claims` are claim → the values that are accepted, all must fit.
+
+    A value may end with `*`. `agent_claim` names the claim that must be the agent's name, where one must.
+    """
+
+    issuer: str
+    audience: str
+    claims: dict[str, list[str]] = {}
+    agent_claim: str = ""
+
+
+class Window(Struct):
+    """When agents may report details: a cron line, `duration` in seconds, a time zone."""
+
+    cron: str
+    duration: int
+    time_zone: str = "UTC"
+
+
+class Reporting(Struct):
+    """How often agents report, and when one counts as lost, in seconds.
+
+    `tolerance` is how many times an agent may be lost within an hour before that counts as flapping; `windows` is when batches with
+    more than a heartbeat are sent, any time where empty; `bytes_per_day` bounds them, 0 is without a bound.
+    """
+
+    every: int = 60
+    lost_after: int = 300
+    tolerance: int = 3
+    windows: list[Window] = []
+    bytes_per_day: int = 0
+
+
 class Agent(Struct):
-    """A named host: its labels, and the fleets that it is in, by their own names."""
+    """A named host: its labels, and the fleets that it is in, by their own names.
+
+    `reimage` lets its name enrol again while it is enrolled. `relay` are fleets whose repositories it may read for others.
+    """
 
     labels: dict[str, str] = {}
     fleets: list[str] = []
+    reimage: bool = False
+    relay: list[str] = []
+    platforms: list[Platform] = []
+    reporting: Reporting | None = None
 
 
 class Pool(Struct):
@@ -36,6 +77,8 @@ class Pool(Struct):
     lease: int = 0
     maximum: int = 0
     fleets: list[str] = []
+    platforms: list[Platform] = []
+    reporting: Reporting | None = None
 
 
 class Mode(Struct):
@@ -59,15 +102,42 @@ class Fleet(Struct):
     since: str = ""
 
 
-class Reporting(Struct):
-    """How often agents report, and when one counts as lost, in seconds."""
+class Quotas(Struct):
+    """What a tenant may use at most; 0 is without a bound. `report_rate` is in requests a second, `bundle_bytes` of one bundle."""
 
-    every: int = 60
-    lost_after: int = 300
+    agents: int = 0
+    fleets: int = 0
+    report_rate: int = 0
+    bundle_bytes: int = 0
+
+
+class Retention(Struct):
+    """For how many seconds the registry keeps each kind; 0 is for the installation's default."""
+
+    receipts: int = 0
+    events: int = 0
+    audit: int = 0
+
+
+class Role(Struct):
+    """Who may do what in the tenant: `role` is one of the built-in ones, `subjects` are operators and groups.
+
+    A subject is `operator:<name>`, `oidc:<issuer>#<subject or e-mail>` or `group:<issuer>#<group>`;
+    `fleets` narrows it to some, empty is all.
+    """
+
+    name: str
+    role: Literal["viewer", "operator", "approver", "policy-owner", "tenant-admin", "admin"]
+    subjects: list[str]
+    fleets: list[str] = []
 
 
 class Controls(Struct):
-    """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it, `fleets` by their own names."""
+    """`approved/<tenant>/controls.json`; `head` and `decision` are those that last changed it, `fleets` by their own names.
+
+    `trust_domain` is empty for the installation's own. `authz` is the digest of the repository's own rules about operators and
+    enrolment (`layout.authz`), empty where there are none.
+    """
 
     tenant: str
     format: int | None = None  # `write_controls` sets it; without this default it would be left out of the file
@@ -79,9 +149,12 @@ class Controls(Struct):
     pools: dict[str, Pool] = {}
     fleets: dict[str, Fleet] = {}
     freezes: list[dict[str, Any]] = []
-    quotas: dict[str, Any] = {}
+    quotas: Quotas = Quotas()
     reporting: Reporting = Reporting()
-    roles: list[dict[str, Any]] = []
+    retention: Retention = Retention()
+    trust_domain: str = ""
+    roles: list[Role] = []
+    authz: str = ""
 
 
 def write(controls: Controls, signer: Signer) -> bytes:
