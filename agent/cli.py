@@ -14,12 +14,13 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from agent import housekeeping
-from agent.allow import read_allow
+from agent.apply.generations import Generations
 from agent.disk import Disk
-from agent.generations import Generations
 from agent.logs import printable
+from agent.operations import housekeeping
+from agent.owner.allow import read_allow
 from agent.protocol.errors import InputError, OrdainError
+from agent.reporting.status import overview
 from agent.settings import (
     DEFAULT_CONFIG,
     DEFAULT_POLL_SECONDS,
@@ -29,7 +30,6 @@ from agent.settings import (
     require_identity,
     require_server,
 )
-from agent.status import overview
 
 Form = Literal["text", "json"]
 POLL_RANGE = click.FloatRange(min=0.1, max=86_400)
@@ -92,9 +92,9 @@ def run(
       ordain-agent run --server http://127.0.0.1:8420 --root-metadata trust/shop.root.json \\
         --tenant shop --name web-01 --root ./host --state ./agent-state --once
     """
-    from agent.anchor import check_root_metadata  # noqa: PLC0415 - only commands that fetch pay for what they import
     from agent.logs import Log  # noqa: PLC0415
     from agent.loop import Agent, Stop  # noqa: PLC0415
+    from agent.trust.anchor import check_root_metadata  # noqa: PLC0415 - only commands that fetch pay for what they import
 
     require_identity(tenant, name)
     settings = Settings(
@@ -124,7 +124,7 @@ def status(state: Path, form: Form) -> None:
     Example:
       ordain-agent status --state /var/lib/ordain-agent
     """
-    from agent.running import running, table  # noqa: PLC0415 - see run
+    from agent.reporting.running import running, table  # noqa: PLC0415 - see run
 
     disk = Disk(root=state)
     shown = overview(disk)
@@ -171,7 +171,7 @@ def plan(state: Path, form: Form) -> None:
     Example:
       ordain-agent plan --format json
     """
-    from agent.preview import preview  # noqa: PLC0415 - see run
+    from agent.operations.preview import preview  # noqa: PLC0415 - see run
 
     settler, http = wired(state)
     fleets = preview(settler, http)
@@ -223,7 +223,7 @@ def rollback(fleet: str, to: int | None, state: Path, form: Form) -> None:
     Example:
       ordain-agent rollback web --to 3
     """
-    from agent.rollback import came_about, look_after, roll_back  # noqa: PLC0415 - see run
+    from agent.operations.rollback import came_about, look_after, roll_back  # noqa: PLC0415 - see run
 
     settler, _ = wired(state)
     with settler.work.disk.lock("step", wait=ROLLBACK_WAIT, refused=BUSY):
@@ -323,7 +323,7 @@ def _directory(root: Path) -> Path:
 
 def wired(state: Path) -> tuple[Any, Any]:
     """Return a settler and its HTTP client, as the agent was last run with this state directory."""
-    from agent.fetcher import Http  # noqa: PLC0415 - see run
+    from agent.fetching.fetcher import Http  # noqa: PLC0415 - see run
     from agent.logs import Log  # noqa: PLC0415
     from agent.loop import Stop, make_settler, make_workspace  # noqa: PLC0415
 

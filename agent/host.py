@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent import trees
+from agent.archives import trees
 from agent.protocol.errors import RefusedError
 
 Kind = Literal["absent", "file", "directory", "tree", "symlink", "other"]

@@ -10,38 +10,38 @@ from functools import partial
 from importlib.metadata import version
 from types import FrameType
 
-from agent import facts
-from agent.admission import NotListedError, WaitingError, Wanted
-from agent.allow import read_allow
+from agent.apply.generations import Generations
 from agent.apply.recover import recover
 from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
-from agent.cache import Cache
 from agent.commands import Commands
-from agent.converger import Converger
 from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
-from agent.drift import watch
 from agent.effects.carry_out import Carrier
 from agent.effects.effects import Effects
 from agent.effects.reboot import Rebooter
 from agent.effects.units import Units
-from agent.fetcher import Http
-from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
-from agent.generations import Generations
+from agent.fetching.cache import Cache
+from agent.fetching.fetcher import Http
+from agent.following.admission import NotListedError, WaitingError, Wanted
+from agent.following.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.host import Host
 from agent.logs import Log
+from agent.owner.allow import read_allow
 from agent.processes.supervisor import supervise
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.faults import reached
 from agent.providers.converge import Surroundings
-from agent.running import onlooker
+from agent.reporting import facts
+from agent.reporting.running import onlooker
+from agent.reporting.status import StatusBook
 from agent.services.services import Services
 from agent.services.systemd import Systemd
 from agent.settings import REBOOT, Settings, read_downloads, read_reboot
-from agent.settle import Settler
-from agent.status import StatusBook
+from agent.settling.converger import Converger
+from agent.settling.drift import watch
+from agent.settling.settle import Settler
 from agent.upgrade import upgrades
 
 PLACES = ("agent:after-recover", "agent:after-hear", "agent:after-follow", "agent:after-settle", "agent:after-watch", "agent:after-tidy")

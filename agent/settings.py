@@ -1,11 +1,11 @@
-"""How the agent is run, and how gently it fetches: what a host's owner decides beside what bundles may touch (`agent.allow`)."""
+"""How the agent is run, and how gently it fetches: what a host's owner decides beside what bundles may touch (`agent.owner.allow`)."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.configuration import SECTIONS, read_sections
+from agent.owner.configuration import SECTIONS, read_sections
 from agent.protocol import duration
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_agent, require_label

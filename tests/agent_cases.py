@@ -30,8 +30,8 @@ from agent.protocol.bundle import Bundle, Group
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import Artifact, ArtifactSource, File, State
+from agent.reporting.status import overview
 from agent.settings import Settings
-from agent.status import overview
 from reconciler.publication import metadata
 
 COMMIT = "c0ffee" * 6 + "c0ff"

@@ -131,9 +131,9 @@ def _check(command: list[str]) -> int:
 
 
 def _unpack(file: str, form: Any, limit: str, into: str) -> int:
+    from agent.archives.trees import Builder  # noqa: PLC0415
     from agent.archives.unpack import unpack  # noqa: PLC0415
     from agent.protocol.errors import MalformedError  # noqa: PLC0415
-    from agent.trees import Builder  # noqa: PLC0415
 
     Path(into).mkdir()
     directory = os.open(into, os.O_RDONLY | os.O_DIRECTORY)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tuf.ngclient import Updater
 
-from agent.fetcher import Http
+from agent.fetching.fetcher import Http
+from agent.following.repository import Repository
 from agent.protocol.rollout import RolloutDocument
-from agent.repository import Repository
 from tests.publication_cases import now
 
 

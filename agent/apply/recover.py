@@ -2,14 +2,14 @@
 
 import contextlib
 
-from agent import journal as journal_of
+from agent.apply import journal as journal_of
+from agent.apply.generations import Generations
+from agent.apply.journal import Journal
 from agent.apply.plan import parents
 from agent.apply.saved import Originals, empty
 from agent.apply.switch import remove_staged, take_back
 from agent.disk import Disk
-from agent.generations import Generations
 from agent.host import EscapeError, Host
-from agent.journal import Journal
 from agent.protocol import durable, faults
 
 PLACES = ("agent:before-close",)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
 
-from agent import trees
 from agent.apply import saved as images
 from agent.apply.plan import Action
 from agent.apply.saved import Originals
+from agent.archives import trees
 from agent.archives.entries import ArchiveError, TooLargeError, default_limit
 from agent.archives.unpack import unpack
-from agent.cache import Cache
+from agent.fetching.cache import Cache
 from agent.host import CHUNK, STAGED_PREFIX, Host
 from agent.protocol.errors import RefusedError
 from agent.providers.item import Item

@@ -7,12 +7,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent import trees
-from agent.allow import Allow
 from agent.apply.plan import Plan, implied, leaving, make_plan, parents, require_consistent
 from agent.apply.saved import Originals
-from agent.cache import Cache
+from agent.archives import trees
+from agent.fetching.cache import Cache
 from agent.host import Host, Observed
+from agent.owner.allow import Allow
 from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import HostFile, State

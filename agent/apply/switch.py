@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.apply import saved as images
+from agent.apply.journal import Step
 from agent.apply.plan import Action, attributes
 from agent.apply.saved import Saved
 from agent.host import STAGED_PREFIX, EscapeError, Host
-from agent.journal import Step
 from agent.protocol import durable, faults
 
 PLACES = ("agent:mid-switch", "agent:tree-aside", "agent:mid-restore")

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent import journal as journal_of
+from agent.apply import journal as journal_of
 from agent.apply import recover
 from agent.apply.checks import run_checks
+from agent.apply.generations import Generations, Meta
+from agent.apply.journal import Journal, Step
 from agent.apply.plan import Action, Plan
 from agent.apply.saved import Originals
 from agent.apply.stage import kept_path, stage, staged_path
 from agent.apply.switch import keep_images, switch
-from agent.cache import Cache
 from agent.disk import Disk
-from agent.generations import Generations, Meta
+from agent.fetching.cache import Cache
 from agent.host import Host
-from agent.journal import Journal, Step
 from agent.protocol import faults
 from agent.protocol.errors import RetryError, disk_trouble
 from agent.protocol.state import State

@@ -9,4 +9,5 @@ than a block of it, and raise `ArchiveError` for anything that is not plainly fi
     tar.py       tar headers: ustar, pax and GNU long names
     zipped.py    the central directory of a zip file, and what it points to
     unpack.py    an archive into an empty directory
+    trees.py     such directories: built, listed, compared and removed by descriptor
 """

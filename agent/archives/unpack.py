@@ -14,7 +14,7 @@ from agent.protocol.errors import RetryError
 
 
 class Into(Protocol):
-    """What takes an archive's entries in (`agent.trees.Builder`); paths are relative and normal, and lie below no link."""
+    """What takes an archive's entries in (`agent.archives.trees.Builder`); paths are relative and normal, and lie below no link."""
 
     def directory(self, path: str) -> None:
         """Make a directory in one that is there."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from agent.commands import Commands
 from agent.effects.order import PROCESS
 from agent.effects.plan import Effect
+from agent.health.marks import Marks
 from agent.logs import Log
-from agent.marks import Marks
 from agent.processes.interface import Processes, Seen
 from agent.protocol import duration
 from agent.protocol.errors import OrdainError, RetryError

@@ -23,8 +23,8 @@ from agent.processes.interface import Processes, Seen, Wanted
 from agent.protocol.errors import RetryError
 from agent.protocol.state import Process, State
 from agent.providers.item import NOBODY, Coming, Item
+from agent.reporting.status import Drift
 from agent.services.seen import Seen as SeenUnit
-from agent.status import Drift
 
 NOTHING = Differing(bring={}, troubles=(), drifts=())
 

@@ -17,9 +17,9 @@ from agent.commands import Commands
 from agent.disk import Disk, read_optional
 from agent.effects.holding import Holding
 from agent.effects.records import boot_id
+from agent.health.probes import ask
 from agent.host import Host
 from agent.logs import Log, timestamp
-from agent.probes import ask
 from agent.protocol import codec, durable, duration
 from agent.protocol.errors import OrdainError
 from agent.protocol.faults import reached

@@ -14,11 +14,11 @@ from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Service, State
 from agent.providers.item import Item
+from agent.reporting.status import Drift
 from agent.services.noted import WantedService
 from agent.services.seen import Seen
 from agent.services.services import Services
 from agent.services.steps import Step
-from agent.status import Drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 from tuf.api.metadata import Timestamp
 
-from agent.binding import Binding
-from agent.fetcher import Http
+from agent.fetching.binding import Binding
+from agent.fetching.fetcher import Http
 from agent.protocol import codec
 from agent.protocol.errors import OrdainError
-from agent.trusted import Places, Trusted
+from agent.trust.trusted import Places, Trusted
 
 
 class Unbound(Binding):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import floors
 from agent.apply.recover import recover
 from agent.disk import Disk as AgentDisk
 from agent.host import Host
 from agent.protocol import codec
 from agent.protocol.state import File, State
+from agent.trust import floors
 from reconciler.pipeline import accepted
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore

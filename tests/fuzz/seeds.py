@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from agent.apply.journal import Journal, Step
 from agent.apply.saved import Saved
-from agent.journal import Journal, Step
 from agent.protocol import bundle, codec, membership, report, rollout
 from reconciler.pipeline import accepted, audit
 from reconciler.publication import controls

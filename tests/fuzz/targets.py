@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
-from agent import journal
+from agent.apply import journal
 from agent.apply.recover import recover
 from agent.archives.entries import ArchiveError, Form
 from agent.archives.unpack import unpack

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import receipts
 from agent.disk import Disk
 from agent.protocol import codec
 from agent.protocol.bundle import Group, Mode
 from agent.protocol.membership import Member
 from agent.protocol.rollout import ModeSwitch
 from agent.protocol.state import Artifact, ArtifactSource, File, HostFile, State
+from agent.reporting import receipts
 from tests import agent_cases
 from tests.agent_cases import Rig, artifact_of, file_state
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from agent.cache import Cache, NotYetError, delay
-from agent.fetcher import Http
+from agent.fetching.cache import Cache, NotYetError, delay
+from agent.fetching.fetcher import Http
 from agent.protocol.errors import InputError, RetryError
 from agent.protocol.state import ArtifactSource, State
 from agent.settings import Downloads, read_downloads

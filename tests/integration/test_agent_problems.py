@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from agent.disk import Disk
-from agent.follow import Follower
+from agent.following.follow import Follower
 from agent.logs import Log
 from agent.loop import Agent, Stop
 from agent.protocol.state import Artifact, ArtifactSource, State
+from agent.reporting.status import overview
 from agent.settings import Settings
-from agent.status import overview
 from reconciler.control.api.application import application
 from reconciler.publication import layout
 from tests import agent_cases

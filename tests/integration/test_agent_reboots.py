@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.commands import Commands
+from agent.health.probes import ask
 from agent.host import Host
-from agent.probes import ask
 from agent.protocol.state import File, Probe, Reboot, State, Window
 from tests import agent_cases
 from tests.agent_cases import Rig

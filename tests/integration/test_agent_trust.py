@@ -8,13 +8,13 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Timestamp
 
-from agent import floors
 from agent.disk import Disk
 from agent.protocol import bundle, codec, rollout
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import File, State
+from agent.trust import floors
 from reconciler.publication import metadata
 from tests import agent_cases
 from tests.agent_cases import Keys, Rig, Tenant, file_state

@@ -13,7 +13,7 @@ from agent.host import Host
 from agent.logs import Log
 from agent.processes.supervisor import Supervisor
 from agent.protocol.state import Action, File, HostFile, Process, State
-from agent.running import running as running_of
+from agent.reporting.running import running as running_of
 from tests import agent_cases
 from tests.agent_cases import Rig
 

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
-from agent import bounds, fetcher, floors, loop, trusted
+from agent import loop
 from agent.disk import Disk
-from agent.fetcher import Http
+from agent.fetching import bounds, fetcher
+from agent.fetching.fetcher import Http
+from agent.following.repository import Repository
 from agent.protocol import bundle, codec
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import Artifact, ArtifactSource, State
-from agent.repository import Repository
+from agent.trust import floors, trusted
 from reconciler.publication import metadata
 from tests import agent_cases, hostile_cases
 from tests.agent_cases import Keys, Rig, Tenant, file_state

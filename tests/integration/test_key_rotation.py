@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import floors
 from agent.protocol.errors import InputError, RefusedError
+from agent.trust import floors
 from reconciler.control.api.application import application
 from reconciler.pipeline import accepted
 from reconciler.pipeline.signing import decision_keys, repository_signing

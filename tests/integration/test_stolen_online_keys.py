@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import floors
 from agent.protocol import bundle
 from agent.protocol.errors import RefusedError
 from agent.protocol.rollout import Release
+from agent.trust import floors
 from reconciler.control.api.application import application
 from reconciler.publication import layout
 from reconciler.publication.ceremony import Rings

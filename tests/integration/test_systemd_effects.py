@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.admission import Wanted
 from agent.disk import Disk
-from agent.drift import watch
 from agent.effects.units import Units
-from agent.fetcher import Http
-from agent.floors import Floors
+from agent.fetching.fetcher import Http
+from agent.following.admission import Wanted
 from agent.logs import Log
 from agent.loop import Stop, looking_after, make_settler, make_workspace
 from agent.protocol import codec
@@ -20,7 +18,9 @@ from agent.protocol.state import File, Process, Service, State
 from agent.services.seen import Seen, look
 from agent.services.services import Services
 from agent.settings import Settings
-from agent.settle import Settler
+from agent.settling.drift import watch
+from agent.settling.settle import Settler
+from agent.trust.floors import Floors
 from tests.systemd_machine import Machine, booted
 
 pytestmark = [pytest.mark.needs("systemd"), pytest.mark.xdist_group("systemd")]

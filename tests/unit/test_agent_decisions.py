@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import floors
-from agent.admission import NotListedError, WaitingError, choose, choose_mode, group_of, state_in
-from agent.allow import read_allow
 from agent.apply.plan import claims, declared, parents
-from agent.floors import Floors, floor, raised
+from agent.following.admission import NotListedError, WaitingError, choose, choose_mode, group_of, state_in
 from agent.host import Host
+from agent.owner.allow import read_allow
 from agent.protocol.bundle import Bundle, Group, Mode
 from agent.protocol.errors import InputError, MalformedError, RefusedError
 from agent.protocol.membership import Member
@@ -19,7 +17,9 @@ from agent.protocol.rollout import Held, ModeSwitch, Release, RolloutDocument
 from agent.protocol.state import Action, File, HostFile, Package, Probe, Process, Reboot, Service, State, Sysctl, User
 from agent.protocol.state import Group as OsGroup
 from agent.providers.item import resolve_mode
-from agent.supported import require_supported, within_reach
+from agent.settling.supported import require_supported, within_reach
+from agent.trust import floors
+from agent.trust.floors import Floors, floor, raised
 
 NOW = "2026-11-22T12:00:00Z"
 OLD, NEW = Release(digest="0" * 64, members=1), Release(digest="1" * 64, members=2)

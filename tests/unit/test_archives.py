@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from agent.archives import entries
 from agent.archives.entries import BYTES_LIMIT, ArchiveError, Form
+from agent.archives.trees import Builder
 from agent.archives.unpack import unpack
 from agent.protocol.errors import RetryError
-from agent.trees import Builder
 from tests.archive_cases import FORMS, checksummed, member, packed, release, tar, tree, zipped
 from tests.fuzz.targets import Sink
 

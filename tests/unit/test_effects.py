@@ -13,7 +13,7 @@ from agent.processes.interface import Seen, Standing, Wanted
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import HostFile, Package, Process, Service, State, Sysctl, User
 from agent.providers.item import Item
-from agent.table import Table
+from agent.settling.table import Table
 
 APP = Process(name="app", command=["/opt/app/bin/app"], restart_on=["/etc/app"])
 

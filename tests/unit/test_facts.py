@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from agent import facts
 from agent.disk import Disk
 from agent.host import Host
+from agent.reporting import facts
 
 
 def test_facts_are_those_of_this_machine() -> None:

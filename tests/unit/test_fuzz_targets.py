@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import journal
+from agent.apply import journal
 from agent.protocol.errors import MalformedError
 from tests.fuzz import seeds
 from tests.fuzz.targets import SECONDS, TARGETS, WIRE, timed

@@ -1,6 +1,6 @@
 """What `ordain-agent status` prints of what runs."""
 
-from agent.running import Running, table
+from agent.reporting.running import Running, table
 
 RUNS = Running(
     kind="process", name="app", fleet="web", standing="running", pid=7, since="2026-11-23T05:38:55Z", cpu_seconds=0.4, rss_bytes=1024**2

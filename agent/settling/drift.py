@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent import trees
+from agent.apply.generations import Meta
 from agent.apply.plan import Action, Plan
 from agent.apply.transaction import Change, Workspace, apply
-from agent.generations import Meta
+from agent.archives import trees
 from agent.logs import timestamp
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.state import State
 from agent.providers.item import Item
-from agent.settle import Settler
-from agent.status import Drift, FleetStatus
-from agent.table import Table
+from agent.reporting.status import Drift, FleetStatus
+from agent.settling.settle import Settler
+from agent.settling.table import Table
 
 SHOWN = 10
 """Names within one unpacked artifact that a status lists: enough to see what happened."""

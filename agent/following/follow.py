@@ -7,18 +7,18 @@ from pathlib import Path
 import msgspec
 from tuf.api.exceptions import DownloadHTTPError
 
-from agent import admission
-from agent.admission import NotListedError, WaitingError, Wanted
+from agent.apply.generations import Generations, Meta
 from agent.disk import FLEETS_LIMIT, Disk
-from agent.fetcher import Http
-from agent.generations import Generations, Meta
+from agent.fetching.fetcher import Http
+from agent.following import admission
+from agent.following.admission import NotListedError, WaitingError, Wanted
+from agent.following.repository import Repository
 from agent.protocol import durable
 from agent.protocol.bundle import Bundle
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import LABEL
 from agent.protocol.membership import Member
 from agent.protocol.rollout import RolloutDocument
-from agent.repository import Repository
 from agent.settings import Settings
 
 NOT_FOUND = 404

@@ -18,8 +18,8 @@ RUNNING = "an ordain-agent runs with this state directory; stop it first: system
 
 def show_facts(state: Path, form: Form) -> None:
     """Print what this host is now, and since when it has been known as that."""
-    from agent import facts  # noqa: PLC0415 - see cli.run
     from agent.host import Host  # noqa: PLC0415
+    from agent.reporting import facts  # noqa: PLC0415 - see cli.run
 
     disk = Disk(root=state)
     noted = facts.read(disk)
@@ -43,7 +43,7 @@ def _shown(value: Any) -> str:
 def show_health(state: Path, form: Form) -> None:
     """Print what was looked at on this host; end with 1 if something is bad."""
     from agent.cli import wired  # noqa: PLC0415 - see cli.run
-    from agent.doctor import examine  # noqa: PLC0415
+    from agent.operations.doctor import examine  # noqa: PLC0415
 
     settler, _ = wired(state)
     found = examine(settler.work.disk, settler.effects.supported())
@@ -71,8 +71,8 @@ def uninstall(state: Path, *, remove: bool, sure: bool) -> None:
     from agent.cli import wired  # noqa: PLC0415 - see cli.run
     from agent.logs import Log  # noqa: PLC0415
     from agent.loop import looking_after  # noqa: PLC0415
-    from agent.uninstall import forget, held, staying  # noqa: PLC0415
-    from agent.uninstall import remove as remove_all  # noqa: PLC0415
+    from agent.operations.uninstall import forget, held, staying  # noqa: PLC0415
+    from agent.operations.uninstall import remove as remove_all  # noqa: PLC0415
 
     settler, _ = wired(state)
     disk = settler.work.disk

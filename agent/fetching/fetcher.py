@@ -13,8 +13,8 @@ import urllib3
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient.fetcher import FetcherInterface
 
-from agent.binding import Binding
-from agent.bounds import Bounds, TooMuchError, pool_classes
+from agent.fetching.binding import Binding
+from agent.fetching.bounds import Bounds, TooMuchError, pool_classes
 from agent.protocol.errors import MalformedError, RefusedError, RetryError
 
 CONNECT_SECONDS = 10.0

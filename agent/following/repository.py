@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from agent.binding import Binding
-from agent.fetcher import Http
+from agent.fetching.binding import Binding
+from agent.fetching.fetcher import Http
 from agent.protocol import bundle, codec, membership, rollout
 from agent.protocol.bundle import Bundle
 from agent.protocol.errors import MalformedError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
-from agent.trusted import Places, Trusted
+from agent.trust.trusted import Places, Trusted
 
 
 class _Custom(msgspec.Struct):

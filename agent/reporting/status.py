@@ -4,14 +4,14 @@ from pathlib import Path
 
 import msgspec
 
+from agent.apply.generations import Generations
 from agent.disk import Disk, read_optional
-from agent.generations import Generations
 from agent.logs import timestamp
 from agent.protocol import codec, durable
 from agent.protocol.report import Receipt
 from agent.protocol.state import Struct
 from agent.providers.account import Account
-from agent.receipts import Result, read
+from agent.reporting.receipts import Result, read
 
 
 class Drift(Struct):

@@ -8,7 +8,7 @@ from pathlib import Path
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
-from agent.binding import Binding
+from agent.fetching.binding import Binding
 from agent.protocol.errors import InputError, MalformedError, RefusedError
 
 

@@ -17,7 +17,7 @@ from agent.providers.account import Account
 from agent.providers.converge import Surroundings
 from agent.providers.fix import Fix
 from agent.providers.item import NOBODY, Coming
-from agent.status import Drift
+from agent.reporting.status import Drift
 
 LOOK_SECONDS = 300.0
 """Between two looks at a fleet's packages, users and settings: at a fifth of a second each that is under a tenth of a percent of a core."""

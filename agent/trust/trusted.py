@@ -17,13 +17,13 @@ from tuf.api import exceptions
 from tuf.api.metadata import Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 
-from agent import floors as floors_of
-from agent.binding import Binding
-from agent.fetcher import CheckedFetcher, Http
-from agent.floors import Floors, Mark, floor, raised
+from agent.fetching.binding import Binding
+from agent.fetching.fetcher import CheckedFetcher, Http
 from agent.protocol import durable, faults
 from agent.protocol.errors import RefusedError
-from agent.refusals import in_our_words
+from agent.trust import floors as floors_of
+from agent.trust.floors import Floors, Mark, floor, raised
+from agent.trust.refusals import in_our_words
 
 PLACES = ("agent:after-floors",)
 """Where a crash test may kill the agent here."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.admission import Wanted
 from agent.apply.plan import claims, declared, trees_of, within
 from agent.effects.resources import resources, without
+from agent.following.admission import Wanted
 from agent.protocol.state import State
 
 

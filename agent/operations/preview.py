@@ -8,17 +8,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from agent.admission import Wanted
+from agent.apply.generations import Generations
 from agent.apply.plan import Action
-from agent.converger import coming_with
 from agent.disk import Disk
-from agent.fetcher import Http
-from agent.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
-from agent.generations import Generations
+from agent.fetching.fetcher import Http
+from agent.following.admission import Wanted
+from agent.following.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
 from agent.protocol.errors import OrdainError, RetryError
 from agent.settings import Settings
-from agent.settle import Settler
-from agent.table import Table
+from agent.settling.converger import coming_with
+from agent.settling.settle import Settler
+from agent.settling.table import Table
 
 NO_CHANGE: dict[str, object] = {"fixes": [], "actions": [], "effects": []}
 

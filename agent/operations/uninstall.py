@@ -14,7 +14,7 @@ from agent.apply.transaction import Change, apply
 from agent.logs import timestamp
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
-from agent.settle import Settler
+from agent.settling.settle import Settler
 
 STAYING = ("repositories", "packages", "groups", "users", "modules", "sysctls")
 """What of a state no rollback takes back."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.apply.generations import Generations
 from agent.disk import Disk
-from agent.generations import Generations
 from agent.host import Host
 from agent.logs import printable
 from agent.processes.interface import Processes, Seen

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent import journal
-from agent.allow import read_allow
+from agent.apply import journal
 from agent.disk import Disk, Identity
-from agent.fetcher import Http
-from agent.follow import hinted_fleets
+from agent.fetching.fetcher import Http
+from agent.following.follow import hinted_fleets
 from agent.host import Host
+from agent.owner.allow import read_allow
 from agent.protocol.errors import OrdainError
+from agent.reporting.status import StatusBook
 from agent.settings import Settings, read_downloads
-from agent.status import StatusBook
 
 Level = Literal["ok", "warn", "bad"]
 FREE_BYTES, FREE_SHARE = 512 * 1024**2, 0.05

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from agent.configuration import line_of, read_sections
+from agent.owner.configuration import line_of, read_sections
 from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.state import Artifact, File, Process, State
 from agent.providers.item import OCTAL

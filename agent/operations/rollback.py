@@ -6,18 +6,18 @@ import time
 
 import msgspec
 
-from agent import receipts
-from agent.admission import Wanted
+from agent.apply.generations import Hold, Meta
 from agent.apply.recover import recover
 from agent.apply.transaction import Change, apply
 from agent.effects.records import read_done
-from agent.generations import Hold, Meta
+from agent.following.admission import Wanted
 from agent.logs import timestamp
 from agent.loop import STEP_WAIT, looking_after
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.rollout import Release
-from agent.settle import Settler
-from agent.status import FleetStatus
+from agent.reporting import receipts
+from agent.reporting.status import FleetStatus
+from agent.settling.settle import Settler
 
 TICK = 0.1
 """Seconds between two looks at what a running agent has done."""

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from agent import trees
+from agent.archives import trees
 from agent.archives.entries import Form
-from agent.download import Pace, Wanted, digest, download
-from agent.fetcher import Http
+from agent.fetching.download import Pace, Wanted, digest, download
+from agent.fetching.fetcher import Http
 from agent.protocol import durable
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.state import ArtifactSource

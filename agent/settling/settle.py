@@ -13,35 +13,35 @@ from pathlib import Path
 
 import msgspec
 
-from agent import generations as generations_of
-from agent import receipts
-from agent.admission import Wanted
-from agent.allow import Allow, read_allow, require_resources
+from agent.apply import generations as generations_of
 from agent.apply.checks import CheckError
+from agent.apply.generations import Generations, Meta
 from agent.apply.plan import Plan
 from agent.apply.survey import Digests, desired_items, plan_for, replaced, require_allowed, require_blocks_allowed
 from agent.apply.transaction import Change, Workspace, apply
 from agent.archives.entries import ArchiveError
-from agent.cache import NotYetError
-from agent.converger import Converger, coming_with
 from agent.effects.effects import Effects, Outcome
 from agent.effects.finished import finish_state
 from agent.effects.holding import Holding
 from agent.effects.plan import Effect
 from agent.effects.reboot import ABOUT
 from agent.effects.resources import resources
-from agent.generations import Generations, Meta
+from agent.fetching.cache import NotYetError
+from agent.following.admission import Wanted
+from agent.health.marks import Marks
 from agent.logs import Log, timestamp
-from agent.marks import Marks
+from agent.owner.allow import Allow, read_allow, require_resources
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError, disk_trouble
 from agent.protocol.state import State
 from agent.providers.fix import Fix
 from agent.providers.item import NOBODY, Coming, Item
-from agent.receipts import Result
+from agent.reporting import receipts
+from agent.reporting.receipts import Result
+from agent.reporting.status import FleetStatus, StatusBook
 from agent.settings import Settings, read_reboot
-from agent.status import FleetStatus, StatusBook
-from agent.supported import require_supported, within_reach
-from agent.table import Table
+from agent.settling.converger import Converger, coming_with
+from agent.settling.supported import require_supported, within_reach
+from agent.settling.table import Table
 
 OWN = "/etc/ordain"
 """Where a host's owner keeps what the agent is told: which server, whom to trust, and what releases may do."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
-from agent.allow import PROVIDERS
 from agent.host import Host
+from agent.owner.allow import PROVIDERS
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import State
 from agent.providers.packages.install import has_manager

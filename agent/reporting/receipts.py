@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from agent.admission import Wanted
 from agent.disk import Disk, read_optional
+from agent.following.admission import Wanted
 from agent.logs import timestamp
 from agent.protocol import codec, durable, report
 from agent.protocol.report import Receipt

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
 
-from agent.fetcher import ARTIFACT_SECONDS, Http, Rest
+from agent.fetching.fetcher import ARTIFACT_SECONDS, Http, Rest
 from agent.protocol.errors import RetryError
 
 CHUNK = 256 * 1024
