@@ -26,7 +26,9 @@ REQUEST_LIMIT = 65_536
 ANSWER_LIMIT = 1_048_576
 """Bytes of an answer: chains of certificates and the tenant's root metadata."""
 SECRET_BYTES = 32
-_TOKEN = re.compile(rf"{TOKEN_PREFIX}\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{{43}})")
+SECRET_LENGTH = 43
+"""Characters of as many bytes in base64url without padding."""
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{{{SECRET_LENGTH}}})")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\n?")
 CHAIN_LIMIT = 8
 """Certificates in one PEM text: a leaf and its intermediate, or the roots of now and of a change of authority."""
