@@ -5,9 +5,11 @@ Tenants and fleets are DNS labels, so names that begin with `_` never clash with
 
 import re
 
+from agent.protocol.errors import MalformedError
 from agent.protocol.identity import require_label
 from reconciler.publication.store import Store
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,15})\.([a-z]+)\.json")
 REPOSITORY_LEASE = "approved/_lease.json"
 CONTROL_LEASE = "records/_lease.json"
@@ -21,6 +23,20 @@ def trust(tenant: str, name: str = "") -> str:
 def controls(tenant: str) -> str:
     """Return the key of a tenant's controls."""
     return f"approved/{require_label(tenant, 'tenant')}/controls.json"
+
+
+def authz(digest: str) -> str:
+    """Return the key of a repository's own rules about operators and enrolment; `digest` is the SHA-256 that controls name.
+
+    `reconcile` writes them before controls that name them (`Controls.authz`), and keeps what was named before. `serve` takes them from
+    `publication.operator_rules.load`, which holds the bytes to the digest: so they are signed by way of the controls. They are loaded
+    beside ordain's own authz policy, as packages `ordain.authz.custom.<name>`, and can only deny more: whoever asks OPA refuses where
+    any `deny` of theirs has a member, whatever else was allowed.
+    """
+    if not _DIGEST.fullmatch(digest):
+        message = f"{digest[:80]!r} is not the digest of rules about operators: 64 digits of a SHA-256"
+        raise MalformedError(message)
+    return f"approved/_authz/{digest}"
 
 
 def approved(tenant: str, fleet: str, name: str = "") -> str:
