@@ -123,13 +123,16 @@ class SignedBatch(Struct):
 class Acknowledged(Struct):
     """The answer: batches up to `sequence` are kept for good.
 
-    `every` is the seconds until the next report; `report` asks for a whole one.
+    `every` is the seconds until the next report; `report` asks for a whole one. `brief` asks for heartbeats only until an answer is
+    without it: outside the windows of reporting, or the day's bytes are used up. A `sequence` above that of the batch means that the
+    host lost count: the batch's statuses are not kept, and it goes on above that number with a whole batch.
     """
 
     format: int
     sequence: int
     every: int
     report: bool = False
+    brief: bool = False
 
 
 def receipt_message(receipt: Receipt) -> bytes:
