@@ -38,7 +38,7 @@ $(STAMPS)/project: pyproject.toml $(STAMPS)/lock
 # Remembers the path; a cache that was emptied since is filled again.
 $(STAMPS)/opa: $(if $(wildcard $(shell cat $(STAMPS)/opa 2>/dev/null || echo absent)),,absent-opa) $(STAMPS)/project
 	@echo "setup: looking for OPA, or building it (up to a minute)"
-	@$(BIN)/python -m reconciler.pipeline.policy.opa > $@.new
+	@$(BIN)/python -m reconciler.opa.program > $@.new
 	@mv $@.new $@
 	@echo "setup: OPA is $$(cat $@)"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import fleets, peers, rules
 from benchmarks.measuring import Cost, Sample, interleaved, run
 from benchmarks.report import Report
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 ORDAIN = Path(sys.executable).with_name("ordain")
 MANIFESTS, FEWER, RUNS = 10_000, 1_000, 3

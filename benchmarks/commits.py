@@ -15,7 +15,7 @@ from benchmarks.installation import Installation, loops, process
 from benchmarks.measuring import Sample, run
 from benchmarks.report import Report
 from benchmarks.timers import PARTS, timing
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 MANIFESTS, COMMITS, TIMED = 10_000, 30, 20
 GOAL_MS, GOAL_OF_COLD = 250.0, 0.10

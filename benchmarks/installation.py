@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks import fleets
 from reconciler import wiring
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.loop import Progress
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.settings import PolicySettings, Settings, SourceSettings
 
 BIN = Path(sys.executable).parent

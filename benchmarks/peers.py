@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reconciler.pipeline.policy.opa import cache_directory
+from reconciler.opa.program import cache_directory
 
 CONFTEST = "github.com/open-policy-agent/conftest@latest"
 BUILD_SECONDS = 900

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import fleets
 from benchmarks.measuring import Cost, Sample, run, several
 from benchmarks.report import Report
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 ORDAIN = Path(sys.executable).with_name("ordain")
 MANIFESTS, CHANGED, RUNS = 10_000, 10, 9

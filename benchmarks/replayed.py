@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import fleets, peers, rules
 from benchmarks.measuring import Cost, run, several
 from benchmarks.report import Report
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 ORDAIN = Path(sys.executable).with_name("ordain")
 MANIFESTS, COMMITS, SAMPLES, RUNS = 2_000, 1_000, 5, 3

@@ -14,9 +14,9 @@ from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 
+from reconciler.opa.server import OpaServer
 from reconciler.pipeline import accepted, examine, loop
 from reconciler.pipeline.notes import NoteExporter
-from reconciler.pipeline.policy.server import OpaServer
 from reconciler.pipeline.source import Mirror
 
 PARTS: dict[str, tuple[tuple[Any, str], ...]] = {

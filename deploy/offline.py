@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy import manpages, wheels
 from deploy.packages import archive_at, epoch
 from deploy.tree import HERE, ROOT
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 
 def make(target: Path, opa: Path | None) -> Path:

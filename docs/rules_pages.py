@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.policy.judge import Rule, load
 from reconciler.pipeline.policy.library import BUILT_IN
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import MemoryTree
 from reconciler.resources import directory
 

@@ -13,10 +13,10 @@ from typing import Literal
 
 from agent.protocol.errors import OrdainError
 from reconciler import key_status, status
+from reconciler.opa.program import PINNED, present, version
 from reconciler.pipeline import accepted, problem
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, Layout, is_signers, layout_of
-from reconciler.pipeline.policy.opa import PINNED, present, version
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.signatures.signers import SignerSet, signer_set
 from reconciler.pipeline.signatures.switch import is_required

@@ -8,9 +8,9 @@ from pathlib import Path
 from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
+from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAccess, mirror_path

@@ -30,7 +30,7 @@ MISSING = "missing part"
 
 
 def _opa() -> Path | None:
-    from reconciler.pipeline.policy.opa import find_opa  # noqa: PLC0415 - only tests that need OPA pay for it
+    from reconciler.opa.program import find_opa  # noqa: PLC0415 - only tests that need OPA pay for it
 
     try:
         return find_opa(None)

@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler import settings, wiring
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, record_key
 from reconciler.pipeline.loop import Progress, reconcile
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts, Session, resume
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.signing import decision_keys

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 KILOBYTES, MEGABYTE = 1024, 1024 * 1024
 

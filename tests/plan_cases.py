@@ -17,8 +17,8 @@ from reconciler.cli.memory import Memory
 from reconciler.cli.planned import render
 from reconciler.cli.planning import Wanted, plan_of
 from reconciler.cli.sources import head_of, merge_base_of, place_of
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.plan.shape import Plan
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.publication.times import stamp
 from tests.acceptance_cases import REPOSITORY, agent, component, fleet, tenant
 

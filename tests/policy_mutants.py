@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.policy.habits import nodes
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.resources import directory
 from tests.policy_equivalents import EQUIVALENT
 

@@ -10,9 +10,9 @@ from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Work, online_keys, publish_fleet
 from reconciler.control.records import Floors
 from reconciler.control.rollout import next_document
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.loop import Progress, reconcile
 from reconciler.pipeline.notes import NoteExporter
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.session import Parts, Session, resume
 from reconciler.pipeline.source import Mirror, mirror_path
 from reconciler.publication.published import read_published

@@ -15,8 +15,8 @@ from reconciler.cli import evidence as gathering
 from reconciler.cli.backtesting import state_name
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
+from reconciler.opa.program import cache_directory, find_opa
 from reconciler.pipeline.manifests import Document
-from reconciler.pipeline.policy.opa import cache_directory, find_opa
 from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.proof.verify import Proving, prove
 from reconciler.pipeline.remembered.replays import Replays

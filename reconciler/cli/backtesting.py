@@ -12,6 +12,7 @@ import pygit2
 
 from agent.protocol.codec import sha256
 from agent.protocol.errors import InputError
+from reconciler.opa.program import cache_directory
 from reconciler.pipeline.acceptance import Judges, appoint
 from reconciler.pipeline.acceptance.corpus import read_file, read_layout, repository_of
 from reconciler.pipeline.backtest.asking import Asker, Found
@@ -23,7 +24,6 @@ from reconciler.pipeline.backtest.whole import Whole
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Layout
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge, Rule
-from reconciler.pipeline.policy.opa import cache_directory
 from reconciler.pipeline.remembered.identity import identity
 from reconciler.pipeline.remembered.replays import Replays
 from reconciler.pipeline.remembered.sealed import Sealed

@@ -17,7 +17,7 @@ from reconciler.cli.memory import Kept, Memory, request_key
 from reconciler.cli.progress import Progress
 from reconciler.cli.report import FORMATS, Outcome, render
 from reconciler.cli.sources import Base, base_of, head_of, place_of
-from reconciler.pipeline.policy.opa import cache_directory, find_opa
+from reconciler.opa.program import cache_directory, find_opa
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import stamp
 

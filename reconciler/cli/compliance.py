@@ -14,7 +14,7 @@ from reconciler.cli.compliant import FORMATS, render
 from reconciler.cli.instants import as_beginning, as_instant
 from reconciler.cli.policy_source import OPA, UNJUDGED
 from reconciler.cli.progress import Progress
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.publication.times import instant
 

@@ -12,6 +12,7 @@ import click
 
 from agent.protocol.errors import InputError
 from reconciler.cli.explain_fields import fields_explained
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import appoint
 from reconciler.pipeline.acceptance.corpus import read_file, repository_of
 from reconciler.pipeline.descriptions import of_rule, structural
@@ -19,7 +20,6 @@ from reconciler.pipeline.finding import Description
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree, Layout
 from reconciler.pipeline.policy.judge import Judge, load
 from reconciler.pipeline.policy.library import BUILT_IN
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import EMPTY, Tree
 from reconciler.pipeline.validation import KINDS
 from reconciler.publication.times import stamp

@@ -14,8 +14,8 @@ from reconciler.cli.planned import FORMATS, render
 from reconciler.cli.planning import Wanted, plan_of
 from reconciler.cli.progress import Progress
 from reconciler.cli.sources import Base, head_of, merge_base_of, place_of
+from reconciler.opa.program import cache_directory, find_opa
 from reconciler.pipeline.plan.shape import Plan
-from reconciler.pipeline.policy.opa import cache_directory, find_opa
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import instant, stamp
 

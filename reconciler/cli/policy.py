@@ -7,9 +7,9 @@ import click
 
 from reconciler.cli.lazy import LazyGroup
 from reconciler.cli.policy_source import FORMAT, OPA, PATH, judge_of, place_of
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.finding import becomes_json
 from reconciler.pipeline.manifests import REPOSITORY_FILE
-from reconciler.pipeline.policy.opa import find_opa
 
 COMMANDS = {
     "backtest": "reconciler.cli.policy_backtest:backtest",

@@ -14,10 +14,10 @@ from reconciler.cli.backtesting import Asked, Desk, of_branch, of_rule, replay_o
 from reconciler.cli.instants import as_beginning
 from reconciler.cli.policy_source import OPA, UNJUDGED, judge_of, place_of, rule_of
 from reconciler.cli.progress import Progress
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import appoint
 from reconciler.pipeline.backtest.history import STEPS_LIMIT, History, history_of
 from reconciler.pipeline.policy.judge import Judge, Rule
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.remembered.sealed import Sealed
 from reconciler.pipeline.source import resolve
 from reconciler.publication.times import stamp

@@ -12,10 +12,10 @@ import click
 from agent.protocol.errors import InputError
 from reconciler.cli.policy_source import FORMAT, OPA, REFUSED, REPOSITORY, Place, judge_of, place_of
 from reconciler.cli.progress import Progress
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.manifests import REPOSITORY_FILE
 from reconciler.pipeline.policy.costs import Cost, Costs, measure
 from reconciler.pipeline.policy.judge import Judge
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.recorder import Recorder
 from reconciler.pipeline.survey import survey
 from reconciler.publication.times import stamp

@@ -13,12 +13,12 @@ import click
 from agent.protocol.errors import InputError
 from reconciler.cli.policy_source import FORMAT, OPA, UNJUDGED, Place, judge_of, place_of, rule_of
 from reconciler.cli.progress import Progress
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, is_manifest, parse_file
 from reconciler.pipeline.policy import examples, library
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.metadata import COMPONENT
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.recorder import Recorder, Seen
 from reconciler.pipeline.policy.tracing import Line, Pass, Trace, trace
 from reconciler.pipeline.survey import survey

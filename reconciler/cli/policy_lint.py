@@ -8,12 +8,12 @@ import click
 
 from reconciler.cli.policy_source import OPA, PATH, REFUSED, Place, place_of
 from reconciler.cli.report import FORMATS, Outcome, render
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.finding import Description, Finding
 from reconciler.pipeline.manifests import DirectoryTree
 from reconciler.pipeline.policy.judge import JudgeRefused, load
 from reconciler.pipeline.policy.library import BUILT_IN
 from reconciler.pipeline.policy.linting import LINT, Linted, lint
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.positions import verdict
 from reconciler.resources import directory
 

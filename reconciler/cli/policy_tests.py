@@ -9,10 +9,10 @@ import click
 
 from reconciler.cli.policy_source import FORMAT, OPA, PATH, REFUSED, Place, place_of, shown
 from reconciler.cli.progress import Progress
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.manifests import DirectoryTree
 from reconciler.pipeline.policy import testing
 from reconciler.pipeline.policy.coverage import Coverage
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.testing import Asked, Report, TestResult
 from reconciler.printable import printable
 from reconciler.resources import directory

@@ -15,11 +15,11 @@ from reconciler.cli import sources
 from reconciler.cli.policy_source import FORMAT, OPA, UNJUDGED, Place, judge_of, place_of, rule_of
 from reconciler.cli.progress import Progress
 from reconciler.cli.report.text import block
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.finding import Finding, Verdict, as_json
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree
 from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.library import BUILT_IN
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.positions import verdict
 from reconciler.pipeline.survey import Survey, survey
 from reconciler.pipeline.tree import Tree

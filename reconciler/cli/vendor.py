@@ -14,11 +14,11 @@ import click
 from agent.protocol.errors import InputError, RetryError
 from reconciler.cli.judging import Bench, judge
 from reconciler.cli.outcomes import outcome_of
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.finding import Verdict
 from reconciler.pipeline.manifests import REPOSITORY_FILE, DirectoryTree, layout_of, parse_file
 from reconciler.pipeline.policy import vendoring
 from reconciler.pipeline.policy.judge import JudgeRefused, load
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.vendoring import Overlaid, RuleChanges
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import stamp

@@ -15,8 +15,8 @@ from reconciler.cli.progress import Progress
 from reconciler.cli.sources import base_of, head_of, place_of
 from reconciler.cli.waiving import Wanted, check, chosen, manifest_of
 from reconciler.manifest_edit import write
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance.corpus import read_repository
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.signatures.switch import is_required
 from reconciler.pipeline.tree import Tree
 from reconciler.pipeline.waivers.terms import BREAK_GLASS_HOURS, WAIVER_DAYS

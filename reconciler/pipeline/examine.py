@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from agent.protocol.errors import RetryError
 from agent.protocol.faults import reached
+from reconciler.opa.program import PINNED
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import Appointment, Decision, Facts, Judges, Released, appoint, decide, loosened
 from reconciler.pipeline.acceptance.corpus import read_layout
@@ -29,7 +30,6 @@ from reconciler.pipeline.audit import (
 from reconciler.pipeline.finding import Finding, Place, Verdict
 from reconciler.pipeline.manifests import REPOSITORY_FILE, is_judge, verdict
 from reconciler.pipeline.policy.evaluate import Policies
-from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.session import Parts, Session, explain, start
 from reconciler.pipeline.signatures.review import Review, review
 from reconciler.pipeline.signing import repository_signing

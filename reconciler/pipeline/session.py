@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.protocol.errors import OrdainError, RefusedError
+from reconciler.opa.server import MEMORY_LIMIT
 from reconciler.pipeline import accepted
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Corpus, Released, appoint
 from reconciler.pipeline.acceptance.corpus import load
@@ -18,7 +19,6 @@ from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.notes import NoteExporter
 from reconciler.pipeline.policy.evaluate import Policies
-from reconciler.pipeline.policy.server import MEMORY_LIMIT
 from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.signing import repository_signing
 from reconciler.pipeline.source import CommitTree, Mirror

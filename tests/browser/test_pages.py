@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.planned import render
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from tests.backtest_cases import told
 from tests.browser.browser import OWN, PAGE, show
 from tests.compliance_cases import SINCE, compliance

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from agent.protocol.errors import OrdainError
 from reconciler.cli import cli
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from tests.history.installation import DAYS, Installation, installed, lived
 from tests.history.story import NOW, Told, told
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline import snapshot
 from reconciler.pipeline.acceptance import Decision
-from reconciler.pipeline.policy.opa import find_opa
 from tests.acceptance_cases import REPOSITORY, Bench, agent, component, fleet, repository, tenant
 
 pytestmark = pytest.mark.needs("opa")

@@ -20,10 +20,10 @@ from reconciler import settings
 from reconciler.cli import cli
 from reconciler.cli.audit_verify import _known, _lines
 from reconciler.cli.evidence import gather
+from reconciler.opa.program import find_opa
 from reconciler.pipeline import accepted
 from reconciler.pipeline.approve import approve_release
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, encode_record, record_digest, record_key
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.proof.verify import Proving, prove
 from reconciler.pipeline.signing import releases_signing, repository_signing

@@ -33,7 +33,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Told:
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of this module's own, with the OPA of the machine."""
-    from reconciler.pipeline.policy.opa import find_opa  # noqa: PLC0415 - before the cache is another
+    from reconciler.opa.program import find_opa  # noqa: PLC0415 - before the cache is another
 
     opa, directory = find_opa(), tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import Decision
 from reconciler.pipeline.acceptance.finished import ask_finished
 from reconciler.pipeline.policy.evaluate import Policies
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.recorder import Recorder
 from reconciler.pipeline.positions import verdict
 from tests.acceptance_cases import REPOSITORY, Bench, agent, repository

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import Decision
 from reconciler.pipeline.finding import ObjectName
 from reconciler.pipeline.manifests import parse_file
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.positions import verdict
 from tests.acceptance_cases import Bench, repository
 from tests.policy_cases import CHANGE, judge

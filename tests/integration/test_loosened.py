@@ -5,9 +5,9 @@ from functools import cache
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import appoint, loosened
 from reconciler.pipeline.policy.judge import Judge
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import MemoryTree
 from tests.acceptance_cases import REPOSITORY
 from tests.signing_cases import CO_SIGNED, REQUIRED

@@ -9,10 +9,10 @@ import pytest
 
 from reconciler.cli.judging import Bench, Opened, opened
 from reconciler.cli.sources import head_of, merge_base_of, place_of
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import Released
 from reconciler.pipeline.audit import DecisionRecord
 from reconciler.pipeline.plan.sides import both_sides
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.publication.times import stamp
 from tests.acceptance_cases import agent, component, fleet, repository
 from tests.integration.test_signatures_loop import Team, team

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.errors import InputError, RetryError
-from reconciler.pipeline.policy import opa_download
-from reconciler.pipeline.policy.opa import PINNED, find_opa, version
-from reconciler.pipeline.policy.opa_download import FILES, SUMS, Offer, download, offered
+from reconciler.opa import download as opa_download
+from reconciler.opa.download import FILES, SUMS, Offer, download, offered
+from reconciler.opa.program import PINNED, find_opa, version
 
 SMALL = b"#!/bin/sh\necho Version: " + PINNED.encode() + b"\n" + b"#" * 100_000
 

@@ -29,7 +29,7 @@ SECRET = "Authorization: Bearer abcdefghijklmnop"
 
 @pytest.fixture(scope="module")
 def opa() -> Path:
-    from reconciler.pipeline.policy.opa import find_opa  # noqa: PLC0415 - only where OPA is there, see pytestmark
+    from reconciler.opa.program import find_opa  # noqa: PLC0415 - only where OPA is there, see pytestmark
 
     return find_opa(None)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import cli
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from tests.policy_cases import finds, rego
 
 pytestmark = pytest.mark.needs("opa")

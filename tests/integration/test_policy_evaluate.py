@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.opa.program import find_opa
+from reconciler.opa.server import OpaServer
 from reconciler.pipeline.finding import ObjectName, Place, Pointer
 from reconciler.pipeline.policy.batches import BATCH_ITEMS
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
 from reconciler.pipeline.policy.judge import Judge
-from reconciler.pipeline.policy.opa import find_opa
-from reconciler.pipeline.policy.server import OpaServer
 from tests.policy_cases import CHANGE, ask, component, finds, judge, only, rego
 
 pytestmark = pytest.mark.needs("opa")

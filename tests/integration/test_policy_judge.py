@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
 from reconciler.pipeline.policy.judge import JudgeRefused, load
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.tree import MemoryTree
 from reconciler.resources import directory
 from tests.policy_cases import finds, judge, rego

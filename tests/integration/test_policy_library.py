@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.policy import capabilities
-from reconciler.pipeline.policy.opa import find_opa
 from reconciler.pipeline.policy.placement import LIBRARY_CATEGORY
 from reconciler.pipeline.policy.testing import Report, run_library
 from reconciler.resources import directory

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from tests.policy_equivalents import EQUIVALENT
 from tests.policy_mutants import RULES, mutants, rule_files, survivors
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.policy.evaluate import ObjectItem, Policies
-from reconciler.pipeline.policy.opa import find_opa
 from tests.policy_cases import CHANGE, component, only, rego
 
 pytestmark = pytest.mark.needs("opa")

@@ -1,8 +1,10 @@
 """The managed OPA: who may ask it, how soon it answers, and that it never outlives its parent."""
 
+import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,16 +15,18 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.errors import RetryError
-from reconciler.pipeline.policy.client import Connection, TimedOutError, TroubleError
-from reconciler.pipeline.policy.server import OpaServer
+from reconciler.opa.client import Connection, TimedOutError, TroubleError
+from reconciler.opa.server import OpaServer
 from tests.policy_cases import finds, only, rego
 
 READY_SECONDS = 0.3
+AS_SLOW_AS_BARE = 1.5
+"""On a machine so busy that nothing starts in time: how many times as long as OPA itself, on the same bundle, its start may take."""
 QUERY = "/v1/data/ordain/main/ready?strict-builtin-errors=true"
 PARENT = """
 import sys, threading, time
 from pathlib import Path
-from reconciler.pipeline.policy.server import OpaServer
+from reconciler.opa.server import OpaServer
 server = OpaServer(Path(sys.argv[1]), Path(sys.argv[2]).read_bytes())
 threading.Thread(target=server.__enter__).start()  # a thread that is soon gone: OPA must not go with it
 while server.running is None:
@@ -40,7 +44,7 @@ def bundle(opa_path: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def opa_path() -> Path:
-    from reconciler.pipeline.policy.opa import find_opa  # noqa: PLC0415 - only where OPA is there, see pytestmark
+    from reconciler.opa.program import find_opa  # noqa: PLC0415 - only where OPA is there, see pytestmark
 
     return find_opa(None)
 
@@ -83,16 +87,46 @@ def ask(server: OpaServer) -> object:
     return server.query("ordain.main", "ready", {}, seconds=5)
 
 
-def test_it_answers_within_300_ms_of_its_start(opa_path: Path, bundle: bytes) -> None:
-    times = []
-    for _ in range(60):  # other work on this machine may delay any one start, or many
-        started = time.monotonic()
-        with OpaServer(opa_path, bundle) as server:
-            assert ask(server) is True
-            times.append(time.monotonic() - started)
-        if times[-1] < READY_SECONDS:
+def managed_start(opa: Path, bundle: bytes) -> float:
+    """Return the seconds from the start of a managed OPA to its first verdict."""
+    started = time.monotonic()
+    with OpaServer(opa, bundle) as server:
+        assert ask(server) is True
+        return time.monotonic() - started
+
+
+def bare_start(opa: Path, bundle: Path) -> float:
+    """Return the seconds from the start of an OPA that nobody manages to its first answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [opa, "run", "--server", f"--addr=127.0.0.1:{port}", "--skip-version-check", "--log-level=error", "--bundle", bundle]
+    started = time.monotonic()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                    return time.monotonic() - started
+                time.sleep(0.005)
+        finally:
+            process.kill()
+    pytest.fail(f"{opa} run --server ended with {process.returncode}")
+
+
+def test_it_answers_within_300_ms_of_its_start_or_about_as_soon_as_opa_itself(opa_path: Path, bundle: bytes, tmp_path: Path) -> None:
+    """Other work on this machine may delay any one start, or many: the fastest of each kind are compared."""
+    plain = tmp_path / "judge.tar.gz"
+    plain.write_bytes(bundle)
+    managed: list[float] = []
+    bare: list[float] = []
+    for _ in range(20):
+        managed.append(managed_start(opa_path, bundle))
+        if min(managed) < READY_SECONDS:
             return
-    pytest.fail(f"the fastest of {len(times)} starts took {min(times):.2f} s")
+        bare.append(bare_start(opa_path, plain))
+        if min(managed) < AS_SLOW_AS_BARE * min(bare):
+            return
+    pytest.fail(f"the fastest of {len(managed)} starts took {min(managed):.2f} s, OPA's own {min(bare):.2f} s")
 
 
 def test_only_who_knows_the_token_is_answered(server: OpaServer) -> None:

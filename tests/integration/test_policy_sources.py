@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 from tests.acceptance_cases import Bench, repository
 
 pytestmark = pytest.mark.needs("opa")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa import server
 from reconciler.pipeline import loop as pipeline_loop
-from reconciler.pipeline.policy import server
 from tests.acceptance_cases import repository
 from tests.e2e.installation import Installation, until
 from tests.pipeline_cases import following

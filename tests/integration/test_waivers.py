@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.opa.program import find_opa
 from reconciler.pipeline.acceptance import Decision, Judged
-from reconciler.pipeline.policy.opa import find_opa
 from tests.acceptance_cases import REPOSITORY, Bench, component, repository, tenant
 
 pytestmark = pytest.mark.needs("opa")

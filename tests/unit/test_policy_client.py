@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import sys
-from reconciler.pipeline.policy.client import Connection
+from reconciler.opa.client import Connection
 Connection(port=1, token="").close()
 assert "opa_client.opa" in sys.modules
 assert "aiohttp" not in sys.modules, "the library's other client was imported too"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.errors import InputError, RetryError
-from reconciler.pipeline.policy.opa import PINNED, find_opa, fits, version
+from reconciler.opa.program import PINNED, find_opa, fits, version
 
 
 def program(path: Path, says: str, *, name: str = "opa") -> Path:

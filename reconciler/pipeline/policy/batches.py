@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from reconciler.pipeline.policy.client import TroubleError
+from reconciler.opa.client import TroubleError
 
 BATCH_ITEMS = 250
 """Items of one request: between 200 and 1,000 make no difference to OPA, fewer make a failure cheaper to find."""

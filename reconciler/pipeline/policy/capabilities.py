@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reconciler.pipeline.policy.opa import find_opa
+from reconciler.opa.program import find_opa
 
 REMOVED = {
     "http.send": "network",

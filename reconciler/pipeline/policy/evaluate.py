@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from agent.protocol.codec import sha256
+from reconciler.opa.server import MEMORY_LIMIT, OpaServer
 from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
@@ -19,7 +20,6 @@ from reconciler.pipeline.policy.judge import Judge, Rule
 from reconciler.pipeline.policy.levels import Setting, alone
 from reconciler.pipeline.policy.metadata import COMPONENT, Scope
 from reconciler.pipeline.policy.recall import Answers, input_key, learn, object_key, told
-from reconciler.pipeline.policy.server import MEMORY_LIMIT, OpaServer
 from reconciler.pipeline.policy.stages import Cohort, cohort_of
 
 BATCH_SECONDS = 2.0

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agent.protocol.errors import MalformedError, OrdainError, RetryError
+from reconciler.opa.program import PINNED
 from reconciler.pipeline.acceptance import EMPTY_CORPUS, Appointment, Corpus, Decision, Facts, Judges, Released, appoint, decide, loosened
 from reconciler.pipeline.audit import (
     DecisionRecord,
@@ -29,7 +30,6 @@ from reconciler.pipeline.examine import listed_commits, recorded
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document, is_judge
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.policy.judge import Judge
-from reconciler.pipeline.policy.opa import PINNED
 from reconciler.pipeline.proof.records import Chain
 from reconciler.pipeline.proof.shape import Finding, Misfit, Report, Unproven
 from reconciler.pipeline.remembered.replays import Replays

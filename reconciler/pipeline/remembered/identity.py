@@ -11,7 +11,7 @@ from reconciler.resources import directory
 LIBRARIES = ("ordain", "jsonschema", "jsonschema-rs", "ruamel.yaml", "cronsim")
 """Those of them that read and validate. yaml-rs may be missing, so it is seen to apart."""
 _ROOT = Path(__file__).resolve().parents[3]
-_CODE = ("reconciler/pipeline", "agent/protocol")
+_CODE = ("reconciler/pipeline", "reconciler/opa", "agent/protocol")
 
 
 @cache

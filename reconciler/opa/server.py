@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.protocol.errors import RetryError
-from reconciler.pipeline.policy import ports, resident
-from reconciler.pipeline.policy.client import Connection, GoneError, MemoryTakenError, TimedOutError, TroubleError
+from reconciler.opa import ports, resident
+from reconciler.opa.client import Connection, GoneError, MemoryTakenError, TimedOutError, TroubleError
 from reconciler.resources import directory
 
 START_SECONDS = 15.0

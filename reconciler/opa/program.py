@@ -1,8 +1,8 @@
 """Which OPA judges: one whose version is known to agree with the rule library, wherever it comes from.
 
 Looked for in this order: the setting (`ORDAIN_OPA`), PATH when the version fits, ordain's own cache. Where none is,
-the pinned version is downloaded once into the cache, if its SHA-256 is known (see `opa_download`), else built there by Go.
-`python -m reconciler.pipeline.policy.opa` prints the path.
+the pinned version is downloaded once into the cache, if its SHA-256 is known (see `download`), else built there by Go.
+`python -m reconciler.opa.program` prints the path.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RetryError
 
 if TYPE_CHECKING:
-    from reconciler.pipeline.policy.opa_download import Offer
+    from reconciler.opa.download import Offer
 
 PINNED = "1.22.2"
 """The version that is built, and that capabilities.json was made from."""
@@ -47,7 +47,7 @@ def find_opa(setting: Path | None = None, *, url: str = "", sha256: str = "", en
     found = present(setting, environment=environment)
     if found is not None:
         return found
-    from reconciler.pipeline.policy.opa_download import offered  # noqa: PLC0415 - it imports what downloads
+    from reconciler.opa.download import offered  # noqa: PLC0415 - it imports what downloads
 
     offer = offered(PINNED, url=url or environment.get("ORDAIN_OPA_URL", ""), sha256=sha256 or environment.get("ORDAIN_OPA_SHA256", ""))
     return _made(_cached(environment), offer, environment)
@@ -126,7 +126,7 @@ def _make(target: Path, offer: "Offer", environment: Mapping[str, str]) -> None:
 
 def _downloaded(target: Path, offer: "Offer") -> str:
     """Download OPA; return why that was not done, nothing if it was."""
-    from reconciler.pipeline.policy.opa_download import download, this_platform  # noqa: PLC0415
+    from reconciler.opa.download import download, this_platform  # noqa: PLC0415
 
     if not offer.sha256 or not offer.url:
         return f"no download, since no SHA-256 of OPA {PINNED} for {this_platform()} is known here (ORDAIN_OPA_SHA256 names one)"
