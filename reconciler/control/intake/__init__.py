@@ -1,0 +1,1 @@
+"""What agents report: read strictly, checked, kept in batches, and acknowledged only after that."""
