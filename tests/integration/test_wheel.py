@@ -19,6 +19,7 @@ BASE = {
     "cronsim",
     "cryptography",
     "msgspec",
+    "pyrage",
     "ordain",
     "pycparser",
     "securesystemslib",
