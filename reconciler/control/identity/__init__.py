@@ -1,0 +1,1 @@
+"""Who asks: an agent by its certificate, an operator by a token."""
