@@ -39,6 +39,8 @@ MEMORY_LIMIT = 1024 * 1024 * 1024
 """Bytes of memory that OPA may hold: measured, judging 10,000 manifests at once takes 0.2 GB. Over it, it is ended, and another started."""
 COLLECT_SHARE = 0.75
 """Part of that from which on Go's collector works harder (GOMEMLIMIT), so that garbage alone does not reach the bound."""
+JUDGING = "ordain.main"
+"""The router of rules about fleet repositories; `policies/system/authz.rego` lists it and the others that may be asked."""
 OPTIONS = (
     "--authentication=token",
     "--authorization=basic",
@@ -61,11 +63,12 @@ class Running:
 class OpaServer:
     """A managed OPA that serves one policy bundle. Use as a context manager; safe to ask from several threads."""
 
-    def __init__(self, opa: Path, bundle: bytes, *, memory: int = MEMORY_LIMIT) -> None:
-        """`memory` is how many bytes OPA may hold (watched on Linux alone, see `resident`)."""
+    def __init__(self, opa: Path, bundle: bytes, *, memory: int = MEMORY_LIMIT, router: str = JUDGING) -> None:
+        """`memory` is how many bytes OPA may hold (watched on Linux alone, see `resident`); `router` the package that is asked."""
         self._opa = opa
         self._bundle = bundle
         self._memory = memory
+        self._router = router
         self._outgrown = 0
         self._turn = threading.Lock()
         self._token = secrets.token_urlsafe(32)
@@ -231,7 +234,7 @@ class OpaServer:
     def _answers(self, port: int, seconds: float) -> bool:
         connection = Connection(port=port, token=self._token)
         try:
-            return connection.query("ordain.main", "ready", {}, seconds=seconds) is True
+            return connection.query(self._router, "ready", {}, seconds=seconds) is True
         except TroubleError:
             return False
         finally:
@@ -247,7 +250,7 @@ def _write_authorization(target: Path, token: str) -> None:
     """Write the bundle that decides who may ask; only the token's digest is in it."""
     target.mkdir()
     (target / ".manifest").write_text(json.dumps({"roots": ["system"], "rego_version": 1}))
-    (target / "authz.rego").write_bytes((directory("policies") / "authz" / "authz.rego").read_bytes())
+    (target / "authz.rego").write_bytes((directory("policies") / "system" / "authz.rego").read_bytes())
     digest = hashlib.sha256(token.encode()).hexdigest()
     (target / "data.json").write_text(json.dumps({"system": {"token_sha256": digest}}))
 

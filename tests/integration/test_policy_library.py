@@ -81,7 +81,7 @@ def test_capabilities_are_those_of_the_pinned_opa_without_clock_network_and_rand
 
 
 def test_the_authorization_policy_compiles_strictly(opa: Path) -> None:
-    subprocess.run([opa, "check", "--strict", LIBRARY / "authz"], check=True)
+    subprocess.run([opa, "check", "--strict", LIBRARY / "system"], check=True)
 
 
 def test_only_rules_that_read_the_change_are_asked_again_for_each(opa: Path) -> None:
@@ -93,6 +93,6 @@ def test_only_rules_that_read_the_change_are_asked_again_for_each(opa: Path) -> 
 def test_the_rego_tests_reach_every_line(opa: Path) -> None:
     command = [str(opa), "test", "--coverage", "--format=json", "--ignore=*.yaml", "--ignore=*.json", str(LIBRARY)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    files = {path: file for path, file in json.loads(done.stdout)["files"].items() if "/authz/" not in path}
+    files = {path: file for path, file in json.loads(done.stdout)["files"].items() if "/system/" not in path}
     assert len(files) > 100
     assert {path: file["not_covered"] for path, file in files.items() if file.get("not_covered")} == {}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from reconciler.opa.client import TroubleError
+from reconciler.opa.server import JUDGING
 
 BATCH_ITEMS = 250
 """Items of one request: between 200 and 1,000 make no difference to OPA, fewer make a failure cheaper to find."""
@@ -111,7 +112,7 @@ class Batches:
                 profiles.append(_grouped(question.profile))
             items.append({"input": question.input, "profile": known[id(question.profile)]})
         wanted = {"items": items, "profiles": profiles, "change": self._change}
-        answer = self._server.query("ordain.main", "answer", wanted, seconds=self._limit(batch))
+        answer = self._server.query(JUDGING, "answer", wanted, seconds=self._limit(batch))
         if not isinstance(answer, dict) or answer.get("asked") != sum(len(question.profile) for question in batch):
             message = "it has no answer: `deny` is undefined"
             raise TroubleError(message)

@@ -5,10 +5,7 @@ that can change a verdict: router and rules, levels, parameters and overrides, s
 of OPA is recorded apart from it.
 """
 
-import gzip
-import io
 import json
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.protocol.codec import sha256
 from agent.protocol.errors import RefusedError, RetryError
+from reconciler.opa.bundle import archive
 from reconciler.pipeline.attestations import keys_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
@@ -151,15 +149,8 @@ def pack(files: Mapping[str, Source], digest: str, foreign: Conftest | None = No
     """Return Rego files as an OPA bundle, without times or owners in it."""
     foreign = foreign or Conftest()
     manifest = {"revision": digest, **conftest.manifest(("ordain", *foreign.roots), foreign.versions)}
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        contents = {".manifest": json.dumps(manifest, sort_keys=True).encode()} | {path: source.content for path, source in files.items()}
-        for name, content in contents.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            entry.mode = 0o644
-            archive.addfile(entry, io.BytesIO(content))
-    return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0)
+    contents = {".manifest": json.dumps(manifest, sort_keys=True).encode()} | {path: source.content for path, source in files.items()}
+    return archive(contents)
 
 
 def _kinds() -> dict[str, str]:

@@ -25,6 +25,8 @@ from reconciler.resources import directory
 TEST_SECONDS = 300
 ONE_TEST = "30s"
 """The longest that one Rego test may take."""
+AUTHZ = "authz"
+"""Where ordain's own policies about operators and hosts stand."""
 EXAMPLE_SECONDS = 30.0
 """Examples are few and small; a rule that takes this long will never judge in time."""
 
@@ -115,6 +117,8 @@ def _run(judged: Tree, tested: Tree, layout: Layout, opa: Path, asked: Asked, *,
     sources = library.collect(judged, layout.policies)
     contents = {source.place.removeprefix(prefix): source.content for source in sources.files.values()}
     contents |= {path: tested.read(path) for path in tested.entries if path.endswith("_test.rego") and _is_tested(path, prefix, layout)}
+    if prefix:  # what is allowed in the control zone is no rule of a judge, and tested here too
+        contents |= {path: tested.read(path) for path in tested.entries if path.startswith(f"{AUTHZ}/") and path.endswith(".rego")}
     foreign = {source.place: source.content for source in sources.conftest.values()}
     foreign |= {path: contents.pop(path) for path in list(contents) if path.startswith(f"{layout.policies}/{CONFTEST}/")}
     own = {name: file for name, file in files.items() if file not in foreign}

@@ -1,7 +1,7 @@
 # METADATA
 # title: Who may ask this OPA
 # description: |
-#   Only the process that started it, which alone knows the token, and only for verdicts and health.
+#   Only the process that started it, which alone knows the token, and only for verdicts, permissions and health.
 #   OPA's `--authentication=token` merely reads the token; without this policy it would admit anyone.
 #   The data hold the token's SHA-256, so the token itself is neither on disk nor on a command line.
 package system.authz
@@ -17,7 +17,8 @@ known_caller if crypto.hmac.equal(crypto.sha256(input.identity), data.system.tok
 
 permitted if {
 	input.method == "POST"
-	["v1", "data", "ordain", "main", name] = input.path
+	["v1", "data", "ordain", router, name] = input.path
+	router in {"main", "permit"}
 	name in {"answer", "ready"}
 }
 
