@@ -32,15 +32,22 @@ class Bodies:
             message = f"a body has a Content-Length of at most {limit} bytes here"
             raise Denied("too-much", message)
         if length <= SMALL:
-            return await _within(request)
+            return await _within(request, limit)
         async with self._turns:
-            return await _within(request)
+            return await _within(request, limit)
 
 
-async def _within(request: web.Request) -> bytes:
+async def _within(request: web.Request, limit: int) -> bytes:
+    """Return the body; it may say to be compressed, so what comes out is counted too."""
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.content.read()
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > limit:
+                    message = f"a body has at most {limit} bytes here, unpacked too"
+                    raise Denied("too-much", message)
     except TimeoutError as error:
         message = f"the body was not here within {BODY_SECONDS:.0f} seconds; send it again"
         raise Denied("unavailable", message, retry_after=1) from error
+    return bytes(body)

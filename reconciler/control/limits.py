@@ -1,0 +1,86 @@
+"""How often one may ask: an agent, all agents of a tenant, an address that shows no certificate.
+
+Rates are kept as one number for each asker: the instant from which its next request is on time (GCRA, ITU-T I.371, as a virtual
+scheduling algorithm). Nothing is shared between copies of `serve`: each allows as much. Time is passed in, in seconds.
+"""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from reconciler.control.known import KnownTenants
+
+REMEMBERED = 100_000
+"""Askers of whom something is remembered: whose rate is not used up any more are dropped first. About 200 bytes each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """So many requests a second in the long run, and up to `burst` at once."""
+
+    per_second: float
+    burst: int
+
+
+AGENT = Rate(per_second=10, burst=600)
+"""Anything that an agent asks. 64 fleets whose files are fetched one by one at the first time are some 500 requests."""
+TALK = Rate(per_second=1, burst=30)
+"""Watches and reports of one agent: it has one of each a minute, and some more when there is news."""
+TENANT = Rate(per_second=1000, burst=5000)
+"""All agents of a tenant together, where its quota says nothing: three times what 10,000 agents at rest need."""
+ADDRESS = Rate(per_second=10, burst=200)
+"""Enrolments and renewals without a certificate from one address; a rack behind one address is installed at this rate."""
+QUOTA_BURST = 5
+"""Seconds of its quota that a tenant may use at once."""
+
+
+class Rates:
+    """Who asked when; for one event loop."""
+
+    def __init__(self) -> None:
+        """Nobody asked yet."""
+        self._due: dict[Hashable, float] = {}
+
+    def wait(self, asker: Hashable, rate: Rate, now: float) -> float:
+        """Return 0.0 and count a request that is within the rate, else the seconds until one would be."""
+        step = 1 / rate.per_second
+        due = max(self._due.get(asker, now), now)
+        early = due - now - step * (rate.burst - 1)
+        if early > 1e-9:  # noqa: PLR2004 - what sums of floats are off by
+            return early
+        self._due[asker] = due + step
+        if len(self._due) > REMEMBERED:
+            self._forget(now)
+        return 0.0
+
+    def _forget(self, now: float) -> None:
+        """Drop who is on time by now; where that is too few, whoever came first."""
+        self._due = {asker: due for asker, due in self._due.items() if due > now}
+        for asker in list(self._due)[: max(0, len(self._due) - REMEMBERED // 2)]:
+            del self._due[asker]
+
+
+class Limits:
+    """All rates of one process. Each method returns 0.0 where the request may go on, else the seconds after which to ask again."""
+
+    def __init__(self, known: KnownTenants) -> None:
+        """`known` says the quota of each tenant."""
+        self._known = known
+        self._rates = Rates()
+
+    def agent(self, tenant: str, agent: str, *, talk: bool, now: float) -> float:
+        """Count a request of an agent; `talk` is for watches and reports, which are bounded more tightly, and by the tenant's quota."""
+        wait = self._rates.wait(("agent", tenant, agent), AGENT, now)
+        if wait or not talk:
+            return wait
+        return self._rates.wait(("talk", tenant, agent), TALK, now) or self._rates.wait(("tenant", tenant), self.quota(tenant), now)
+
+    def address(self, address: str, now: float) -> float:
+        """Count a request that shows no certificate."""
+        return self._rates.wait(("address", address), ADDRESS, now)
+
+    def quota(self, tenant: str) -> Rate:
+        """Return at which rate all agents of a tenant may talk: its quota `reportRate`, or what is usual."""
+        controls = self._known.controls(tenant)
+        stated = controls.quotas.report_rate if controls else 0
+        return Rate(per_second=stated, burst=math.ceil(stated * QUOTA_BURST)) if stated else TENANT
