@@ -1,0 +1,105 @@
+"""Events: what happened on hosts, and to them; kept once, however often they are told.
+
+An event has a `key` that is the same whenever it is told: an agent's is `<incarnation>.<batch sequence>.<place in the batch>`
+(`key_of`), and the server's own are given one by whoever tells them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from reconciler.control.registry import schema
+from reconciler.control.registry.paging import Page, limited, number_after
+from reconciler.control.registry.upserts import insert
+
+_table = schema.events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event to keep: `agent` is "" for one that is of no agent, `fleet` its own name in the tenant or "".
+
+    `digest` and `attempt` say which release it is about, "" and 0 for none; `at` is RFC 3339 by the clock of whoever tells it.
+    """
+
+    tenant: str
+    agent: str
+    key: str
+    kind: str
+    at: str
+    received_at: datetime
+    fleet: str = ""
+    digest: str = ""
+    attempt: int = 0
+    path: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Event):
+    """An event that is kept, under its number in this registry."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which events of a tenant: those that fit everything given; times are of their arrival, `since` included, `until` not."""
+
+    tenant: str
+    fleet: str = ""
+    agent: str = ""
+    kind: str = ""
+    digest: str = ""
+    attempt: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def key_of(incarnation: int, sequence: int, index: int) -> str:
+    """Return the key of an agent's event."""
+    return f"{incarnation}.{sequence}.{index}"
+
+
+def append(connection: Connection, found: Sequence[Event]) -> int:
+    """Keep events of many agents in one statement; return how many were new."""
+    if not found:
+        return 0
+    rows = [{name: getattr(one, name) for name in Event.__slots__} for one in sorted(found, key=lambda one: (one.tenant, one.agent))]
+    statement = insert(connection, _table).on_conflict_do_nothing(index_elements=["tenant", "agent", "key"])
+    return connection.execute(statement, rows).rowcount
+
+
+def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Kept]:
+    """Return a page of events in the order of their arrival, or against it; `after` is the `next` of the page before (a number).
+
+    Whoever follows them oldest first should come back to some before the last one seen: of two transactions at once, the one that
+    took the lower numbers may be committed later.
+    """
+    size, start = limited(limit), number_after(after)
+    statement = select(_table).where(*_conditions(wanted)).order_by(_table.c.id.desc() if newest_first else _table.c.id).limit(size + 1)
+    if after:
+        statement = statement.where(_table.c.id < start if newest_first else _table.c.id > start)
+    found = [Kept(**row) for row in connection.execute(statement).mappings()]
+    return Page(items=tuple(found[:size]), next=str(found[size - 1].id) if len(found) > size else "")
+
+
+def prune(connection: Connection, *, tenant: str, before: datetime, limit: int) -> int:
+    """Forget events of a tenant that arrived before then, at most `limit`; return how many."""
+    old = select(_table.c.id).where(_table.c.tenant == tenant, _table.c.received_at < before).order_by(_table.c.received_at).limit(limit)
+    return connection.execute(delete(_table).where(_table.c.id.in_(old))).rowcount
+
+
+def _conditions(wanted: Filter) -> list[Any]:
+    same = {"fleet": wanted.fleet, "agent": wanted.agent, "kind": wanted.kind, "digest": wanted.digest}
+    found = [_table.c.tenant == wanted.tenant, *(_table.c[name] == value for name, value in same.items() if value)]
+    if wanted.attempt is not None:
+        found.append(_table.c.attempt == wanted.attempt)
+    if wanted.since is not None:
+        found.append(_table.c.received_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(_table.c.received_at < wanted.until)
+    return found

@@ -1,0 +1,107 @@
+"""Migrations: the tables of this version, made from those of any version before, while the version before goes on serving.
+
+A release expands first (new tables, new columns with a default), and the next one contracts (takes away what nothing uses since).
+Each migration says the oldest version of the tables whose code still works after it (`OLDEST`), and the registry remembers that
+(mark `oldest`): code that is older refuses to start, and any other works although the registry is ahead of it. All that is to be
+done is done in one transaction under a lock, so that of two processes that start at once one does it, and a crash leaves nothing half.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, inspect, select, text
+
+from agent.protocol.errors import RefusedError
+from reconciler.control.registry import schema
+from reconciler.control.registry.upserts import insert
+
+HEAD = "0001"
+"""The version of the tables that this code is written for; a test holds it to the last migration."""
+EMPTY = "0000"
+_OLDEST = "oldest"
+VERSION_TABLE = "registry_version"
+_LOCK = 0x6F726461696E  # "ordain", as PostgreSQL's advisory locks are numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """Versions of the tables: before, now, of this code, and the oldest code that works with them as they are now."""
+
+    before: str
+    now: str
+    code: str
+    oldest: str
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.now >= self.code
+
+
+def versions(connection: Connection) -> Versions:
+    """Return where a registry stands; changes nothing."""
+    now = _version(connection)
+    oldest = EMPTY if now == EMPTY else connection.execute(select(schema.marks.c.value).where(schema.marks.c.name == _OLDEST)).scalar()
+    return Versions(before=now, now=now, code=HEAD, oldest=oldest or EMPTY)
+
+
+def require_usable(connection: Connection) -> Versions:
+    """Return where a registry stands.
+
+    Raises:
+        RefusedError: it is behind this code, or so far ahead of it that this code can't work with it.
+    """
+    found = versions(connection)
+    _require_not_too_new(found)
+    if not found.current:
+        message = f"the registry's tables are of version {found.now}, and this ordain needs {HEAD}: run `ordain registry upgrade`"
+        raise RefusedError(message)
+    return found
+
+
+def migrate(connection: Connection) -> Versions:
+    """Bring the tables to `HEAD` within the transaction of `connection`; waits for another process that is at it.
+
+    Raises:
+        RefusedError: a newer ordain has taken away what this code needs.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite's write transaction is a lock by itself
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    found = versions(connection)
+    _require_not_too_new(found)
+    if found.current:
+        return found
+    config = _config(connection)
+    ahead = [step for step in ScriptDirectory.from_config(config).walk_revisions() if step.revision > found.now]
+    command.upgrade(config, "head")
+    oldest = max([found.oldest, *(step.module.OLDEST for step in ahead)])
+    statement = insert(connection, schema.marks).values(name=_OLDEST, value=oldest)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": oldest}))
+    return Versions(before=found.now, now=HEAD, code=HEAD, oldest=oldest)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _version(connection: Connection) -> str:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return EMPTY
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or EMPTY  # noqa: S608 - a constant
+
+
+def _require_not_too_new(found: Versions) -> None:
+    if found.oldest > found.code:
+        message = (
+            f"the registry's tables are of version {found.now}, which no longer works with code older than {found.oldest}; "
+            f"this ordain has {found.code}: install the version of ordain that upgraded it, or restore a backup from before"
+        )
+        raise RefusedError(message)
