@@ -24,6 +24,7 @@ COMMANDS = {
     "history": "reconciler.cli.fleet_history:history",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
+    "mirror": "reconciler.cli.mirror:mirror",
     "plan": "reconciler.cli.plan:plan",
     "policy": "reconciler.cli.policy:policy",
     "reconcile": "reconciler.cli.run:reconcile",
