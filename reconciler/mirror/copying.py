@@ -91,7 +91,7 @@ def copy_fleet(source: Source, store: Store, *, tenant: str, fleet: str, root: b
     kept = _older_roots(recorder, tenant, fleet, root) | recorder.seen
     artifacts = _Artifacts(source, store, tenant)
     for sha in sorted({sha for one in bundles for sha in _stored(one)}):
-        artifacts.copy(sha)
+        artifacts.bring(sha)
     written = _write(store, kept, tenant, fleet, standing.stored)
     return Copied(
         tenant=tenant,
@@ -194,7 +194,7 @@ class _Artifacts:
         self._source, self._store, self._tenant = source, store, tenant
         self.count = self.bytes = 0
 
-    def copy(self, digest: str) -> None:
+    def bring(self, digest: str) -> None:
         """Copy one artifact unless the copy has it; raises `RefusedError` for other bytes, `RetryError` where the source lacks it."""
         key = layout.artifact(self._tenant, digest)
         if self._store.size(key) is not None:
