@@ -49,6 +49,7 @@ class WatchAnswer(Struct):
     Names are `metadata/timestamp.json`, `metadata/<N>.snapshot.json`, `metadata/<N>.releases.json`, `metadata/<N>.rollouts.json`,
     `metadata/<N>.root.json`, `metadata/<N>.targets.json` and `targets/rollouts/<sha256>.<fleet>.json`. `fleets` is which fleets the
     agent is in, a hint. `every` is the seconds between reports; `report` asks for a whole report (facts and all statuses) at once.
+    `carried` is said by a relay: it takes reports only as `report.SignedBatch`, which it can carry without being believed.
     `brief` asks to keep everything but heartbeats for later: outside the windows of reporting, or the day's bytes are used up.
     """
 
@@ -56,6 +57,7 @@ class WatchAnswer(Struct):
     fleets: list[str]
     every: int
     brief: bool = False
+    carried: bool = False
     parts: dict[str, dict[str, str]] = {}
     report: bool = False
     leave: Leave | None = None
