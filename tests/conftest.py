@@ -13,11 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from agent.protocol.errors import OrdainError
+
+if TYPE_CHECKING:
+    from reconciler.control.registry.registry import Registry
+    from tests import postgresql_server
 
 settings.register_profile("ordain", deadline=None, print_blob=True)  # shared machines: a slow example is not a fault
 settings.load_profile("ordain")
@@ -47,6 +52,18 @@ def _go_tuf() -> Path | None:
     from tests import go_tuf  # noqa: PLC0415 - only the test that needs it waits for a build
 
     return go_tuf.find()
+
+
+def _s3() -> Path | None:
+    from tests import s3_server  # noqa: PLC0415 - only tests of object stores wait for a build
+
+    return s3_server.find()
+
+
+def _postgresql() -> Path | None:
+    from tests import postgresql_server  # noqa: PLC0415 - only tests that need it look
+
+    return postgresql_server.find()
 
 
 def _softhsm() -> Path | None:
@@ -127,7 +144,9 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
     "openssl": (lambda: _on_path("openssl"), "install openssl"),
+    "postgresql": (_postgresql, "make setup brings one, in a place that the user `nobody` may read if the tests run as root"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
+    "s3": (_s3, "install Go, which builds versitygw, an S3 server"),
     "quadlet": (_quadlet, "install podman 5 or later (Debian 13 has it, Debian 12 does not)"),
     "systemd": (_systemd, "install systemd-container and run the tests as root: they boot a systemd of their own by systemd-nspawn"),
     "systemd-analyze": (lambda: _on_path("systemd-analyze"), "install systemd"),
@@ -175,6 +194,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def opa(request: pytest.FixtureRequest) -> Path:
     """The pinned OPA."""
     return _require(request.node, "opa")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> "Iterator[postgresql_server.Server]":
+    """A PostgreSQL that runs as long as this process's tests; ask for the part too: `@pytest.mark.needs("postgresql")`."""
+    from tests import postgresql_server  # noqa: PLC0415 - as above
+
+    with postgresql_server.running() as server:
+        yield server
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.needs("postgresql"), pytest.mark.xdist_group("postgresql")])]
+)
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Registry]":
+    """An empty registry, on SQLite and then on PostgreSQL."""
+    from tests import registry_cases  # noqa: PLC0415 - as above
+
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    with registry_cases.empty(tmp_path, server) as made:
+        yield made
 
 
 @pytest.fixture(scope="session", autouse=True)
