@@ -24,6 +24,9 @@ from agent.protocol.errors import InputError, OrdainError
 from agent.protocol.identity import require_label
 from reconciler.publication import public_keys
 from reconciler.publication.keys import (
+    AUTHORITY,
+    AUTHORITY_ROOT,
+    AUTHORITY_SERVER,
     CONTROL_TENANT_ROLES,
     ENCRYPTED,
     NO_SECRETS,
@@ -42,8 +45,10 @@ def zone_roles(zone: Zone, tenants: Sequence[str]) -> list[str]:
     """Return the roles that a zone's ring has for these tenants."""
     if zone == "offline":
         return list(OFFLINE_ROLES)
-    per_tenant = PIPELINE_TENANT_ROLES if zone == "pipeline" else CONTROL_TENANT_ROLES
-    shared = [REPOSITORY] if zone == "pipeline" else []
+    if zone == "authority":
+        return [AUTHORITY_ROOT]
+    per_tenant = PIPELINE_TENANT_ROLES if zone == "pipeline" else (*CONTROL_TENANT_ROLES, AUTHORITY)
+    shared = [REPOSITORY] if zone == "pipeline" else [AUTHORITY_SERVER]
     return shared + [f"{require_label(tenant, 'tenant')}/{role}" for tenant in tenants for role in per_tenant]
 
 
@@ -81,7 +86,7 @@ def make_keys(
         raise InputError(message)
     slots = wanted + [slot for role in following for slot in _following(ring, role, wanted)]
     durable.make_directory(directory, mode=0o700)
-    created = tuple(slot for slot in slots if slot not in ring.uris and _make_key(ring.path(slot), secrets.passphrase))
+    created = tuple(slot for slot in slots if slot not in ring.uris and _make_key(ring.path(slot), slot, secrets.passphrase))
     return Made(ring=ring, created=created, public=write_public(ring))
 
 
@@ -97,11 +102,18 @@ def _following(ring: KeyRing, role: str, wanted: Sequence[str]) -> list[str]:
     return [one + NEXT for one in found]
 
 
-def _make_key(path: Path, passphrase: SecretFile | None) -> bool:
+def _make_key(path: Path, slot: str, passphrase: SecretFile | None) -> bool:
     if path.exists():
         return False
     durable.make_directory(path.parent, mode=0o700)
-    return durable.create(path, _pem(CryptoSigner.generate_ed25519(), passphrase), mode=0o600)
+    made = CryptoSigner.generate_ecdsa() if _certifies(slot) else CryptoSigner.generate_ed25519()
+    return durable.create(path, _pem(made, passphrase), mode=0o600)
+
+
+def _certifies(slot: str) -> bool:
+    """Return whether a key is the certificate authority's: P-256, which every TLS library verifies."""
+    role = slot.removesuffix(NEXT)
+    return role in (AUTHORITY_ROOT, AUTHORITY_SERVER) or role.endswith(f"/{AUTHORITY}")
 
 
 def _pem(signer: CryptoSigner, passphrase: SecretFile | None) -> bytes:

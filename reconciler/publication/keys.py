@@ -1,9 +1,9 @@
 """Key rings: which private keys a zone holds, where, and how they are unlocked.
 
 Each zone has keys of its own and never sees another's. They are referred to by securesystemslib URIs (file, PKCS#11 token, key
-service); those that ordain makes are Ed25519, in PEM files that only their owner may read and that are never overwritten. A role may
-have a second key, the one that follows (`shop/releases.next`): which of the two signs is said by the trust that names one of them, so
-a zone needs no word from anybody when its key is rotated.
+service); those that ordain makes are Ed25519 (of the certificate authority: P-256), in PEM files that only their owner may read and that
+are never overwritten. A role may have a second key, the one that follows (`shop/releases.next`): which of the two signs is said by the
+trust that names one of them, so a zone needs no word from anybody when its key is rotated.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,6 +23,12 @@ from reconciler.publication.secret_files import KeySecrets
 OFFLINE_ROLES = ("root-1", "root-2", "root-3", "targets")
 PIPELINE_TENANT_ROLES = ("releases",)
 CONTROL_TENANT_ROLES = ("rollouts", "snapshot", "timestamp")
+AUTHORITY_ROOT = "authority/root"
+"""The key of the certificate authority's root, in a zone of its own, offline."""
+AUTHORITY_SERVER = "authority/server"
+"""The control zone's key that signs the certificates which servers show."""
+AUTHORITY = "authority"
+"""The control zone's key of each tenant that signs its agents' certificates."""
 KEYS_TRIED = 100
 """Key files that are tried before a zone starts: with a wrong passphrase each takes some ten milliseconds."""
 REPOSITORY = "repository"
@@ -39,8 +45,8 @@ class KeyRing:
     """The keys of one zone: files in `directory`, unless `uris` names another place for a role.
 
     Roles are `root-1` … `root-3` and `targets` (offline); `repository` and `<tenant>/releases` (pipeline); `<tenant>/rollouts`,
-    `<tenant>/snapshot` and `<tenant>/timestamp` (control); each also with `.next` behind it. A key elsewhere needs its public half in
-    the directory's `public.json`.
+    `<tenant>/snapshot`, `<tenant>/timestamp`, `<tenant>/authority` and `authority/server` (control); `authority/root` (authority); each
+    also with `.next` behind it. A key elsewhere needs its public half in the directory's `public.json`.
     """
 
     zone: Zone

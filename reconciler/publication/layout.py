@@ -13,11 +13,23 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,15})\.([a-z]+)\.json")
 REPOSITORY_LEASE = "approved/_lease.json"
 CONTROL_LEASE = "records/_lease.json"
+AUTHORITY = "trust/_authority/"
+"""What the ceremony signed of the certificate authority: a directory for each generation of it."""
 
 
 def trust(tenant: str, name: str = "") -> str:
     """Return the key of a file of the key ceremony (`1.root.json`), or the prefix of all of them."""
     return f"trust/{require_label(tenant, 'tenant')}/{name}"
+
+
+def authority(generation: int, name: str = "") -> str:
+    """Return the key of a certificate of a generation of the authority (`root.pem`), or the prefix of all of them."""
+    return f"{AUTHORITY}{generation}/{name}"
+
+
+def tenant_authority(generation: int, tenant: str) -> str:
+    """Return the key of the certificate by which a tenant's agents are certified."""
+    return authority(generation, f"tenants/{require_label(tenant, 'tenant')}.pem")
 
 
 def controls(tenant: str) -> str:

@@ -13,7 +13,7 @@ from securesystemslib.signer import Key, SSlibKey
 from agent.protocol.errors import InputError
 from agent.protocol.state import Struct
 
-Zone = Literal["offline", "pipeline", "control"]
+Zone = Literal["offline", "pipeline", "control", "authority"]
 
 FORMAT = 1
 LIMIT = 16 * 1024 * 1024

@@ -53,7 +53,7 @@ def test_a_ceremony_makes_trust_for_each_tenant_from_two_public_files(tmp_path: 
 def test_what_travels_holds_no_private_key(tmp_path: Path) -> None:
     ceremony(tmp_path, "shop")
     private = [path.read_text().splitlines()[1] for path in tmp_path.rglob("*.pem")]
-    assert len(private) == 4 + 2 + 3
+    assert len(private) == 4 + 2 + 5
     for path in [tmp_path / "pipeline.json", tmp_path / "control.json", *(tmp_path / "store").rglob("*.json")]:
         text = path.read_text()
         assert "PRIVATE" not in text

@@ -66,7 +66,13 @@ def test_a_file_that_holds_no_passphrase_is_refused(tmp_path: Path, content: str
 
 def test_keys_that_stand_are_encrypted_in_place_and_stay_the_same(tmp_path: Path, secrets: KeySecrets) -> None:
     before = make_keys("control", tmp_path / "keys", ("shop",)).public
-    assert encrypt_keys(ring(tmp_path / "keys", secrets)) == ("shop/rollouts", "shop/snapshot", "shop/timestamp")
+    assert encrypt_keys(ring(tmp_path / "keys", secrets)) == (
+        "authority/server",
+        "shop/authority",
+        "shop/rollouts",
+        "shop/snapshot",
+        "shop/timestamp",
+    )
     assert encrypt_keys(ring(tmp_path / "keys", secrets)) == ()
     assert make_keys("control", tmp_path / "keys", ("shop",), secrets=secrets).public == before
 

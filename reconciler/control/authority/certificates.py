@@ -47,7 +47,17 @@ def make_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, domain: s
     builder = builder.add_extension(
         x509.NameConstraints(permitted_subtrees=[x509.UniformResourceIdentifier(domain)], excluded_subtrees=None), critical=True
     )
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     builder = builder.add_extension(_uri(f"spiffe://{domain}/{tenant}"), critical=False)
+    return builder.sign(root.key, hashes.SHA256())
+
+
+def make_server_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, now: datetime) -> x509.Certificate:
+    """Return the intermediate that signs what servers show, and could not make an agent."""
+    lifetime = min(INTERMEDIATE_LIFETIME, root.certificate.not_valid_after_utc - now)
+    builder = _builder(_name("ordain servers"), key, now, lifetime).issuer_name(root.certificate.subject)
+    builder = _authority(builder, key, depth=0, issuer=root)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return builder.sign(root.key, hashes.SHA256())
 
 
@@ -61,12 +71,15 @@ def issue_agent(
     return builder.add_extension(_uri(name), critical=True).sign(issuer.key, hashes.SHA256())  # critical: the subject is empty
 
 
-def issue_server(root: Issuer, key: ec.EllipticCurvePublicKey, *, names: Sequence[str], now: datetime) -> x509.Certificate:
-    """Return the server's own certificate for host names and addresses, signed by the root that agents are enrolled with."""
-    builder = _builder(_name("ordain server"), key, now, SERVER_LIFETIME).issuer_name(root.certificate.subject)
-    builder = _leaf(builder, root, ExtendedKeyUsageOID.SERVER_AUTH)
+def issue_server(
+    issuer: Issuer, key: ec.EllipticCurvePublicKey, *, names: Sequence[str], now: datetime, lifetime: timedelta = SERVER_LIFETIME
+) -> x509.Certificate:
+    """Return a server's own certificate for host names and addresses; it never outlives its issuer."""
+    lifetime = min(lifetime, issuer.certificate.not_valid_after_utc - now)
+    builder = _builder(_name("ordain server"), key, now, lifetime).issuer_name(issuer.certificate.subject)
+    builder = _leaf(builder, issuer, ExtendedKeyUsageOID.SERVER_AUTH)
     stated = x509.SubjectAlternativeName([_host(name) for name in names])
-    return builder.add_extension(stated, critical=False).sign(root.key, hashes.SHA256())
+    return builder.add_extension(stated, critical=False).sign(issuer.key, hashes.SHA256())
 
 
 def agent_name(certificate: x509.Certificate) -> identity.AgentName:
@@ -81,6 +94,11 @@ def agent_name(certificate: x509.Certificate) -> identity.AgentName:
 def tenant_of(intermediate: x509.Certificate) -> str:
     """Return for which tenant an intermediate signs, "" if it is none of ordain's."""
     return _only_uri(intermediate).rpartition("/")[2]
+
+
+def domain_of(intermediate: x509.Certificate) -> str:
+    """Return for which trust domain a tenant's intermediate signs, "" if it is none of ordain's."""
+    return _only_uri(intermediate).removeprefix("spiffe://").rpartition("/")[0]
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
