@@ -14,6 +14,7 @@ NAMESPACES = ("agent", "labels", "parameters", "secret")
 AGENT_FIELDS = ("name", "tenant", "pool", "id")
 """What `${agent.…}` knows: for a listed agent `id` is its name and `pool` is empty."""
 
+NO_SECRETS: Mapping[str, str] = {}
 OPENING = "${"
 """How every reference begins, and what looks like one: most texts have none, and a look for this costs a tenth."""
 REFERENCE = re.compile(r"(?P<escape>\$?)\$\{(?P<space>agent|labels|parameters|secret)\.(?P<name>[A-Za-z0-9_./-]{1,253})\}")
@@ -89,8 +90,13 @@ def agent_fields(tenant: str, agent: str) -> dict[str, str]:
     return {"name": agent, "tenant": tenant, "pool": pool if slash else "", "id": member if slash else agent}
 
 
-def finish(text: str, *, tenant: str, agent: str) -> str:
-    """Return `text` as it lands on a host: the agent filled in, `$${…}` turned into the literal `${…}`.
+def secrets_in(text: str | None) -> frozenset[str]:
+    """Return the names of the secrets that a text refers to."""
+    return frozenset(name for space, name, _ in references(text or "") if space == "secret")
+
+
+def finish(text: str, *, tenant: str, agent: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+    """Return `text` as it lands on a host: the agent and its `secrets` filled in, `$${…}` turned into the literal `${…}`.
 
     Raises:
         MalformedError: a reference that an agent can't fill in.
@@ -102,6 +108,8 @@ def finish(text: str, *, tenant: str, agent: str) -> str:
             return match[0][1:]
         if match["space"] == "agent" and match["name"] in fields:
             return fields[match["name"]]
+        if match["space"] == "secret" and match["name"] in secrets:
+            return secrets[match["name"]]
         message = f"{match[0]} can't be filled in on a host"
         raise MalformedError(message)
 

@@ -240,6 +240,51 @@ CONVERGENT = ("repositories", "packages", "groups", "users", "modules", "sysctls
 """Lists of a state, in the order in which they are carried out, that can only go forward: no rollback restores what was before."""
 
 
+SEALED_LIMIT = 64 * 1024
+"""Bytes of one encrypted file in git: a certificate chain with its key has a tenth of it, and each group of a bundle has its own copy."""
+SECRET_LIMIT = 64 * 1024
+"""Bytes of one secret's value."""
+
+
+class VaultSource(Struct):
+    """A field of a secret in a key/value store (version 2) of Vault or OpenBao, which the host reads by an identity of its own."""
+
+    path: str
+    field: str
+    mount: str = "secret"
+
+
+class SopsLeaf(Struct):
+    """One value of a SOPS file as it stands there, and the keys that lead to it; places in lists are no part of that."""
+
+    path: list[str]
+    value: str
+
+
+class SopsSource(Struct):
+    """A SOPS file whose data key is encrypted with age (`keys`, armoured), and which of its values is meant (`wanted`, from 0).
+
+    All values are here, in the order of the file: only together can they be checked against `mac`.
+    """
+
+    leaves: list[SopsLeaf]
+    wanted: int
+    keys: list[str]
+    mac: str
+    last_modified: str
+    mac_only_encrypted: bool = False
+
+
+class Secret(Struct):
+    """Where a host gets what `${secret.<name>}` stands for: one of these. `age` is an age file, base64; `file` one on the host."""
+
+    name: str
+    age: str | None = None
+    sops: SopsSource | None = None
+    vault: VaultSource | None = None
+    file: str | None = None
+
+
 class State(Struct):
     """All that one host must hold for one fleet, each list sorted by path or name."""
 
@@ -258,3 +303,4 @@ class State(Struct):
     modules: list[Module] = []
     sysctls: list[Sysctl] = []
     host_files: list[HostFile] = []
+    secrets: list[Secret] = []

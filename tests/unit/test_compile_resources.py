@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.protocol import rendering
 from agent.protocol.state import File, Process, Reboot, Repository, Service, State, Sysctl, Window
 from reconciler.pipeline.compile.order import cycle
-from reconciler.pipeline.compile.texts import check_texts
+from reconciler.pipeline.compile.texts import check_texts, texts_of
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import Layout, parse_file
 from reconciler.pipeline.tree import MemoryTree
@@ -318,7 +318,7 @@ def test_what_is_of_a_fleet_alone_may_have_one_name_in_two_fleets_of_a_host() ->
 )
 def test_a_reference_where_none_is_filled_in_is_refused(spec: str) -> None:
     document = parse_file(OTHER, component("other", spec).encode()).documents[0]
-    found = [*validate(document, Layout()), *check_texts(document, MemoryTree({}))]
+    found = [*validate(document, Layout()), *check_texts(document, texts_of(document, MemoryTree({})))]
     assert [finding for finding in found if finding.action == "deny"]
 
 

@@ -183,7 +183,6 @@ def test_a_label_that_a_member_lacks_is_found_in_the_text_that_refers_to_it() ->
     [
         ("${parameters.smpling}", "unresolved-reference", "did you mean sampling?"),
         ("${agent.nme}", "unresolved-reference", "did you mean name?"),
-        ("${secret.token}", "unsupported", "not yet supported"),
     ],
 )
 def test_a_reference_that_nothing_can_fill_in_is_found_at_its_line(reference: str, rule: str, words: str) -> None:
@@ -308,9 +307,10 @@ def test_all_faults_are_reported_at_once() -> None:
     )
     assert sorted(finding.rule for finding in denied(case)) == [
         "manifest/parameter-type",
+        "manifest/secret-mode",
+        "manifest/undeclared-secret",
         "manifest/unknown-parameter",
         "manifest/unresolved-reference",
-        "manifest/unsupported",
     ]
 
 

@@ -15,6 +15,7 @@ from reconciler.pipeline.compile.ownership import check_ownership
 from reconciler.pipeline.compile.parameters import check_declarations, check_given, declared, layered
 from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.placement import check_claims
+from reconciler.pipeline.compile.secrets import check_declared, check_secrets, check_unused
 from reconciler.pipeline.compile.texts import Text, check_provenance, check_sources, check_texts, texts_of
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding
@@ -45,13 +46,13 @@ class Components:
     """What is wrong with each component by itself: looked at once, however many fleets use it."""
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+        self.tree = tree
         self._known: dict[int, tuple[Document, tuple[Finding, ...]]] = {}
 
     def findings(self, component: Document) -> tuple[Finding, ...]:
         """Return the findings of a component, as `check_component`."""
         if id(component) not in self._known:
-            self._known[id(component)] = component, tuple(check_component(component, self._tree))
+            self._known[id(component)] = component, tuple(check_component(component, self.tree))
         return self._known[id(component)][1]
 
 
@@ -76,7 +77,7 @@ def assemble(world: World, tree: Tree, key: FleetKey, components: Components | N
         *(finding for instance in expansion.instances.values() for finding in components.findings(instance.document)),
         *check_given(fleet, expansion),
         *check_parts(fleet, parts),
-        *_check_effects(fleet, parts, expansion),
+        *_check_whole(fleet, parts, expansion, texts),
         *check_ownership(world, key, parts, membership.documents),
         *check_size(fleet, membership, used, [instance.document for instance in expansion.instances.values()]),
         *_check_members(fleet, expansion, texts, membership),
@@ -86,11 +87,15 @@ def assemble(world: World, tree: Tree, key: FleetKey, components: Components | N
     return Assembly(key=key, fleet=fleet, instances=expansion.instances, parts=parts, texts=texts, membership=membership, findings=reached)
 
 
-def _check_effects(fleet: Document, parts: Mapping[Field, Sequence[Part]], expansion: Expansion) -> Iterator[Finding]:
-    """Yield what would never be restarted, or could never be started; not where a component is missing, which may bring the rest."""
+def _check_whole(
+    fleet: Document, parts: Mapping[Field, Sequence[Part]], expansion: Expansion, texts: Mapping[str, Sequence[Text]]
+) -> Iterator[Finding]:
+    """Yield what would never be restarted, started or known; not where a component is missing, which may bring the rest."""
     if not expansion.findings:
         yield from check_notified(fleet, parts)
         yield from check_order(fleet, parts, {ref: instance.document for ref, instance in expansion.instances.items()})
+        yield from check_declared(fleet, [text for component in texts.values() for text in component], parts["secrets"])
+        yield from check_unused([text for component in texts.values() for text in component], parts["secrets"])
 
 
 def check_component(component: Document, tree: Tree) -> Iterator[Finding]:
@@ -98,7 +103,9 @@ def check_component(component: Document, tree: Tree) -> Iterator[Finding]:
     yield from check_declarations(component)
     yield from check_sources(component, tree)
     yield from check_provenance(component, tree)
-    yield from check_texts(component, tree)
+    texts = list(texts_of(component, tree))
+    yield from check_texts(component, texts)
+    yield from check_secrets(component, tree, texts)
 
 
 def _check_members(fleet: Document, expansion: Expansion, texts: Mapping[str, Sequence[Text]], membership: Membership) -> Iterator[Finding]:

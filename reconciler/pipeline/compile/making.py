@@ -78,5 +78,6 @@ MAKERS: Mapping[str, Maker] = {
     "groups": _same("groups"),
     "users": _same("users"),
     "hostFiles": _same("hostFiles"),
+    "secrets": _same("secrets"),
 }
 """What makes parts of the items of each list."""

@@ -114,7 +114,7 @@ def source_path(document: Document, source: str) -> str | None:
     return path if inside and SOURCES_DIRECTORY in path.split("/")[:-1] else None
 
 
-SOURCED = ("files", "services", "packageRepositories")
+SOURCED = ("files", "services", "packageRepositories", "secrets")
 """Lists whose items may have a `source`: a file in git that holds what the manifest doesn't."""
 
 

@@ -30,6 +30,7 @@ Field = Literal[
     "sysctls",
     "hostFiles",
     "reboot",
+    "secrets",
 ]
 FIELDS: tuple[Field, ...] = get_args(Field)
 """The lists of a state, and `reboot`, of which there is one at most."""
@@ -48,9 +49,10 @@ NOUNS: Mapping[Field, str] = {
     "sysctls": "kernel setting",
     "hostFiles": "block",
     "reboot": "reboot",
+    "secrets": "secret",
 }
 """What one of them is called in messages."""
-OF_ONE_FLEET: tuple[Field, ...] = ("artifacts", "probes", "actions", "reboot")
+OF_ONE_FLEET: tuple[Field, ...] = ("artifacts", "probes", "actions", "reboot", "secrets")
 """What another fleet of the same host may have by the same name: it is the fleet's own and not the host's."""
 
 

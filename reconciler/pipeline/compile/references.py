@@ -19,6 +19,8 @@ from reconciler.pipeline.compile.making import parts_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.parameters import check_uses
 from reconciler.pipeline.compile.placement import check_duplicates, check_placement
+from reconciler.pipeline.compile.secrets import check_declared
+from reconciler.pipeline.compile.texts import texts_of
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, tenant_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
@@ -99,11 +101,11 @@ def _check_component(world: World, components: Components, tenant: str, name: st
     fleets = frozenset("/".join(key) for key in fleets_using(world, tenant, name))
     # What fails in an include further down is said when that component has its turn.
     near = (finding for finding in expansion.findings if _concerns(finding, component))
-    for finding in (*near, *components.findings(component), *_check_whole(tenant, name, component, expansion)):
+    for finding in (*near, *components.findings(component), *_check_whole(tenant, name, component, expansion, components.tree)):
         yield replace(finding, fleets=finding.fleets | fleets) if finding.action == "deny" else finding
 
 
-def _check_whole(tenant: str, name: str, component: Document, expansion: Expansion) -> Iterator[Finding]:
+def _check_whole(tenant: str, name: str, component: Document, expansion: Expansion, tree: Tree) -> Iterator[Finding]:
     """Yield what is wrong with a component and its includes together, whether or not a fleet uses them."""
     own = LIBRARY_PREFIX + name if tenant == LIBRARY else name
     parts = parts_of([*((ref, instance.document) for ref, instance in expansion.instances.items()), (own, component)])
@@ -111,6 +113,7 @@ def _check_whole(tenant: str, name: str, component: Document, expansion: Expansi
     yield from check_parts(component, parts)
     if not expansion.findings:  # else the path may come from an include that is missing
         yield from check_staged(component, parts)
+        yield from check_declared(component, texts_of(component, tree), parts["secrets"])
 
 
 def _check_used(world: World, tenant: str, name: str) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from agent.protocol.state import (
     Process,
     Reboot,
     Repository,
+    Secret,
     Service,
     Struct,
     Sysctl,
@@ -23,6 +24,7 @@ from agent.protocol.state import (
 )
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.parts import Field, Part
+from reconciler.pipeline.compile.secrets import fields_of_secret
 from reconciler.pipeline.compile.texts import TEXT_FIELDS, read_source
 from reconciler.pipeline.tree import Tree
 
@@ -43,8 +45,9 @@ KINDS: Mapping[Field, type[Struct]] = {
     "sysctls": Sysctl,
     "hostFiles": HostFile,
     "reboot": Reboot,
+    "secrets": Secret,
 }
-_AS_WRITTEN = ("files", "probes", "processes", "actions", "hostFiles")
+_AS_WRITTEN = ("files", "probes", "processes", "actions", "hostFiles", "secrets")
 FILLED: Mapping[str, tuple[str, ...]] = {**{section: TEXT_FIELDS[section] for section in _AS_WRITTEN}, "sysctls": ("value",)}
 """In which fields of a state's items references are filled in: of those that a manifest has as a state does, in the same."""
 RENDERED = TEXT_FIELDS["containers"]
@@ -74,6 +77,8 @@ def fields_of(part: Part, resolved: Mapping[str, Any], fill: Fill, tree: Tree) -
         return _file(part, resolved, fill, tree)
     if part.field == "artifacts":
         return _artifact(resolved)
+    if part.field == "secrets":
+        return fields_of_secret(part, resolved, tree)
     if part.field == "repositories":
         resolved = {**resolved, **_key(part, tree)}
     return _only(resolved, KINDS[part.field].__struct_encode_fields__)

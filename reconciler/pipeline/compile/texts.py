@@ -5,7 +5,7 @@ work in names, paths, owners, images, addresses and digests, so that what policy
 there is an error rather than a literal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -29,8 +29,11 @@ TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "containers": ("command", "environment"),
     "hostFiles": ("content",),
     "actions": ("run",),
+    "secrets": ("vault",),
 }
 """In which fields of which lists of a component references are filled in."""
+TEXT_SOURCES = ("files", "services")
+"""Lists whose sources are such texts, too."""
 PLAIN_SECTIONS = (
     "artifacts",
     "processes",
@@ -42,6 +45,7 @@ PLAIN_SECTIONS = (
     "users",
     "hostFiles",
     "actions",
+    "secrets",
 )
 """Lists in which none is but in those fields."""
 FINDINGS_LIMIT = 20
@@ -102,7 +106,7 @@ def texts_of(component: Document, tree: Tree) -> Iterator[Text]:
     """Yield all texts of a component in which references work, sources that are there among them."""
     yield from literal_texts(component)
     for pointer, source in manifest.sourced(component):
-        path = manifest.source_path(component, source) if pointer[1] in TEXT_FIELDS else None
+        path = manifest.source_path(component, source) if pointer[1] in TEXT_SOURCES else None
         data = read_source(tree, path) if path is not None else None
         if path is not None and data is not None:
             text = source_of(component, pointer, path, data)
@@ -142,16 +146,16 @@ def _strings(document: Document, pointer: Pointer, value: Any, *, having: str = 
             yield from _strings(document, (*pointer, key), item, having=having)
 
 
-def check_texts(component: Document, tree: Tree) -> Iterator[Finding]:
-    """Yield what is wrong with a component's references, whoever uses it: those to labels need the fleet."""
+def check_texts(component: Document, texts: Iterable[Text]) -> Iterator[Finding]:
+    """Yield what is wrong with the references of a component's `texts`, whoever uses it; those to labels need the fleet."""
     known = declared(component)
-    for text in texts_of(component, tree):
+    for text in texts:
         wrong = (
             finding for space, name, offset in text.used for finding in _check_reference(component, text.place(offset), space, name, known)
         )
         yield from islice(wrong, FINDINGS_LIMIT)
         for written, offset in islice(rendering.near_misses(text.text), FINDINGS_LIMIT) if "${" in text.text else ():
-            remedy = "references are ${agent.…}, ${labels.…} and ${parameters.…}, without spaces; $${…} is the literal"
+            remedy = "references are ${agent.…}, ${labels.…}, ${parameters.…} and ${secret.…}, without spaces; $${…} is the literal"
             message = f"{written} is no reference and reaches the host as plain text"
             yield across("near-miss", component, (), message, remedy=remedy, place=text.place(offset), action="warn")
     for text in plain_texts(component):
@@ -172,10 +176,6 @@ def _check_reference(component: Document, place: Place, space: str, name: str, k
         message = f"${{agent.{name}}} is unknown; {did_you_mean(name, rendering.AGENT_FIELDS)}"
         remedy = f"an agent has {named(rendering.AGENT_FIELDS, limit=9)}"
         yield across("unresolved-reference", component, (), message, remedy=remedy, place=place)
-    elif space == "secret":
-        message = f"${{secret.{name}}}: secrets are not yet supported"
-        remedy = f"put the secret onto the host by other means for now, or write $${{secret.{name}}} for the literal text"
-        yield across("unsupported", component, (), message, remedy=remedy, place=place)
 
 
 def check_sources(component: Document, tree: Tree) -> Iterator[Finding]:

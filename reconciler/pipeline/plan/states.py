@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from agent.protocol.state import CONVERGENT, State, Struct
+from agent.protocol import codec
+from agent.protocol.state import CONVERGENT, Secret, State, Struct
 from reconciler.pipeline.plan.shape import Change, Item
 from reconciler.printable import clipped
 
@@ -116,9 +117,16 @@ def _veil(line: str, veiled: Sequence[str]) -> str:
 
 def _fields(thing: Any, name: str) -> dict[str, str]:
     """Return the fields of a thing as text, inner ones by their way (`platforms.linux/amd64.url`), but for content and what names it."""
-    plain = msgspec.to_builtins(thing) if thing is not None else {}
+    plain = _without_ciphertext(thing) if isinstance(thing, Secret) else msgspec.to_builtins(thing) if thing is not None else {}
     told = {key: value for key, value in plain.items() if key not in ("content", "contentBase64") and (key, value) not in _naming(name)}
     return dict(_flat(told, ""))
+
+
+def _without_ciphertext(secret: Secret) -> dict[str, Any]:
+    """Return a secret with the digest of what is encrypted in the place of that."""
+    plain: dict[str, Any] = msgspec.to_builtins(secret)
+    sealed = {name: f"encrypted, sha256 {codec.sha256(codec.canonical(plain[name]))[:16]}…" for name in ("age", "sops") if name in plain}
+    return plain | sealed
 
 
 def _naming(name: str) -> tuple[tuple[str, str], ...]:

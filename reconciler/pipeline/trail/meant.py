@@ -112,13 +112,19 @@ def _state(group: Group, fleet: str, mode: str) -> State:
 
 
 def landed(file: File, host: Host) -> bytes | None:
-    """Return a file's content as it lies on a host, None where it has none (a directory, a link, what must be absent)."""
+    """Return a file's content as it lies on a host, None where it has none (a directory, a link, what must be absent).
+
+    Secrets stay references.
+    """
     if file.content_base64 is not None:
         return base64.b64decode(file.content_base64)
-    return None if file.content is None else rendering.finish(file.content, tenant=host.tenant, agent=host.agent).encode()
+    if file.content is None:
+        return None
+    kept = {name: f"${{secret.{name}}}" for name in rendering.secrets_in(file.content)}
+    return rendering.finish(file.content, tenant=host.tenant, agent=host.agent, secrets=kept).encode()
 
 
 def digest_of(file: File, host: Host) -> str:
-    """Return the SHA-256 of a file as it lies on a host, empty where it has no content."""
-    data = landed(file, host)
+    """Return the SHA-256 of a file as it lies on a host, empty where it has no content, or secrets, which only the host knows."""
+    data = None if rendering.secrets_in(file.content) else landed(file, host)
     return sha256(data) if data is not None else ""

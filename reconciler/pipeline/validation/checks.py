@@ -20,6 +20,8 @@ from reconciler.pipeline.validation.findings import alternatives, refused, schem
 
 PROBES = ("http", "tcp", "command", "file")
 """What a probe asks, one of these."""
+SECRET_SOURCES = ("source", "vault", "file")
+"""Where a secret comes from, one of these."""
 _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "Component": (
         (("includes",), "name"),
@@ -33,6 +35,7 @@ _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("groups",), "name"),
         (("users",), "name"),
         (("actions",), "name"),
+        (("secrets",), "name"),
         (("probes",), "name"),
     ),
     "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
@@ -108,6 +111,20 @@ def _probes(document: Document) -> Iterator[Finding]:
             yield alternatives(document, (*pointer, name), message, "make a probe of its own of it", at_key=True)
         if "maxAge" in item and "file" not in item:
             yield alternatives(document, (*pointer, "maxAge"), "maxAge belongs to a file", "leave it out", at_key=True)
+
+
+def _secrets(document: Document) -> Iterator[Finding]:
+    """Yield secrets that don't say where they come from in exactly one way."""
+    for pointer, item in items(document, "secrets"):
+        stated = [name for name in SECRET_SOURCES if name in item]
+        if not stated:
+            message = "a secret needs one of source, vault and file"
+            yield alternatives(document, pointer, message, "say where hosts get it from", needs=SECRET_SOURCES)
+        for name in stated[1:]:
+            message = f"a secret has one of source, vault and file, and this one has {stated[0]} already"
+            yield alternatives(document, (*pointer, name), message, "leave one of them out", at_key=True)
+        if "key" in item and "source" not in item:
+            yield alternatives(document, (*pointer, "key"), "key belongs to a source", "leave it out", at_key=True)
 
 
 def _parameter_values(document: Document) -> Iterator[Finding]:
@@ -245,7 +262,7 @@ def _repository(document: Document) -> Iterator[Finding]:
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
-    "Component": (_files, _artifacts, _probes, *resources.CHECKS, _parameter_values),
+    "Component": (_files, _artifacts, _probes, _secrets, *resources.CHECKS, _parameter_values),
     "Fleet": (rollouts.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),
