@@ -20,7 +20,10 @@ recording := {"audit.read", "tokens.read"}
 
 joining := {"agents.decommission", "tokens.create", "tokens.revoke"}
 
-running := {"operators.read", "operators.write"}
+running := {"installation.read", "operators.read", "operators.write"}
+
+# Whoever has signed in may see who they are, and sign out.
+own := {"self.end", "self.read"}
 
 may := {
 	"viewer": seeing,
@@ -33,7 +36,7 @@ may := {
 
 everything_in_a_tenant := ((seeing | operating) | (approving | recording)) | joining
 
-actions := everything_in_a_tenant | running
+actions := (everything_in_a_tenant | running) | own
 
 decision := {"allow": count(objections) == 0, "why": concat("; ", sort(objections)), "all": sees_all, "fleets": sort(covered)}
 
@@ -92,15 +95,18 @@ objections contains sprintf("there is no action %s", [input.action]) if not inpu
 
 objections contains sprintf("no role of %s allows %s %s", [input.operator.names[0], input.action, where]) if {
 	not is_admin
+	not input.action in own
 	count(granting) == 0
 }
 
 objections contains sprintf("this token is not for %s", [input.action]) if {
+	not input.action in own
 	count(input.operator.scope.actions) > 0
 	not in_scope
 }
 
 objections contains sprintf("this token is not for what is done %s", [where]) if {
+	not input.action in own
 	count(input.operator.scope.tenants) > 0
 	not input.tenant in input.operator.scope.tenants
 }
