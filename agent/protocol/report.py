@@ -54,7 +54,10 @@ class SignedReceipt(Struct):
 
 
 class FleetReport(Struct):
-    """How one fleet stands on a host: what runs (`digest`, "" for nothing yet), what came of the newest news, and drifted paths."""
+    """How one fleet stands on a host: what runs (`digest`, "" for nothing yet), what came of the newest news, and drifted paths.
+
+    Here and everywhere in a report `fleet` is `<tenant>/<fleet>`.
+    """
 
     fleet: str
     result: Result

@@ -4,7 +4,7 @@ What is known is replaced whole (`replace`), by whoever reads the registry: at l
 operator revoked something. A certificate that ended by its own date is left out: no connection of it is answered anyway.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,18 +27,29 @@ class Standing:
     def __init__(self) -> None:
         """All are in good standing until somebody says otherwise."""
         self._now = Standings()
+        self._heard: tuple[Callable[[], None], ...] = ()
+
+    def tell(self, heard: Callable[[], None]) -> None:
+        """Have `heard` called after each change, in whichever thread made it: for requests that are held, and must be looked at again."""
+        self._heard += (heard,)
 
     def replace(self, standings: Standings) -> None:
         """Take what was read from the registry."""
-        self._now = standings
+        if standings != self._now:
+            self._take(standings)
 
     def hold(self, agent: Agent, hold: Hold) -> None:
         """Count an agent as held from this instant on, before the registry is read again."""
-        self._now = Standings(certificates=self._now.certificates, agents={**self._now.agents, agent: hold})
+        self._take(Standings(certificates=self._now.certificates, agents={**self._now.agents, agent: hold}))
 
     def revoke(self, fingerprint: str) -> None:
         """Count a certificate as revoked from this instant on."""
-        self._now = Standings(certificates=self._now.certificates | {fingerprint}, agents=self._now.agents)
+        self._take(Standings(certificates=self._now.certificates | {fingerprint}, agents=self._now.agents))
+
+    def _take(self, standings: Standings) -> None:
+        self._now = standings
+        for heard in self._heard:
+            heard()
 
     def is_revoked(self, fingerprint: str) -> bool:
         """Return whether a certificate is revoked."""

@@ -28,6 +28,7 @@ DEPTH_LIMIT = 8
 """Levels of facts within facts."""
 _WORD = re.compile(r"[!-~][ -~]{0,254}|")
 """A digest, a group, a kind, an instant: printable ASCII."""
+TENANT_AND_FLEET = 2
 _CARRIED = b'{"batch":'
 """How the canonical bytes of a `SignedBatch`, and of nothing else, begin."""
 
@@ -47,6 +48,13 @@ def decode_batch(body: bytes) -> Batch:
     _require_format(batch.format)
     _require_batch(batch)
     return batch
+
+
+def require_tenant(batch: Batch, tenant: str) -> None:
+    """Raise `MalformedError` where a batch names fleets of another tenant; receipts are looked at by whoever checks signatures."""
+    named = [*batch.gone, *(status.fleet for status in batch.statuses), *(event.fleet for event in batch.events if event.fleet)]
+    if not all(name.startswith(f"{tenant}/") for name in named):
+        _refuse(f"fleets of another tenant than {tenant}")
 
 
 def carried_bytes(text: str, *, what: str) -> bytes:
@@ -72,7 +80,7 @@ def _require_batch(batch: Batch) -> None:
     counts = ((batch.receipts, report.RECEIPTS_LIMIT), (batch.events, report.EVENTS_LIMIT), (batch.statuses, report.STATUSES_LIMIT))
     if any(len(items) > limit for items, limit in counts) or len(batch.gone) > LIST_LIMIT or len(batch.problems or ()) > LIST_LIMIT:
         _refuse("more receipts, events, statuses or problems than one batch may hold")
-    _require_fleets([*batch.gone, *(status.fleet for status in batch.statuses)])
+    _require_fleets([*batch.gone, *(status.fleet for status in batch.statuses), *(event.fleet for event in batch.events if event.fleet)])
     if len({status.fleet for status in batch.statuses}) != len(batch.statuses):
         _refuse("two statuses of one fleet")
     _require_texts(batch.problems or ())
@@ -82,7 +90,7 @@ def _require_batch(batch: Batch) -> None:
         _require_words(signed.certificate, signed.signature)
         _require_receipt(signed.receipt)
     for event in batch.events:
-        _require_words(event.kind, event.at, event.fleet)
+        _require_words(event.kind, event.at)
         _require_texts((event.path, event.text))
     _require_shallow(batch.facts)
 
@@ -102,8 +110,8 @@ def _require_receipt(receipt: Receipt) -> None:
 
 
 def _require_fleets(names: Iterable[str]) -> None:
-    if not all(LABEL.fullmatch(name) for name in names):
-        _refuse("a fleet is called by its own name here")
+    if not all(len(parts) == TENANT_AND_FLEET and all(map(LABEL.fullmatch, parts)) for parts in (name.split("/") for name in names)):
+        _refuse("a fleet is called <tenant>/<fleet> here")
 
 
 def _require_words(*words: str) -> None:

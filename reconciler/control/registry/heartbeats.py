@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from reconciler.control.registry import schema
 from reconciler.control.registry.upserts import insert
@@ -46,6 +46,15 @@ def keep(connection: Connection, beats: Sequence[Heartbeat]) -> None:
     )
     statement = statement.on_conflict_do_update(index_elements=["tenant", "agent"], set_={name: said[name] for name in names}, where=newer)
     connection.execute(statement, rows)
+
+
+def touch(connection: Connection, seen: Sequence[tuple[str, str, datetime]]) -> None:
+    """Write that (tenant, agent) were there at an instant without reporting anything; only of those that ever reported."""
+    if seen:
+        at = bindparam("at", type_=_table.c.last_seen.type)
+        statement = update(_table).where(_table.c.tenant == bindparam("t"), _table.c.agent == bindparam("a"), _table.c.last_seen < at)
+        rows = [{"t": tenant, "a": agent, "at": instant} for tenant, agent, instant in sorted(seen)]
+        connection.execute(statement.values(last_seen=at), rows)
 
 
 def get(connection: Connection, tenant: str, agent: str) -> Heartbeat | None:

@@ -29,6 +29,7 @@ class _Waiter:
 
     agent: Agent
     fleets: tuple[Fleet, ...]
+    may_wait: Callable[[], bool]
     woken: "asyncio.Future[None]"
 
     def wake(self) -> None:
@@ -66,10 +67,9 @@ class Waiting:
         names = frozenset(tenants)
         self._tell(lambda: self._due.update({one: None for one in self._agents.values() if one.agent[0] in names}))
 
-    def wake_agents(self, agents: Iterable[Agent]) -> None:
-        """Wake these agents, who then find out why: revoked, decommissioned, asked for a report. Safe from any thread."""
-        wanted = list(agents)
-        self._tell(lambda: self._due.update({self._agents[one]: None for one in wanted if one in self._agents}))
+    def look_again(self) -> None:
+        """Say that some agents may not wait any more, revoked ones say: those are answered at once. Safe from any thread."""
+        self._tell(lambda: self._due.update({one: None for one in self._agents.values() if not one.may_wait()}))
 
     def _tell(self, note: Callable[[], None]) -> None:
         def told() -> None:
@@ -79,10 +79,19 @@ class Waiting:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(told)
 
-    async def wait(self, agent: Agent, versions: Mapping[str, int], fleets: Collection[str], seconds: float) -> None:
+    async def wait(
+        self,
+        agent: Agent,
+        versions: Mapping[str, int],
+        fleets: Collection[str],
+        seconds: float,
+        *,
+        may_wait: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Return once one of an agent's fleets is newer than `versions` (by the fleets' own names), it is woken, or time is over.
 
-        A second request of the same agent ends the first: its connection is gone, or it would not ask again.
+        `may_wait` is asked at each `look_again`. A second request of the same agent ends the first: its connection is gone, or it would
+        not ask again.
         """
         wanted = tuple((agent[0], fleet) for fleet in fleets)
         for fleet in wanted:
@@ -90,7 +99,7 @@ class Waiting:
         if seconds <= 0 or any(self.is_newer(fleet, versions) for fleet in wanted):
             return
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(agent=agent, fleets=wanted, woken=loop.create_future())
+        waiter = _Waiter(agent=agent, fleets=wanted, may_wait=may_wait, woken=loop.create_future())
         self._add(waiter)
         ending = loop.call_later(seconds, waiter.wake)
         try:

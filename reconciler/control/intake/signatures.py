@@ -1,0 +1,94 @@
+"""Keys by which receipts are checked: of every certificate that the registry knows, also of one that ran out since."""
+
+import asyncio
+import base64
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from sqlalchemy import Connection
+
+from agent.protocol.errors import RefusedError
+from agent.protocol.report import SignedReceipt
+from reconciler.control.intake.receipts import require_own, require_signed
+from reconciler.control.registry import certificates
+from reconciler.control.registry.registry import Registry
+
+REMEMBERED = 20_000
+"""Keys that are remembered: twice the agents that one process serves; about a kilobyte each."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Whose key it is."""
+
+    tenant: str
+    agent: str
+    key: ec.EllipticCurvePublicKey
+
+
+class Signatures:
+    """Checks receipts; `dropped` counts those that don't hold, by reason."""
+
+    def __init__(self, registry: Registry) -> None:
+        """No key is known yet."""
+        self.dropped: Counter[str] = Counter()
+        self._registry = registry
+        self._holders: OrderedDict[str, Holder] = OrderedDict()
+
+    async def holder(self, fingerprint: str) -> Holder | None:
+        """Return whose key a certificate has, None where the registry does not know it or it is revoked."""
+        found = self._holders.get(fingerprint)
+        if found is None:
+            found = await self._registry.ask(_read, fingerprint)
+            if found is not None:
+                self._holders[fingerprint] = found
+                if len(self._holders) > REMEMBERED:
+                    self._holders.popitem(last=False)
+        return found
+
+    def forget_all(self) -> None:
+        """Ask the registry again for every key: some certificate was revoked."""
+        self._holders.clear()
+
+    async def sorted_out(self, receipts: Sequence[SignedReceipt], *, tenant: str, agent: str) -> tuple[list[SignedReceipt], list[str]]:
+        """Return the receipts that this agent signed, of fleets of its tenant, and why each of the others is dropped.
+
+        Those are not sent back: a host with a bad receipt on its disk would send it for ever, and nothing else.
+        """
+        keys = {one.certificate: await self.holder(one.certificate) for one in receipts}
+        found = await asyncio.to_thread(lambda: [_wrong(one, keys[one.certificate], tenant, agent) for one in receipts])
+        dropped = [why for why in found if why]
+        self.dropped.update(dropped)
+        for why in set(dropped):
+            _log.warning("receipts are dropped: %s", why, extra={"tenant": tenant, "agent": agent, "count": dropped.count(why)})
+        return [one for one, why in zip(receipts, found, strict=True) if not why], dropped
+
+
+def _wrong(one: SignedReceipt, holder: Holder | None, tenant: str, agent: str) -> str:
+    if holder is None:
+        return "its certificate is not known, or revoked"
+    if (holder.tenant, holder.agent) != (tenant, agent):
+        return "its certificate is another agent's"
+    try:
+        require_own(one, tenant=tenant, agent=agent)
+    except RefusedError:
+        return "it is of another agent, or of no fleet of its tenant"
+    try:
+        require_signed(one, holder.key)
+    except RefusedError:
+        return "its signature does not hold"
+    return ""
+
+
+def _read(connection: Connection, fingerprint: str) -> Holder | None:
+    found = certificates.get(connection, fingerprint)
+    if found is None or found.revoked_at is not None:
+        return None
+    key = load_der_public_key(base64.b64decode(found.key))
+    return Holder(tenant=found.tenant, agent=found.agent, key=key) if isinstance(key, ec.EllipticCurvePublicKey) else None
