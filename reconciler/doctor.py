@@ -22,7 +22,6 @@ from reconciler.pipeline.signatures.signers import SignerSet, signer_set
 from reconciler.pipeline.signatures.switch import is_required
 from reconciler.pipeline.source import CommitTree, mirror_path, open_repository
 from reconciler.publication.keys import REPOSITORY
-from reconciler.publication.store import open_store
 from reconciler.settings import Settings
 
 Level = Literal["ok", "warn", "bad"]
@@ -99,7 +98,7 @@ class _Judged:
 def _accepted(settings: Settings) -> _Judged:
     ring, mirror = settings.ring("pipeline"), mirror_path(settings.state)
     try:
-        stored = accepted.read(open_store(settings.store_url), *ring.publics(REPOSITORY)) if ring.has(REPOSITORY) else None
+        stored = accepted.read(settings.open_store(), *ring.publics(REPOSITORY)) if ring.has(REPOSITORY) else None
         if stored is None or not mirror.is_dir():
             return _Judged()
         tree = CommitTree(open_repository(mirror), stored.state.tree)
@@ -140,7 +139,7 @@ def _ending(signers: SignerSet, now: datetime) -> Iterator[Check]:
 
 def _keys(settings: Settings, now: datetime) -> Iterator[Check]:
     ring = settings.ring("pipeline")
-    found = key_status.gather(open_store(settings.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
+    found = key_status.gather(settings.open_store(), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
     warned = [one for one in found if one.warning(now)]
     if not warned:
         yield Check(name="keys", level="ok", says=f"{len(found)} signed files, none of which ends soon")
@@ -153,7 +152,7 @@ def _keys(settings: Settings, now: datetime) -> Iterator[Check]:
 
 def _standing(settings: Settings) -> Iterator[Check]:
     ring = settings.ring("pipeline")
-    found = status.gather(open_store(settings.store_url), ring, source=None, problem=problem.read(settings.state))
+    found = status.gather(settings.open_store(), ring, source=None, problem=problem.read(settings.state))
     if found["problem"]:
         yield Check(name="pipeline", level="bad", says=f"since {found['problem']['since']}: {found['problem']['why']}")
     elif found["refused"]:

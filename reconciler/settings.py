@@ -14,6 +14,7 @@ from typing import Any, Literal
 from agent.protocol.errors import InputError
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.secret_files import SecretFile, named
+from reconciler.publication.store import Access, Store, open_store
 
 SETTINGS_LIMIT = 65_536
 """Bytes of a settings file: a hundred times what one needs."""
@@ -72,7 +73,17 @@ class StoreSettings:
     """Where signed files are kept."""
 
     url: str = ""
-    """Directory of the store; empty means `store` in the state directory."""
+    """Directory of the store, or `s3://bucket/prefix`, `gs://…`, `az://…`; empty means `store` in the state directory."""
+    endpoint: str = ""
+    """Address of the object store, as in `https://s3.example.com`; empty means the provider's, or what the environment says."""
+    region: str = ""
+    """Region of the bucket; empty means what the environment says."""
+    credentials: str = ""
+    """File, or systemd credential, of lines `AWS_ACCESS_KEY_ID=…` and so on; empty means the environment, or the machine's identity."""
+    authority: str = ""
+    """File with certificates (PEM) of authorities that the object store's certificate may come from, beside the system's."""
+    virtual_hosts: bool = False
+    """Whether the bucket is part of the host's name, as some object stores want it, and not of the path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +161,18 @@ class Settings:
     def store_url(self) -> str:
         """Where the store is, the default filled in."""
         return self.store.url or str(self.state / "store")
+
+    def open_store(self) -> Store:
+        """Return the store; raise `InputError` for one that can't be."""
+        store = self.store
+        access = Access(
+            endpoint=store.endpoint,
+            region=store.region,
+            credentials=store.credentials,
+            authority=store.authority,
+            virtual_hosts=store.virtual_hosts,
+        )
+        return open_store(self.store_url, access)
 
     @property
     def keys_directory(self) -> Path:

@@ -17,13 +17,22 @@ from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAcc
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
-from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store, open_store
+from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
+from reconciler.publication.store.probe import require_conditional
 from reconciler.settings import PolicySettings, Settings, SourceSettings
 
 
 def holder(settings: Settings, zone: str) -> str:
     """Return who holds a zone's lease: the same over restarts on one state directory, another for each machine."""
     return f"{zone}@{socket.gethostname()}:{settings.state.resolve()}"
+
+
+def zone_store(settings: Settings, prefixes: tuple[str, ...]) -> Scoped:
+    """Return the store as one zone sees it, tried first under the prefixes that the zone writes; raises as `require_conditional`."""
+    store = settings.open_store()
+    for prefix in prefixes:
+        require_conditional(store, prefix)
+    return Scoped(inner=store, write=prefixes)
 
 
 def mirror(settings: Settings) -> Mirror:
@@ -53,7 +62,7 @@ def pipeline(
     git = mirror(settings)
     parts = Parts(
         state=settings.state,
-        store=Scoped(inner=open_store(settings.store_url), write=PIPELINE_PREFIXES),
+        store=zone_store(settings, PIPELINE_PREFIXES),
         ring=settings.ring("pipeline"),
         mirror=git,
         opa=_opa(settings.policy),
@@ -79,7 +88,7 @@ def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threa
     ring = settings.ring("control")
     ring.require_unlocked()
     wired = control_loop.ControlSettings(
-        store=Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES),
+        store=zone_store(settings, CONTROL_PREFIXES),
         keys=ring,
         holder=holder(settings, "control"),
     )
@@ -91,7 +100,7 @@ def hooks(settings: Settings) -> Hooks:
     secrets = settings.hooks.secrets()
     for secret in secrets.values():
         secret.read()
-    store = Scoped(inner=open_store(settings.store_url), write=CONTROL_PREFIXES)
+    store = Scoped(inner=settings.open_store(), write=CONTROL_PREFIXES)
     return Hooks(store, secrets, branch=settings.hooks.branch)
 
 
@@ -100,7 +109,7 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
 
     The pipeline's own key is made at once: it signs the first decision, before any tenant is known.
     """
-    store = open_store(settings.store_url)
+    store = settings.open_store()
     store.sweep("trust/")
     for directory in (settings.keys_directory, settings.state / "trust"):
         durable.sweep(directory)

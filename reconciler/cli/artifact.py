@@ -83,7 +83,7 @@ def _store(state: Path | None, file: Path | None, url: str | None) -> Store:
     if url is None and state is None:
         message = "say where the store is: --store, or --state of the reconciler"
         raise InputError(message)
-    return open_store(url or settings.load(file, state=state or Path()).store_url)
+    return open_store(url) if url else settings.load(file, state=state or Path()).open_store()
 
 
 def _diff(path: str, old: bytes, new: bytes) -> str:

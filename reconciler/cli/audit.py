@@ -16,7 +16,6 @@ from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import full_sha, mirror_path, open_repository, resolve
 from reconciler.pipeline.trail.decided import record_names
 from reconciler.publication import envelope
-from reconciler.publication.store import open_store
 
 
 @click.group(cls=LazyGroup, lazy={"verify": "reconciler.cli.audit_verify:verify"})
@@ -80,7 +79,7 @@ def _show_records(revision: str, loaded: settings.Settings, form: str) -> None:
 
 def _records(loaded: settings.Settings) -> Iterator[DecisionRecord]:
     """Yield the signed records of the store, oldest first."""
-    store = open_store(loaded.store_url)
+    store = loaded.open_store()
     keys = decision_keys(loaded.ring("pipeline"))
     for name in record_names(store):
         data = store.get(name)

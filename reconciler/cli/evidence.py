@@ -77,7 +77,7 @@ def gather(repo: Path | None, state: Path | None, file: Path | None, url: str | 
         listed = read_public(keys, zone="pipeline") if keys is not None else None
         return Evidence(
             place=named,
-            store=open_store(url or loaded.store_url),
+            store=open_store(url) if url else loaded.open_store(),
             decision_keys=_of_public(listed, REPOSITORY) if listed else decision_keys(ring),
             release_keys=(lambda tenant: _of_public(listed, f"{tenant}/releases")) if listed else _of_ring(ring),
         )

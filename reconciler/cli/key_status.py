@@ -13,7 +13,6 @@ from agent.protocol.errors import InputError
 from reconciler import settings
 from reconciler.key_status import Expiry, gather
 from reconciler.publication.keys import REPOSITORY
-from reconciler.publication.store import open_store
 from reconciler.publication.times import stamp
 
 SHORT = 12
@@ -46,7 +45,7 @@ def status(ctx: click.Context, state: Path, file: Path | None, form: str) -> Non
     """
     loaded = settings.load(file, state=state)
     ring, now = loaded.ring("pipeline"), datetime.now(UTC)
-    found = gather(open_store(loaded.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
+    found = gather(loaded.open_store(), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
     if not found:
         message = f"{loaded.store_url}: nothing is signed there; is --state that of `ordain reconcile`, and does --settings name its store?"
         raise InputError(message)

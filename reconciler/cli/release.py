@@ -12,7 +12,7 @@ from reconciler import settings
 from reconciler.pipeline.delist import delist as delist_release
 from reconciler.pipeline.signing import releases_signing
 from reconciler.publication.releases import read_newest
-from reconciler.publication.store import PIPELINE_PREFIXES, Scoped, open_store
+from reconciler.publication.store import PIPELINE_PREFIXES, Scoped
 from reconciler.publication.trust import read_trust
 
 SHORT = 12
@@ -54,7 +54,7 @@ def list_(name: str, state: Path, file: Path | None, form: str) -> None:
       ordain release list shop/web --state /var/lib/ordain
     """
     tenant, fleet = fleet_key(name)
-    store = open_store(settings.load(file, state=state).store_url)
+    store = settings.load(file, state=state).open_store()
     trust = read_trust(store, tenant)
     found = read_newest(store, trust, fleet) if trust else None
     if found is None:
@@ -86,7 +86,7 @@ def delist(name: str, digest: str, state: Path, file: Path | None) -> None:
     """
     tenant, fleet = fleet_key(name)
     loaded = settings.load(file, state=state)
-    store = Scoped(inner=open_store(loaded.store_url), write=PIPELINE_PREFIXES)
+    store = Scoped(inner=loaded.open_store(), write=PIPELINE_PREFIXES)
     signing = releases_signing(store, loaded.ring("pipeline"), tenant)
     gone = delist_release(store, signing.signer, tenant=tenant, fleet=fleet, digest=digest, known=signing.known, now=datetime.now(UTC))
     click.echo(f"{name}: {gone} is delisted")

@@ -16,7 +16,6 @@ from reconciler.key_status import KeyExpiryCollector
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.source import locate
 from reconciler.publication.keys import REPOSITORY
-from reconciler.publication.store import open_store
 
 Command = Callable[..., None]
 
@@ -96,7 +95,7 @@ def serve(state: Path, file: Path | None, log_format: str | None, listen: str | 
     passed: list[bool] = []
     hooks = wiring.hooks(loaded)
     app = application(
-        open_store(loaded.store_url),
+        loaded.open_store(),
         ready=lambda: bool(passed),
         metrics=metrics.exposition(_expiry(loaded), metrics.HookCollector(hooks.counts)),
         hooks=hooks,
@@ -128,7 +127,7 @@ def up(  # noqa: PLR0917 - click passes options by name
     passed: list[bool] = []
     hooks = wiring.hooks(loaded)
     app = application(
-        open_store(loaded.store_url),
+        loaded.open_store(),
         ready=lambda: bool(passed) and progress.ready,
         metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded), metrics.HookCollector(hooks.counts)),
         hooks=hooks,
@@ -143,7 +142,7 @@ def up(  # noqa: PLR0917 - click passes options by name
 
 def _expiry(loaded: settings.Settings) -> KeyExpiryCollector:
     ring = loaded.ring("pipeline")
-    return KeyExpiryCollector(open_store(loaded.store_url), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
+    return KeyExpiryCollector(loaded.open_store(), ring.publics(REPOSITORY) if ring.has(REPOSITORY) else ())
 
 
 def _missing(progress: Progress) -> str:

@@ -12,7 +12,6 @@ from reconciler.pipeline import problem
 from reconciler.pipeline.source import mirror_path
 from reconciler.pipeline.source.mirror import fetched_head
 from reconciler.printable import printable
-from reconciler.publication.store import open_store
 from reconciler.status import gather
 
 SHORT = 12
@@ -36,7 +35,7 @@ def status(state: Path, file: Path | None, form: str) -> None:
     """
     loaded = settings.load(file, state=state)
     ring = loaded.ring("pipeline")
-    found = gather(open_store(loaded.store_url), ring, source=fetched_head(mirror_path(state)), problem=problem.read(state))
+    found = gather(loaded.open_store(), ring, source=fetched_head(mirror_path(state)), problem=problem.read(state))
     if form == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:

@@ -1,6 +1,5 @@
-"""The local store: keys can't lead out of it, and races have one winner."""
+"""Stores: keys can't lead out of them, and what names one. What all kinds do alike is in tests/integration/test_stores.py."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol.errors import InputError, MalformedError, RefusedError
-from reconciler.publication.store import CONTROL_PREFIXES, LocalStore, Scoped, open_store, require_key
+from reconciler.publication.store import CONTROL_PREFIXES, Access, LocalStore, Scoped, open_store, require_key
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "./a", "a/.", ".hidden", "a\0b", "a\nb", "a b", "ä", "x" * 901])
@@ -46,72 +45,6 @@ def test_a_symbolic_link_leads_nowhere(tmp_path: Path) -> None:
     assert list(store.list("")) == ["a/b"]
 
 
-def test_create_puts_only_what_is_absent(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    assert store.create("a/b", b"first")
-    assert not store.create("a/b", b"second")
-    assert store.get("a/b") == b"first"
-
-
-def test_replace_needs_the_version_that_stands(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    assert not store.replace("a", b"new", "another")
-    assert store.replace("a", b"one", None)
-    assert not store.replace("a", b"two", None)
-    found = store.get_versioned("a")
-    assert found is not None
-    assert store.replace("a", b"two", found[1])
-    assert not store.replace("a", b"three", found[1])
-    assert store.get("a") == b"two"
-
-
-def test_of_many_writers_at_once_each_version_has_one(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    store.create("counter", b"0")
-    writers, rounds = 4, 20
-
-    def count() -> None:
-        left = rounds
-        while left:
-            data, version = store.get_versioned("counter") or (b"", "")
-            left -= store.replace("counter", str(int(data) + 1).encode(), version)
-
-    threads = [threading.Thread(target=count) for _ in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert store.get("counter") == str(writers * rounds).encode()
-
-
-def test_listing_is_sorted_and_passes_over_temporary_files(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    for key in ("b/1", "a/x/2", "a/1", "a-b/1", "a/x/1"):
-        store.create(key, b"")
-    (tmp_path / "a" / ".1.abc.tmp").write_bytes(b"")
-    assert list(store.list("")) == ["a-b/1", "a/1", "a/x/1", "a/x/2", "b/1"]
-    assert list(store.list("a/")) == ["a/1", "a/x/1", "a/x/2"]
-    assert list(store.list("a/x/2")) == ["a/x/2"]
-    assert list(store.list("", deep=False)) == ["a-b/", "a/", "b/"]
-    assert list(store.list("a/", deep=False)) == ["a/1", "a/x/"]
-    assert list(store.list("nothing/")) == []
-
-
-def test_a_directory_is_no_object(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    store.create("a/b", b"")
-    assert store.get("a") is None
-    assert store.get("a/b/c") is None
-
-
-def test_what_is_deleted_is_gone_and_may_be_deleted_again(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    store.create("a/b", b"")
-    store.delete("a/b")
-    store.delete("a/b")
-    assert store.version("a/b") is None
-
-
 def test_a_zone_writes_under_its_own_prefixes_only(tmp_path: Path) -> None:
     inner = LocalStore(tmp_path)
     inner.create("approved/x", b"theirs")
@@ -128,8 +61,50 @@ def test_a_zone_writes_under_its_own_prefixes_only(tmp_path: Path) -> None:
         store.create("public/../approved/y", b"")
 
 
-def test_a_store_is_named_by_a_path_or_a_file_url_and_nothing_else_yet(tmp_path: Path) -> None:
+def test_temporary_files_are_no_keys(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.create("a/1", b"")
+    (tmp_path / "a" / ".1.abc.tmp").write_bytes(b"")
+    assert list(store.list("")) == ["a/1"]
+
+
+def test_a_store_is_named_by_a_path_or_a_file_url(tmp_path: Path) -> None:
     assert open_store(str(tmp_path)) == LocalStore(tmp_path)
     assert open_store(f"file://{tmp_path}") == LocalStore(tmp_path)
-    with pytest.raises(InputError, match="S3"):
-        open_store("s3://bucket/prefix")
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://", "s3:///prefix", "s3://name:secret@bucket", "gs://bucket/../x", "az://c?sig=secret", "s3://b#f", "ftp://x", ""]
+)
+def test_a_url_that_is_no_store_is_refused_without_repeating_a_secret(url: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_store(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_credentials_in_a_file_are_only_of_the_provider_that_the_url_names(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("# of the bucket\nAWS_ACCESS_KEY_ID=one\nAZURE_STORAGE_ACCOUNT_KEY=hidden\n")
+    with pytest.raises(InputError, match="AZURE_STORAGE_ACCOUNT_KEY is not for s3://") as refused:
+        open_store("s3://bucket", Access(credentials=str(file)))
+    assert "hidden" not in str(refused.value)
+    file.write_text("just-the-hidden-secret\n")
+    with pytest.raises(InputError, match=r"credentials:1: .* as lines NAME=value") as refused:
+        open_store("s3://bucket", Access(credentials=str(file)))
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_store_in_a_bucket_does_not_show_its_credentials(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("AWS_ACCESS_KEY_ID=one\nAWS_SECRET_ACCESS_KEY='hidden'\n")
+    shown = repr(open_store("s3://bucket/prefix", Access(credentials=str(file), region="eu-central-1")))
+    assert "s3://bucket/prefix" in shown
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/prefix", "az://container/prefix"])
+def test_other_clouds_are_opened_by_the_variables_of_their_own(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_SKIP_SIGNATURE", "true")
+    assert url in repr(open_store(url))

@@ -7,7 +7,7 @@ What `create` or `replace` reported as done survives a power loss.
 
 from reconciler.publication.store.interface import KEY_LIMIT, OBJECT_LIMIT, PART, Store, require_key
 from reconciler.publication.store.local import LocalStore
-from reconciler.publication.store.opening import open_store
+from reconciler.publication.store.opening import Access, open_store
 from reconciler.publication.store.scoped import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "OBJECT_LIMIT",
     "PART",
     "PIPELINE_PREFIXES",
+    "Access",
     "LocalStore",
     "Scoped",
     "Store",
