@@ -44,12 +44,13 @@ class Server:
     def start(self, *settings: str) -> None:
         """Start it and wait until it answers; `settings` as `name=value`."""
         given = ("listen_addresses=", f"unix_socket_directories={self.directory}", "fsync=off", "max_connections=200", *settings)
-        command = [self._programs / "postgres", "-D", self._data, *(part for one in given for part in ("-c", one))]
+        command = [str(self._programs / "postgres"), "-D", str(self._data), *(part for one in given for part in ("-c", one))]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **_as_other())
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **_as_other())
+        self._process = process
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 message = f"PostgreSQL did not start: {(self.directory / 'log').read_text()[-2000:]}"
                 raise RuntimeError(message)
             time.sleep(0.02)
@@ -63,7 +64,7 @@ class Server:
 
     def make(self) -> None:
         """Make its files."""
-        command = [self._programs / "initdb", "-D", self._data, "-U", "ordain", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        command = [str(self._programs / "initdb"), "-D", str(self._data), "-U", "ordain", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         subprocess.run([*command, "--no-sync"], check=True, capture_output=True, cwd=self.directory, **_as_other())
 
     def url(self, database: str) -> str:
