@@ -21,6 +21,7 @@ EXAMPLES = {
     "AgentPool": "tenants/shop/pools/runners.yaml",
     "Component": "library/collector/collector.yaml",
     "Fleet": "tenants/shop/fleets/web.yaml",
+    "Role": "tenants/shop/roles/on-call.yaml",
 }
 """Of the example repository, which the tests judge."""
 WRITTEN = {
@@ -63,9 +64,29 @@ spec:
 }
 NOTES = {
     "Repository": "There is one, in `ordain.yaml` at the root. It is part of the judge: what it said before judges a change of it, too.",
-    "Tenant": "It lies in the tenant's directory, and says that the directory is a tenant. A tenant that is renamed is a new one.",
-    "Agent": "One host, by name. Its labels decide in which fleets it is, so a change of them is judged, and rolled out, like any other.",
-    "AgentPool": "Hosts that come and go, and share their labels. Rules that count agents count a pool as its maximum.",
+    "Tenant": """\
+It lies in the tenant's directory, and says that the directory is a tenant. A tenant that is renamed is a new one.
+
+A change that goes over a quota is refused at the file that goes over it; what stands already stays. How fast agents may report is
+held by the server. Pools and agents may say themselves how they report: such a block stands for itself, and what it leaves out is as
+written below under "left out", not as the tenant has it.""",
+    "Agent": """\
+One host, by name. Its labels decide in which fleets it is, so a change of them is judged, and rolled out, like any other.
+
+It enrols with a token that was made for its name, or with a token of a platform that `enrolment` names. `ordain import` writes these
+manifests from an inventory, `ordain agents labels` changes them.""",
+    "AgentPool": """\
+Hosts that come and go, and share their labels. Rules that count agents count a pool as its maximum.
+
+They enrol with the pool's token, or by the word of a platform: a CI runner, a pod or a cloud instance shows a token that its platform
+signed, and what that says is compared with `claims`, all of which must fit. Of an issuer that serves the whole world (GitHub, GitLab)
+a claim must say whose workload it is: `access/shared-issuer` refuses any other.""",
+    "Role": """\
+Who may operate a tenant, by API and command line. What each role may do is ordain's own policy, or less where the repository has
+[rules of its own](../policies.md#rules-about-operators). Several Roles add up.
+
+It is no part of the judge, since it decides nothing about manifests; but whoever signs commits may touch Role manifests only where
+their Signer names the kind.""",
     "Component": """\
 In a tenant's directory it is that tenant's; in `library/` it has no tenant, and every tenant may use it as `library/<name>`.
 References (`${agent.…}`, `${labels.…}`, `${parameters.…}`) stand in contents, commands, environments, units, blocks of

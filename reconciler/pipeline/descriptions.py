@@ -223,6 +223,11 @@ _ACROSS = {
         "Only a release changes what its fleet brings, so nothing would ever come of another path.",
         "name a file or an artifact of the fleet, or what lies in an archive that it unpacks",
     ),
+    "quota": (
+        "A tenant keeps within its quotas",
+        "A quota bounds what one tenant takes from the others. What goes over it is refused at its file; what stands already stays.",
+        "leave it out, remove something else, or have the quota raised in the Tenant manifest by whoever may",
+    ),
     "reference-place": (
         "References stand where they are filled in",
         "Paths, owners, addresses and digests hold none, so what policy judged is what a host gets.",
@@ -244,8 +249,8 @@ _ACROSS = {
         "refer to fewer labels, to those with fewer values, or to ${agent.name}, which makes no groups",
     ),
     "unknown-fleet": (
-        "A freeze names fleets that exist",
-        "One that names none freezes nothing; perhaps it has outlived its fleet.",
+        "Freezes, roles and relays name fleets that exist",
+        "What names none is for nothing; perhaps it has outlived its fleet.",
         "correct the name, or remove it",
         "warn",
     ),

@@ -123,13 +123,14 @@ class Role(Struct):
     """Who may do what in the tenant: `role` is one of the built-in ones, `subjects` are operators and groups.
 
     A subject is `operator:<name>`, `oidc:<issuer>#<subject or e-mail>` or `group:<issuer>#<group>`;
-    `fleets` narrows it to some, empty is all.
+    `fleets` narrows it to some, empty is all. From `until` (RFC 3339 in UTC) on it counts for nothing; empty: it does not end.
     """
 
     name: str
     role: Literal["viewer", "operator", "approver", "policy-owner", "tenant-admin", "admin"]
     subjects: list[str]
     fleets: list[str] = []
+    until: str = ""
 
 
 class Controls(Struct):

@@ -37,7 +37,7 @@ from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.audit import DecisionRecord
 from reconciler.pipeline.policy.judge import pack
 from reconciler.pipeline.validation import KINDS, names, schema
-from reconciler.publication import controls, lease
+from reconciler.publication import controls, lease, operator_rules
 
 Where = tuple[str | int, ...]
 STRUCTS = {
@@ -47,6 +47,7 @@ STRUCTS = {
     "wire/decision": DecisionRecord,
     "wire/lease": lease._Record,  # noqa: SLF001 - the document that a lease file holds
     "wire/members": membership.Members,
+    "wire/operator-rules": operator_rules.OperatorRules,
     "wire/receipt": report.Receipt,
     "wire/rollout": rollout.RolloutDocument,
     "wire/shard": membership.Shard,
@@ -67,7 +68,7 @@ RUNNING: dict[str, Any] = {
     "host_files": [HostFile(name="a", path="/etc/hosts", content="x", comment=";")],
 }
 """One of each thing that a state may hold beside files."""
-LOOSE = {("wire/controls", "rollout"), ("wire/controls", "objectives"), ("wire/controls", "freezes"), ("wire/controls", "roles")}
+LOOSE = {("wire/controls", "rollout"), ("wire/controls", "objectives"), ("wire/controls", "freezes")}
 """Fields that the code carries as the manifest has them, without a type of their own."""
 
 

@@ -8,6 +8,7 @@ from reconciler.pipeline.compile.groups import members_of
 from reconciler.pipeline.compile.index import COMPONENT, FLEET, MEMBER, TENANT, Index, claim_of
 from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.ownership import conflicts, owned_by
+from reconciler.pipeline.compile.tenancy import quota
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, has_tenant_manifest, home_of, tenant_of
 from reconciler.pipeline.manifests import Document
 
@@ -25,9 +26,14 @@ def affected(old: World, new: World, touched: Collection[str]) -> set[FleetKey]:
                 reshaped.update(fleets)
         reached.update(key for world in (old, new) for key in _fleets_of_source(world, path))
     for tenant in {*old.tenants, *new.tenants}:
-        if has_tenant_manifest(old, tenant) != has_tenant_manifest(new, tenant):
+        if has_tenant_manifest(old, tenant) != has_tenant_manifest(new, tenant) or _quota_of(old, tenant) != _quota_of(new, tenant):
             reached.update((tenant, name) for world in (old, new) for name in world.tenant(tenant).of(FLEET))
     return reached | {rival for world in (old, new) for key in reshaped for rival in _rivals(world, key)}
+
+
+def _quota_of(world: World, tenant: str) -> int:
+    """Return how large a bundle of a tenant may be: what decides whether its fleets compile."""
+    return quota(world.tenant(tenant), tenant, "bundleBytes")
 
 
 def _changed(old: World, new: World, path: str) -> Iterator[tuple[World, Document]]:

@@ -18,8 +18,10 @@ from reconciler.pipeline.compile.assembly import Assembly, assemble
 from reconciler.pipeline.compile.filled import Filled
 from reconciler.pipeline.compile.findings import across, named
 from reconciler.pipeline.compile.groups import Group
+from reconciler.pipeline.compile.index import TENANT
 from reconciler.pipeline.compile.provenance import Provenance
 from reconciler.pipeline.compile.states import Builder, Misshapen
+from reconciler.pipeline.compile.tenancy import quota
 from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding, ObjectName, Place, Pointer
 from reconciler.pipeline.manifests import Document
@@ -27,6 +29,7 @@ from reconciler.pipeline.tree import Tree
 
 FORMATS = (bundle.FORMAT,)
 """Formats of bundles that can be written; `ordain.yaml` pins one."""
+_SMALLER = "refer to fewer labels, deliver large files as artifacts, or divide the fleet"
 
 
 class CompileRefused(RefusedError):  # noqa: N818 - it is said of the fleet: refused
@@ -130,6 +133,9 @@ def compile_fleet(
     data = bundle.encode(made)
     if not bundle.fits(data):
         raise CompileRefused(name, [_too_large(assembly, len(data))])
+    most = quota(world.tenant(fleet[0]), fleet[0], "bundleBytes")
+    if 0 < most < len(data):
+        raise CompileRefused(name, [_over_quota(assembly, len(data), most, world.tenant(fleet[0]).get(TENANT, fleet[0]))])
     pools, agents = _members(assembly)
     return Compiled(
         fleet=name,
@@ -189,6 +195,18 @@ def _maximum(pool: Document) -> int:
 def _too_large(assembly: Assembly, size: int) -> Finding:
     limits = f"{bundle.DATA_LIMIT}, or more than {bundle.COMPRESSED_LIMIT} when compressed"
     message = f"the fleet's bundle is too large: {size} bytes in {len(assembly.membership.groups)} groups, more than {limits}"
-    remedy = "refer to fewer labels, deliver large files as artifacts, or divide the fleet"
-    also = (*(instance.document for instance in assembly.instances.values()), *assembly.membership.documents.values())
-    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=remedy, also=also, fleets=["/".join(assembly.key)])
+    fleets = ["/".join(assembly.key)]
+    also = _made_of(assembly)
+    return across("bundle-size", assembly.fleet, ("spec", "components"), message, remedy=_SMALLER, also=also, fleets=fleets)
+
+
+def _over_quota(assembly: Assembly, size: int, most: int, tenant: Document | None) -> Finding:
+    message = f"the fleet's bundle has {size:,} bytes, and one of tenant {assembly.key[0]} may have {most:,}"
+    remedy = f"{_SMALLER}; or have quotas.bundleBytes of the tenant raised by whoever may"
+    also = (*_made_of(assembly), *([tenant] if tenant is not None else []))
+    fleets = ["/".join(assembly.key)]
+    return across("quota", assembly.fleet, ("spec", "components"), message, remedy=remedy, also=also, fleets=fleets)
+
+
+def _made_of(assembly: Assembly) -> tuple[Document, ...]:
+    return (*(instance.document for instance in assembly.instances.values()), *assembly.membership.documents.values())

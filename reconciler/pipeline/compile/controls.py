@@ -8,9 +8,9 @@ from typing import Any
 
 from agent.protocol import duration
 from agent.protocol.errors import MalformedError
-from reconciler.pipeline.compile import manifest
+from reconciler.pipeline.compile import manifest, tenancy
 from reconciler.pipeline.compile.affected import fleets_selecting
-from reconciler.pipeline.compile.index import FLEET, FREEZE, MEMBER, TENANT, Index
+from reconciler.pipeline.compile.index import FLEET, FREEZE, MEMBER, ROLE, TENANT, Index
 from reconciler.pipeline.compile.world import World
 from reconciler.pipeline.manifests import Document
 
@@ -20,32 +20,37 @@ POOL_LEASE = 24 * 3600
 """Seconds for which a pool's agent keeps its place without being heard of, where the pool doesn't say."""
 REPORT_EVERY = 60
 LOST_AFTER = 300
-"""Seconds between reports, and without one until an agent counts as lost, where a tenant doesn't say."""
-SPACES = (MEMBER, FLEET, FREEZE, TENANT)
+"""Seconds between reports, and without one until an agent counts as lost, where nobody says."""
+SPACES = (MEMBER, FLEET, FREEZE, TENANT, ROLE)
 """What controls are made of: a commit that only touches components leaves them as they are."""
 DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
 """Fields of rollouts and objectives that hold a duration."""
 
 
 def controls_of(world: World, tenant: str) -> dict[str, Any]:
-    """Return the git half of a tenant's controls: agents, pools, fleets, freezes, quotas, reporting, roles.
+    """Return the git half of a tenant's controls: agents, pools, fleets, freezes, quotas, reporting, retention, roles.
 
-    `{"agents": {name: {labels, fleets}}, "pools": {name: {labels, lease, maximum, fleets}}, "fleets": {name: {freshness,
-    drift, rollout, modes: [{name, atMost}], objectives, critical?}}, "freezes": [{name, fleets, reason, owner, from, until}],
-    "quotas": {}, "reporting": {every, lostAfter}, "roles": []}`; durations are whole seconds. All of it is what the manifests
-    say: whether a fleet is frozen or waiting is for acceptance to add.
+    `{"agents": {name: {labels, fleets, reimage?, relay?, platforms?, reporting?}}, "pools": {name: {labels, lease, maximum, fleets,
+    platforms?, reporting?}}, "fleets": {name: {freshness, drift, rollout, modes: [{name, atMost}], objectives, critical?}},
+    "freezes": [{name, fleets, reason, owner, from, until}], "quotas": {agents?, …}, "reporting": {every, lostAfter, …},
+    "retention": {receipts?, …}, "trustDomain": …, "roles": [{name, role, subjects, fleets?, until?}]}`; durations are whole seconds,
+    quantities bytes. All of it is what the manifests say: whether a fleet is frozen or waiting is for acceptance to add.
     """
     index = world.tenant(tenant)
     fleets = _Fleets(index)
     members = sorted(index.documents(MEMBER), key=lambda document: document.name.name if document.name else "")
+    stated = index.get(TENANT, tenant)
+    spec = stated.spec if stated is not None else {}
     return {
         "agents": {_name(one): _agent(fleets, one) for one in members if one.kind == "Agent"},
         "pools": {_name(one): _pool(fleets, one) for one in members if one.kind == "AgentPool"},
         "fleets": {name: fleet_controls(found[0]) for name, found in sorted(index.of(FLEET).items())},
         "freezes": [{"name": name, **_plain(found[0].spec, "description")} for name, found in sorted(index.of(FREEZE).items())],
-        "quotas": {},
-        "reporting": _reporting(index.get(TENANT, tenant)),
-        "roles": [],
+        "quotas": tenancy.quotas(spec),
+        "reporting": reporting_of(spec.get("reporting")),
+        "retention": {name: _seconds(span, 0) for name, span in manifest.mapping(spec.get("retention")).items()},
+        "trustDomain": manifest.text(spec.get("trustDomain")),
+        "roles": [_role(name, found[0]) for name, found in sorted(index.of(ROLE).items())],
     }
 
 
@@ -81,14 +86,35 @@ class _Fleets:
 
 
 def _agent(fleets: _Fleets, document: Document) -> dict[str, Any]:
-    labels = manifest.labels(document)
-    return {"labels": labels, "fleets": fleets.of(labels)}
+    spec = document.spec
+    controls: dict[str, Any] = _member(fleets, document)
+    if manifest.mapping(spec.get("enrolment")).get("reimage") == "allowed":
+        controls["reimage"] = True
+    relayed = manifest.relayed(document)
+    return {**controls, "relay": relayed} if relayed else controls
 
 
 def _pool(fleets: _Fleets, document: Document) -> dict[str, Any]:
     maximum = document.spec.get("maximum")
     lease = _seconds(document.spec.get("lease"), POOL_LEASE)
-    return {**_agent(fleets, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
+    return {**_member(fleets, document), "lease": lease, "maximum": maximum if isinstance(maximum, int) else 0}
+
+
+def _member(fleets: _Fleets, document: Document) -> dict[str, Any]:
+    """Return what agents and pools have in common; what a manifest leaves out is left out here too."""
+    labels, spec = manifest.labels(document), document.spec
+    controls: dict[str, Any] = {"labels": labels, "fleets": fleets.of(labels)}
+    platforms = manifest.sequence(manifest.mapping(spec.get("enrolment")).get("platforms"))
+    if platforms:
+        controls["platforms"] = [dict(one) for one in platforms if isinstance(one, dict)]
+    return {**controls, "reporting": reporting_of(spec["reporting"])} if "reporting" in spec else controls
+
+
+def _role(name: str, document: Document) -> dict[str, Any]:
+    spec = document.spec
+    named = {field: sorted(one for one in manifest.sequence(spec.get(field)) if isinstance(one, str)) for field in ("subjects", "fleets")}
+    until = {"until": spec["until"]} if "until" in spec else {}
+    return {"name": name, "role": spec.get("role"), **named, **until}
 
 
 def fleet_controls(document: Document) -> dict[str, Any]:
@@ -104,9 +130,16 @@ def fleet_controls(document: Document) -> dict[str, Any]:
     return {**controls, "critical": spec["critical"]} if "critical" in spec else controls
 
 
-def _reporting(tenant: Document | None) -> dict[str, int]:
-    stated = manifest.mapping(tenant.spec.get("reporting")) if tenant is not None else {}
-    return {"every": _seconds(stated.get("every"), REPORT_EVERY), "lostAfter": _seconds(stated.get("lostAfter"), LOST_AFTER)}
+def reporting_of(block: object) -> dict[str, Any]:
+    """Return how agents report by a block `reporting` of a manifest; what it leaves out is as the schema's defaults say."""
+    stated = manifest.mapping(block)
+    times = {"every": _seconds(stated.get("every"), REPORT_EVERY), "lostAfter": _seconds(stated.get("lostAfter"), LOST_AFTER)}
+    more: dict[str, Any] = {"tolerance": stated["tolerance"]} if "tolerance" in stated else {}
+    if "windows" in stated:
+        more["windows"] = _in_seconds(stated["windows"])
+    if "bytesPerDay" in stated:
+        more["bytesPerDay"] = tenancy.size(stated["bytesPerDay"])
+    return {**times, **more}
 
 
 def _seconds(value: object, default: int) -> int:

@@ -19,10 +19,10 @@ Pair = tuple[str, str]
 Claim = tuple[str, str]
 """What may exist once in a tenant: (space, name); agents and pools share the space `member`."""
 
-MEMBER, COMPONENT, FLEET, TENANT, FREEZE = "member", "component", "fleet", "tenant", "freeze"
+MEMBER, COMPONENT, FLEET, TENANT, FREEZE, ROLE = "member", "component", "fleet", "tenant", "freeze", "role"
 SPACES = {"Agent": MEMBER, "AgentPool": MEMBER, "Component": COMPONENT, "Fleet": FLEET, "Tenant": TENANT}
 
-TABLES = ("labelled", "kinds", "selecting", "users", "sources")
+TABLES = ("labelled", "kinds", "relays", "selecting", "users", "sources")
 """The fields of an `Index` that hold names by what is looked up; see `entries`."""
 
 
@@ -48,6 +48,8 @@ class Index:
     """Names of members that carry a label."""
     kinds: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
     """Names of members by kind."""
+    relays: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    """Names of agents that read a fleet's repository for others, by the fleet."""
     selecting: Mapping[Pair | None, AbstractSet[str]] = field(default_factory=dict)
     """Names of fleets by one label of their selector; under None those that select everybody."""
     users: Mapping[str, AbstractSet[Claim]] = field(default_factory=dict)
@@ -176,6 +178,8 @@ def entries(document: Document) -> Iterator[tuple[str, object, object]]:
         yield "kinds", document.kind, name
         for pair in manifest.labels(document).items():
             yield "labelled", pair, name
+        for fleet in manifest.relayed(document):
+            yield "relays", fleet, name
     if space == FLEET:
         yield "selecting", min(manifest.selector(document).items(), default=None), name
         for use in manifest.uses(document):

@@ -68,6 +68,12 @@ def labels(document: Document) -> dict[str, str]:
     return texts(document.labels)
 
 
+def relayed(document: Document) -> list[str]:
+    """Return the fleets whose repositories an agent may read for others, sorted."""
+    stated = sequence(mapping(document.spec.get("relay")).get("fleets")) if document.kind == "Agent" else ()
+    return sorted({one for one in stated if isinstance(one, str)})
+
+
 def selector(document: Document) -> dict[str, str]:
     """Return a fleet's selector; empty selects everybody."""
     return texts(mapping(document.spec.get("selector")).get("matchLabels"))

@@ -20,6 +20,7 @@ from reconciler.pipeline.compile.manifest import LIBRARY_PREFIX
 from reconciler.pipeline.compile.parameters import check_uses
 from reconciler.pipeline.compile.placement import check_duplicates, check_placement
 from reconciler.pipeline.compile.secrets import check_declared
+from reconciler.pipeline.compile.tenancy import check_fleets, check_quotas
 from reconciler.pipeline.compile.texts import texts_of
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, tenant_of
 from reconciler.pipeline.finding import Finding
@@ -52,6 +53,8 @@ def check(
         *(finding for tenant, name in sorted(components) for finding in _check_component(world, parts, tenant, name)),
         *(finding for key in fleets if world.fleet(key) is not None for finding in _assembled(assembled, world, tree, key, parts).findings),
         *_check_mentions(world),
+        *check_fleets(world),
+        *check_quotas(world, since, touched),
         *(finding for tenant, name in sorted(left) for finding in _check_used(world, tenant, name)),
     ]
     return merged(_with_fleets(world, finding) for finding in findings)

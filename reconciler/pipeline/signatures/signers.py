@@ -14,7 +14,7 @@ from reconciler.pipeline.policy.levels import pattern
 from reconciler.pipeline.signatures.keys import fingerprint, ssh_blob
 from reconciler.pipeline.validation.fields import instant
 
-EXPLICIT = frozenset({"Waiver", "Signer"})
+EXPLICIT = frozenset({"Waiver", "Signer", "Role"})
 """Kinds that excuse, or let in: a grant covers them only where it names them."""
 Role = Literal["person", "bot", "forge"]
 

@@ -15,8 +15,8 @@ from reconciler.pipeline.validation.structure import violations
 
 __all__ = ["KINDS", "LATER", "names", "schema", "validate"]
 
-KINDS = ("Repository", "Tenant", "Agent", "AgentPool", "Component", "Fleet", "Waiver", "Freeze", "Signer")
-LATER = ("Task", "Role")
+KINDS = ("Repository", "Tenant", "Agent", "AgentPool", "Component", "Fleet", "Waiver", "Freeze", "Signer", "Role")
+LATER = ("Task",)
 """Kinds whose names are taken, and which a later version will read."""
 
 

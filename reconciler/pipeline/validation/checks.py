@@ -14,8 +14,8 @@ from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import SIGNERS_DIRECTORY, Document
 from reconciler.pipeline.signatures.keys import ssh_blob
-from reconciler.pipeline.validation import resources, rollouts
-from reconciler.pipeline.validation.fields import instant, items, seconds
+from reconciler.pipeline.validation import resources, rollouts, tenancy
+from reconciler.pipeline.validation.fields import instant, items
 from reconciler.pipeline.validation.findings import alternatives, refused, schema_refused, shown, spelled
 
 PROBES = ("http", "tcp", "command", "file")
@@ -149,18 +149,12 @@ def _texts(pointer: Pointer, value: Any) -> Iterator[tuple[Pointer, str]]:
             yield from _texts((*pointer, index), item)
 
 
-def _tenant(document: Document) -> Iterator[Finding]:
-    reporting = document.spec.get("reporting")
-    stated = reporting if isinstance(reporting, dict) else {}
-    every, lost = seconds(stated.get("every", "60s")), seconds(stated.get("lostAfter", "5m"))
-    if every is not None and lost is not None and lost <= every:
-        message = "spec.reporting: lostAfter must be longer than every, or agents are lost between two reports"
-        remedy = "make lostAfter a few times as long as every"
-        yield schema_refused(document, "limit", ("spec", "reporting"), message, remedy=remedy, at_key=True)
-
-
 def _freeze(document: Document) -> Iterator[Finding]:
     yield from _period(document, ("spec",), document.spec, "a freeze")
+
+
+def _role(document: Document) -> Iterator[Finding]:
+    yield from _period(document, ("spec",), document.spec, "a role")
 
 
 def _signer_keys(document: Document) -> Iterator[Finding]:
@@ -262,11 +256,14 @@ def _repository(document: Document) -> Iterator[Finding]:
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
+    "Agent": (tenancy.reporting, tenancy.platforms),
+    "AgentPool": (tenancy.reporting, tenancy.platforms),
     "Component": (_files, _artifacts, _probes, _secrets, *resources.CHECKS, _parameter_values),
     "Fleet": (rollouts.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),
+    "Role": (_role,),
     "Signer": (_signer_keys, _signer_rights),
-    "Tenant": (_tenant,),
+    "Tenant": (tenancy.reporting, tenancy.retention),
     "Waiver": (_waiver,),
 }
