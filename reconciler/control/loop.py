@@ -57,6 +57,8 @@ class ControlSettings:
     """Who holds the lease: stays the same over restarts on one state directory, differs between machines."""
     poll: float = 1.0
     """Seconds between looks at the store when nothing wakes the loop."""
+    published: Callable[[str, str], None] = lambda tenant, fleet: None  # noqa: ARG005 - for whoever tells nobody
+    """Called with tenant and fleet once a timestamp has moved: for agents that wait. It returns soon, and raises nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -261,6 +263,7 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     if publication.changed:
         news = {"tenant": trust.tenant, "fleet": fleet, "serial": document.serial, "digest": releases.desired.digest}
         _log.info("published", extra=news)
+        loop.settings.published(trust.tenant, fleet)
     reached("control:before-record")
     _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
     reached("control:after-record")

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from agent.protocol.errors import OrdainError
 from reconciler.control.api.answers import as_refusal, refuse
-from reconciler.control.api.routes import AGENT, ANYONE, Handler, Route
+from reconciler.control.api.pacing import Pacing
+from reconciler.control.api.routes import AGENT, ANYONE, Handler, Route, agent_of
 from reconciler.control.identity.agents import Agents, Asker
 from reconciler.control.refusal import Denied
 
@@ -29,10 +30,17 @@ class Operators(Protocol):
 class Gate:
     """Lets in who may ask; `refused` counts refusals by route (`GET /v1/…`) and code, for metrics."""
 
-    def __init__(self, *, agents: Agents | None = None, operators: Operators | None = None, may_read: MayRead = lambda *_: False) -> None:
-        """Keep whom to ask; what there is nobody for is open to nobody."""
+    def __init__(
+        self,
+        *,
+        agents: Agents | None = None,
+        operators: Operators | None = None,
+        may_read: MayRead = lambda *_: False,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """Keep whom to ask; what there is nobody for is open to nobody. Without `pacing` nobody is slowed down."""
         self.refused: Counter[tuple[str, str]] = Counter()
-        self._agents, self._operators, self._may_read = agents, operators, may_read
+        self._agents, self._operators, self._may_read, self._pacing = agents, operators, may_read, pacing
 
     def guarded(self, route: Route) -> Handler:
         """Return a route's handler behind this gate."""
@@ -40,7 +48,10 @@ class Gate:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 await self._admit(request, route)
-                return await route.handler(request)
+                if self._pacing is None or route.who != AGENT:
+                    return await route.handler(request)
+                with self._pacing.under_way(agent_of(request)):
+                    return await route.handler(request)
             except OrdainError as error:
                 return self._refused(route, request, error)
 
@@ -51,11 +62,15 @@ class Gate:
             message = f"at most {route.body} bytes are taken here"
             raise Denied("too-much", message)
         if route.who == ANYONE:
+            if self._pacing is not None:
+                await self._pacing.address(request.remote or "")
             return
         if route.who == AGENT and self._agents is not None:
             request["agent"] = asker = await self._agents.identify(client_certificate(request))
             self._agents.require(asker, even=route.even)
             self._require_own(request, asker)
+            if self._pacing is not None:
+                await self._pacing.agent(asker, talk=route.talk)
         elif route.action and self._operators is not None:
             await self._operators.admit(request, route.action)
         else:

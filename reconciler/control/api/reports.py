@@ -24,4 +24,4 @@ def routes(intake: Intake) -> list[Route]:
         return answer(await intake.take((asker.tenant, asker.agent), asker.fingerprint, body))
 
     even: frozenset[State] = frozenset({"quarantined", "decommissioned"})
-    return [Route(method="POST", path="/v1/reports", handler=report, who=AGENT, even=even, body=CARRIED_LIMIT)]
+    return [Route(method="POST", path="/v1/reports", handler=report, who=AGENT, even=even, body=CARRIED_LIMIT, talk=True)]

@@ -31,7 +31,8 @@ BODY_LIMIT = 1024
 class Route:
     """One way to ask: `path` as aiohttp writes it (`/v1/artifacts/{tenant}/{sha256}`), `who` `anyone`, `agent` or `operator:<action>`.
 
-    `even` are the states in which an agent is answered here all the same. `body` bounds the request's, in bytes.
+    `even` are the states in which an agent is answered here all the same. `body` bounds the request's, in bytes. `talk` says that it
+    counts against the rate at which all agents of a tenant may report.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Route:
     who: str
     even: frozenset[State] = frozenset()
     body: int = BODY_LIMIT
+    talk: bool = False
 
     @property
     def action(self) -> str:

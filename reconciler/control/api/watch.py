@@ -52,4 +52,4 @@ def routes(answers: Answers, agents: Agents, standing: Standing, registry: Regis
     """Return the route; `agents` and `standing` say who may still be answered after a wait."""
     handler = _Watch(answers, agents, standing, registry).watch
     even: frozenset[State] = frozenset({LEAVING})
-    return [Route(method="POST", path="/v1/watch", handler=handler, who=AGENT, even=even, body=REQUEST_LIMIT)]
+    return [Route(method="POST", path="/v1/watch", handler=handler, who=AGENT, even=even, body=REQUEST_LIMIT, talk=True)]
