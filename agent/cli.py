@@ -107,7 +107,7 @@ def run(
         config=(config or root / DEFAULT_CONFIG.lstrip("/")).absolute(),
         poll=poll,
     )
-    check_root_metadata(settings.bootstrap, tenant=tenant, file=root_metadata)
+    check_root_metadata(settings.bootstrap, tenant=tenant, what=f"--root-metadata {root_metadata}")
     read_allow(settings.config)
     sys.exit(Agent(settings, Log(form), Stop()).run(once=once))
 

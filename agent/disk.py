@@ -101,6 +101,26 @@ class Disk:
         return self.root / "receipts.json"
 
     @property
+    def joining(self) -> Path:
+        """Key and certificate of this host, where it is enrolled."""
+        return self.root / "identity"
+
+    @property
+    def left(self) -> Path:
+        """That this host was let go, and what became of what releases brought."""
+        return self.root / "left.json"
+
+    @property
+    def spool(self) -> Path:
+        """What is to be told, and the newest receipt of each fleet."""
+        return self.root / "spool.json"
+
+    @property
+    def reported(self) -> Path:
+        """The number of the last report."""
+        return self.root / "reported.json"
+
+    @property
     def facts(self) -> Path:
         """What this host is."""
         return self.root / "facts.json"

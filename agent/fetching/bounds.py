@@ -5,6 +5,7 @@ then, headers without end, or an endless page about an error would hold an agent
 counted below HTTP, where they are read: for status line, headers, framing and body together.
 """
 
+import contextlib
 import http.client
 import io
 import math
@@ -29,10 +30,17 @@ class TooMuchError(RetryError):
     """An answer that is larger than it may be, or has no end."""
 
 
+class InterruptedHoldError(RetryError):
+    """An answer that was held back, and that nobody waits for any more."""
+
+
 class Bounds:
     """What is left of the answer that is being read; one after the other, never two at once."""
 
     def __init__(self) -> None:
+        self._held = self._interrupted = False
+        self.connection: socket.socket | None = None
+        """What the answer comes by."""
         self._url = ""
         self._limit = 0
         self._bytes = 0
@@ -42,14 +50,38 @@ class Bounds:
         self.reading: io.BufferedReader | None = None
         """What the answer is read from."""
 
-    def begin(self, url: str, *, limit: int, seconds: float, gap: float) -> None:
-        """Start to count: `limit` bytes of body, `seconds` in all, at most `gap` seconds without a byte."""
+    def begin(self, url: str, *, limit: int, seconds: float, gap: float, held: bool = False) -> None:
+        """Start to count: `limit` bytes of body, `seconds` in all, at most `gap` seconds without a byte.
+
+        One that is `held` back may be broken off by `interrupt` until it is `released`.
+        """
+        self._held, self._interrupted, self.connection = held, False, None
         self._url, self._limit, self._seconds, self._gap = url, limit, seconds, gap
         self._bytes = 2 * limit + OVERHEAD
         self._deadline = time.monotonic() + seconds
 
+    def interrupt(self) -> None:
+        """Break off the answer that is held back, if one is; from a signal handler, so it only closes what is read from."""
+        if not self._held:
+            return
+        self._interrupted = True
+        if self.connection is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.connection, socket.SHUT_RDWR)  # TLS's own would wait for the other side
+
+    def released(self) -> None:
+        """Be done with what may be broken off; raise `InterruptedHoldError` if it was."""
+        self._held, self.connection = False, None
+        if self._interrupted:
+            self._interrupted = False
+            message = f"{self._url}: no longer waited for"
+            raise InterruptedHoldError(message)
+
     def wait(self) -> float:
-        """Return the seconds to wait for the next byte; raise `TooSlowError` if none are left."""
+        """Return the seconds to wait for the next byte; raise `TooSlowError` if none are left, or nobody waits any more."""
+        if self._interrupted:
+            message = f"{self._url}: no longer waited for"
+            raise InterruptedHoldError(message)
         left = self._deadline - time.monotonic()
         if left <= 0:
             message = f"{self._url}: not whole after {self._seconds:.0f} seconds; broken off. Is the server, or the way to it, overloaded?"
@@ -104,6 +136,7 @@ def pool_classes(bounds: Bounds) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
             super().__init__(sock, *arguments, **options)
+            bounds.connection = sock
             self.fp = bounds.reading = io.BufferedReader(_Counted(self.fp.detach(), sock, bounds))
 
     class Connection(HTTPConnection):

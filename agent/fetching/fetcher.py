@@ -15,6 +15,8 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from agent.fetching.binding import Binding
 from agent.fetching.bounds import Bounds, TooMuchError, pool_classes
+from agent.fetching.refusal import not_granted
+from agent.fetching.tls import Tls, in_our_words
 from agent.protocol.errors import MalformedError, RefusedError, RetryError
 
 CONNECT_SECONDS = 10.0
@@ -32,6 +34,7 @@ REDIRECTS_LIMIT = 5
 OK, PARTIAL, NOT_MODIFIED, FOUND = 200, 206, 304, (301, 302, 303, 307, 308)
 TIMESTAMP = "timestamp.json"
 """The one file of a repository that changes under its name."""
+HEADERS = {"User-Agent": "ordain-agent", "Accept-Encoding": "identity"}
 _FROM = re.compile(r"bytes ([0-9]{1,15})-")
 
 
@@ -44,19 +47,79 @@ class Rest:
 
 
 class Http:
-    """One pool of connections, kept open between polls; one answer at a time."""
+    """Connections that are kept open between polls; one answer at a time.
 
-    def __init__(self) -> None:
+    The installation's own server is spoken with as `use` says, everybody else by the system's roots and without a certificate of ours.
+    """
+
+    def __init__(self, tls: Tls | None = None) -> None:
         self._bounds = Bounds()
-        self._pool = urllib3.PoolManager(
+        self._elsewhere = self._made()
+        self._tls: Tls | None = None
+        self._own = self._elsewhere
+        if tls is not None:
+            self.use(tls)
+
+    def use(self, tls: Tls) -> None:
+        """Speak with the server like this from the next request on; raises `MalformedError` where that can't be, and stays as it was."""
+        own = self._made(tls.context())
+        if self._own is not self._elsewhere:
+            self._own.clear()
+        self._own, self._tls = own, tls
+
+    def _made(self, context: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+        pool = urllib3.PoolManager(
             num_pools=4,
             maxsize=1,
-            headers={"User-Agent": "ordain-agent", "Accept-Encoding": "identity"},
+            headers=HEADERS,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=GAP_SECONDS),
             retries=False,
             ssl_minimum_version=ssl.TLSVersion.TLSv1_2,
+            ssl_context=context,
         )
-        self._pool.pool_classes_by_scheme = pool_classes(self._bounds)
+        pool.pool_classes_by_scheme = pool_classes(self._bounds)
+        return pool
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._own.clear()
+        self._elsewhere.clear()
+
+    def interrupt(self) -> None:
+        """Break off the answer that is held back, if one is; from a signal handler."""
+        self._bounds.interrupt()
+
+    def post(self, url: str, body: bytes, *, limit: int, hold: float = 0) -> bytes:
+        """Return the answer to `body`, JSON, which the server may hold back for `hold` seconds.
+
+        Raises:
+            NotGrantedError: a status of 400 or above.
+            InterruptedHoldError: broken off by `interrupt`.
+            TooMuchError, TooSlowError, RetryError: as `stream`.
+        """
+        return self._asked("POST", url, body, limit=limit, hold=hold)
+
+    def get(self, url: str, *, limit: int) -> bytes:
+        """Return the body of `url`, where refusals are told by their codes; raises as `post` does."""
+        return self._asked("GET", url, None, limit=limit, hold=0)
+
+    def _asked(self, method: str, url: str, body: bytes | None, *, limit: int, hold: float) -> bytes:
+        seconds = hold + PATIENCE_SECONDS + limit / SLOWEST
+        self._bounds.begin(url, limit=limit, seconds=seconds, gap=hold + GAP_SECONDS, held=hold > 0)
+        try:
+            with _as_ours(url):
+                pool, headers = self._pool(url), {**HEADERS, **({"Content-Type": "application/json"} if body is not None else {})}
+                timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=hold + GAP_SECONDS)
+                response = pool.request(method, url, body=body, headers=headers, redirect=False, preload_content=False, timeout=timeout)
+                if response.status == OK:
+                    return b"".join(self._body(response, url, limit, CHUNK))
+                said, headers = _read_error(response), dict(response.headers)
+        finally:
+            self._bounds.released()
+        raise not_granted(url, response.status, said, headers)
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        return self._own if self._tls is not None and self._tls.is_for(url) else self._elsewhere
 
     def stream(self, url: str, *, limit: int, redirects: bool = False) -> Iterator[bytes]:
         """Yield the body of `url` as it was sent, never decoded, in chunks of at most `limit` bytes together.
@@ -87,7 +150,7 @@ class Http:
                 url, limit, seconds=PATIENCE_SECONDS + limit / SLOWEST, headers=headers, wanted=(OK, NOT_MODIFIED) if headers else (OK,)
             )
             if response.status == NOT_MODIFIED and known is not None:
-                _discard(response)
+                _read_error(response)
                 return known
             return b"".join(self._body(response, url, limit, CHUNK))
 
@@ -133,13 +196,11 @@ class Http:
     ) -> urllib3.BaseHTTPResponse:
         for _ in range(REDIRECTS_LIMIT + 1):
             self._bounds.begin(url, limit=limit, seconds=seconds, gap=GAP_SECONDS)
-            response = self._pool.request(
-                "GET", url, redirect=False, preload_content=False, headers={**self._pool.headers, **(headers or {})}
-            )
+            response = self._pool(url).request("GET", url, redirect=False, preload_content=False, headers={**HEADERS, **(headers or {})})
             if response.status in wanted:
                 return response
             location = response.headers.get("Location", "")
-            _discard(response)
+            _read_error(response)
             if not (redirects and response.status in FOUND and location):
                 raise _status_error(url, response.status, location)
             url = next_address(url, location)
@@ -154,7 +215,7 @@ def _as_ours(url: str) -> Iterator[None]:
         yield
     except urllib3.exceptions.HTTPError as error:
         message = f"{url}: {_reason(error)}"
-        raise RetryError(message) from error
+        raise in_our_words(url, error) or RetryError(message) from error
 
 
 @contextlib.contextmanager
@@ -168,12 +229,13 @@ def _connection_kept_if_read(response: urllib3.BaseHTTPResponse) -> Iterator[Non
     response.release_conn()
 
 
-def _discard(response: urllib3.BaseHTTPResponse) -> None:
-    """Be done with a response: keep its connection if little is left of it, else close it."""
+def _read_error(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return what an answer says of an error, within a bound, and keep its connection if that was all."""
     with _connection_kept_if_read(response):
-        response.read(ERROR_LIMIT, decode_content=False)
+        said = response.read(ERROR_LIMIT, decode_content=False)
     if not response.closed:
         response.close()
+    return said
 
 
 def _status_error(url: str, status: int, location: str) -> DownloadHTTPError:

@@ -1,0 +1,139 @@
+"""Joining: a token, or what the host's platform says of it, for a certificate.
+
+Asked again after any crash it asks with the same key. A token whose enrolment is done is not shown a second time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.disk import Disk
+from agent.fetching.fetcher import Http
+from agent.fetching.refusal import NotGrantedError
+from agent.fetching.tls import Tls, UntrustedError
+from agent.joining.authority import ask_authority, clock_hint, expected_roots
+from agent.joining.identity import FORMAT, Enrolled, Enrolment, Identities
+from agent.joining.requests import certificate_request, require_issued
+from agent.protocol import codec, enrolment
+from agent.protocol.enrolment import EnrolmentRequest, Issued, Token
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
+from agent.trust.anchor import check_root_metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What this host has to show: a token, or a platform's token with the tenant and the name or pool that it asks for.
+
+    `fingerprints` are those of the roots to believe: a token brings its own.
+    """
+
+    server: str
+    tenant: str
+    fingerprints: tuple[str, ...]
+    token: Token | None = None
+    platform: str = ""
+    agent: str = ""
+    pool: str = ""
+
+    @property
+    def token_id(self) -> str:
+        """The id of the token, "" for a platform's."""
+        return self.token.body.id if self.token else ""
+
+
+def enrol(asked: Asked, disk: Disk, *, root: Path, config: Path, facts: Mapping[str, Any]) -> tuple[Enrolled, bool]:
+    """Return who this host is from now on, and whether that is news: a token that was used here already is not shown again.
+
+    Call it with `run.lock` held.
+
+    Raises:
+        RefusedError: another authority than expected, or the server does not grant it; the message says what to do.
+        RetryError: the server can't be reached now.
+        InputError: the state directory is another agent's.
+    """
+    identities = Identities(directory=disk.joining)
+    known = identities.current()
+    identities.sweep()
+    if known is not None and asked.token_id and known.enrolment.token == asked.token_id:
+        return known, False
+    _require_own(disk, asked)
+    stated = ask_authority(asked.server)
+    roots = expected_roots(stated, asked.fingerprints, server=asked.server)
+    key = identities.next_key()
+    issued = _ask(asked, roots, certificate_request(key), facts, hint=clock_hint(stated.server_time))
+    name = require_issued(issued, key, tenant=asked.tenant, agent=asked.agent)
+    check_root_metadata(issued.root.encode(), tenant=name.tenant, what=f"{asked.server}: the root metadata that it sent")
+    _require_own(disk, asked, agent=name.agent)
+    enrolled = identities.adopt(
+        issued,
+        Enrolment(
+            format=FORMAT,
+            server=asked.server,
+            tenant=name.tenant,
+            agent=name.agent,
+            root=str(root),
+            config=str(config),
+            token=asked.token_id,
+        ),
+    )
+    for gone in (disk.left, disk.reported):  # of an enrolment before: this one begins anew
+        gone.unlink(missing_ok=True)
+    return enrolled, True
+
+
+def _ask(asked: Asked, roots: str, request: str, facts: Mapping[str, Any], *, hint: str) -> Issued:
+    """Ask for a certificate over a connection that the roots verify."""
+    wanted = EnrolmentRequest(
+        format=enrolment.FORMAT,
+        request=request,
+        token=enrolment.write_token(asked.token) if asked.token else "",
+        platform=asked.platform,
+        tenant="" if asked.token else asked.tenant,
+        agent=asked.agent,
+        pool=asked.pool,
+        facts=dict(facts),
+    )
+    http = Http(Tls(server=asked.server, authority=roots))
+    try:
+        data = http.post(f"{asked.server}/v1/enrol", codec.canonical(wanted), limit=enrolment.ANSWER_LIMIT)
+    except NotGrantedError as error:
+        raise _explained(asked, error, clock_hint(error.server_time)) from error
+    except UntrustedError as error:
+        message = f"{error}{'. ' if hint and error.clock else ''}{hint if error.clock else ''}"
+        raise RetryError(message) from error
+    finally:
+        http.close()
+    return codec.decode(data, Issued, what=f"{asked.server}/v1/enrol", limit=enrolment.ANSWER_LIMIT)
+
+
+def _explained(asked: Asked, error: NotGrantedError, hint: str) -> OrdainError:
+    """Return a refusal with what to do about it."""
+    if error.overloaded or error.status >= 500 or not error.code:  # noqa: PLR2004 - the server's own faults
+        return RetryError(f"{error}; ask again{f' in {error.retry_after} s' if error.retry_after else ''}. The token is still good")
+    remedy = _REMEDIES.get(error.code, "").format(tenant=asked.tenant, agent=asked.agent or "NAME", pool=asked.pool)
+    return RefusedError(". ".join(filter(None, (str(error), remedy, hint))))
+
+
+_MANIFEST = "{{apiVersion: ordain.dev/v1, kind: Agent, metadata: {{name: {agent}, tenant: {tenant}}}, spec: {{}}}}"
+_REMEDIES = {
+    "unauthenticated": "A token lives for a short time and serves once: ordain token create --tenant {tenant} --agent {agent}",
+    "unknown": f"Commit its manifest, then enrol again: {_MANIFEST} (`ordain agents pending` writes it, too)",
+    "conflict": "An agent of this name is enrolled. If this host takes its place: ordain agents revoke {tenant}/{agent} --reason …, "
+    "or `reimage: true` in its manifest",
+    "refused": "The rules about enrolment don't allow it; ask whoever runs ordain there",
+}
+"""Code → what to do; the token is of no more use for most of them."""
+
+
+def _require_own(disk: Disk, asked: Asked, agent: str = "") -> None:
+    """Raise `InputError` if the state directory belongs to another agent than the one that enrols."""
+    if not disk.identity.exists():
+        return
+    known, wanted = disk.read_identity(), agent or asked.agent
+    if known.tenant != asked.tenant or (wanted and known.agent != wanted):
+        message = (
+            f"{disk.root} belongs to agent {known.tenant}/{known.agent}, whose releases this host may hold; "
+            f"give {asked.tenant}/{wanted or 'the new one'} a --state of its own, or run `ordain-agent uninstall` first"
+        )
+        raise InputError(message)
