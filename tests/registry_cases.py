@@ -8,9 +8,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from agent.protocol.report import Batch, FleetReport, Receipt, SignedReceipt
+from reconciler.control.registry.batches import Received
 from reconciler.control.registry.certificates import Certificate
+from reconciler.control.registry.heartbeats import Heartbeat
 from reconciler.control.registry.registry import Registry
+from reconciler.control.registry.statuses import Status
 from tests.postgresql_server import Server
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -50,6 +55,38 @@ def certificate(
         not_before=begins,
         not_after=begins + life,
     )
+
+
+def beat(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, version: str = "1.0", at: datetime = NOW) -> Heartbeat:
+    """Return a heartbeat of an agent of tenant shop."""
+    return Heartbeat(tenant="shop", agent=agent, incarnation=incarnation, sequence=sequence, version=version, last_seen=at)
+
+
+def status(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, **said: Any) -> Status:
+    """Return the status of fleet web on an agent of tenant shop; `said` are fields of the report."""
+    report = FleetReport(**{"fleet": "shop/web", "result": "applied", "digest": "d1", **said})
+    return Status(
+        tenant="shop",
+        agent=agent,
+        fleet=report.fleet.partition("/")[2],
+        report=report,
+        incarnation=incarnation,
+        sequence=sequence,
+        changed_at=NOW,
+    )
+
+
+def receipt(agent: str = "web-01", **said: Any) -> SignedReceipt:
+    """Return a receipt of fleet web by an agent of tenant shop, with a signature that nobody verifies here."""
+    plain = {"format": 1, "fleet": "shop/web", "agent": agent, "digest": "d1", "members": 1, "group": "g", "mode": None, "attempt": 1}
+    rest = {"serial": 3, "generation": 2, "result": "applied", "why": "", "at": "2026-11-23T12:00:00Z"}
+    return SignedReceipt(receipt=Receipt(**{**plain, **rest, **said}), certificate="c1", signature="c2ln")
+
+
+def received(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, at: datetime = NOW, **said: Any) -> Received:
+    """Return a batch of an agent of tenant shop; `said` are fields of the batch."""
+    batch = Batch(**{"format": 1, "sequence": sequence, "sent_at": "2026-11-23T12:00:00Z", "version": "1.0", **said})
+    return Received(tenant="shop", agent=agent, incarnation=incarnation, batch=batch, received_at=at)
 
 
 @cache

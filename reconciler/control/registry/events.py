@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select
 
 from reconciler.control.registry import schema
 from reconciler.control.registry.paging import Page, limited, number_after
-from reconciler.control.registry.upserts import insert
+from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.events
 
@@ -70,7 +70,7 @@ def append(connection: Connection, found: Sequence[Event]) -> int:
         return 0
     rows = [{name: getattr(one, name) for name in Event.__slots__} for one in sorted(found, key=lambda one: (one.tenant, one.agent))]
     statement = insert(connection, _table).on_conflict_do_nothing(index_elements=["tenant", "agent", "key"])
-    return connection.execute(statement, rows).rowcount
+    return write_many(connection, statement, rows)
 
 
 def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Kept]:

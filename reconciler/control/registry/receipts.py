@@ -12,7 +12,7 @@ from agent.protocol import codec
 from agent.protocol.report import SignedReceipt
 from reconciler.control.registry import schema
 from reconciler.control.registry.paging import Page, limited, number_after
-from reconciler.control.registry.upserts import insert
+from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.receipts
 
@@ -55,7 +55,7 @@ def append(connection: Connection, found: Sequence[Receipt]) -> int:
     if not rows:
         return 0
     statement = insert(connection, _table).on_conflict_do_nothing(index_elements=["tenant", "agent", "sha256"])
-    return connection.execute(statement, rows).rowcount
+    return write_many(connection, statement, rows)
 
 
 def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Kept]:

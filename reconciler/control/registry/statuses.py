@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from agent.protocol.report import FleetReport
 from reconciler.control.registry import schema
 from reconciler.control.registry.paging import Page, limited
-from reconciler.control.registry.upserts import insert
+from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.statuses
 _KEY = ("tenant", "fleet", "agent")
@@ -75,7 +75,7 @@ def keep(connection: Connection, found: Sequence[Status]) -> int:
     statement = statement.on_conflict_do_update(
         index_elements=list(_KEY), set_=changed, where=and_(_older(said.incarnation, said.sequence), _table.c.report != said.report)
     )
-    return connection.execute(statement, [_row(newest[key]) for key in sorted(newest)]).rowcount
+    return write_many(connection, statement, [_row(newest[key]) for key in sorted(newest)])
 
 
 def remove(connection: Connection, gone: Sequence[Gone]) -> None:
