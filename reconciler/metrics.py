@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reconciler.control.api.talk import Talk
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.waivers import NOTICE_DAYS, ends_within
 from reconciler.publication.times import stamp
@@ -63,6 +64,51 @@ class HookCollector(Collector):
         for labels, count in sorted(self.counts.items()):
             family.add_metric(labels, count)
         yield family
+
+
+class TalkCollector(Collector):
+    """How many agents are connected and wait, what is reported, and who is refused or slowed down."""
+
+    def __init__(self, talk: Talk, refused: Mapping[tuple[str, str], int]) -> None:
+        """Read both at each scrape; `refused` counts by route and code, see `Gate`."""
+        self.talk, self.refused = talk, refused
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family for each number."""
+        talk, groups, waiting = self.talk, self.talk.intake.groups, self.talk.waiting
+        for name, text, value in (
+            ("ordain_agents_connections", "Connections of agents and operators", talk.guards.connections),
+            ("ordain_watch_waiting", "Agents that wait for news", waiting.waiting),
+            ("ordain_watch_wake_seconds", "Seconds that the last waking took", waiting.wake_seconds),
+            ("ordain_reports_queued", "Reports that wait to be kept", groups.queued),
+            ("ordain_reports_commit_seconds", "Seconds that the last commit of reports took", groups.seconds),
+            ("ordain_requests_held", "Refusals that are held before they are sent", talk.pacing.held),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        for name, text, count in (
+            ("ordain_watch_waits", "Watches that had to wait", waiting.waits),
+            ("ordain_watch_wakes", "Waiting agents that were woken by news", waiting.wakes),
+            ("ordain_reports_commits", "Commits of reports", groups.commits),
+        ):
+            yield CounterMetricFamily(name, text, value=count)
+        yield from self._by_reason()
+
+    def _by_reason(self) -> Iterator[Metric]:
+        talk = self.talk
+        for name, text, counts in (
+            ("ordain_reports", "Batches by what became of them", talk.intake.counts),
+            ("ordain_receipts_dropped", "Receipts that don't hold", talk.intake.signatures.dropped),
+            ("ordain_requests_slowed", "Requests that came too often, by what they exceeded", talk.pacing.slowed),
+            ("ordain_connections_cut", "Connections that took their time", talk.guards.cut),
+        ):
+            family = CounterMetricFamily(name, text, labels=("reason",))
+            for reason, count in sorted(counts.items()):
+                family.add_metric((reason,), count)
+            yield family
+        refused = CounterMetricFamily("ordain_requests_refused", "Requests that were refused", labels=("route", "code"))
+        for labels, count in sorted(self.refused.items()):
+            refused.add_metric(labels, count)
+        yield refused
 
 
 def exposition(*collectors: Collector) -> Callable[[], bytes]:

@@ -2,7 +2,7 @@
 
     talk = Talk(store=…, registry=…, known=…, standing=…)
     gate = Gate(agents=agents, may_read=known.may_read, pacing=talk.pacing)
-    app = secure([*talk.routes(agents), …], gate); app.cleanup_ctx.append(talk.running); app.middlewares.insert(0, talk.guards.middleware)
+    app = talk.add_to(secure([*talk.routes(agents), …], gate))
     await loop.create_server(talk.guards.guarded(runner.server), …)
 
 Whoever publishes calls `talk.waiting.published(tenant, fleet)`; what other copies of `serve` publish is heard from the registry, or found
@@ -69,6 +69,16 @@ class Talk:
     def routes(self, agents: Agents) -> list[Route]:
         """Return the routes; `agents` says who may still be answered after a wait."""
         return [*watch.routes(self._answers, agents, self._standing, self._registry), *reports.routes(self.intake)]
+
+    def add_to(self, app: web.Application) -> web.Application:
+        """Have everything go on while an application runs, and return it; who waits is answered before it stops."""
+        app.middlewares.insert(0, self.guards.middleware)
+        app.cleanup_ctx.append(self.running)
+        app.on_shutdown.append(self._release)
+        return app
+
+    async def _release(self, _app: web.Application) -> None:
+        self.waiting.release()
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """Look at the controls, then keep everything going while the application runs."""

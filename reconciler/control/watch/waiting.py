@@ -52,6 +52,7 @@ class Waiting:
         self._due: dict[_Waiter, None] = {}
         self._stirred = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._released = False
 
     @property
     def waiting(self) -> int:
@@ -96,7 +97,7 @@ class Waiting:
         wanted = tuple((agent[0], fleet) for fleet in fleets)
         for fleet in wanted:
             await self.parts.load(fleet)
-        if seconds <= 0 or any(self.is_newer(fleet, versions) for fleet in wanted):
+        if seconds <= 0 or self._released or any(self.is_newer(fleet, versions) for fleet in wanted):
             return
         loop = asyncio.get_running_loop()
         waiter = _Waiter(agent=agent, fleets=wanted, may_wait=may_wait, woken=loop.create_future())
@@ -112,6 +113,12 @@ class Waiting:
         """Return whether what stands published of a fleet is newer than what an agent has of it."""
         part = self.parts.get(fleet)
         return part is not None and part.version > versions.get(fleet[1], 0)
+
+    def release(self) -> None:
+        """Wake everybody, and hold nobody from now on: this process stops, and its agents find another."""
+        self._released = True
+        for waiter in list(self._agents.values()):
+            waiter.wake()
 
     async def run(self) -> None:
         """Wake who waits for what is new, until cancelled."""
