@@ -9,7 +9,7 @@ from reconciler import settings, wiring
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Work, online_keys, publish_fleet
 from reconciler.control.records import Floors
-from reconciler.control.rollout import next_document
+from reconciler.control.rollout.document import next_document
 from reconciler.opa.program import find_opa
 from reconciler.pipeline.loop import Progress, reconcile
 from reconciler.pipeline.notes import NoteExporter

@@ -22,7 +22,7 @@ from agent.protocol.state import File, State
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Publication, Work, online_keys, publish_fleet
 from reconciler.control.records import Floors
-from reconciler.control.rollout import next_document
+from reconciler.control.rollout.document import next_document
 from reconciler.pipeline.approve import Approved, approve_release, write_controls
 from reconciler.publication import controls
 from reconciler.publication.ceremony import Rings, development_keys

@@ -22,7 +22,7 @@ from reconciler.control import records
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Work, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
-from reconciler.control.rollout import next_document
+from reconciler.control.rollout.document import next_document
 from reconciler.control.tenants import Tenant, discover, read_tenant
 from reconciler.control.wakeup import Wakeup, watching
 from reconciler.publication import layout, lease

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from agent.protocol.rollout import Release
-from reconciler.control.rollout import next_document
+from reconciler.control.rollout.document import next_document
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OLD, NEW = Release(digest="a" * 64, members=1), Release(digest="b" * 64, members=1)
