@@ -7,6 +7,7 @@ round is given up, and the next one starts over from the store: nothing in memor
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -26,8 +27,9 @@ from reconciler.pipeline.session import Parts, Session, explain, has_keys, resum
 from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import clear_exception, descends, judge_steps, mirror_path, read_exception
 from reconciler.pipeline.source.watch import Watcher, next_poll
-from reconciler.publication import lease
 from reconciler.publication.layout import REPOSITORY_LEASE
+from reconciler.publication.leadership import Leadership, StoreLeases
+from reconciler.publication.lease import HeldError
 from reconciler.publication.store import PIPELINE_PREFIXES
 from reconciler.publication.times import stamp
 
@@ -41,8 +43,10 @@ PLACES = (
     "pipeline:after-notes",
 )
 """Where a crash test may kill the pipeline here."""
-LEASE_LIFE = timedelta(seconds=15)
-"""How long a dead reconciler keeps another one waiting."""
+STANDBY_LOOK = 1.0
+"""Seconds between looks whether the copy that leads still does."""
+LOOK_EVERY = 2.0
+"""Seconds between looks for what is due, where no news comes: keys, instants, judgements to try again."""
 RENEW_EVERY = timedelta(minutes=10)
 """Between looks at what is about to expire; lives are counted in days."""
 RETRY_AFTER = timedelta(seconds=30)
@@ -65,6 +69,8 @@ class Progress:
     examined: str = ""
     source: str = ""
     problem: str = "starting"
+    standby: str = ""
+    """Who leads instead of this copy, as a sentence; empty while this one does."""
     rounds: int = 0
     decisions: int = 0
     refused_files: int = 0
@@ -75,8 +81,8 @@ class Progress:
 
     @property
     def ready(self) -> bool:
-        """Whether the newest head is examined and nothing is wrong."""
-        return not self.problem and self.examined == self.source
+        """Whether the newest head is examined and nothing is wrong, or another copy sees to that and this one would take over."""
+        return bool(self.standby) or (not self.problem and self.examined == self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +93,33 @@ class LoopSettings:
     poll: float = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What lasts as long as the process: what it works with, and how it hears of news, of its end and of other copies."""
+
+    parts: Parts
+    settings: LoopSettings
+    progress: Progress
+    leader: Leadership
+    stop: threading.Event
+    news: threading.Event
+
+
 def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: Progress) -> None:
     """Reconcile until `stop` is set; a step that has begun is finished."""
     news = threading.Event()
     watcher = Watcher(parts.mirror.location, news.set)
     watched = watcher.start()
     _sweep(parts)
+    leader = Leadership(leases=StoreLeases(store=parts.store, key=REPOSITORY_LEASE, holder=settings.holder, now=parts.now))
+    running = _Run(parts=parts, settings=settings, progress=progress, leader=leader, stop=stop, news=news)
     try:
         while not stop.is_set():
             try:
-                _hold(parts, settings, stop, news, progress)
+                _hold(running)
+            except HeldError as error:
+                _stand_by(progress, error)
+                _sleep(STANDBY_LOOK, stop, threading.Event())
             except Exception as error:  # noqa: BLE001 - one bad head must not take down what serves agents beside this loop
                 _sleep(_give_up(error, parts, progress), stop, threading.Event())
     finally:
@@ -123,23 +146,40 @@ def _give_up(error: Exception, parts: Parts, progress: Progress) -> float:
     return PATIENCE
 
 
-def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: threading.Event, progress: Progress) -> None:
+def _stand_by(progress: Progress, held: HeldError) -> None:
+    """Say once that another copy leads: that is how it should be, and no problem."""
+    if progress.standby != str(held):
+        progress.standby = str(held)
+        _log.info("standing by: %s", held)
+
+
+def _hold(running: _Run) -> None:
     """Take the lease, go on from the accepted state, and run rounds until stopped or in trouble."""
-    held = lease.acquire(parts.store, REPOSITORY_LEASE, holder=settings.holder, ttl=LEASE_LIFE, now=parts.now())
-    reached("pipeline:after-lease")
-    session = resume(parts)
-    reached("pipeline:after-resume")
+    running.leader.take()
+    running.progress.standby = ""
+    try:
+        reached("pipeline:after-lease")
+        session = resume(running.parts)
+        reached("pipeline:after-resume")
+        _lead(running, session)
+    finally:
+        running.leader.give_back()
+
+
+def _lead(running: _Run, session: Session) -> None:
+    """Run rounds until stopped, in trouble, or no longer leading."""
+    parts, settings, progress = running.parts, running.settings, running.progress
     random = Random()  # noqa: S311 - spreads polls, keeps no secret
     hints = Hints(parts.store)
     renewed = looked = datetime.min.replace(tzinfo=parts.now().tzinfo)
     try:
         _count(session, progress)
         _release_everything(parts, session)
-        while not stop.is_set():
+        while not running.stop.is_set():
             now = parts.now()
-            held = lease.keep(parts.store, held, ttl=LEASE_LIFE, now=now)
-            if news.is_set() or now >= looked or _is_due(parts, session, progress):
-                news.clear()
+            running.leader.require()
+            if running.news.is_set() or now >= looked or _is_due(parts, session, progress):
+                running.news.clear()
                 reconcile(parts, session, progress)
                 looked = now + timedelta(seconds=next_poll(_wait(parts, session, settings.poll), JITTER, random))
             if now - renewed >= RENEW_EVERY or keys_changed(parts, session):
@@ -147,10 +187,9 @@ def _hold(parts: Parts, settings: LoopSettings, stop: threading.Event, news: thr
                 delist(parts, session)
                 renewed = now
             _keys_that_came(parts, session)
-            _sleep(LEASE_LIFE.total_seconds() / 5, stop, news, hints)
+            _sleep(LOOK_EVERY, running.stop, running.news, hints)
     finally:
         session.close()
-        lease.release(parts.store, held, now=parts.now())
 
 
 def _wait(parts: Parts, session: Session, poll: float) -> float:
@@ -265,7 +304,7 @@ def _steps(parts: Parts, session: Session, head: str) -> list[str]:
 
 def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> None:
     """Examine one head, then bring what it changed to the control zone."""
-    world, frozen, known = session.corpus.world, session.released.frozen, session.state
+    world, frozen, known, rules = session.corpus.world, session.released.frozen, session.state, _operator_rules(session)
     examined = examine(parts, session, head)
     reached("pipeline:after-examine")
     clear_exception(parts.state)
@@ -277,6 +316,7 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     decision = examined.decision
     now = session.corpus.world
     tenants = {name for name in now.names if not unchanged(world, now, name)}
+    tenants |= set(now.names) if _operator_rules(session) != rules else set()
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
     changed = release(parts, session, decision.releases, tenants & set(now.names))
     mark_released(parts, session)
@@ -286,6 +326,11 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     progress.decisions += 1
     _count(session, progress)
     _log.info("released", extra={"fleets": ",".join(changed) or "none"})
+
+
+def _operator_rules(session: Session) -> Mapping[str, str]:
+    """Return the repository's own rules about operators: all controls name them."""
+    return session.policies.judge.authz if session.policies is not None else {}
 
 
 def _retry_later(parts: Parts, session: Session) -> None:

@@ -44,8 +44,10 @@ class Lease:
     version: str
 
 
-def acquire(store: Store, key: str, *, holder: str, ttl: timedelta, now: datetime, floor: int = 0) -> Lease:
+def acquire(store: Store, key: str, *, holder: str, ttl: timedelta, now: datetime, floor: int = 0, stale: str = "") -> Lease:
     """Take the lease under an epoch above `floor` and above all that the file has seen.
+
+    `stale` is a version of the file that its holder should have renewed long ago, however long it says to last: its clock may be wrong.
 
     A holder that comes back (the same name) takes over its own lease at once: names are unique to a state directory, which one
     process at a time uses.
@@ -56,7 +58,8 @@ def acquire(store: Store, key: str, *, holder: str, ttl: timedelta, now: datetim
     """
     found = store.get_versioned(key)
     record = codec.decode(found[0], _Record, what=key) if found else None
-    if record and record.holder != holder and instant(record.expires, what=key) > now:
+    over = found is not None and found[1] == stale
+    if record and not over and record.holder != holder and instant(record.expires, what=key) > now:
         message = f"{key}: held by {record.holder}; this one stands by until that ends or gives it back"
         raise HeldError(message)
     epoch = max(record.epoch if record else 0, floor) + 1
@@ -66,15 +69,6 @@ def acquire(store: Store, key: str, *, holder: str, ttl: timedelta, now: datetim
 def renew(store: Store, lease: Lease, *, ttl: timedelta, now: datetime) -> Lease:
     """Hold the lease for another `ttl`; raise `LostError` if it is no longer ours."""
     return _write(store, replace(lease, expires=now + ttl))
-
-
-def keep(store: Store, lease: Lease, *, ttl: timedelta, now: datetime) -> Lease:
-    """See that the lease is ours still, and renew it where a third of its life is over; raise `LostError` if it is no longer ours."""
-    if lease.expires - now < 2 * ttl / 3:
-        return renew(store, lease, ttl=ttl, now=now)
-    if store.version(lease.key) != lease.version:
-        raise _lost(lease)
-    return lease
 
 
 def release(store: Store, lease: Lease, *, now: datetime) -> None:

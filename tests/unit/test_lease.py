@@ -50,17 +50,11 @@ def test_an_epoch_is_above_what_is_published(tmp_path: Path) -> None:
     assert lease.acquire(LocalStore(tmp_path), KEY, holder="one", ttl=TTL, now=NOON, floor=41).epoch == 42
 
 
-def test_a_young_lease_is_kept_without_writing_and_an_older_one_is_renewed(tmp_path: Path) -> None:
+def test_a_lease_that_nobody_renewed_is_over_whatever_it_says(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    held = lease.acquire(store, KEY, holder="one", ttl=TTL, now=NOON)
-    assert lease.keep(store, held, ttl=TTL, now=NOON + TTL / 4) is held
-    kept = lease.keep(store, held, ttl=TTL, now=NOON + TTL / 2)
-    assert (kept.epoch, kept.expires) == (held.epoch, NOON + TTL / 2 + TTL)
-
-
-def test_who_keeps_a_lease_learns_that_somebody_took_it(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    held = lease.acquire(store, KEY, holder="one", ttl=TTL, now=NOON)
-    lease.acquire(store, KEY, holder="two", ttl=TTL, now=NOON + TTL)
-    with pytest.raises(lease.LostError, match="somebody else"):
-        lease.keep(store, held, ttl=TTL, now=NOON + TTL / 4)
+    lease.acquire(store, KEY, holder="a-year-ahead", ttl=TTL, now=NOON + timedelta(days=365))
+    version = store.version(KEY)
+    assert version is not None
+    with pytest.raises(lease.HeldError):
+        lease.acquire(store, KEY, holder="two", ttl=TTL, now=NOON, stale="another")
+    assert lease.acquire(store, KEY, holder="two", ttl=TTL, now=NOON, stale=version).epoch == 2
