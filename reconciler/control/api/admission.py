@@ -35,6 +35,9 @@ SAID = 1000
 INSTALLATION_ONLY = frozenset({"installation.read", "operators.read", "self.read"})
 """Reading actions that are about the installation, and not about all tenants that may be seen."""
 
+OPERATOR = web.RequestKey("operator", Operator)
+SEEN = web.RequestKey("seen", Seen)
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,15 +62,15 @@ class Admission:
     async def admit(self, request: web.Request, action: str) -> None:
         """Let a request pass and keep with it who asks, or raise `Denied`; see `gate.Operators`."""
         operator = await self._identify(request, action)
-        request["operator"] = operator
+        request[OPERATOR] = operator
         tenant = label(request, "tenant") if "tenant" in request.match_info else ""
         if not tenant and action.endswith(".read") and action not in INSTALLATION_ONLY:
-            request["seen"], decision = await self._permissions.seen(operator, action)
-            allowed = request["seen"].everywhere or bool(request["seen"].tenants)
+            request[SEEN], decision = await self._permissions.seen(operator, action)
+            allowed = request[SEEN].everywhere or bool(request[SEEN].tenants)
         else:
             decision = await self._permissions.decide(operator, action, tenant, fleets=self._fleets(request, tenant))
             allowed = decision.allow
-            request["seen"] = Seen(tenants={tenant: decision})
+            request[SEEN] = Seen(tenants={tenant: decision})
         if not allowed:
             await self._refuse(request, operator, action, tenant, decision)
 
@@ -128,16 +131,12 @@ class Admission:
 
 def operator_of(request: web.Request) -> Operator:
     """Return which operator asks; only for handlers of routes that are for operators."""
-    found = request["operator"]
-    assert isinstance(found, Operator)  # noqa: S101 - the gate sets nothing else, and lets nobody else in
-    return found
+    return request[OPERATOR]
 
 
 def seen_by(request: web.Request) -> Seen:
     """Return what whoever asks may see; only for handlers of routes that are for operators."""
-    found = request["seen"]
-    assert isinstance(found, Seen)  # noqa: S101 - as above
-    return found
+    return request[SEEN]
 
 
 def agent_name(request: web.Request) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 from agent.protocol.errors import OrdainError
 from reconciler.control.api.answers import as_refusal, refuse
 from reconciler.control.api.pacing import Pacing
-from reconciler.control.api.routes import AGENT, ANYONE, Handler, Route, agent_of
+from reconciler.control.api.routes import AGENT, ANYONE, ASKER, Handler, Route, agent_of
 from reconciler.control.identity.agents import Agents, Asker
 from reconciler.control.refusal import Denied
 
@@ -66,7 +66,7 @@ class Gate:
                 await self._pacing.address(request.remote or "")
             return
         if route.who == AGENT and self._agents is not None:
-            request["agent"] = asker = await self._agents.identify(client_certificate(request))
+            request[ASKER] = asker = await self._agents.identify(client_certificate(request))
             self._agents.require(asker, even=route.even)
             self._require_own(request, asker)
             if self._pacing is not None:
