@@ -22,6 +22,7 @@ from reconciler.pipeline.decisions import read_record
 from reconciler.pipeline.delist import delist_outdated
 from reconciler.pipeline.session import Parts, Session, explain, has_keys
 from reconciler.pipeline.signing import decision_keys, releases_signing, repository_signing
+from reconciler.publication import layout, operator_rules
 from reconciler.publication.controls import Controls
 
 _log = logging.getLogger(__name__)
@@ -87,10 +88,19 @@ def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[s
     if state is None or not has_keys(parts, tenant):
         return
     fleets = {name: {**fleet, **_standing(state, f"{tenant}/{name}")} for name, fleet in planned["fleets"].items()}
-    plain = {**planned, "tenant": tenant, "head": state.head, "decision": state.decision, "fleets": fleets}
+    authz = _write_operator_rules(parts, session)
+    plain = {**planned, "tenant": tenant, "head": state.head, "decision": state.decision, "fleets": fleets, "authz": authz}
     controls = msgspec.convert(plain, Controls)
     signing = releases_signing(parts.store, parts.ring, tenant)
     write_controls(parts.store, signing.signer, controls, now=parts.now(), known=signing.known)
+
+
+def _write_operator_rules(parts: Parts, session: Session) -> str:
+    """Put the accepted judge's rules about operators into the store before controls name them; return their digest, empty for none."""
+    digest, data = operator_rules.pack(session.policies.judge.authz if session.policies is not None else {})
+    if digest:
+        parts.store.create(layout.authz(digest), data)
+    return digest
 
 
 def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:

@@ -74,6 +74,7 @@ def loosened(before: Judge | None, after: Judge | None, now: str = "") -> tuple[
     if before is None or after is None:
         return ()
     said = [f"{rule} is gone" for rule in sorted(before.rules.keys() - after.rules.keys())]
+    said += [f"{rule}, a rule about operators, is gone" for rule in sorted(before.authz.keys() - after.authz.keys())]
     dates = sorted({date for judge in (before, after) for date in judge.levels.dates if date > now})
     pairs = [(before.on(date), after.on(date), date) for date in (now, *dates)]
     for rule in sorted(before.rules.keys() & after.rules.keys()):

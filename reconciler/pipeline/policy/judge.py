@@ -18,7 +18,7 @@ from reconciler.opa.bundle import archive
 from reconciler.pipeline.attestations import keys_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Layout
-from reconciler.pipeline.policy import checking, conftest, library, metadata
+from reconciler.pipeline.policy import checking, conftest, library, metadata, operators
 from reconciler.pipeline.policy.checking import Reports
 from reconciler.pipeline.policy.conftest import Conftest
 from reconciler.pipeline.policy.levels import Levels, Setting, faults
@@ -60,6 +60,8 @@ class Judge:
     signatures: Mapping[str, Any] = field(default_factory=dict)
     """What `ordain.yaml` says of who must sign."""
     levels: Levels = field(repr=False, compare=False)
+    authz: Mapping[str, str] = field(default_factory=dict)
+    """The repository's own rules about operators, Rego by name: they decide about no manifest, and go to `serve` with controls."""
 
     def on(self, now: str) -> "Judge":
         """Return the judge at an instant; without one, levels are as they are once all of their stages have begun."""
@@ -127,13 +129,14 @@ def load(
     checked = checking.check(sources.files, opa, reports=reports)
     rules, wrong = metadata.rules(checked, _kinds())
     foreign = conftest.load(sources.conftest, opa)
-    findings = (*sources.findings, *checked.findings, *wrong, *foreign.findings)
+    about_operators = operators.load(sources.authz, opa, reports=reports)
+    findings = (*sources.findings, *checked.findings, *wrong, *foreign.findings, *about_operators.findings)
     if findings:
         _blame_ordain(findings)
         raise JudgeRefused(findings)
     stated = _stated(repository)
     rules, files = {**rules, **foreign.rules}, {**sources.files, **foreign.files}
-    digest = _digest(files, stated)
+    digest = _digest({**files, **sources.authz}, stated)
     return Judge(
         digest=digest,
         rules=rules,
@@ -142,6 +145,7 @@ def load(
         attesting=keys_of(repository),
         signatures=stated.get("signatures") or {},
         levels=Levels(rules, stated),
+        authz=about_operators.rules,
     )
 
 

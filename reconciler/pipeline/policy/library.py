@@ -3,7 +3,7 @@
 The router and the result helper always come from ordain itself: they are the other half of `evaluate`. Rules come
 from the repository's vendored copy (`policies/library/`) where there is one, else from the library that ordain
 brings. A repository's own rules are all other `.rego` files below `policies/`, of which those
-in `policies/conftest/` were written for conftest. Tests and examples never load.
+in `policies/conftest/` were written for conftest, and those in `policies/authz/` are about operators. Tests and examples never load.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.tree import Tree
 from reconciler.resources import directory
 
-Origin = Literal["core", "library", "custom", "tenant", "conftest"]
+Origin = Literal["core", "library", "custom", "tenant", "conftest", "authz"]
 
 FILES_LIMIT = 2_000
 """Rego files of one repository: OPA compiles about 500 in a second."""
@@ -25,6 +25,8 @@ VENDORED = "library"
 TENANTS = "tenants"
 CONFTEST = "conftest"
 """Where rules stand that were written for conftest."""
+AUTHZ = "authz"
+"""Where a repository's own rules about operators and enrolment stand."""
 RESERVED_TENANTS = frozenset({"custom", CONFTEST})
 """A tenant of such a name could not be told apart from the repository's own rules, or those for conftest, in ids."""
 BUILT_IN = "(ordain) "
@@ -47,11 +49,12 @@ class Source:
 class Sources:
     """All Rego files of a judge, by their path in it, and what was refused while looking for them.
 
-    Those that were written for conftest stand apart: other rules hold for them.
+    Those that were written for conftest, and those about operators, stand apart: other rules hold for them.
     """
 
     files: Mapping[str, Source]
     conftest: Mapping[str, Source] = field(default_factory=dict)
+    authz: Mapping[str, Source] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -77,11 +80,19 @@ def collect(tree: Tree, policies: str) -> Sources:
         files = {path: source for path, source in files.items() if source.origin != "library"} | {
             source.path: source for source in vendored
         }
-    foreign = {path: source for path, source in files.items() if source.origin == "conftest"}
+    apart = {origin: {path: source for path, source in sorted(files.items()) if source.origin == origin} for origin in (CONFTEST, AUTHZ)}
     if len(files) > FILES_LIMIT:
         findings.append(refused("policy/too-many", f"{len(files)} Rego files, more than {FILES_LIMIT}", Place(file=policies)))
-    own = {path: source for path, source in sorted(files.items()) if path not in foreign}
-    return Sources(files=own, conftest=dict(sorted(foreign.items())), findings=tuple(findings))
+    own = {path: source for path, source in sorted(files.items()) if source.origin not in apart}
+    return Sources(files=own, conftest=apart[CONFTEST], authz=apart[AUTHZ], findings=tuple(findings))
+
+
+def built_in_authz() -> dict[str, Source]:
+    """Return ordain's own policies about operators and hosts, beside which a repository's own stand in `serve`."""
+    files = [file for file in sorted((directory("policies") / AUTHZ).glob("*.rego")) if not file.name.endswith("_test.rego")]
+    names = {file: f"{AUTHZ}/{file.name}" for file in files}
+    found = [Source(path=f"core/{name}", place=BUILT_IN + name, origin="core", content=file.read_bytes()) for file, name in names.items()]
+    return {source.path: source for source in found}
 
 
 def refused(code: str, message: str, place: Place, remedy: str = "") -> Finding:
@@ -108,6 +119,8 @@ def _own(path: str, policies: str, tree: Tree) -> Source | None:
     if parts[0] == CONFTEST and len(parts) > 1:
         below = "/".join(parts)
         return Source(path=below, place=path, origin="conftest", content=tree.read(path))
+    if parts[0] == AUTHZ and len(parts) > 1:
+        return Source(path="/".join(parts), place=path, origin="authz", content=tree.read(path))
     if parts[0] == TENANTS and len(parts) > 2:  # noqa: PLR2004 - tenants/<tenant>/<file>
         return Source(path=f"own/{path}", place=path, origin="tenant", content=tree.read(path), tenant=parts[1])
     return Source(path=f"own/{path}", place=path, origin="custom", content=tree.read(path))

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.pipeline.finding import Finding, Place
-from reconciler.pipeline.policy.library import RESERVED_TENANTS, Source, refused
+from reconciler.pipeline.policy.library import AUTHZ, RESERVED_TENANTS, Source, refused
 
 LIBRARY_CATEGORY = "lib"
 """Packages of this category help other rules (`ordain.custom.lib.<name>`) and are never asked themselves."""
+ROUTER_OF_AUTHZ = "permit"
+"""What `serve` asks: it stands above the policies about operators, as `main` stands above the rules."""
 _DECLARED = re.compile(rb"^package[ \t]+([^\s#]+)", re.MULTILINE)
 _FIRST = re.compile(r"[A-Za-z_]\w*")
 _STEP = re.compile(r'\.([A-Za-z_]\w*)|\["((?:[^"\\]|\\.)*)"\]')
@@ -65,7 +67,10 @@ def misplaced(package: Package, source: Source) -> Iterator[Finding]:
 
 def _wanted(source: Source) -> Package:
     if source.origin == "core":
-        return ("ordain", Path(source.path).stem)
+        stem = Path(source.path).stem
+        return ("ordain", AUTHZ, stem) if f"/{AUTHZ}/" in source.path and stem != ROUTER_OF_AUTHZ else ("ordain", stem)
+    if source.origin == "authz":
+        return ("ordain", AUTHZ, "custom", "<name>")
     if source.origin == "tenant":
         return ("ordain", "tenants", source.tenant.replace("-", "_"), "<category>", "<rule>")
     return ("ordain", "rules" if source.origin == "library" else "custom", "<category>", "<rule>")

@@ -117,6 +117,8 @@ def _run(judged: Tree, tested: Tree, layout: Layout, opa: Path, asked: Asked, *,
     sources = library.collect(judged, layout.policies)
     contents = {source.place.removeprefix(prefix): source.content for source in sources.files.values()}
     contents |= {path: tested.read(path) for path in tested.entries if path.endswith("_test.rego") and _is_tested(path, prefix, layout)}
+    if sources.authz:
+        contents |= {one.place.removeprefix(prefix): one.content for one in (*sources.authz.values(), *library.built_in_authz().values())}
     if prefix:  # what is allowed in the control zone is no rule of a judge, and tested here too
         contents |= {path: tested.read(path) for path in tested.entries if path.startswith(f"{AUTHZ}/") and path.endswith(".rego")}
     foreign = {source.place: source.content for source in sources.conftest.values()}
