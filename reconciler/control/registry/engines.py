@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,12 @@ class ConflictError(RetryError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """Where to write and where to read; `shown` is the URL without its password."""
+    """Where to write and where to read; `listener` has no transactions, and `shown` is the URL without its password."""
 
     writer: Engine
     reader: Engine
+    listener: Engine
+    url: str = field(repr=False)
     shown: str
 
     @property
@@ -68,9 +70,11 @@ def open_engines(url: str, *, create: bool = True) -> Engines:
             message = f"{path}: there is no such registry"
             raise InputError(message)
         _make_file(path)
-        return Engines(writer=_sqlite(parsed, size=1), reader=_sqlite(parsed, size=READERS, reads=True), shown=shown)
-    writer = _postgresql(parsed)
-    return Engines(writer=writer, reader=writer.execution_options(postgresql_readonly=True), shown=shown.replace("+psycopg", "", 1))
+        reader = _sqlite(parsed, size=READERS, reads=True)
+        return Engines(writer=_sqlite(parsed, size=1), reader=reader, listener=reader, url=url, shown=shown)
+    writer, listener = _postgresql(parsed), _postgresql(parsed, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+    reader = writer.execution_options(postgresql_readonly=True)
+    return Engines(writer=writer, reader=reader, listener=listener, url=url, shown=shown.replace("+psycopg", "", 1))
 
 
 def _parsed(url: str) -> URL:
@@ -119,12 +123,11 @@ def _sqlite(url: URL, *, size: int, reads: bool = False) -> Engine:
     return engine
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, **pool: Any) -> Engine:
     query: dict[str, Any] = {"application_name": "ordain", **_KEEPALIVE, "options": _SETTINGS}
     arguments = {name: value for name, value in query.items() if name not in url.query}
-    return sqlalchemy.create_engine(
-        url, pool_size=READERS, max_overflow=READERS, pool_timeout=BUSY_SECONDS, pool_pre_ping=True, connect_args=arguments
-    )
+    sizes = {"pool_size": READERS, "max_overflow": READERS, "pool_timeout": BUSY_SECONDS, "pool_pre_ping": True}
+    return sqlalchemy.create_engine(url, connect_args=arguments, **(pool or sizes))
 
 
 @contextmanager

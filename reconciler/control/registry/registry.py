@@ -49,6 +49,11 @@ class Registry:
         return cls(open_engines(url, create=create))
 
     @property
+    def url(self) -> str:
+        """Its URL, with a password if it has one: pass it on, show it to nobody."""
+        return self._engines.url
+
+    @property
     def shown(self) -> str:
         """Its URL without a password, for people."""
         return self._engines.shown

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select, tuple_
 
 from agent.protocol.report import FleetReport
 from reconciler.control.registry import schema
@@ -15,6 +15,8 @@ from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.statuses
 _KEY = ("tenant", "fleet", "agent")
+_SLICE = 500
+"""Agents in one question: SQLite takes 32,766 parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +90,17 @@ def remove(connection: Connection, gone: Sequence[Gone]) -> None:
 
 def keep_only(connection: Connection, wholes: Sequence[Whole]) -> None:
     """Remove what whole reports do not name, unless a newer batch said it."""
-    for one in wholes:
-        others = (_table.c.tenant == one.tenant, _table.c.agent == one.agent, _table.c.fleet.not_in(one.fleets))
-        connection.execute(delete(_table).where(*others, _older(one.incarnation, one.sequence)))
+    named = {(one.tenant, one.agent): one for one in sorted(wholes, key=lambda one: (one.incarnation, one.sequence))}
+    keys = sorted(named)
+    gone = []
+    for start in range(0, len(keys), _SLICE):
+        there = tuple_(_table.c.tenant, _table.c.agent).in_(keys[start : start + _SLICE])
+        for tenant, agent, fleet in connection.execute(select(_table.c.tenant, _table.c.agent, _table.c.fleet).where(there)):
+            whole = named[tenant, agent]
+            if fleet not in whole.fleets:
+                said = {"incarnation": whole.incarnation, "sequence": whole.sequence}
+                gone.append(Gone(tenant=tenant, agent=agent, fleet=fleet, **said))
+    remove(connection, gone)
 
 
 def of_agent(connection: Connection, tenant: str, agent: str) -> list[Status]:

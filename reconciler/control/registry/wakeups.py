@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import Connection, func, literal, select, text
+from sqlalchemy import Connection, func, literal, select
 
 from agent.protocol.errors import OrdainError
 from reconciler.control.registry import schema
@@ -147,24 +147,19 @@ class Listener:
 
     def _listen(self) -> None:
         """Listen until it shall stop, or the connection breaks; raises what the database raises."""
-        pooled = self._engines.writer.raw_connection()
-        pooled.detach()  # its own from here on: the pool's are for transactions
-        connection = pooled.driver_connection
-        if not isinstance(connection, psycopg.Connection):
-            message = f"a connection of psycopg was expected, not {type(connection)}"
-            raise TypeError(message)
-        with connection:
-            connection.rollback()
-            connection.autocommit = True
-            connection.execute(f"LISTEN {_CHANNEL}")
+        with self._engines.listener.connect() as connection:
+            driver = connection.connection.driver_connection
+            if not isinstance(driver, psycopg.Connection):
+                message = f"a connection of psycopg was expected, not {type(driver)}"
+                raise TypeError(message)
+            driver.execute(f"LISTEN {_CHANNEL}")
             self._heard("", "")
             quiet = 0.0
             while not self._stopped.is_set():
-                for note in connection.notifies(timeout=_STOP_WITHIN):
-                    channel, payload = json.loads(note.payload)
-                    self._heard(channel, payload)
+                for note in driver.notifies(timeout=_STOP_WITHIN):
+                    self._heard(*json.loads(note.payload))
                 quiet += _STOP_WITHIN
                 if quiet >= LOOK_AGAIN:
-                    connection.execute(text("SELECT 1").text)
+                    driver.execute("SELECT 1")
                     self._heard("", "")
                     quiet = 0.0
