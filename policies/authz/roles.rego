@@ -49,10 +49,15 @@ is_admin if {
 
 granting contains role if {
 	some role in input.roles
+	counts(role)
 	some subject in role.subjects
 	subject in subjects
 	input.action in may[role.role]
 }
+
+counts(role) if not role.until
+
+counts(role) if role.until > input.now
 
 default sees_all := false
 
@@ -148,6 +153,7 @@ concerned if {
 
 concerned if {
 	not endswith(input.action, ".read")
+	is_array(input.fleets)
 	count(input.fleets) > 0
 	every fleet in input.fleets { fleet in covered }
 }

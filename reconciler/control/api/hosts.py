@@ -24,7 +24,7 @@ from reconciler.control.refusal import Denied
 from reconciler.control.registry import agents, audit, certificates, facts, pending, statuses
 from reconciler.publication.times import instant
 
-FILTERS = ("tenant", "label", "fleet", "state", "presence", "version", "pool", "prefix", "seen_before", "seen_since", "after", "limit")
+FILTERS = ("tenant", "label", "fleet", "state", "presence", "version", "pool", "prefix", "seenBefore", "seenSince", "after", "limit")
 MEMBER = "/members/{id}"
 
 
@@ -144,8 +144,8 @@ def _filter(query: Query) -> agents.Filter:
         pool=query.one("pool"),
         version=query.one("version"),
         prefix=query.one("prefix"),
-        seen_before=instant(query.one("seen_before"), what="seen_before") if query.one("seen_before") else None,
-        seen_since=instant(query.one("seen_since"), what="seen_since") if query.one("seen_since") else None,
+        seen_before=instant(query.one("seenBefore"), what="seenBefore") if query.one("seenBefore") else None,
+        seen_since=instant(query.one("seenSince"), what="seenSince") if query.one("seenSince") else None,
     )
 
 

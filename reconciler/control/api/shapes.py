@@ -11,7 +11,11 @@ from agent.protocol.state import Struct
 AgentState = Literal["enrolled", "quarantined", "revoked", "decommissioned"]
 
 
-class AgentRow(Struct):
+class Shape(Struct, omit_defaults=False):
+    """Whatever operators get says each of its fields: those who read it with other tools should not have to know defaults."""
+
+
+class AgentRow(Shape):
     """An agent in a list; `agent` is `web-01`, or `runners/7f3a` of a pool. `last_seen` and `version` are what it said last."""
 
     tenant: str
@@ -24,14 +28,14 @@ class AgentRow(Struct):
     version: str
 
 
-class AgentPage(Struct):
+class AgentPage(Shape):
     """A page of agents by tenant and name; one may hold fewer than were asked for, and `next` all the same."""
 
     agents: list[AgentRow]
     next: str = ""
 
 
-class CertificateRow(Struct):
+class CertificateRow(Shape):
     """A certificate of an agent; `fingerprint` is the SHA-256 of its DER in hexadecimal."""
 
     fingerprint: str
@@ -42,7 +46,7 @@ class CertificateRow(Struct):
     revoked_why: str = ""
 
 
-class FleetRow(Struct):
+class FleetRow(Shape):
     """How a fleet stands on one agent."""
 
     fleet: str
@@ -55,7 +59,7 @@ class FleetRow(Struct):
     changed_at: str
 
 
-class AgentShown(Struct):
+class AgentShown(Shape):
     """All that is known of an agent; `leave` says what a decommissioned one does with what it manages, `facts` are its own words."""
 
     tenant: str
@@ -80,20 +84,20 @@ class AgentShown(Struct):
     facts: dict[str, Any]
 
 
-class Reason(Struct):
+class Reason(Shape):
     """Why something is done: at least a word, for those who read the audit."""
 
     reason: str
 
 
-class Decommission(Struct):
+class Decommission(Shape):
     """Taking a host out for good; `leave` is whether it keeps or removes what it manages."""
 
     reason: str
     leave: Literal["keep", "remove"]
 
 
-class PendingRow(Struct):
+class PendingRow(Shape):
     """A host that asked to join and that git does not know; `facts` and `address` are not proven."""
 
     tenant: str
@@ -108,14 +112,14 @@ class PendingRow(Struct):
     count: int
 
 
-class PendingPage(Struct):
+class PendingPage(Shape):
     """A page of hosts that wait, of one tenant, by name."""
 
     pending: list[PendingRow]
     next: str = ""
 
 
-class NewToken(Struct):
+class NewToken(Shape):
     """What an enrolment token shall be for: one of `agent` and `pool`, `ttl` in seconds; `reimage` lets an enrolled name join again."""
 
     ttl: int
@@ -125,7 +129,7 @@ class NewToken(Struct):
     reimage: bool = False
 
 
-class TokenMade(Struct):
+class TokenMade(Shape):
     """A new token's text, which is shown this once. A host that is not `known_to_git` is refused, and listed as pending."""
 
     token: str
@@ -134,7 +138,7 @@ class TokenMade(Struct):
     known_to_git: bool
 
 
-class TokenRow(Struct):
+class TokenRow(Shape):
     """An enrolment token, without its secret."""
 
     id: str
@@ -151,21 +155,21 @@ class TokenRow(Struct):
     revoked_at: str
 
 
-class TokenPage(Struct):
+class TokenPage(Shape):
     """A page of a tenant's tokens by id."""
 
     tokens: list[TokenRow]
     next: str = ""
 
 
-class NewOperator(Struct):
+class NewOperator(Shape):
     """An operator who has no account at an identity provider: a person without one, or a program. `shown` is for people."""
 
     name: str
     shown: str = ""
 
 
-class OperatorRow(Struct):
+class OperatorRow(Shape):
     """An operator: `subject` is `operator:<name>` or `oidc:<issuer>#<subject>`, `groups` what the last sign-in said."""
 
     subject: str
@@ -177,7 +181,7 @@ class OperatorRow(Struct):
     disabled_why: str
 
 
-class OperatorTokenMade(Struct):
+class OperatorTokenMade(Shape):
     """A new operator's token, which is shown this once."""
 
     token: str
@@ -185,28 +189,28 @@ class OperatorTokenMade(Struct):
     expires: str
 
 
-class OperatorPage(Struct):
+class OperatorPage(Shape):
     """A page of operators by subject."""
 
     operators: list[OperatorRow]
     next: str = ""
 
 
-class RemoveOperator(Struct):
+class RemoveOperator(Shape):
     """Whom to remove, and why."""
 
     subject: str
     reason: str
 
 
-class Scope(Struct):
+class Scope(Shape):
     """What a token may be used for: actions (`agents.read`, `agents.*`) and tenants; empty is all that its owner may do."""
 
     actions: list[str] = []
     tenants: list[str] = []
 
 
-class NewOperatorToken(Struct):
+class NewOperatorToken(Shape):
     """A token for an operator, for `ttl` seconds; `shown` says what it is for."""
 
     subject: str
@@ -215,7 +219,7 @@ class NewOperatorToken(Struct):
     scope: Scope = Scope()
 
 
-class OperatorTokenRow(Struct):
+class OperatorTokenRow(Shape):
     """A token of an operator (`token`), or a sign-in (`session`), without its secret."""
 
     id: str
@@ -230,14 +234,14 @@ class OperatorTokenRow(Struct):
     revoked_at: str
 
 
-class OperatorTokenPage(Struct):
+class OperatorTokenPage(Shape):
     """A page of operators' tokens by id."""
 
     tokens: list[OperatorTokenRow]
     next: str = ""
 
 
-class SignIn(Struct):
+class SignIn(Shape):
     """Where operators sign in: the issuer of identities and this installation's client id there; all "" where there is none."""
 
     issuer: str
@@ -245,13 +249,13 @@ class SignIn(Struct):
     scope: str
 
 
-class IdToken(Struct):
+class IdToken(Shape):
     """An id token of that issuer, for a session."""
 
     id_token: str
 
 
-class Session(Struct):
+class Session(Shape):
     """Who signed in, and the bearer token for what they ask from now on, until it expires."""
 
     token: str
@@ -260,7 +264,7 @@ class Session(Struct):
     expires: str
 
 
-class RoleHeld(Struct):
+class RoleHeld(Shape):
     """A role in a tenant, for these fleets; for all where there are none."""
 
     tenant: str
@@ -268,7 +272,7 @@ class RoleHeld(Struct):
     fleets: list[str]
 
 
-class WhoAmI(Struct):
+class WhoAmI(Shape):
     """Who asks, and what gives them rights; `expires` is "" for the local token, `admin` is for those who run the installation."""
 
     subject: str
@@ -280,7 +284,7 @@ class WhoAmI(Struct):
     roles: list[RoleHeld]
 
 
-class AuditRow(Struct):
+class AuditRow(Shape):
     """One entry of the audit: its number in the chain, what was asked of what, how it ended (`done`, `refused`), and the hash.
 
     `hash` is over the entry and `previous`, the hash of the one before.
@@ -299,14 +303,14 @@ class AuditRow(Struct):
     hash: str
 
 
-class AuditPage(Struct):
+class AuditPage(Shape):
     """A page of a chain by number: a tenant's, or "" for the installation's."""
 
     entries: list[AuditRow]
     next: str = ""
 
 
-class AuditVerified(Struct):
+class AuditVerified(Shape):
     """Whether a chain holds: each entry's hash covers the one before; `why` says where it breaks."""
 
     chain: str
@@ -316,7 +320,7 @@ class AuditVerified(Struct):
     last: str = ""
 
 
-class FleetStatus(Struct):
+class FleetStatus(Shape):
     """How a fleet stands: what is published, and how its agents say that they are."""
 
     tenant: str
@@ -330,13 +334,13 @@ class FleetStatus(Struct):
     agents: dict[str, int]
 
 
-class FleetList(Struct):
+class FleetList(Shape):
     """All fleets that may be seen."""
 
     fleets: list[FleetStatus]
 
 
-class Done(Struct):
+class Done(Shape):
     """What was changed: its name and its state now."""
 
     target: str

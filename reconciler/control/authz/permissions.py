@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from reconciler.control.authz.asking import Authz, Decision
 from reconciler.control.identity.operators import Operator
 from reconciler.control.known import KnownTenants
+from reconciler.publication.controls import Role
 
 ROLES = "roles"
 """The policy about operators: `policies/authz/roles.rego`."""
@@ -57,7 +56,7 @@ class Permissions:
             "tenant": tenant,
             "fleets": None if fleets is None else list(fleets),
             "asked_by": asked_by,
-            "roles": msgspec.to_builtins(controls.roles) if controls else [],
+            "roles": [_role(one) for one in controls.roles] if controls else [],
             "admins": self._admins,
         }
         return await self._authz.asked(ROLES, question, rules=controls.authz if controls else "")
@@ -88,3 +87,8 @@ class Permissions:
     def _roles_name(self, tenant: str, subjects: set[str]) -> bool:
         controls = self._known.controls(tenant)
         return controls is not None and any(subjects & set(role.subjects) for role in controls.roles)
+
+
+def _role(one: Role) -> dict[str, Any]:
+    """Return a role in full: on the wire what is left out is the default, and a policy sees nothing there."""
+    return {"name": one.name, "role": one.role, "subjects": one.subjects, "fleets": one.fleets}

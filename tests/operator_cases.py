@@ -1,0 +1,216 @@
+"""A site for tests of operators: two tenants with signed controls, a registry, an OPA, and the routes of `/api/v1` behind TLS.
+
+    shop   fleets web (agents web-01, web-02) and db (db-01), pool runners in web
+    lab    fleet bench (lab-01)
+
+Operators: `viewer`, `operator`, `approver`, `owner` and `admin` hold the role of that name in shop (`owner` is policy-owner, `admin`
+tenant-admin), `web-only` is an operator of fleet web alone, `lab-admin` runs lab, `root` the installation, `nobody` has no role.
+"""
+
+import asyncio
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from reconciler.control.api import operating
+from reconciler.control.api.admission import Admission
+from reconciler.control.api.application import secure
+from reconciler.control.api.desk import Desk
+from reconciler.control.api.gate import Gate
+from reconciler.control.api.routes import Route
+from reconciler.control.authority import certificates
+from reconciler.control.authz.asking import Authz
+from reconciler.control.authz.permissions import Permissions
+from reconciler.control.identity import local
+from reconciler.control.identity.operators import Bearers, text
+from reconciler.control.identity.sign_in import SignIn
+from reconciler.control.identity.standing import Standing
+from reconciler.control.known import KnownTenants
+from reconciler.control.registry import agents, operators
+from reconciler.control.registry.registry import Registry
+from reconciler.pipeline.approve import write_controls
+from reconciler.publication import controls
+from reconciler.publication.ceremony import development_keys
+from reconciler.publication.controls import Controls, Role
+from reconciler.publication.store import LocalStore
+from tests import registry_cases
+
+ROLES: Mapping[str, str] = {
+    "viewer": "viewer",
+    "operator": "operator",
+    "approver": "approver",
+    "owner": "policy-owner",
+    "admin": "tenant-admin",
+}
+PEOPLE = (*ROLES, "web-only", "lab-admin", "root", "nobody")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """A control zone that operators talk to."""
+
+    directory: Path
+    registry: Registry
+    desk: Desk
+    admission: Admission
+    authz: Authz
+    table: list[Route]
+    own: local.LocalToken
+    root: str
+    url: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """The state directory, as commands get it by `--state`."""
+        return self.directory / "state"
+
+    def token_of(self, name: str, *, ttl: timedelta = timedelta(hours=1), **scope: list[str]) -> str:
+        """Return a token of an operator; the same one each time where nothing special is asked."""
+        if name in self.tokens and not scope and ttl == timedelta(hours=1):
+            return self.tokens[name]
+        now = datetime.now(UTC)
+        with self.registry.begin() as connection:
+            operators.put(connection, f"operator:{name}", shown=name, by="test", now=now)
+            made, secret = operators.create_token(connection, f"operator:{name}", scope=scope, expires_at=now + ttl, by="test", now=now)
+        found = text(made.id, secret)
+        return found if scope else self.tokens.setdefault(name, found)
+
+    def ask(self, method: str, path: str, *, who: str = "", token: str = "", body: object = None, raw: bytes = b"") -> Answer:
+        """Ask as an operator (`who`), by a token, or as nobody; `body` is sent as JSON, `raw` as it is."""
+        token = token or (self.token_of(who) if who else "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        data = raw or (b"" if body is None else json.dumps(body).encode())
+        with urllib3.PoolManager(ssl_context=client_context(self.root)) as pool:
+            found = pool.request(method, self.url + path, headers=headers, body=data, retries=False, timeout=60)
+        shown = json.loads(found.data) if found.data else None
+        return Answer(status=found.status, body=shown, headers=found.headers)
+
+    def enrol(self, tenant: str, agent: str) -> None:
+        """Have an agent in the registry."""
+        with self.registry.begin() as connection:
+            agents.enrol(connection, tenant, agent, by="token:test", now=datetime.now(UTC))
+
+
+def client_context(root: str) -> ssl.SSLContext:
+    """Return what a client verifies servers by: these roots alone."""
+    return ssl.create_default_context(cadata=root)
+
+
+@contextmanager
+def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None) -> Iterator[Site]:
+    """Run a site; its agents web-01, web-02, db-01 and lab-01 are enrolled."""
+    state = directory / "state"
+    state.mkdir(parents=True)
+    store = LocalStore(directory / "store")
+    known = KnownTenants(store)
+    for tenant, written in (("shop", shop()), ("lab", lab())):
+        rings = development_keys(directory / "keys", store, tenant)
+        write_controls(store, rings.pipeline.signer(f"{tenant}/releases"), written, now=datetime.now(UTC))
+    known.look()
+    admins = ["operator:root", local.SUBJECT]
+    with ExitStack() as stack:
+        registry = stack.enter_context(registry_cases.empty(directory))
+        authz = stack.enter_context(Authz(opa))
+        permissions = Permissions(authz, known, admins)
+        desk = Desk(
+            registry=registry,
+            known=known,
+            standing=Standing(),
+            store=store,
+            permissions=permissions,
+            fingerprints=lambda: ["ab" * 32],
+            sign_in=sign_in,
+            admins=admins,
+        )
+        own = local.make()
+        admission = Admission(bearers=Bearers(registry, own=own), permissions=permissions, known=known, registry=registry)
+        table = operating.routes(desk)
+        root, context = authority(datetime.now(UTC), directory)
+        made = Site(directory=directory, registry=registry, desk=desk, admission=admission, authz=authz, table=table, own=own, root=root)
+        for tenant, agent in (("shop", "web-01"), ("shop", "web-02"), ("shop", "db-01"), ("lab", "lab-01")):
+            made.enrol(tenant, agent)
+        made.url = stack.enter_context(serving(secure(table, Gate(operators=admission)), context))
+        local.announce(state, own, url=made.url, authority=root)
+        yield made
+
+
+def shop() -> Controls:
+    """Return the controls of tenant shop."""
+    roles = [Role(name=name, role=role, subjects=[f"operator:{name}"]) for name, role in ROLES.items()]  # type: ignore[arg-type]
+    narrow = Role(name="web-only", role="operator", subjects=["operator:web-only"], fleets=["web"])
+    return Controls(
+        tenant="shop",
+        agents={
+            "web-01": controls.Agent(labels={"role": "web", "region": "eu"}, fleets=["web"]),
+            "web-02": controls.Agent(labels={"role": "web", "region": "us"}, fleets=["web"]),
+            "db-01": controls.Agent(labels={"role": "db"}, fleets=["db"]),
+        },
+        pools={"runners": controls.Pool(fleets=["web"], maximum=5, lease=3600)},
+        fleets={"web": controls.Fleet(freshness=3600), "db": controls.Fleet(freshness=3600)},
+        roles=[*roles, narrow],
+    )
+
+
+def lab() -> Controls:
+    """Return the controls of tenant lab."""
+    return Controls(
+        tenant="lab",
+        agents={"lab-01": controls.Agent(fleets=["bench"])},
+        fleets={"bench": controls.Fleet(freshness=3600)},
+        roles=[Role(name="lab-admin", role="admin", subjects=["operator:lab-admin"])],
+    )
+
+
+def authority(now: datetime, directory: Path) -> tuple[str, ssl.SSLContext]:
+    """Return a root (PEM), and what a server of 127.0.0.1 shows that it vouches for."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
+    root = certificates.Issuer(certificate=certificates.make_root(keys[0], installation="test", now=now), key=keys[0])
+    middle = certificates.Issuer(certificate=certificates.make_server_intermediate(root, keys[1].public_key(), now=now), key=keys[1])
+    leaf = certificates.issue_server(middle, keys[2].public_key(), names=["127.0.0.1", "localhost"], now=now)
+    pem = serialization.Encoding.PEM
+    chain = directory / "server.pem"
+    key = keys[2].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    chain.write_bytes(leaf.public_bytes(pem) + middle.certificate.public_bytes(pem) + key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(chain)
+    return root.certificate.public_bytes(pem).decode(), context
+
+
+@contextmanager
+def serving(application: web.Application, context: ssl.SSLContext) -> Iterator[str]:
+    """Serve an application behind TLS on a free port of 127.0.0.1 from a thread; yield its address."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(application, access_log=None)
+    loop.run_until_complete(runner.setup())
+    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
