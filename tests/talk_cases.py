@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -108,12 +109,19 @@ class Site:
 
     def enrol(self, agent: str, *, tenant: str = "shop", lease_until: datetime | None = None) -> Host:
         """Enrol an agent, as if by a token."""
+        with self.registry.begin() as connection:
+            rows.enrol(connection, tenant, agent, by="token:test", now=datetime.now(UTC), lease_until=lease_until)
+        return self._certified(tenant, agent, "enrolled")
+
+    def renew(self, host: Host) -> Host:
+        """Give an agent a new certificate for another key, as at half of its life."""
+        return self._certified(host.tenant, host.agent, "renewed")
+
+    def _certified(self, tenant: str, agent: str, how: certificates.How) -> Host:
         key = ec.generate_private_key(ec.SECP256R1())
         made = self.keeper.issue(key.public_key(), AgentName(domain=DOMAIN, tenant=tenant, agent=agent))
-        now = datetime.now(UTC)
         with self.registry.begin() as connection:
-            rows.enrol(connection, tenant, agent, by="token:test", now=now, lease_until=lease_until)
-            certificates.record(connection, _row(made.certificate, tenant, agent), how="enrolled", now=now)
+            certificates.record(connection, _row(made.certificate, tenant, agent), how=how, now=datetime.now(UTC))
         context = ssl.create_default_context(cadata=self.keeper.authority())
         _load(context, made.chain, key)
         return Host(tenant=tenant, agent=agent, key=key, certificate=made.certificate, chain=made.chain, context=context)
@@ -170,7 +178,7 @@ class Client:
 
     async def post(self, path: str, body: bytes) -> bytes:
         """Send a body, and return the answer's; raises `RefusedAnswerError` for any but a 200."""
-        async with self.session.post(path, data=body) as response:
+        async with self.session.post(path, data=io.BytesIO(body)) as response:
             data = await response.read()
             if response.status != 200:
                 raise RefusedAnswerError(response.status, data, dict(response.headers))
