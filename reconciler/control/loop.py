@@ -25,17 +25,16 @@ from reconciler.control.records import Floors, Status, TenantStatus
 from reconciler.control.rollout.document import next_document
 from reconciler.control.tenants import Tenant, discover, read_tenant
 from reconciler.control.wakeup import Wakeup, watching
-from reconciler.publication import layout, lease
+from reconciler.publication import layout
 from reconciler.publication.keys import KeyRing
-from reconciler.publication.lease import Lease
+from reconciler.publication.leadership import Leadership, Leases, StoreLeases
+from reconciler.publication.lease import HeldError, LostError
 from reconciler.publication.published import Published, read_published
 from reconciler.publication.releases import read_newest
 from reconciler.publication.store import CONTROL_PREFIXES, Store
 
 PLACES = ("control:after-lease", "control:after-trust", "control:after-document", "control:before-record", "control:after-record")
 """Where a crash test may kill the control zone here."""
-LEASE_TTL = timedelta(seconds=30)
-"""How long another `serve` waits after this one vanished without giving its lease back."""
 REST_FACTOR = 20
 """A look at everything rests for this many times as long as it took: at most a twentieth of a core, however many fleets."""
 RETRY_FIRST = timedelta(seconds=1)
@@ -55,6 +54,8 @@ class ControlSettings:
     """The control zone's ring; a tenant whose keys are not in it is waiting for keys."""
     holder: str
     """Who holds the lease: stays the same over restarts on one state directory, differs between machines."""
+    leases: Leases | None = None
+    """Where copies agree who publishes: the registry that they share; None for a file in the store."""
     poll: float = 1.0
     """Seconds between looks at the store when nothing wakes the loop."""
     published: Callable[[str, str], None] = lambda tenant, fleet: None  # noqa: ARG005 - for whoever tells nobody
@@ -77,7 +78,7 @@ class _Loop:
     """What lasts between passes; losing all of it costs time only."""
 
     settings: ControlSettings
-    lease: Lease | None = None
+    leader: Leadership
     seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     standby: str = ""
     """Why this process does not publish, as it was said last."""
@@ -86,9 +87,10 @@ class _Loop:
 def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
     """Publish what is approved until `stop` is set; a step that has begun is finished, then the lease is given back.
 
-    `ready` is called after each whole pass. Trouble with one fleet is logged, recorded in its status and tried again.
+    `ready` is called after each whole pass, and while another copy publishes: this one answers agents all the same. Trouble with one
+    fleet is logged, recorded in its status and tried again.
     """
-    loop = _Loop(settings=settings)
+    loop = _Loop(settings=settings, leader=_leadership(settings))
     wakeup = Wakeup()
     for prefix in CONTROL_PREFIXES:
         settings.store.sweep(prefix)
@@ -103,8 +105,12 @@ def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[],
                 if done:
                     ready()
             changed = _wait(wakeup, stop, rest_until, settings.poll)
-    if loop.lease is not None:
-        lease.release(settings.store, loop.lease, now=datetime.now(UTC))
+    loop.leader.give_back()
+
+
+def _leadership(settings: ControlSettings) -> Leadership:
+    in_store = StoreLeases(store=settings.store, key=layout.CONTROL_LEASE, holder=settings.holder, now=lambda: datetime.now(UTC))
+    return Leadership(leases=settings.leases or in_store)
 
 
 def _wait(wakeup: Wakeup, stop: threading.Event, rest_until: float, poll: float) -> frozenset[str] | None:
@@ -120,9 +126,9 @@ def _wait(wakeup: Wakeup, stop: threading.Event, rest_until: float, poll: float)
 
 
 def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) -> bool:
-    """Look at the fleets that `changed` keys are about, at all of them if it is None; return whether that could be done."""
-    if not _hold_lease(loop, datetime.now(UTC)):
-        return False
+    """Look at the fleets that `changed` keys are about, at all of them if it is None; return whether it was done, or another copy does."""
+    if not _leads(loop):
+        return bool(loop.standby)
     reached("control:after-lease")
     try:
         names = discover(loop.settings.store) if changed is None else sorted({key.split("/")[1] for key in changed})
@@ -130,7 +136,7 @@ def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) ->
         _log.error("the store can't be read: %s", error)
         return False
     for name in names:
-        if stop.is_set() or not _hold_lease(loop, datetime.now(UTC)):
+        if stop.is_set() or not _leads(loop):
             return False
         try:
             _tenant_step(loop, name, changed, stop)
@@ -147,7 +153,7 @@ def _tenant_step(loop: _Loop, name: str, changed: frozenset[str] | None, stop: t
         return
     reached("control:after-trust")
     for fleet in _fleets(tenant, name, changed):
-        if stop.is_set():
+        if stop.is_set() or not loop.leader.held:
             return
         _fleet_step(loop, tenant, fleet)
 
@@ -162,23 +168,22 @@ def _fleets(tenant: Tenant, name: str, changed: frozenset[str] | None) -> Iterab
     return sorted({part[2] for part in parts} & tenant.controls.fleets.keys())
 
 
-def _hold_lease(loop: _Loop, now: datetime) -> bool:
-    """Take or renew the lease; return whether this process has it. Stops early while somebody else has."""
-    settings = loop.settings
+def _leads(loop: _Loop) -> bool:
+    """Take the lease unless it is held already; return whether this process has it. Stops early while somebody else has."""
+    if loop.leader.held:
+        return True
+    standby = ""
     try:
-        if loop.lease is None:
-            loop.lease = lease.acquire(settings.store, layout.CONTROL_LEASE, holder=settings.holder, ttl=LEASE_TTL, now=now)
-            _log.info("holding the lease", extra={"epoch": loop.lease.epoch})
-        elif loop.lease.expires - now < 2 * LEASE_TTL / 3:
-            loop.lease = lease.renew(settings.store, loop.lease, ttl=LEASE_TTL, now=now)
+        _log.info("holding the lease", extra={"epoch": loop.leader.take()})
+        loop.seen.clear()  # another copy may have published meanwhile
+    except HeldError as error:
+        standby = str(error)
+        if standby != loop.standby:
+            _log.info("not publishing: %s", error)
     except OrdainError as error:
-        loop.lease = None
-        if str(error) != loop.standby:
-            loop.standby = str(error)
-            _log.warning("not publishing: %s", error)
-        return False
-    loop.standby = ""
-    return True
+        _log.warning("not publishing: %s", error)
+    loop.standby = standby
+    return loop.leader.held
 
 
 def _read_tenant(loop: _Loop, name: str, now: datetime) -> Tenant | None:
@@ -224,6 +229,8 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
     try:
         due = _publish(loop, tenant, fleet, now)
         failures = 0
+    except LostError:
+        raise  # nothing is wrong with the fleet: another copy sees to it
     except Exception as problem:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
         error = if_of_the_machine(problem)
         failures += 1
@@ -250,7 +257,7 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
         standing.document if standing and "rollouts" not in unsigned else None,
         releases.desired,
         fleet=releases.fleet,
-        epoch=_epoch(loop, floors, now),
+        epoch=_epoch(loop, floors),
         now=now,
         serial_floor=floors.serial,
     )
@@ -270,12 +277,10 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     return publication.due
 
 
-def _epoch(loop: _Loop, floors: Floors, now: datetime) -> int:
-    """Return the lease's epoch, taking the lease anew where a greater one is published (its file was lost)."""
-    if loop.lease is None or floors.epoch > loop.lease.epoch:
-        settings = loop.settings
-        loop.lease = lease.acquire(settings.store, layout.CONTROL_LEASE, holder=settings.holder, ttl=LEASE_TTL, now=now, floor=floors.epoch)
-    return loop.lease.epoch
+def _epoch(loop: _Loop, floors: Floors) -> int:
+    """Return the lease's epoch, after taking it anew where a greater one is published (its file was lost); raises `LostError`."""
+    epoch = loop.leader.require()
+    return loop.leader.take(floors.epoch) if floors.epoch > epoch else epoch
 
 
 def _standing(store: Store, tenant: str, fleet: str) -> tuple[Published | None, str | None]:

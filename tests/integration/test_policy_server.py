@@ -100,7 +100,16 @@ def bare_start(opa: Path, bundle: Path) -> float:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [opa, "run", "--server", f"--addr=127.0.0.1:{port}", "--skip-version-check", "--log-level=error", "--bundle", bundle]
+    command = [
+        str(opa),
+        "run",
+        "--server",
+        f"--addr=127.0.0.1:{port}",
+        "--skip-version-check",
+        "--log-level=error",
+        "--bundle",
+        str(bundle),
+    ]
     started = time.monotonic()
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
