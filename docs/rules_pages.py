@@ -24,6 +24,7 @@ CATEGORIES = {
     "host-safety": "What can lock people out of a host, or hand it to somebody else.",
     "secrets": "Keys, tokens and passwords in plain text. What such a rule finds is never shown, neither value nor line.",
     "tenancy": "What one tenant may reach.",
+    "access": "Who may operate, and which hosts may join.",
     "reliability": "Whether a fault is noticed, met by few hosts, and taken back.",
     "release": "What a fleet's new release would do to its hosts.",
     "change": "What a change does as a whole, and to what it was before.",
