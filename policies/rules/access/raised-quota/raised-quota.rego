@@ -28,6 +28,5 @@ deny contains result.at(rego.metadata.chain(), ["spec"], message) if {
 	message := sprintf("tenant %s has no bound any more on %s, which was %v", [input.object.metadata.name, name, before])
 }
 
-amount(value) := value if is_number(value)
-
-amount(value) := units.parse_bytes(value) if is_string(value)
+# Numbers and sizes such as 16Mi, both as they are written.
+amount(value) := units.parse_bytes(sprintf("%v", [value]))

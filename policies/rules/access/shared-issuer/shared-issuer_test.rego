@@ -29,6 +29,7 @@ test_beginnings_that_others_share_are_found if {
 
 test_an_owner_in_full_passes if {
 	found(shared, {"repository": ["acme/web"]}) == set()
+	found(shared, {"repository": ["1234567"]}) == set()
 	found(shared, {"sub": ["repo:acme/*"], "ref": ["x"]}) == set()
 }
 
