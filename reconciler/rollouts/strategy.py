@@ -1,7 +1,7 @@
 """A fleet's strategy as the controls hold it, and the one that counts where a fleet states none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -21,6 +21,7 @@ IMPLIED = "rest"
 class Step:
     """One wave as it is stated: `limit` in thousandths of a per cent of all members (None: only those selected), `soak` in seconds.
 
+    `approvers` is how many people must approve it before it starts.
     `selector` is None where the wave selects nobody by labels; an empty one selects everybody. `implied` is the rest of a
     strategy that stops short: when its last wave is done, the candidate becomes stable for everybody at once.
     """
@@ -29,16 +30,36 @@ class Step:
     limit: int | None = None
     selector: Mapping[str, str] | None = None
     soak: int = SOAK
-    approval: bool = False
+    approvers: int = 0
     implied: bool = False
+
+    @property
+    def approval(self) -> bool:
+        """Whether people must approve it before it starts."""
+        return self.approvers > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """When a wave has succeeded: shares in thousandths of a per cent, `timeout` in seconds.
+
+    `threshold` is of the hosts that showed something, `quorum` of those that are connected.
+    """
+
+    threshold: int = 95_000
+    quorum: int = 80_000
+    timeout: int = 900
+    pause: bool = False
+    """Whether a failure pauses the rollout where it is, for a person to look at, instead of taking it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """How a fleet's releases go out: the steps, and the windows in which they may go forward (none: always)."""
+    """How a fleet's releases go out: the steps, when they may go forward (no window: always), and what success is."""
 
     steps: tuple[Step, ...]
     windows: tuple[Window, ...] = ()
+    health: Health = field(default_factory=Health)
 
 
 def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
@@ -50,7 +71,8 @@ def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
     steps = tuple(_step(wave) for wave in rollout.get("waves") or _default())
     if not any(step.limit == WHOLE or step.selector == {} for step in steps):
         steps = (*steps, Step(name=IMPLIED, limit=WHOLE, soak=0, implied=True))
-    return Strategy(steps=steps, windows=tuple(window_of(window) for window in rollout.get("windows") or ()))
+    windows = tuple(window_of(window) for window in rollout.get("windows") or ())
+    return Strategy(steps=steps, windows=windows, health=_health(rollout.get("health") or {}))
 
 
 def share_of(text: str) -> int:
@@ -83,5 +105,19 @@ def _step(wave: Mapping[str, Any]) -> Step:
         limit=None if limit is None else share_of(str(limit)),
         selector=wave.get("matchLabels"),
         soak=soak,
-        approval=wave.get("approval") == "required",
+        approvers=int(wave.get("approvers", 1)) if wave.get("approval") == "required" else 0,
+    )
+
+
+def _health(stated: Mapping[str, Any]) -> Health:
+    health = Health()
+    timeout = stated.get("reportTimeout", health.timeout)
+    if not isinstance(timeout, int) or timeout <= 0:
+        message = f"health: a reportTimeout is whole seconds above zero, not {timeout!r}"
+        raise MalformedError(message)
+    return Health(
+        threshold=share_of(str(stated["successThreshold"])) if "successThreshold" in stated else health.threshold,
+        quorum=share_of(str(stated["quorum"])) if "quorum" in stated else health.quorum,
+        timeout=timeout,
+        pause=stated.get("onFailure") == "pause",
     )

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agent.protocol.rollout import BOUND_ALL, selected, slot
+from agent.protocol.rollout import BOUND_ALL, matches, selected, slot
 from reconciler.rollouts.strategy import WHOLE, Step, Strategy
 from reconciler.rollouts.windows import Freeze, Start, earliest
 
@@ -32,7 +32,7 @@ class Wave:
     """One wave: `selectors` and `bound` go into the rollout document, both cumulative.
 
     `joining` are the members that it newly reaches, each with how many hosts (a pool may be reached in several waves);
-    `reached` counts all hosts that have the candidate when it is done.
+    `reached` counts all hosts that have the candidate when it is done, `chosen` those that the wave's own labels select.
     """
 
     step: Step
@@ -40,6 +40,7 @@ class Wave:
     bound: int
     joining: Mapping[str, int]
     reached: int
+    chosen: int = 0
 
     @property
     def size(self) -> int:
@@ -75,7 +76,8 @@ def waves(
         bound = max(bound, 0 if step.limit is None else reach.bound(step.limit, total))
         after = {name: count for name, count in reach.admitted(bound).items() if name not in held}
         joining = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
-        made.append(Wave(step=step, selectors=selectors, bound=bound, joining=joining, reached=sum(after.values())))
+        chosen = 0 if step.selector is None else sum(one.count for one in members if matches(one.labels, step.selector))
+        made.append(Wave(step=step, selectors=selectors, bound=bound, joining=joining, reached=sum(after.values()), chosen=chosen))
         before = after
     return tuple(made)
 

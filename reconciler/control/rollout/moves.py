@@ -1,0 +1,155 @@
+"""Moves from one state of a rollout to the next, each with the event that tells of it."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.protocol.rollout import Release
+from agent.protocol.state import Struct
+from reconciler.control.rollout.progress import ATTEMPTS_KEPT, FORMER_KEPT, Candidate, Progress
+from reconciler.control.rollout.situation import Desired, Situation
+from reconciler.publication.times import stamp
+from reconciler.rollouts.waves import Wave
+
+
+class Event(Struct):
+    """Something that happened to a rollout, with its reason in words."""
+
+    kind: str
+    at: str
+    fleet: str
+    why: str
+    digest: str = ""
+    attempt: int = 0
+    wave: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """Where a rollout stands after a move, and what to tell of it."""
+
+    progress: Progress
+    events: tuple[Event, ...] = ()
+
+
+def told(progress: Progress, situation: Situation, kind: str, why: str, *, wave: str = "", who: str = "") -> Moved:
+    """Return a state with one event about it."""
+    about = progress.candidate.release if progress.candidate else progress.refused or progress.stable
+    event = Event(
+        kind=kind,
+        at=stamp(situation.now),
+        fleet=situation.fleet,
+        why=why,
+        digest=about.digest if about else "",
+        attempt=progress.attempt,
+        wave=wave,
+        who=who,
+    )
+    return Moved(progress=progress, events=(event,))
+
+
+def taken_up(progress: Progress, situation: Situation, desired: Desired) -> Moved:
+    """Make the newest release the candidate, under the attempt after its last."""
+    digest = desired.release.digest
+    attempt = progress.attempts.get(digest, 0) + 1
+    candidate = Candidate(
+        release=desired.release, commit=desired.commit, decision=desired.decision, at=stamp(situation.now), critical=desired.critical
+    )
+    after = msgspec.structs.replace(
+        _idle(progress), candidate=candidate, phase="waiting", attempt=attempt, attempts=_noted(progress.attempts, digest, attempt)
+    )
+    again = f", attempt {attempt}" if attempt > 1 else ""
+    return told(after, situation, "candidate", f"{digest[:12]} of commit {desired.commit[:12]} is to be rolled out{again}")
+
+
+def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, total: int) -> Moved:
+    """Let a wave's hosts have the candidate."""
+    after = msgspec.structs.replace(
+        progress,
+        phase="applying",
+        wave=index,
+        admitted_at=stamp(situation.now),
+        selectors=[dict(selector) for selector in wave.selectors],
+        bound=max(progress.bound, wave.bound),
+        total=total,
+    )
+    why = f"wave {wave.step.name} admits {wave.size} more, {wave.reached} of {total} in all"
+    return told(after, situation, "admitted", why, wave=wave.step.name)
+
+
+def done(progress: Progress, situation: Situation) -> Moved:
+    """Make the candidate the stable release."""
+    candidate = progress.candidate
+    assert candidate is not None  # noqa: S101 - only a candidate can be done
+    former = [*([progress.stable] if progress.stable else []), *progress.former]
+    kept = [one for one in former if one != candidate.release][:FORMER_KEPT]
+    after = msgspec.structs.replace(
+        _idle(progress),
+        phase="settled",
+        stable=candidate.release,
+        stable_commit=candidate.commit,
+        stable_decision=candidate.decision,
+        former=kept,
+    )
+    return told(after, situation, "done", f"{candidate.release.digest[:12]} is stable for everybody")
+
+
+def taken_back(progress: Progress, situation: Situation, why: str, *, kind: str = "taken-back", who: str = "") -> Moved:
+    """Give the candidate up: everybody goes back to the stable release, and it is not offered again under this attempt."""
+    candidate = progress.candidate
+    assert candidate is not None  # noqa: S101 - only a candidate can be taken back
+    wave = _wave_name(progress, situation, candidate)
+    after = msgspec.structs.replace(_idle(progress), phase="stopped", refused=candidate.release)
+    return told(after, situation, kind, why, wave=wave, who=who)
+
+
+def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *, who: str) -> Moved:
+    """Go back to an earlier stable release, everybody at once; the newest is not offered again until there is another."""
+    newest = situation.desired.release if situation.desired else progress.stable
+    former = [one for one in progress.former if one != goal]
+    after = msgspec.structs.replace(_idle(progress), phase="stopped", stable=goal, refused=newest, former=former)
+    return told(after, situation, "rolled-back", why, who=who)
+
+
+def at_once(progress: Progress, situation: Situation, desired: Desired, why: str) -> Moved:
+    """Make a release stable without waves."""
+    known = progress.stable
+    former = [known, *progress.former][:FORMER_KEPT] if known is not None and known.digest != desired.release.digest else progress.former
+    after = msgspec.structs.replace(
+        progress,
+        stable=desired.release,
+        stable_commit=desired.commit,
+        stable_decision=desired.decision,
+        former=former,
+        phase="settled" if progress.candidate is None else progress.phase,
+    )
+    return told(after, situation, "stable", why)
+
+
+def _idle(progress: Progress) -> Progress:
+    """Return a state in which nothing is on its way; what is stable, and the modes that are on, stay."""
+    return msgspec.structs.replace(
+        progress,
+        candidate=None,
+        wave=-1,
+        admitted_at="",
+        selectors=[],
+        bound=0,
+        total=0,
+        refused=None,
+        approvals=[],
+        paused_by="",
+    )
+
+
+def _noted(attempts: dict[str, int], digest: str, attempt: int) -> dict[str, int]:
+    kept = {known: number for known, number in attempts.items() if known != digest}
+    return dict([*list(kept.items())[-(ATTEMPTS_KEPT - 1) :], (digest, attempt)])
+
+
+def _wave_name(progress: Progress, situation: Situation, candidate: Candidate) -> str:
+    if progress.wave < 0:
+        return ""
+    planned = situation.waves(candidate, progress.attempt)
+    return planned[progress.wave].step.name if progress.wave < len(planned) else ""

@@ -1,0 +1,128 @@
+"""What people order: pause, resume, approve, abort, roll back, try again, switch a mode. Each with who and why, each an event."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from agent.protocol.state import Struct
+from reconciler.control.rollout import moves
+from reconciler.control.rollout.moves import Moved
+from reconciler.control.rollout.progress import Approval, Progress, Switch
+from reconciler.control.rollout.situation import Situation
+from reconciler.publication.times import stamp
+
+Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode", "base"]
+
+
+class Order(Struct):
+    """One order; `id` is its number in the registry. `to` is the digest to go back to, "" for the stable release before.
+
+    `mode` and `until` (RFC 3339) are of `mode` and `base`; `all_at_once` leaves the canary out.
+    """
+
+    id: int
+    kind: Kind
+    who: str
+    reason: str
+    at: str
+    to: str = ""
+    mode: str = ""
+    until: str = ""
+    all_at_once: bool = False
+
+
+def follow(progress: Progress, order: Order, situation: Situation) -> Moved:
+    """Return what comes of an order; one that there is nothing to do for is an event that says so."""
+    return _FOLLOWED[order.kind](progress, order, situation)
+
+
+def _pause(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.phase not in ("waiting", "applying"):
+        return _nothing(progress, order, situation, f"there is nothing to pause: it is {progress.phase}")
+    after = msgspec.structs.replace(progress, phase="paused", paused_by=order.who)
+    return moves.told(after, situation, "paused", f"paused by {order.who}: {order.reason}", who=order.who)
+
+
+def _resume(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.phase != "paused":
+        return _nothing(progress, order, situation, f"there is nothing to resume: it is {progress.phase}")
+    phase: Literal["waiting", "applying"] = "waiting" if progress.wave < 0 else "applying"
+    admitted = stamp(situation.now) if progress.admitted_at else ""
+    after = msgspec.structs.replace(progress, phase=phase, paused_by="", admitted_at=admitted)
+    return moves.told(after, situation, "resumed", f"resumed by {order.who}: {order.reason}", who=order.who)
+
+
+def _approve(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.candidate is None:
+        return _nothing(progress, order, situation, "there is nothing to approve: no release is on its way")
+    planned = situation.waves(progress.candidate, progress.attempt)
+    step = planned[progress.wave + 1].step if progress.wave + 1 < len(planned) else None
+    if step is None or not step.approvers:
+        return _nothing(progress, order, situation, "the next wave needs no approval")
+    approval = Approval(wave=step.name, attempt=progress.attempt, who=order.who, at=order.at, comment=order.reason)
+    after = msgspec.structs.replace(progress, approvals=[*progress.approvals, approval])
+    return moves.told(after, situation, "approved", f"wave {step.name} approved by {order.who}: {order.reason}", who=order.who)
+
+
+def _abort(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.candidate is None:
+        return _nothing(progress, order, situation, "there is nothing to abort: no release is on its way")
+    return moves.taken_back(progress, situation, f"aborted by {order.who}: {order.reason}", kind="aborted", who=order.who)
+
+
+def _rollback(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.candidate is not None and not order.to:
+        return moves.taken_back(progress, situation, f"rolled back by {order.who}: {order.reason}", kind="rolled-back", who=order.who)
+    goal = next((one for one in progress.former if one.digest.startswith(order.to)), None)
+    if goal is None:
+        there = ", ".join(one.digest[:12] for one in progress.former) or "none"
+        return _nothing(progress, order, situation, f"there is no such earlier release to go back to; there is {there}")
+    why = f"rolled back to {goal.digest[:12]} by {order.who}: {order.reason}"
+    return moves.back_to(progress, situation, goal, why, who=order.who)
+
+
+def _retry(progress: Progress, order: Order, situation: Situation) -> Moved:
+    if progress.refused is None and progress.phase != "paused":
+        return _nothing(progress, order, situation, "there is nothing to try again: no release was taken back or paused")
+    paused = progress.candidate
+    after = msgspec.structs.replace(progress, refused=None, candidate=None, phase="settled", paused_by="")
+    if paused is not None:
+        attempts = {**after.attempts, paused.release.digest: progress.attempt}
+        after = msgspec.structs.replace(after, attempts=attempts)
+    return moves.told(after, situation, "retried", f"to be tried again, by {order.who}: {order.reason}", who=order.who)
+
+
+def _mode(progress: Progress, order: Order, situation: Situation) -> Moved:
+    others = [one for one in progress.switches if one.name != order.mode]
+    switch = Switch(
+        name=order.mode, start=stamp(situation.now), until=order.until, who=order.who, reason=order.reason, everywhere=order.all_at_once
+    )
+    after = msgspec.structs.replace(progress, switches=[*others, switch])
+    where = "everywhere at once" if order.all_at_once else "on the first wave's hosts first"
+    why = f"mode {order.mode} on until {order.until}, {where}, by {order.who}: {order.reason}"
+    return moves.told(after, situation, "mode-on", why, who=order.who)
+
+
+def _base(progress: Progress, order: Order, situation: Situation) -> Moved:
+    left = [one for one in progress.switches if one.name != order.mode]
+    if len(left) == len(progress.switches):
+        return _nothing(progress, order, situation, f"mode {order.mode} is not on")
+    after = msgspec.structs.replace(progress, switches=left)
+    return moves.told(after, situation, "mode-off", f"mode {order.mode} off by {order.who}: {order.reason}", who=order.who)
+
+
+def _nothing(progress: Progress, order: Order, situation: Situation, why: str) -> Moved:
+    return moves.told(progress, situation, "order-ignored", f"{order.kind} by {order.who}: {why}", who=order.who)
+
+
+_FOLLOWED: Mapping[Kind, Callable[[Progress, Order, Situation], Moved]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "approve": _approve,
+    "abort": _abort,
+    "rollback": _rollback,
+    "retry": _retry,
+    "mode": _mode,
+    "base": _base,
+}

@@ -1,0 +1,78 @@
+"""How a fleet's rollout stands: what must outlive a process. Everything else follows from it, from evidence and from the time."""
+
+from typing import Literal
+
+from agent.protocol.rollout import Release
+from agent.protocol.state import Struct
+
+FORMAT = 1
+FORMER_KEPT = 10
+"""Stable releases that a fleet may go back to by `ordain rollout rollback`."""
+ATTEMPTS_KEPT = 100
+"""Digests whose last attempt is remembered, so that one that comes again is tried under a new number."""
+
+Phase = Literal["settled", "waiting", "applying", "paused", "stopped"]
+
+
+class Candidate(Struct):
+    """What is being rolled out: `release`, the commit and decision that it comes from, and when it became the candidate."""
+
+    release: Release
+    commit: str
+    decision: int
+    at: str
+    critical: bool = False
+
+
+class Approval(Struct):
+    """That somebody approved a wave of an attempt."""
+
+    wave: str
+    attempt: int
+    who: str
+    at: str
+    comment: str = ""
+
+
+class Switch(Struct):
+    """A mode that somebody switched on: first for the first wave's hosts, unless `all_at_once`, then `everywhere`."""
+
+    name: str
+    start: str
+    until: str
+    who: str
+    reason: str
+    everywhere: bool = False
+    everywhere_at: str = ""
+
+
+class Progress(Struct):
+    """A fleet's rollout; times are RFC 3339 in UTC.
+
+    `phase`: `settled` on the stable release; `waiting` to admit the next wave; `applying` the one that is admitted, until it has soaked;
+    `paused` by a person or after a failure; `stopped` after the candidate was taken back. `wave` is the index of the last wave that
+    was admitted, -1 for none; `selectors`, `bound` and `total` (members, the denominator) are as they were then.
+    `refused` is the release that is not offered again. `why` says in words what it waits for or why it stands.
+    """
+
+    format: int = FORMAT
+    phase: Phase = "settled"
+    stable: Release | None = None
+    stable_commit: str = ""
+    stable_decision: int = 0
+    candidate: Candidate | None = None
+    attempt: int = 1
+    wave: int = -1
+    admitted_at: str = ""
+    selectors: list[dict[str, str]] = []
+    bound: int = 0
+    total: int = 0
+    refused: Release | None = None
+    why: str = ""
+    since: str = ""
+    attempts: dict[str, int] = {}
+    former: list[Release] = []
+    approvals: list[Approval] = []
+    switches: list[Switch] = []
+    paused_by: str = ""
+    retried: bool = False
