@@ -18,6 +18,7 @@ from agent.apply.generations import Generations
 from agent.disk import Disk
 from agent.logs import printable
 from agent.operations import housekeeping
+from agent.operations.secret_keys import secrets
 from agent.owner.allow import read_allow
 from agent.protocol.errors import InputError, OrdainError
 from agent.reporting.status import overview
@@ -307,6 +308,9 @@ def uninstall(*, remove: bool | None, yes: bool, state: Path) -> None:
         message = "say --keep or --remove: what should become of what releases brought?"
         raise InputError(message)
     housekeeping.uninstall(state, remove=remove, sure=yes)
+
+
+cli.add_command(secrets)
 
 
 def _built(rows: list[Any], kind: str) -> list[Any]:

@@ -121,6 +121,11 @@ class Disk:
         return self.root / "reported.json"
 
     @property
+    def secrets(self) -> Path:
+        """This host's own keys for secrets."""
+        return self.root / "secrets"
+
+    @property
     def facts(self) -> Path:
         """What this host is."""
         return self.root / "facts.json"

@@ -15,16 +15,22 @@ def timestamp(moment: datetime | None = None) -> str:
     return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _as_it_is(text: str) -> str:
+    return text
+
+
 class Log:
     """Writes steps; `stream` is stderr unless told otherwise."""
 
     def __init__(self, form: LogFormat = "text", stream: TextIO | None = None) -> None:
         self._form = form
         self._stream = stream or sys.stderr
+        self.veil = _as_it_is
+        """Takes out what must never be said."""
 
     def step(self, name: str, **values: str | int | None) -> None:
         """Write one line: the step's name and what it was about; None values are left out."""
-        known = {key: value for key, value in values.items() if value is not None}
+        known = {key: self.veil(value) if isinstance(value, str) else value for key, value in values.items() if value is not None}
         if self._form == "json":
             line = json.dumps({"time": timestamp(), "step": name, **known})
         else:

@@ -36,9 +36,11 @@ from agent.providers.converge import Surroundings
 from agent.reporting import facts
 from agent.reporting.running import onlooker
 from agent.reporting.status import StatusBook
+from agent.secrets.keys import HostKeys
+from agent.secrets.values import Secrets
 from agent.services.services import Services
 from agent.services.systemd import Systemd
-from agent.settings import REBOOT, Settings, read_downloads, read_reboot
+from agent.settings import REBOOT, Settings, read_downloads, read_reboot, read_secrets
 from agent.settling.converger import Converger
 from agent.settling.drift import watch
 from agent.settling.settle import Settler
@@ -133,6 +135,9 @@ def make_effects(settings: Settings, work: Workspace, log: Log) -> Effects:
 def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
     """Return what settles fleets, wired from settings."""
     here = Surroundings(host=work.host, run=Commands(), tenant=settings.tenant, agent=settings.name, stopping=work.stopping)
+    keys = HostKeys(directory=work.disk.secrets)
+    secrets = Secrets(host=work.host, own=work.disk.root, config=settings.config, keys=keys, tenant=settings.tenant, agent=settings.name)
+    log.veil = secrets.veil
     return Settler(
         settings=settings,
         work=work,
@@ -140,6 +145,7 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
         log=log,
         effects=make_effects(settings, work, log),
         converger=Converger(disk=work.disk, here=here, log=log),
+        secrets=secrets,
     )
 
 
@@ -273,9 +279,10 @@ class Agent:
         try:
             read_allow(self._settings.config)
             read_downloads(self._settings.config)
+            read_secrets(self._settings.config)
         except InputError as error:
             self._problems.append(str(error))
-        self._problems += self._settler.effects.leftovers
+        self._problems += [*self._settler.effects.leftovers, *self._settler.secrets.troubles()]
         problem = self._upgrades.problem()
         if problem is not None:
             self._problems.append(problem)
@@ -285,7 +292,9 @@ class Agent:
         if time.monotonic() < self._facts_due:
             return
         self._facts_due = time.monotonic() + FACTS_SECONDS
-        if facts.note(self._disk, facts.gather(self._work.host, self._settler.effects.supported())):
+        if facts.note(
+            self._disk, facts.gather(self._work.host, self._settler.effects.supported(), recipient=self._settler.secrets.keys.recipient())
+        ):
             self._log.step("facts")
 
     def _tell(self) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from agent.owner.configuration import SECTIONS, read_sections
@@ -18,6 +19,9 @@ ROOT_METADATA_LIMIT = 512_000
 """Bytes of root metadata: python-tuf's own bound."""
 REBOOT = ("shutdown", "-r", "now")
 """How a host is rebooted, unless `agent.toml` says so."""
+REFRESH_SECONDS = 300
+"""Between two looks at what Vault holds: a value that was rotated there is here soon, and 10,000 hosts ask 33 times a second."""
+LEAST_REFRESH = 5
 STAGGER_LIMIT = 86_400
 """Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
 _BYTES = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)", re.ASCII)
@@ -105,6 +109,71 @@ def read_downloads(path: Path) -> Downloads:
         )
         raise InputError(message)
     return Downloads(rate=speed, stagger=spread, unpacked=most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultAccess:
+    """How this host reaches Vault or OpenBao, and by which identity of its own: a token, an AppRole, or a certificate."""
+
+    address: str
+    namespace: str = ""
+    ca: str = ""
+    """File with the authorities that its certificate must be of; left out, the system's."""
+    token_file: str = ""
+    role_id_file: str = ""
+    secret_id_file: str = ""
+    certificate: str = ""
+    key: str = ""
+    role: str = ""
+    """The role of the certificate's login, where it has several."""
+    auth_mount: str = ""
+    """Where the way to log in is mounted; left out, `approle` or `cert`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsAccess:
+    """What of this host's may be used to get secrets."""
+
+    age_keys: tuple[str, ...] = ()
+    """Files with keys of fleets, beside this host's own key."""
+    refresh: int = REFRESH_SECONDS
+    """Seconds between two looks at what Vault holds, `refresh = "5m"`."""
+    vault: VaultAccess | None = None
+
+
+def read_secrets(path: Path) -> SecretsAccess:
+    """Read how this host gets secrets from `agent.toml`; raise `InputError` if it is not understood in full."""
+    _, document = read_sections(path)
+    stated, vault = document["secrets"], document["vault"]
+    keys, refresh = stated.get("age_keys", []), stated.get("refresh", f"{REFRESH_SECONDS}s")
+    try:
+        every = duration.seconds(refresh) if isinstance(refresh, str) else 0
+    except MalformedError:
+        every = 0
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key.startswith("/") for key in keys) or every < LEAST_REFRESH:
+        message = f'{path}: secrets are stated as age_keys = ["/etc/ordain/keys/web.key"] and refresh = "5m", at least {LEAST_REFRESH}s'
+        raise InputError(message)
+    return SecretsAccess(age_keys=tuple(keys), refresh=every, vault=_vault(path, vault) if vault else None)
+
+
+def _vault(path: Path, stated: dict[str, Any]) -> VaultAccess:
+    if not all(isinstance(value, str) for value in stated.values()):
+        message = f"{path}: everything in [vault] is text in quotes"
+        raise InputError(message)
+    access = VaultAccess(**{"address": "", **stated})
+    parts = urlsplit(access.address)
+    ways = [
+        bool(access.token_file),
+        bool(access.role_id_file and access.secret_id_file),
+        bool(access.certificate and access.key),
+    ]
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        message = f'{path}: [vault] needs address = "https://vault.example.com:8200"; nothing is asked without TLS'
+        raise InputError(message)
+    if sum(ways) != 1:
+        message = f"{path}: [vault] needs one of token_file, role_id_file with secret_id_file, and certificate with key"
+        raise InputError(message)
+    return access
 
 
 def read_reboot(path: Path) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from agent.protocol.state import HostFile, State
 from agent.providers import artifacts, files
 from agent.providers.files import DIRECTORY_MODE
 from agent.providers.item import NOBODY, Coming, Item
+from agent.secrets.filling import NOTHING, Filling
 
 SETTLED_NANOSECONDS = 100_000_000
 """A file changed more recently may change again within the same tick of its clock, and would look the same."""
@@ -52,13 +53,15 @@ class Digests:
         return digest
 
 
-def desired_items(state: State, *, host: Host, cache: Cache, tenant: str, agent: str, coming: Coming = NOBODY) -> dict[str, Item]:
+def desired_items(
+    state: State, *, host: Host, cache: Cache, tenant: str, agent: str, coming: Coming = NOBODY, filling: Filling = NOTHING
+) -> dict[str, Item]:
     """Return what a state means on this host, by path.
 
     Raises:
         RefusedError: a part of it can't be had here; the message says which and why.
     """
-    wanted = [files.desired(file, host=host, tenant=tenant, agent=agent, coming=coming) for file in state.files]
+    wanted = [files.desired(file, host=host, tenant=tenant, agent=agent, coming=coming, filling=filling) for file in state.files]
     wanted += [artifacts.desired(artifact, host=host, tree_digest=cache.tree_digest, coming=coming) for artifact in state.artifacts]
     items = {item.path: item for item in wanted}
     if len(items) != len(wanted):

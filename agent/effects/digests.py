@@ -13,10 +13,15 @@ from agent.protocol import codec
 from agent.protocol.state import Action, Process
 from agent.providers.item import Item
 
+NONE_SEALED: Mapping[str, str] = {}
 
-def process_digest(process: Process, items: Mapping[str, Item]) -> str:
-    """Return the digest of a process's spec and of what it reads; order and policy of notification are no part of it."""
-    spec = msgspec.structs.replace(process, after=[], restart_on=[])
+
+def process_digest(process: Process, items: Mapping[str, Item], sealed: Mapping[str, str] = NONE_SEALED) -> str:
+    """Return the digest of a process's spec and of what it reads; order and policy of notification are no part of it.
+
+    Variables that hold secrets are in it by what may be kept of them (`sealed`).
+    """
+    spec = msgspec.structs.replace(process, after=[], restart_on=[], environment={**process.environment, **sealed})
     return codec.sha256(codec.canonical([msgspec.to_builtins(spec), contents([process.command[0], *process.restart_on], items)]))
 
 
@@ -40,4 +45,4 @@ def contents(paths: Iterable[str], items: Mapping[str, Item]) -> dict[str, str]:
 def _content(item: Item) -> str:
     if item.source is not None:
         return f"{item.kind} {item.source.sha256}"
-    return f"{item.kind} {item.target or item.digest or ''}"
+    return f"{item.kind} {item.target or item.shown_digest or ''}"

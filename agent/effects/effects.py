@@ -24,6 +24,7 @@ from agent.protocol.errors import RetryError
 from agent.protocol.state import Process, State
 from agent.providers.item import NOBODY, Coming, Item
 from agent.reporting.status import Drift
+from agent.secrets.filling import is_complete
 from agent.services.seen import Seen as SeenUnit
 
 NOTHING = Differing(bring={}, troubles=(), drifts=())
@@ -92,7 +93,9 @@ class Effects:
         units, differing = self._units(holdings, spared)
         running = self.processes.look()
         parts = [self._part(holding, running, differing[holding.fleet]) for holding in holdings]
-        self.processes.want({name: wanted for part in parts for name, wanted in part.processes.items()})
+        self.processes.want(
+            {name: wanted for part in parts for name, wanted in part.processes.items() if not part.frozen or is_complete(wanted.process)}
+        )
         troubles = self.carrier.carry_out(
             plan_effects(parts, running, spared=spared, before=graph(former)),
             after=graph(holding.state for holding in holdings),
@@ -148,7 +151,7 @@ class Effects:
 
     def _part(self, holding: Holding, seen: Mapping[str, Seen], units: Differing) -> Part:
         items = holding.items
-        wanted = {process.name: Wanted(process=process, digest=_digest(process, items, seen)) for process in holding.state.processes}
+        wanted = {process.name: Wanted(process=process, digest=_digest(process, holding, seen)) for process in holding.state.processes}
         ran = read_done(self.disk, holding.fleet).actions
         due = {} if items is None else {action.name: action_digest(action, items) for action in holding.state.actions}
         return Part(
@@ -180,10 +183,10 @@ class Effects:
         return Outcome(troubles=tuple(said), drifts=tuple(_looping(name, one) for name, one in here.items() if one.standing == "looping"))
 
 
-def _digest(process: Process, items: Mapping[str, Item] | None, seen: Mapping[str, Seen]) -> str:
+def _digest(process: Process, holding: Holding, seen: Mapping[str, Seen]) -> str:
     """Return by what a process is known; where what it reads can't be said now, by what it was started with."""
-    if items is not None:
-        return process_digest(process, items)
+    if holding.items is not None:
+        return process_digest(process, holding.items, holding.sealed.get(process.name, {}))
     return seen[process.name].digest or "" if process.name in seen else ""
 
 

@@ -7,9 +7,10 @@ import msgspec
 
 from agent.protocol import rendering
 from agent.protocol.state import Action, Probe, Process, State
+from agent.secrets.filling import NOTHING, Filling
 
 
-def finish_state(state: State, *, tenant: str, agent: str) -> State:
+def finish_state(state: State, *, tenant: str, agent: str, filling: Filling = NOTHING) -> State:
     """Return a state with all texts filled in but those of files and of blocks in files, which their providers do.
 
     Raises:
@@ -18,15 +19,15 @@ def finish_state(state: State, *, tenant: str, agent: str) -> State:
     fill = partial(rendering.finish, tenant=tenant, agent=agent)
     return msgspec.structs.replace(
         state,
-        processes=[_process(process, fill) for process in state.processes],
+        processes=[_process(process, fill, partial(fill, secrets=filling.values)) for process in state.processes],
         actions=[_action(action, fill) for action in state.actions],
         probes=[_probe(probe, fill) for probe in state.probes],
     )
 
 
-def _process(process: Process, fill: Callable[[str], str]) -> Process:
+def _process(process: Process, fill: Callable[[str], str], with_secrets: Callable[[str], str]) -> Process:
     command = [fill(argument) for argument in process.command]
-    environment = {name: fill(value) for name, value in process.environment.items()}
+    environment = {name: with_secrets(value) for name, value in process.environment.items()}
     return msgspec.structs.replace(process, command=command, environment=environment)
 
 

@@ -1,7 +1,7 @@
 """What one fleet holds here, as effects need it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.protocol.state import State
 from agent.providers.item import Item
@@ -16,5 +16,7 @@ class Holding:
     generation: int
     transaction: str
     """The transaction that last touched the fleet."""
+    sealed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Process → variable → what may be kept of its value, of those that hold secrets."""
     items: Mapping[str, Item] | None
     """None where that can't be said now, or the host's owner no longer allows it: what runs goes on, and nothing is started."""

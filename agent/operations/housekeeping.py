@@ -20,12 +20,13 @@ def show_facts(state: Path, form: Form) -> None:
     """Print what this host is now, and since when it has been known as that."""
     from agent.host import Host  # noqa: PLC0415
     from agent.reporting import facts  # noqa: PLC0415 - see cli.run
+    from agent.secrets.keys import HostKeys  # noqa: PLC0415
 
     disk = Disk(root=state)
     noted = facts.read(disk)
     root = Path(disk.read_identity().root) if disk.identity.exists() else Path("/")
     supported = set(noted.facts.capabilities) if noted else set[str]()
-    told: dict[str, Any] = msgspec.to_builtins(facts.gather(Host(root), supported))
+    told: dict[str, Any] = msgspec.to_builtins(facts.gather(Host(root), supported, recipient=HostKeys(directory=disk.secrets).recipient()))
     if form == "json":
         click.echo(json.dumps({"facts": told, "since": noted.since if noted else None}, indent=2))
         return

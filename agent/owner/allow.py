@@ -5,6 +5,7 @@ release holds is judged whole before anything is touched, and a refusal names th
 """
 
 import pwd
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,7 +14,7 @@ from typing import Any
 
 from agent.owner.configuration import line_of, read_sections
 from agent.protocol.errors import InputError, RefusedError
-from agent.protocol.state import Artifact, File, Process, State
+from agent.protocol.state import Artifact, File, Process, Secret, State
 from agent.providers.item import OCTAL
 
 PLACES: Mapping[str, str] = {
@@ -32,8 +33,11 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
 }
 """The names that `allow.providers` has beside files, artifacts, containers and reboot, and what of a state each of them is."""
 NAMES = ("files", "artifacts", "containers", *PROVIDERS, "reboot")
+SECRETS = ("age", "sops", "vault", "file:/etc/ordain/secrets")
+"""Where secrets may come from unless the owner says: files of the host's own only where its owner laid them for this."""
 ROOT = "root"
 _SET_UID = 0o4000
+_SECRET = re.compile(r"age|sops|vault(?::[^/\s]\S*)?|file:/\S*")
 _FLAGS = ("root_processes", "reboot")
 
 
@@ -55,6 +59,8 @@ class Allow:
     """Names of packages, with `*` for any ending: `["nginx", "otelcol-*"]`."""
     reboot: bool = False
     """Whether a release may reboot this host: the one thing that is not allowed unless it is said."""
+    secrets: tuple[str, ...] | None = None
+    """Where secrets may come from: `age`, `sops`, `vault` or `vault:<mount>/<path>`, `file:<path>`. None: all but files elsewhere."""
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def _says(self, key: str) -> str:
@@ -96,6 +102,15 @@ class Allow:
         if self.packages is None or any(fnmatchcase(name, pattern) for pattern in self.packages):
             return None
         return f"{self._says('packages')} {name}"
+
+    def refuse_secret(self, secret: Secret) -> str | None:
+        """Return why a bundle may not have this secret from where it says, None if it may."""
+        kind = "age" if secret.age else "sops" if secret.sops else "vault" if secret.vault else "file"
+        path = f"{secret.vault.mount}/{secret.vault.path}" if secret.vault else secret.file or ""
+        allowed = SECRETS if self.secrets is None else self.secrets
+        if any(one == kind or (path and one.startswith(f"{kind}:") and _below(path, one.partition(":")[2])) for one in allowed):
+            return None
+        return f"{self._says('secrets')} {kind}{f':{path}' if path else ''} (for {secret.name})"
 
     def refuse_reboot(self) -> str | None:
         """Return why a bundle may not reboot this host, None if it may."""
@@ -183,6 +198,10 @@ def _strings(place: str, key: str, value: Any) -> tuple[str, ...]:
         raise InputError(message)
     if key in ("paths", "commands") and not all(item.startswith("/") for item in value):
         message = f"{place}: allow.{key} must be absolute paths"
+        raise InputError(message)
+    wrong = [item for item in value if key == "secrets" and not _SECRET.fullmatch(item)]
+    if wrong:
+        message = f"{place}: {wrong[0]} is no source of secrets; there are age, sops, vault, vault:<mount>/<path> and file:<path>"
         raise InputError(message)
     unknown = [item for item in value if key == "providers" and item not in NAMES]
     if unknown:

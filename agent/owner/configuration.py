@@ -11,9 +11,14 @@ from agent.protocol.errors import InputError
 CONFIG_LIMIT = 64 * 1024
 """Bytes of `agent.toml`: a thousand lines, far more than there are keys."""
 SECTIONS: Mapping[str, Sequence[str]] = {
-    "allow": ("providers", "paths", "commands", "users", "root_processes", "packages", "reboot"),
+    "allow": ("providers", "paths", "commands", "users", "root_processes", "packages", "reboot", "secrets"),
     "downloads": ("rate", "stagger", "unpacked"),
     "reboot": ("command",),
+    "secrets": ("age_keys", "refresh"),
+    "vault": (
+        *("address", "namespace", "ca", "token_file", "role_id_file", "secret_id_file"),
+        *("certificate", "key", "role", "auth_mount"),
+    ),
 }
 """What `agent.toml` may say; anything else is a misspelt wish, and nothing is applied before it is understood."""
 

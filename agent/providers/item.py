@@ -40,8 +40,15 @@ class Item:
     digest: str | None = None
     """SHA-256 of the content of a file or of the listing of a tree; None where the tree was never unpacked here."""
     target: str = ""
+    sealed: str | None = None
+    """Keyed digest of a content with secrets: what is kept and shown in the place of `digest`, by which a value could be guessed."""
     check: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def shown_digest(self) -> str | None:
+        """By what its content may be known outside of this process."""
+        return self.digest if self.sealed is None else self.sealed
 
     @property
     def owner(self) -> tuple[int | None, int | None]:

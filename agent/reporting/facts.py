@@ -63,6 +63,8 @@ class Facts(Struct):
     systemd: bool
     virtualization: str
     capabilities: list[str]
+    recipient: str = ""
+    """Whom secrets for this host are encrypted to with age, empty if it has no key for that."""
 
 
 class Noted(Struct):
@@ -72,7 +74,7 @@ class Noted(Struct):
     facts: Facts
 
 
-def gather(host: Host, capabilities: Collection[str]) -> Facts:
+def gather(host: Host, capabilities: Collection[str], *, recipient: str = "") -> Facts:
     """Look at this host; what can't be told is empty. `capabilities` are the providers that this agent can carry out here."""
     return Facts(
         format=FORMAT,
@@ -89,6 +91,7 @@ def gather(host: Host, capabilities: Collection[str]) -> Facts:
         systemd=Path("/run/systemd/system").is_dir(),
         virtualization=_virtualization(),
         capabilities=sorted({"files", "artifacts", *capabilities}),
+        recipient=recipient,
     )
 
 

@@ -17,6 +17,8 @@ from agent.services import seen as units
 from agent.services.systemd import Systemd
 from agent.services.transient import TransientUnits
 
+ENVIRONMENTS = "/run/ordain-environments"
+"""Where systemd finds the environments of processes: in memory, since they may hold secrets, and gone with the units at a boot."""
 MEBIBYTE = 1024 * 1024
 HEAD = ("RESOURCE", "FLEET", "STANDS", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "WHY")
 """Of the table; the last column is left out where nothing has a reason."""
@@ -50,7 +52,7 @@ def onlooker(disk: Disk, host: Host) -> Processes:
     """Return what sees the processes of this host, whoever runs them."""
     systemd = Systemd(root=host.root)
     if host.is_whole_machine and systemd.available():
-        return TransientUnits(disk.processes, host=host, systemd=systemd)
+        return TransientUnits(host.outside(ENVIRONMENTS), host=host, systemd=systemd)
     return Onlooker(disk.processes, host=host)
 
 

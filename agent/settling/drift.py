@@ -4,7 +4,7 @@ Looked for at each poll, at the cost of a stat for each path: content is read ag
 changed. Fleets that let this host go are left alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.reporting.status import Drift, FleetStatus
+from agent.secrets.rotation import note_put, read_put
 from agent.settling.settle import Settler
 from agent.settling.table import Table
 
@@ -37,7 +38,11 @@ class _Seen:
 
 
 def watch(settler: Settler, table: Table) -> None:
-    """Compare every fleet's managed paths with its current generation; repair or report what differs."""
+    """Compare every fleet's managed paths with its current generation; repair or report what differs.
+
+    Where a secret was rotated, what reads it is restarted or reloaded at once.
+    """
+    rotated = False
     for fleet in sorted(set(table.current) - table.left):
         meta = settler.generations(fleet).current()
         if meta is None or settler.work.stopping() or settler.marks.is_waiting(f"drift of {fleet}"):
@@ -45,7 +50,7 @@ def watch(settler: Settler, table: Table) -> None:
         state = table.current[fleet]
         try:
             prepared = settler.prepare(fleet, state, table)
-            _attend(settler, _Seen(fleet=fleet, meta=meta, items=prepared.items, plan=prepared.plan, state=state))
+            rotated |= _attend(settler, _Seen(fleet=fleet, meta=meta, items=prepared.items, plan=prepared.plan, state=state))
             settler.converger.attend(fleet, prepared.state, held=settler.generations(fleet).hold() is not None)
         except (RefusedError, InputError, RetryError, OSError) as error:
             settler.marks.wait(f"drift of {fleet}")
@@ -53,26 +58,48 @@ def watch(settler: Settler, table: Table) -> None:
         except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
             settler.marks.wait(f"drift of {fleet}")
             settler.fault(fleet, error)
+    if rotated:
+        settler.bring_about(table)
 
 
-def _attend(settler: Settler, seen: _Seen) -> None:
-    drifts = _note(settler, seen)
-    if seen.plan.empty or (drifts and seen.state.drift == "report"):
-        return
-    apply(settler.work, Change(fleet=seen.fleet, meta=seen.meta, items=seen.items, plan=seen.plan))
-    settler.marks.settle(f"drift of {seen.fleet}")
-    _write(settler, seen.fleet, [])
-    settler.log.step("repaired", fleet=seen.fleet, paths=len(seen.plan.actions))
+def _attend(settler: Settler, seen: _Seen) -> bool:
+    """Put right what differs, or note it; return whether a secret was rotated."""
+    directory = settler.work.disk.fleet(seen.fleet)
+    rotated = _rotated(settler, seen)
+    drifts = _note(settler, seen, rotated)
+    plan = seen.plan
+    if drifts and seen.state.drift == "report":
+        plan = Plan(actions=tuple(one for one in plan.actions if one.path in rotated), adopted=(), released=(), replacing=plan.replacing)
+    if not plan.empty:
+        apply(settler.work, Change(fleet=seen.fleet, meta=seen.meta, items=seen.items, plan=plan))
+        settler.marks.settle(f"drift of {seen.fleet}")
+    left = {one.path for one in seen.plan.actions} - {one.path for one in plan.actions}
+    note_put(directory, seen.items, differing=left)
+    if rotated:
+        settler.log.step("rotated", fleet=seen.fleet, paths=len(rotated))
+    if len(plan.actions) > len(rotated) or (not plan.empty and not rotated):
+        _write(settler, seen.fleet, [])
+        settler.log.step("repaired", fleet=seen.fleet, paths=len(plan.actions) - len(rotated))
+    return bool(rotated)
 
 
-def _note(settler: Settler, seen: _Seen) -> list[Drift]:
+def _rotated(settler: Settler, seen: _Seen) -> frozenset[str]:
+    """Return the paths at which what ordain put is as it was, and a secret in it has another value by now: that is no drift."""
+    host, put = settler.work.host, read_put(settler.work.disk.fleet(seen.fleet))
+    changed = [one.path for one in seen.plan.actions if one.why == ("content",) and one.item is not None and one.item.sealed is not None]
+    return frozenset(path for path in changed if path in put and put[path] == settler.secrets.keys.keyed(host.digest(path)))
+
+
+def _note(settler: Settler, seen: _Seen, rotated: Collection[str]) -> list[Drift]:
     """Write down what differs now, with the time since when it has, and return it."""
     status = settler.book.read(seen.fleet)
     known = {drift.path: drift for drift in status.drift} if status else {}
-    drifts = [_drift(settler.work, action, known.get(action.path)) for action in seen.plan.actions if action.item is not None]
+    actions = [action for action in seen.plan.actions if action.item is not None and action.path not in rotated]
+    drifts = [_drift(settler, action, known.get(action.path)) for action in actions]
     for drift in drifts:
         if drift.path not in known:
-            settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=",".join(drift.differs), policy=seen.state.drift)
+            differs = ",".join(drift.differs)
+            settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=differs, policy=seen.state.drift)
     _write(settler, seen.fleet, drifts)
     return drifts
 
@@ -83,11 +110,13 @@ def _write(settler: Settler, fleet: str, drifts: list[Drift]) -> None:
     settler.book.write(fleet, msgspec.structs.replace(status, drift=[*drifts, *running]))
 
 
-def _drift(work: Workspace, action: Action, known: Drift | None) -> Drift:
-    item, host = action.item, work.host
+def _drift(settler: Settler, action: Action, known: Drift | None) -> Drift:
+    item, work, host = action.item, settler.work, settler.work.host
     now = host.observe(action.path)
     actual = host.digest(action.path) if now.kind == "file" and "content" in action.why else f"{now.kind} {now.mode:04o}"
-    expected = "" if item is None else (item.digest or "") if "content" in action.why else f"{item.kind} {item.mode:04o}"
+    if item is not None and item.sealed is not None and "content" in action.why and now.kind == "file":
+        actual = settler.secrets.keys.keyed(actual)
+    expected = "" if item is None else (item.shown_digest or "") if "content" in action.why else f"{item.kind} {item.mode:04o}"
     since = known.since if known is not None else timestamp()
     inside = _inside(work, item) if item is not None and item.kind == "tree" and now.kind == "directory" else []
     return Drift(path=action.path, differs=list(action.why), expected=expected, actual=actual, since=since, inside=inside)

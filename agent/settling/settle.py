@@ -38,6 +38,8 @@ from agent.providers.item import NOBODY, Coming, Item
 from agent.reporting import receipts
 from agent.reporting.receipts import Result
 from agent.reporting.status import FleetStatus, StatusBook
+from agent.secrets.filling import NOTHING, Filling
+from agent.secrets.values import Secrets
 from agent.settings import Settings, read_reboot
 from agent.settling.converger import Converger, coming_with
 from agent.settling.supported import require_supported, within_reach
@@ -57,6 +59,8 @@ class Prepared:
     plan: Plan
     warnings: tuple[str, ...]
     """About what runs."""
+    sealed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of processes with secrets in their environment: see `Holding`."""
 
     @property
     def all_warnings(self) -> frozenset[str]:
@@ -74,6 +78,7 @@ class Settler:
     log: Log
     effects: Effects
     converger: Converger
+    secrets: Secrets
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
 
@@ -114,8 +119,9 @@ class Settler:
             InputError: `agent.toml` can't be read.
         """
         host = self.work.host
-        finished, out_of_reach, allow = self._admitted(state)
-        items = self._items(state, coming)
+        filling = self.secrets.filling(state)
+        finished, out_of_reach, allow = self._admitted(state, filling)
+        items = self._items(state, filling, coming)
         replacing = replaced(items, host=host, originals=self.work.originals, elsewhere=table.elsewhere(fleet))
         require_allowed(items, host=host, allow=allow, own=self._own(), replacing=replacing)
         warnings = (*out_of_reach, *self.effects.require(finished, coming))
@@ -127,7 +133,7 @@ class Settler:
             claimed=table.claimed(fleet, state),
             replacing=replacing,
         )
-        return Prepared(state=finished, items=items, plan=plan, warnings=warnings)
+        return Prepared(state=finished, items=items, plan=plan, warnings=warnings, sealed=filling.sealed(state, finished))
 
     def fixes(self, fleet: str, state: State, table: Table, *, refresh: bool) -> list[Fix]:
         """Return what must be changed before a switch to a state and is not taken back by a rollback.
@@ -136,13 +142,14 @@ class Settler:
             RefusedError: the host can't hold it, or its owner does not allow it.
             RetryError: it can't be said now.
         """
-        finished, _, _ = self._admitted(state)
-        return self.converger.fixes(finished, self.meant(table.former(fleet))[0], refresh=refresh)
+        finished, _, _ = self._admitted(state, self.secrets.filling(state))
+        former = msgspec.structs.replace(table.former(fleet), processes=[])  # whose secrets may be nowhere to be had any more
+        return self.converger.fixes(finished, self.meant(former)[0], refresh=refresh)
 
-    def _admitted(self, state: State) -> tuple[State, tuple[str, ...], Allow]:
+    def _admitted(self, state: State, filling: Filling) -> tuple[State, tuple[str, ...], Allow]:
         """Return a state as it is meant here, warnings about that, and what the host's owner allows: all of it but its paths."""
         allow = read_allow(self.settings.config)
-        finished, out_of_reach = self.meant(state)
+        finished, out_of_reach = self.meant(state, filling)
         require_supported(finished, self.effects.supported())
         require_resources(finished, allow, agent_is_root=os.geteuid() == 0)
         require_blocks_allowed(finished.host_files, host=self.work.host, allow=allow, own=self._own())
@@ -152,13 +159,13 @@ class Settler:
         """Return what no release may touch, since it could give itself leave: `agent.toml`, the anchor of trust, the agent's state."""
         return (self.settings.config, self.work.host.outside(OWN), self.work.disk.root)
 
-    def meant(self, state: State) -> tuple[State, tuple[str, ...]]:
+    def meant(self, state: State, filling: Filling = NOTHING) -> tuple[State, tuple[str, ...]]:
         """Return a state with its texts finished and without what can't be had below a `--root`, and warnings about that.
 
         Raises:
             MalformedError: a reference that an agent can't fill in.
         """
-        finished = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name)
+        finished = finish_state(state, tenant=self.settings.tenant, agent=self.settings.name, filling=filling)
         return within_reach(finished, self.work.host, has_systemd=self.effects.units.services.systemd.available, reboots=self._reboots())
 
     def _reboots(self) -> bool:
@@ -168,9 +175,11 @@ class Settler:
         except InputError:
             return False
 
-    def _items(self, state: State, coming: Coming = NOBODY) -> dict[str, Item]:
+    def _items(self, state: State, filling: Filling, coming: Coming = NOBODY) -> dict[str, Item]:
         settings, work = self.settings, self.work
-        return desired_items(state, host=work.host, cache=work.cache, tenant=settings.tenant, agent=settings.name, coming=coming)
+        return desired_items(
+            state, host=work.host, cache=work.cache, tenant=settings.tenant, agent=settings.name, coming=coming, filling=filling
+        )
 
     # What runs
 
@@ -204,7 +213,7 @@ class Settler:
             RetryError: systemd does not answer.
         """
         others = [holding for name in sorted(table.current) if name != fleet and (holding := self._holding(name, table)) is not None]
-        becoming = Holding(fleet=fleet, state=prepared.state, generation=0, transaction="", items=prepared.items)
+        becoming = Holding(fleet=fleet, state=prepared.state, generation=0, transaction="", items=prepared.items, sealed=prepared.sealed)
         held = resources(table.current.get(fleet, State()))
         found = self.effects.planned([*others, becoming], spared=self._spared(table))
         return [effect for effect in found if effect.fleet == fleet or (not effect.fleet and effect.resource in held)]
@@ -214,15 +223,18 @@ class Settler:
         pointer = self.generations(fleet).pointer()
         if pointer is None:
             return None
-        state = table.holding(fleet)
+        held = state = table.holding(fleet)
         items: dict[str, Item] | None = {}
+        sealed: Mapping[str, Mapping[str, str]] = {}
         try:
-            state, _ = self.meant(state)
+            filling = self.secrets.filling(held)
+            state, _ = self.meant(held, filling)
             require_resources(state, read_allow(self.settings.config), agent_is_root=os.geteuid() == 0)
-            items = self._items(state) if state.processes or state.services or state.actions else {}
+            items = self._items(held, filling) if state.processes or state.services or state.actions else {}
+            sealed = filling.sealed(held, state)
         except (OrdainError, OSError):  # drift says why; what runs goes on
             items = None
-        return Holding(fleet=fleet, state=state, generation=pointer.generation, transaction=pointer.transaction, items=items)
+        return Holding(fleet=fleet, state=state, generation=pointer.generation, transaction=pointer.transaction, items=items, sealed=sealed)
 
     def _note_standing(self, fleet: str, outcome: Outcome, *, said: bool) -> None:
         """Note how what runs of a fleet stands, where nothing newer of it is to be said."""
@@ -237,7 +249,7 @@ class Settler:
         ours = status.result in ("applied", "failed") or status.why.startswith(ABOUT)
         if not said and status.digest == meta.digest and ours:
             result, why = _came_of(outcome)
-            status = msgspec.structs.replace(status, result=result, why=why, since=timestamp())
+            status = msgspec.structs.replace(status, result=result, why=self.secrets.veil(why), since=timestamp())
         if self.book.write(fleet, status) and not said:
             self.log.step(status.result, fleet=fleet, why=status.why or None)
 
@@ -314,7 +326,7 @@ class Settler:
         except NotYetError as error:
             self._outcome(wanted, "waiting", str(error))
         except (CheckError, ArchiveError) as error:
-            self.marks.mark_bad(self.work.disk.fleet(wanted.fleet), wanted.key, str(error))
+            self.marks.mark_bad(self.work.disk.fleet(wanted.fleet), wanted.key, self.secrets.veil(str(error)))
             self._outcome(wanted, "failed", str(error))
         except (RefusedError, InputError) as error:
             self._outcome(wanted, "refused", str(error))
@@ -336,6 +348,7 @@ class Settler:
 
     def _outcome(self, wanted: Wanted, result: Result, why: str, prepared: Prepared | None = None) -> None:
         """Note what came of a release: status, receipt and log."""
+        why = self.secrets.veil(why)
         meta = self.generations(wanted.fleet).current()
         old = self.book.read(wanted.fleet)
         warnings = sorted({*wanted.warnings, *(prepared.all_warnings if prepared else ())})
@@ -361,6 +374,7 @@ class Settler:
 
     def trouble(self, fleet: str, result: Result, why: str, *, listed: bool, serial: int | None) -> None:
         """Note that nothing came of a fleet's news: what runs is kept."""
+        why = self.secrets.veil(why)
         old = self.book.read(fleet) or FleetStatus(result=result, why=why, since=timestamp())
         kept = old.serial if serial is None else serial
         status = msgspec.structs.replace(old, result=result, why=why, since=timestamp(), listed=listed, serial=kept)
