@@ -59,7 +59,7 @@ def of_change(before: Case, after: Case, *touched: str) -> list[Finding]:
         ("Tenant", "{retention: {receipts: 90d, events: 30d, audit: 3650d}}", []),
         (
             "Tenant",
-            "{retention: {receipts: 1h, events: 9999d}}",
+            "{retention: {receipts: 1h, events: 3651d}}",
             RETENTION,
         ),
         ("Tenant", "{reporting: {every: 5m}}", [("schema/limit", "spec/reporting")]),

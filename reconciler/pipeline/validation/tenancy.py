@@ -1,5 +1,6 @@
 """What a Tenant, an Agent and an AgentPool say of reports, retention and enrolment that their schemas can't judge."""
 
+import re
 from collections.abc import Iterator
 
 from agent.protocol import duration
@@ -8,6 +9,7 @@ from reconciler.pipeline.manifests import Document
 from reconciler.pipeline.validation.fields import items, seconds
 from reconciler.pipeline.validation.findings import refused, schema_refused, shown, spelled
 from reconciler.pipeline.validation.rollouts import window
+from reconciler.pipeline.validation.schemas import schema
 
 EVERY, LOST_AFTER = "60s", "5m"
 """Between reports, and without one until an agent counts as lost, where `reporting` leaves it out; as the schemas say."""
@@ -15,6 +17,8 @@ REPORTING_BOUNDS = ("5s", "90d")
 """Agents that report more often are a storm; one that may be silent for longer than releases live is beyond help."""
 KEPT_BOUNDS = ("1d", "3650d")
 """Shorter and last night's trouble is gone in the morning; longer and no disk was ever sized for it."""
+
+_SPAN = re.compile(schema("tenant")["$defs"]["span"]["pattern"])
 
 
 def reporting(document: Document) -> Iterator[Finding]:
@@ -62,6 +66,7 @@ def _conditions(claims: object) -> object:
 def _within(document: Document, block: str, name: str, bounds: tuple[str, str]) -> Iterator[Finding]:
     value = document.spec[block].get(name)
     found, (least, most) = seconds(value), bounds
-    if found is not None and not duration.seconds(least) <= found <= duration.seconds(most):
+    too_long = found is None and isinstance(value, str) and _SPAN.fullmatch(value) is not None  # longer than any duration here
+    if too_long or (found is not None and not duration.seconds(least) <= found <= duration.seconds(most)):
         message = f"spec.{block}.{name}: {shown(value)} is not within {least} and {most}"
         yield schema_refused(document, "limit", ("spec", block, name), message, remedy=f"choose a time from {least} to {most}")
