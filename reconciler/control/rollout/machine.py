@@ -187,7 +187,8 @@ def _failing(situation: Situation, health: Health) -> str:
 
 
 def _below(shown: Tally, health: Health) -> bool:
-    return shown.failed * WHOLE > (WHOLE - health.threshold) * shown.reachable
+    """Return whether the threshold can't be reached any more; where all failed, no threshold is low enough."""
+    return shown.failed * WHOLE > (WHOLE - health.threshold) * shown.reachable or shown.failed == shown.reachable > 0
 
 
 def _passed(shown: Tally, health: Health) -> bool:
