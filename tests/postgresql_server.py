@@ -94,8 +94,8 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Give a server that runs, and remove it with all it holds at the end."""
+def running(*settings: str) -> Iterator[Server]:
+    """Give a server that runs, and remove it with all it holds at the end; `settings` as `name=value`."""
     programs = find()
     if programs is None:
         message = "there is no PostgreSQL on this machine"
@@ -106,7 +106,7 @@ def running() -> Iterator[Server]:
             shutil.chown(directory, OTHER_USER)
         server = Server(programs, directory)
         server.make()
-        server.start()
+        server.start(*settings)
         try:
             yield server
         finally:

@@ -86,7 +86,7 @@ def test_asyncio_code_runs_transactions_in_threads(registry: Registry) -> None:
 
 
 def test_news_are_heard_once_they_are_committed_also_by_another_process(registry: Registry) -> None:
-    other = Registry.open(registry.url)
+    other = Registry.open(registry.shown)
     try:
         with hearing(registry) as here, hearing(other) as there:
             with registry.begin() as connection:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,11 @@ class ConflictError(RetryError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """Where to write and where to read; `listener` has no transactions, and `shown` is the URL without its password."""
+    """Where to write and where to read; `listener` has no transactions, and `shown` is the URL: it holds no password."""
 
     writer: Engine
     reader: Engine
     listener: Engine
-    url: str = field(repr=False)
     shown: str
 
     @property
@@ -60,10 +59,10 @@ def open_engines(url: str, *, create: bool = True) -> Engines:
     """Return engines for `sqlite:///<path>` or `postgresql://…`; nothing is connected yet, but SQLite's file is made, for its owner alone.
 
     Raises:
-        InputError: another kind of URL, or one with no path or database; with `create` false also a file that is not there.
+        InputError: another kind of URL, one with a password or without a path or database; with `create` false, no such file.
     """
     parsed = _parsed(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = parsed.render_as_string()
     if parsed.get_backend_name() == "sqlite":
         path = Path(str(parsed.database))
         if not path.exists() and not create:
@@ -71,10 +70,10 @@ def open_engines(url: str, *, create: bool = True) -> Engines:
             raise InputError(message)
         _make_file(path)
         reader = _sqlite(parsed, size=READERS, reads=True)
-        return Engines(writer=_sqlite(parsed, size=1), reader=reader, listener=reader, url=url, shown=shown)
+        return Engines(writer=_sqlite(parsed, size=1), reader=reader, listener=reader, shown=shown)
     writer, listener = _postgresql(parsed), _postgresql(parsed, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
     reader = writer.execution_options(postgresql_readonly=True)
-    return Engines(writer=writer, reader=reader, listener=listener, url=url, shown=shown.replace("+psycopg", "", 1))
+    return Engines(writer=writer, reader=reader, listener=listener, shown=shown.replace("+psycopg", "", 1))
 
 
 def _parsed(url: str) -> URL:
@@ -85,6 +84,11 @@ def _parsed(url: str) -> URL:
         raise InputError(message) from None  # its own text repeats the URL, and with it a password
     if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed
+    if parsed.password:
+        message = (
+            f"{parsed.render_as_string()}: a password in a URL is seen by others; name a file, ?passfile=/etc/ordain/pgpass, that is 0600"
+        )
+        raise InputError(message)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg") and parsed.database:
         return parsed.set(drivername="postgresql+psycopg")
     message = f"{parsed.render_as_string(hide_password=True)}: {message}"
@@ -153,5 +157,5 @@ def _known(error: exc.DBAPIError, shown: str) -> RetryError | None:
     if code in _AGAIN:
         return ConflictError(f"registry {shown}: {said}")
     if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
-        return RetryError(f"registry {shown}: {said}; it is tried again, see to the database if this stays")
+        return RetryError(f"registry {shown}: {said}; see to the database, then it can go on")
     return None

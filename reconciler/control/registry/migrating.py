@@ -22,6 +22,7 @@ HEAD = "0001"
 """The version of the tables that this code is written for; a test holds it to the last migration."""
 EMPTY = "0000"
 _OLDEST = "oldest"
+_MOVED = "moved"
 VERSION_TABLE = "registry_version"
 _LOCK = 0x6F726461696E  # "ordain", as PostgreSQL's advisory locks are numbers
 
@@ -44,7 +45,7 @@ class Versions:
 def versions(connection: Connection) -> Versions:
     """Return where a registry stands; changes nothing."""
     now = _version(connection)
-    oldest = EMPTY if now == EMPTY else connection.execute(select(schema.marks.c.value).where(schema.marks.c.name == _OLDEST)).scalar()
+    oldest = EMPTY if now == EMPTY else _mark(connection, _OLDEST)
     return Versions(before=now, now=now, code=HEAD, oldest=oldest or EMPTY)
 
 
@@ -52,10 +53,11 @@ def require_usable(connection: Connection) -> Versions:
     """Return where a registry stands.
 
     Raises:
-        RefusedError: it is behind this code, or so far ahead of it that this code can't work with it.
+        RefusedError: it is behind this code, or so far ahead of it that this code can't work with it, or it was moved elsewhere.
     """
     found = versions(connection)
     _require_not_too_new(found)
+    _require_here(connection, found)
     if not found.current:
         message = f"the registry's tables are of version {found.now}, and this ordain needs {HEAD}: run `ordain registry upgrade`"
         raise RefusedError(message)
@@ -66,7 +68,7 @@ def migrate(connection: Connection) -> Versions:
     """Bring the tables to `HEAD` within the transaction of `connection`; waits for another process that is at it.
 
     Raises:
-        RefusedError: a newer ordain has taken away what this code needs.
+        RefusedError: a newer ordain has taken away what this code needs, or the registry was moved elsewhere.
     """
     if connection.dialect.name == "postgresql":  # SQLite's write transaction is a lock by itself
         connection.execute(text("SET LOCAL lock_timeout = 0"))
@@ -74,15 +76,20 @@ def migrate(connection: Connection) -> Versions:
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     found = versions(connection)
     _require_not_too_new(found)
+    _require_here(connection, found)
     if found.current:
         return found
     config = _config(connection)
     ahead = [step for step in ScriptDirectory.from_config(config).walk_revisions() if step.revision > found.now]
     command.upgrade(config, "head")
     oldest = max([found.oldest, *(step.module.OLDEST for step in ahead)])
-    statement = insert(connection, schema.marks).values(name=_OLDEST, value=oldest)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": oldest}))
+    _set_mark(connection, _OLDEST, oldest)
     return Versions(before=found.now, now=HEAD, code=HEAD, oldest=oldest)
+
+
+def mark_moved(connection: Connection, where: str) -> None:
+    """Have nobody use this registry from here on: it goes on elsewhere."""
+    _set_mark(connection, _MOVED, where)
 
 
 def _config(connection: Connection) -> Config:
@@ -96,6 +103,22 @@ def _version(connection: Connection) -> str:
     if not inspect(connection).has_table(VERSION_TABLE):
         return EMPTY
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or EMPTY  # noqa: S608 - a constant
+
+
+def _mark(connection: Connection, name: str) -> str | None:
+    return connection.execute(select(schema.marks.c.value).where(schema.marks.c.name == name)).scalar()
+
+
+def _set_mark(connection: Connection, name: str, value: str) -> None:
+    statement = insert(connection, schema.marks).values(name=name, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+
+
+def _require_here(connection: Connection, found: Versions) -> None:
+    where = None if found.now == EMPTY else _mark(connection, _MOVED)
+    if where is not None:
+        message = f"this registry was moved to {where}: set [registry] url to that, or restore a backup to go back"
+        raise RefusedError(message)
 
 
 def _require_not_too_new(found: Versions) -> None:

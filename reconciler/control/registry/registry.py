@@ -44,18 +44,13 @@ class Registry:
         """Return the registry at a URL, `sqlite:///<path>` or `postgresql://<user>@<host>/<database>`; connects at its first use.
 
         Raises:
-            InputError: not such a URL; or, with `create` false, no such file.
+            InputError: not such a URL, or one with a password in it; or, with `create` false, no such file.
         """
         return cls(open_engines(url, create=create))
 
     @property
-    def url(self) -> str:
-        """Its URL, with a password if it has one: pass it on, show it to nobody."""
-        return self._engines.url
-
-    @property
     def shown(self) -> str:
-        """Its URL without a password, for people."""
+        """Its URL, which holds no password."""
         return self._engines.shown
 
     @property

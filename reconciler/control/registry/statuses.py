@@ -1,12 +1,12 @@
 """How each fleet stands on each agent, as the agent said last; written when it says something new, and never by an older batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select
 
 from agent.protocol.report import FleetReport
 from reconciler.control.registry import schema
@@ -90,17 +90,25 @@ def remove(connection: Connection, gone: Sequence[Gone]) -> None:
 
 def keep_only(connection: Connection, wholes: Sequence[Whole]) -> None:
     """Remove what whole reports do not name, unless a newer batch said it."""
-    named = {(one.tenant, one.agent): one for one in sorted(wholes, key=lambda one: (one.incarnation, one.sequence))}
-    keys = sorted(named)
+    named: dict[str, dict[str, Whole]] = {}
+    for one in sorted(wholes, key=lambda one: (one.tenant, one.agent, one.incarnation, one.sequence)):
+        named.setdefault(one.tenant, {})[one.agent] = one
     gone = []
-    for start in range(0, len(keys), _SLICE):
-        there = tuple_(_table.c.tenant, _table.c.agent).in_(keys[start : start + _SLICE])
-        for tenant, agent, fleet in connection.execute(select(_table.c.tenant, _table.c.agent, _table.c.fleet).where(there)):
-            whole = named[tenant, agent]
+    for tenant, by_agent in named.items():
+        for agent, fleet in _standing(connection, tenant, list(by_agent)):
+            whole = by_agent[agent]
             if fleet not in whole.fleets:
                 said = {"incarnation": whole.incarnation, "sequence": whole.sequence}
                 gone.append(Gone(tenant=tenant, agent=agent, fleet=fleet, **said))
     remove(connection, gone)
+
+
+def _standing(connection: Connection, tenant: str, agents: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (agent, fleet) of all that is kept of these agents."""
+    for start in range(0, len(agents), _SLICE):
+        there = (_table.c.tenant == tenant, _table.c.agent.in_(agents[start : start + _SLICE]))
+        for row in connection.execute(select(_table.c.agent, _table.c.fleet).where(*there)):
+            yield row[0], row[1]
 
 
 def of_agent(connection: Connection, tenant: str, agent: str) -> list[Status]:
