@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_check, commits, listed, planned, publication, replayed, resting, sizes
+from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes
 from benchmarks.report import RESULTS, Report
 
 ITEMS: dict[str, Callable[..., Report]] = {
@@ -18,6 +18,7 @@ ITEMS: dict[str, Callable[..., Report]] = {
     "listed": listed.measure,
     "plan": planned.measure,
     "backtest": replayed.measure,
+    "registry": registry.measure,
 }
 """Name → what measures it; benchmarks/README.md says what each is about."""
 
