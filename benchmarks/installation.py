@@ -22,7 +22,7 @@ PATIENCE = 600.0
 """Seconds for a first import: ten times what 10,000 manifests take."""
 LOOK = 0.001
 """Seconds between looks at a file that should change."""
-ANNOUNCED = b"agents at "
+ANNOUNCED = b"local at "
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ def _patient(begin: float, what: str) -> None:
 def process(made: Installation) -> Iterator[str]:
     """Run `ordain up`; yield the address that it listens on."""
     log = made.directory / "up.log"
-    command: list[str | Path] = [BIN / "ordain", "up", "--repo", made.repository, "--state", made.state, "--listen", "127.0.0.1:0"]
+    listening = ["--listen", "127.0.0.1:0", "--local", "127.0.0.1:0"]
+    command: list[str | Path] = [BIN / "ordain", "up", "--repo", made.repository, "--state", made.state, *listening]
     with log.open("wb") as stream:
         running = subprocess.Popen(command, stderr=stream, env={**os.environ, "ORDAIN_OPA": made.settings.policy.opa})
     try:

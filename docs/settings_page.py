@@ -70,7 +70,8 @@ def _described(kind: type[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _shown(kind: object) -> str:
-    shown: dict[object, str] = {str: "text", float: "number", int: "whole number", bool: "true or false", dict[str, str]: "table of texts"}
+    shown: dict[object, str] = {str: "text", float: "number", int: "whole number", bool: "true or false"}
+    shown |= {dict[str, str]: "table of texts", list[str]: "list of texts"}
     return shown[kind]
 
 

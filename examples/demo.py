@@ -82,8 +82,8 @@ def begin(stage: Stage) -> None:
 def bring_up(stage: Stage) -> None:
     """Start the control plane and wait until the first commit is published."""
     stage.chapter("The control plane, in one process")
-    stage.start("up", "ordain up --repo fleets --state state --listen 127.0.0.1:0")
-    stage.until("ordain up listens", lambda: "agents at http" in stage.log("up"), process="up")
+    stage.start("up", "ordain up --repo fleets --state state --listen 127.0.0.1:0 --local 127.0.0.1:0")
+    stage.until("ordain up listens", lambda: "local at http" in stage.log("up"), process="up")
     seconds = examined(stage)
     stage.say(f"\nThe first commit was examined, compiled, signed and published {seconds:.1f} s after it listened:\n")
     stage.run("ordain status --state state")
@@ -261,7 +261,7 @@ def note(stage: Stage, revision: str = "HEAD") -> str:
 
 def address(stage: Stage) -> str:
     """Return where `ordain up` listens, as it said itself."""
-    return stage.log("up").split("agents at ", 1)[1].split("\n", 1)[0].strip()
+    return stage.log("up").split("local at ", 1)[1].split("\n", 1)[0].strip()
 
 
 def status(stage: Stage) -> Any:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from reconciler.control.api.talk import Talk
+from reconciler.control.zone import Zone
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.waivers import NOTICE_DAYS, ends_within
 from reconciler.publication.times import stamp
@@ -109,6 +110,26 @@ class TalkCollector(Collector):
         for labels, count in sorted(self.refused.items()):
             refused.add_metric(labels, count)
         yield refused
+
+
+class JoinCollector(Collector):
+    """Who joined, whose certificates were renewed, and who was refused."""
+
+    def __init__(self, zone: Zone) -> None:
+        """Read its counts at each scrape."""
+        self.zone = zone
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family for each number."""
+        joined = CounterMetricFamily("ordain_enrolments", "Enrolments by outcome", labels=("outcome",))
+        for outcome, count in sorted(self.zone.enrolling.counts.items()):
+            joined.add_metric((outcome,), count)
+        yield joined
+        renewed = CounterMetricFamily("ordain_renewals", "Renewals of certificates by how and outcome", labels=("how", "outcome"))
+        for labels, count in sorted(self.zone.renewing.counts.items()):
+            renewed.add_metric(labels, count)
+        yield renewed
+        yield CounterMetricFamily("ordain_platform_fetches", "Fetches of platforms' keys", value=self.zone.settings.platforms.fetches)
 
 
 def exposition(*collectors: Collector) -> Callable[[], bytes]:

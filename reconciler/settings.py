@@ -102,12 +102,36 @@ class KeySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenSettings:
-    """Addresses of this process; in this version loopback only."""
+    """Addresses of this process."""
 
     control: str = "127.0.0.1:8420"
-    """Where `serve` answers agents."""
+    """Where `serve` answers agents and operators, behind TLS; `0.0.0.0:8420` for other machines."""
+    local: str = "127.0.0.1:8422"
+    """Where `serve` answers /healthz, /readyz, /metrics and webhooks; a loopback address, without TLS."""
+    names: list[str] = field(default_factory=list)
+    """Names and addresses by which others reach `control`: they stand in the server's certificate, beside `localhost` and the address."""
+    files: bool = False
+    """Whether `local` also hands out signed files: to caches, and to agents that are not enrolled. `ordain up` always does."""
     health: str = "127.0.0.1:8421"
     """Where `reconcile` answers /healthz, /readyz and /metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """Where `serve` remembers agents, certificates, tokens and reports."""
+
+    url: str = ""
+    """`sqlite:///PATH` or `postgresql://USER@HOST/DATABASE`; empty means `registry.db` in the state directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySettings:
+    """How hosts prove who they are."""
+
+    certificate_life: float = 86_400.0
+    """Seconds that an agent's certificate lives; it is renewed at half of that."""
+    platforms_authority: str = ""
+    """File with certificates (PEM) of authorities that issuers of platforms' tokens may have theirs from, beside the system's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +178,8 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     keys: KeySettings = field(default_factory=KeySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -175,6 +201,11 @@ class Settings:
         return open_store(self.store_url, access)
 
     @property
+    def registry_url(self) -> str:
+        """Where the registry is, the default filled in."""
+        return self.registry.url or f"sqlite:///{self.state.resolve() / 'registry.db'}"
+
+    @property
     def keys_directory(self) -> Path:
         """Where the keys are, the default filled in."""
         return Path(self.keys.directory) if self.keys.directory else self.state / "keys"
@@ -192,6 +223,8 @@ GROUPS = {
     "store": StoreSettings,
     "keys": KeySettings,
     "listen": ListenSettings,
+    "registry": RegistrySettings,
+    "identity": IdentitySettings,
     "hooks": HookSettings,
     "log": LogSettings,
 }
@@ -218,6 +251,8 @@ def _fits(value: object, wanted: object) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if wanted == dict[str, str]:
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    if wanted == list[str]:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return type(value) is wanted
 
 
@@ -247,11 +282,7 @@ def load(file: Path | None, *, state: Path) -> Settings:
 
 
 def address(text: str) -> tuple[str, int]:
-    """Return (host, port) of a loopback address such as `127.0.0.1:8420`; port 0 means any free one.
-
-    Raises:
-        InputError: not an address, or one that others can reach: that needs mutual TLS, which comes later.
-    """
+    """Return (host, port) of an address such as `0.0.0.0:8420`; port 0 means any free one. Raises `InputError` if it is none."""
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     try:
@@ -263,7 +294,13 @@ def address(text: str) -> tuple[str, int]:
     if not 0 <= number <= 65_535:  # noqa: PLR2004 - the range of ports
         message = f"{text!r}: a port lies between 0 and 65535"
         raise InputError(message)
-    if not ip.is_loopback:
-        message = f"{text!r} can be reached from other machines; in this version only loopback addresses are served"
-        raise InputError(message)
     return str(ip), number
+
+
+def loopback(text: str) -> tuple[str, int]:
+    """Return what `address` does; raise `InputError` for an address that others can reach: what is served there has no TLS."""
+    host, port = address(text)
+    if not ipaddress.ip_address(host).is_loopback:
+        message = f"{text!r} can be reached from other machines; health, metrics and webhooks are served on loopback addresses only"
+        raise InputError(message)
+    return host, port

@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
+from reconciler.control.authority.ceremony import DOMAIN, development_authority
 from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
@@ -20,6 +21,9 @@ from reconciler.publication.key_making import make_keys
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
 from reconciler.publication.store.probe import require_conditional
 from reconciler.settings import PolicySettings, Settings, SourceSettings
+
+_MAKING = threading.Lock()
+"""Both loops of `ordain up` make keys, in one directory."""
 
 
 def holder(settings: Settings, zone: str) -> str:
@@ -65,7 +69,7 @@ def pipeline(
         store=zone_store(settings, PIPELINE_PREFIXES),
         ring=settings.ring("pipeline"),
         mirror=git,
-        opa=_opa(settings.policy),
+        opa=opa(settings.policy),
         batch_seconds=settings.policy.batch_timeout,
         opa_memory=settings.policy.opa_memory,
         pinned=read_pinned(settings.signatures.signers),
@@ -76,7 +80,8 @@ def pipeline(
     return lambda stop: pipeline_loop.run(parts, waits, stop, progress)
 
 
-def _opa(policy: PolicySettings) -> Path:
+def opa(policy: PolicySettings) -> Path:
+    """Return the OPA that the settings name, or the pinned one, built or downloaded where there is none; raises `RetryError`."""
     return find_opa(Path(policy.opa) if policy.opa else None, url=policy.opa_url, sha256=policy.opa_sha256)
 
 
@@ -114,13 +119,21 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
     for directory in (settings.keys_directory, settings.state / "trust"):
         durable.sweep(directory)
     make_keys("pipeline", settings.keys_directory / "pipeline")
+    development_certificates(settings)
 
     def make(tenants: Collection[str]) -> None:
         for tenant in tenants:
-            development_keys(settings.keys_directory, store, tenant)
+            with _MAKING:
+                development_keys(settings.keys_directory, store, tenant)
             hand_out_root(settings.state, store, tenant)
 
     return make
+
+
+def development_certificates(settings: Settings, *tenants: str, domain: str = "") -> None:
+    """Make a certificate authority for development, or what it lacks for these tenants."""
+    with _MAKING:
+        development_authority(settings.keys_directory, settings.open_store(), tenants, domain=domain or DOMAIN)
 
 
 def hand_out_root(state: Path, store: Store, tenant: str) -> None:

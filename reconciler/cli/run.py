@@ -11,11 +11,11 @@ from aiohttp import web
 
 from agent.protocol.errors import InputError
 from reconciler import health, logs, metrics, process, settings, wiring
-from reconciler.control.api.application import application
 from reconciler.key_status import KeyExpiryCollector
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.source import locate
 from reconciler.publication.keys import REPOSITORY
+from reconciler.serving import listeners
 
 Command = Callable[..., None]
 
@@ -27,6 +27,18 @@ def shared(command: Command) -> Command:
             click.option("--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of everything kept."),
             click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML)."),
             click.option("--log-format", type=click.Choice(["text", "json"]), help="How log lines look. [default: text]"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def facing(command: Command) -> Command:
+    """Add the options of what faces agents and operators."""
+    for option in reversed(
+        (
+            click.option("--listen", help="Address for agents and operators, behind TLS. [default: 127.0.0.1:8420]"),
+            click.option("--local", help="Loopback address for health, metrics and webhooks. [default: 127.0.0.1:8422]"),
         )
     ):
         command = option(command)
@@ -78,40 +90,37 @@ def reconcile(  # noqa: PLR0917 - click passes options by name
     )
     with process.only_one(state):
         loops = {"pipeline": wiring.pipeline(loaded, progress)}
-        sys.exit(process.run(loops, app, settings.address(loaded.listen.health), listening=_say("health")))
+        address = settings.loopback(loaded.listen.health)
+        listener = process.Listener(application=app, address=address, said=lambda url: _say("health", url))
+        sys.exit(process.run(loops, [listener]))
 
 
 @click.command()
 @shared
-@click.option("--listen", help="Loopback address for agents. [default: 127.0.0.1:8420]")
-def serve(state: Path, file: Path | None, log_format: str | None, listen: str | None) -> None:
+@facing
+def serve(state: Path, file: Path | None, log_format: str | None, listen: str | None, local: str | None) -> None:
     """Run the control zone: publish what is approved, and hand it to agents.
 
     \b
     Example:
       ordain serve --state /var/lib/ordain-serve --settings serve.toml
     """
-    loaded = _load(state, file, log_format, listen={"control": listen})
+    loaded = _load(state, file, log_format, listen={"control": listen, "local": local})
     passed: list[bool] = []
-    hooks = wiring.hooks(loaded)
-    app = application(
-        loaded.open_store(),
-        ready=lambda: bool(passed),
-        metrics=metrics.exposition(_expiry(loaded), metrics.HookCollector(hooks.counts)),
-        hooks=hooks,
-    )
     with process.only_one(state):
         loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True))}
-        sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
+        with listeners(loaded, say=_say, ready=lambda: bool(passed), collectors=[_expiry(loaded)], files=False) as facing_them:
+            code = process.run(loops, facing_them)
+        sys.exit(code)
 
 
 @click.command()
 @shared
 @click.option("--repo", help="Path, or https or ssh URL, of the fleet repository.")
 @click.option("--branch", help="Branch to follow. [default: the remote's HEAD]")
-@click.option("--listen", help="Loopback address for agents, health and metrics. [default: 127.0.0.1:8420]")
+@facing
 def up(  # noqa: PLR0917 - click passes options by name
-    state: Path, file: Path | None, log_format: str | None, repo: str | None, branch: str | None, listen: str | None
+    state: Path, file: Path | None, log_format: str | None, repo: str | None, branch: str | None, listen: str | None, local: str | None
 ) -> None:
     """Run everything in one process, with development keys for every tenant that appears.
 
@@ -121,23 +130,25 @@ def up(  # noqa: PLR0917 - click passes options by name
     Example:
       ordain up --repo my-fleets --state /tmp/ordain --listen 127.0.0.1:8420
     """
-    loaded = _load(state, file, log_format, source={"repository": repo, "branch": branch}, listen={"control": listen})
+    loaded = _load(state, file, log_format, source={"repository": repo, "branch": branch}, listen={"control": listen, "local": local})
     _need_repository(loaded)
     progress = Progress()
     passed: list[bool] = []
-    hooks = wiring.hooks(loaded)
-    app = application(
-        loaded.open_store(),
-        ready=lambda: bool(passed) and progress.ready,
-        metrics=metrics.exposition(metrics.PipelineCollector(progress), _expiry(loaded), metrics.HookCollector(hooks.counts)),
-        hooks=hooks,
-    )
     with process.only_one(state):
         loops = {
             "pipeline": wiring.pipeline(loaded, progress, make_keys=wiring.development(loaded)),
             "control": wiring.control(loaded, ready=lambda: passed.append(True)),
         }
-        sys.exit(process.run(loops, app, settings.address(loaded.listen.control), listening=_say("agents")))
+        with listeners(
+            loaded,
+            say=_say,
+            ready=lambda: bool(passed) and progress.ready,
+            collectors=[metrics.PipelineCollector(progress), _expiry(loaded)],
+            files=True,
+            make=lambda tenant, domain: wiring.development_certificates(loaded, tenant, domain=domain),
+        ) as facing_them:
+            code = process.run(loops, facing_them)
+        sys.exit(code)
 
 
 def _expiry(loaded: settings.Settings) -> KeyExpiryCollector:
@@ -149,5 +160,5 @@ def _missing(progress: Progress) -> str:
     return "" if progress.ready else progress.problem or f"examining {progress.source[:12]}"
 
 
-def _say(what: str) -> Callable[[str], None]:
-    return lambda url: click.echo(f"ordain: {what} at {url}", err=True)
+def _say(what: str, url: str) -> None:
+    click.echo(f"ordain: {what} at {url}", err=True)

@@ -70,13 +70,14 @@ class Installation:
         self.log.touch()
         begun = self.log.stat().st_size
         environment = {**(environment or os.environ), "ORDAIN_FAULT": fault}
+        listening = ["--listen", "127.0.0.1:0", "--local", "127.0.0.1:0"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "ordain", "up", "--repo", self.repo, "--state", self.state, "--listen", "127.0.0.1:0", "--log-format", "json"],
+                [BIN / "ordain", "up", "--repo", self.repo, "--state", self.state, *listening, "--log-format", "json"],
                 stderr=log,
                 env=environment,
             )
-        marker = b"agents at "
+        marker = b"local at "
         until("listening", lambda: marker in self.log.read_bytes()[begun:] or self.process_ended, log=self.log)
         said = self.log.read_bytes()[begun:]
         if marker in said:

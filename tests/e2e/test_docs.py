@@ -2,7 +2,8 @@
 
 A block that begins ```console test is run: lines that begin with `$ ` in one shell and one directory for each page, in order. What stands
 below a command is what it must print on stdout; nothing there means that it isn't looked at. A line `…` stands for any lines, a `…` within
-one for any text. A command that fails fails the test, unless the next one asks for `$?`. Port 8420 is replaced by a free one.
+one for any text. A command that fails fails the test, unless the next one asks for `$?`. Ports 8420 and 8422 are
+replaced by free ones.
 """
 
 import os
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from tests.conftest import part
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-PORT = "8420"
+PORTS = ("8420", "8422")
 SECONDS = 300
 BLOCK = re.compile(r"^( *)```console test\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -47,9 +49,11 @@ def _name(page: Path) -> str:
 
 def commands(text: str) -> Iterator[Command]:
     """Yield the commands of a page that are to be run, on a port that is free."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        text = text.replace(PORT, str(free.getsockname()[1]))
+    with ExitStack() as stack:
+        for port in PORTS:
+            free = stack.enter_context(socket.socket())
+            free.bind(("127.0.0.1", 0))
+            text = text.replace(port, str(free.getsockname()[1]))
     for block in BLOCK.finditer(text):
         first = text.count("\n", 0, block.start()) + 2
         lines = [line.removeprefix(block[1]) for line in block[2].splitlines()]

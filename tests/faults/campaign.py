@@ -84,18 +84,24 @@ class Campaign:
             then=RESTORING if agent else {},
         )
 
+    @property
+    def _listening(self) -> list[str]:
+        return ["--listen", "127.0.0.1:0", "--local", f"127.0.0.1:{self.port}"]
+
     def _together(self) -> list[Victim]:
         made = self.made
-        command = [str(BIN / "ordain"), "up", "--repo", str(made.repo), "--state", str(made.state), "--listen", f"127.0.0.1:{self.port}"]
+        command = [str(BIN / "ordain"), "up", "--repo", str(made.repo), "--state", str(made.state), *self._listening]
         zones = ("pipeline", "approve", "control", "publish")
         return [self._victim("up", [*command, "--log-format", "json"], zones, soon=8.0, late=25.0)]
 
     def _apart(self) -> list[Victim]:
         made = self.made
         settings = self.directory / "serve.toml"
-        settings.write_text(f'[store]\nurl = "{made.state / "store"}"\n[keys]\ndirectory = "{made.state / "keys"}"\n')
+        settings.write_text(
+            f'[store]\nurl = "{made.state / "store"}"\n[keys]\ndirectory = "{made.state / "keys"}"\n[listen]\nfiles = true\n'
+        )
         reconcile = ["reconcile", "--state", str(made.state), "--repo", str(made.repo), "--listen", f"127.0.0.1:{_free_port(self.chance)}"]
-        serve = ["serve", "--state", str(self.directory / "serve"), "--settings", str(settings), "--listen", f"127.0.0.1:{self.port}"]
+        serve = ["serve", "--state", str(self.directory / "serve"), "--settings", str(settings), *self._listening]
         return [
             self._victim("reconcile", [str(BIN / "ordain"), *reconcile], ("pipeline", "approve"), soon=8.0, late=25.0),
             self._victim("serve", [str(BIN / "ordain"), *serve], ("control", "publish"), soon=5.0, late=20.0),

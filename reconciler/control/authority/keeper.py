@@ -25,8 +25,8 @@ from reconciler.publication.keys import AUTHORITY, AUTHORITY_SERVER, KeyRing
 from reconciler.publication.store import Store
 
 _log = logging.getLogger(__name__)
-Make = Callable[[str], None]
-"""Makes what a tenant lacks: `ordain up` does so by itself, elsewhere nothing does but the ceremony."""
+Make = Callable[[str, str], None]
+"""Makes what a tenant lacks, for a trust domain ("" the installation's): `ordain up` does so, elsewhere nothing but the ceremony."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,15 @@ class Keeper:
         """Return all roots in PEM, as `GET /v1/authority` and every certificate's answer bring them."""
         return "".join(pem(root) for root in self.roots())
 
-    def domain(self, tenant: str) -> str:
-        """Return the trust domain of a tenant's agents. Raises `RefusedError` where the ceremony was not held for it."""
+    def domain(self, tenant: str, *, wanted: str = "") -> str:
+        """Return the trust domain of a tenant's agents; `wanted` is for an authority that is made on the spot (see `Make`).
+
+        Raises:
+            RefusedError: the ceremony was not held for the tenant.
+        """
+        if self._make is not None and tenant not in self._known_tenants():
+            self._make(tenant, wanted)
+            self.look()
         return certificates.domain_of(self._of_tenant(tenant, self.plan.for_all).tenant(tenant))
 
     def issue(self, key: ec.EllipticCurvePublicKey, name: AgentName, *, lifetime: timedelta | None = None) -> Certified:
@@ -151,9 +158,6 @@ class Keeper:
 
     def _of_tenant(self, tenant: str, number: int) -> Generation:
         """Return the generation of that number if it has the tenant, else the newest that has; a tenant may have come late."""
-        if tenant not in self._known_tenants() and self._make is not None:
-            self._make(tenant)
-            self.look()
         found = self._generations.get(number)
         if found is not None and tenant in found.tenants:
             return found

@@ -79,6 +79,14 @@ def append(
     return entry
 
 
+def hold(connection: Connection, chain: str) -> None:
+    """Have others who write to a chain wait until this transaction, which will write to it, ends: what it counts stays so until then."""
+    connection.execute(
+        insert(connection, _chains).values(chain=chain, number=0, hash=START, floor=0, floor_hash=START).on_conflict_do_nothing()
+    )
+    connection.execute(select(_chains.c.number).where(_chains.c.chain == chain).with_for_update())
+
+
 def listed(connection: Connection, chain: str, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Entry]:
     """Return a page of a chain's entries by number; `after` is the `next` of the page before (a number)."""
     size, start = limited(limit), number_after(after)

@@ -65,8 +65,8 @@ def create(
     return made, secret
 
 
-def check(connection: Connection, id_: str, secret: str, *, now: datetime) -> EnrolmentToken:
-    """Return the token if it may be used now, and use nothing of it.
+def check(connection: Connection, id_: str, secret: str, *, now: datetime, used_up: bool = False) -> EnrolmentToken:
+    """Return the token if it may be used now, and use nothing of it; with `used_up` also one that has no use left.
 
     Raises:
         RefusedError: no such token, another secret (both in the same words and the same time), or revoked, expired or used up.
@@ -75,7 +75,7 @@ def check(connection: Connection, id_: str, secret: str, *, now: datetime) -> En
     if not secrets_at_rest.matches(secret, row.secret_hash if row else None) or row is None:
         message = "this enrolment token is not known: it was mistyped, or forgotten long after its end; ask for a new one"
         raise RefusedError(message)
-    _require_usable(row, now)
+    _require_usable(row, now, used_up=used_up)
     return _token(row)
 
 
@@ -112,14 +112,14 @@ def prune(connection: Connection, *, before: datetime, limit: int) -> int:
     return connection.execute(delete(_table).where(_table.c.id.in_(old))).rowcount
 
 
-def _require_usable(row: Row[Any], now: datetime) -> None:
+def _require_usable(row: Row[Any], now: datetime, *, used_up: bool) -> None:
     if row.revoked_at is not None:
         message = f"enrolment token {row.id} is revoked; ask for a new one"
         raise RefusedError(message)
     if row.expires_at <= now:
         message = f"enrolment token {row.id} expired; ask for a new one"
         raise RefusedError(message)
-    if row.uses_left < 1:
+    if row.uses_left < 1 and not used_up:
         raise _used_up()
 
 

@@ -1,0 +1,129 @@
+"""By what a host asks to join: an enrolment token, or its platform's word. Checked here; whether that is enough, policy decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection
+
+from agent.protocol.enrolment import EnrolmentRequest, Token, read_token
+from agent.protocol.errors import MalformedError, RefusedError
+from agent.protocol.identity import LABEL
+from reconciler.control.enrolment.platforms import Platforms
+from reconciler.control.known import KnownTenants
+from reconciler.control.refusal import Denied
+from reconciler.control.registry import tokens
+from reconciler.control.registry.registry import Registry
+from reconciler.control.registry.tokens import EnrolmentToken
+from reconciler.publication.controls import Platform
+
+MEMBER_DIGITS = 16
+"""Of the SHA-256 that names a pool's member: two of a million members are alike with a chance of one in thirty million."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """Who may join by it: `agent`, or a new member of `pool` (the other is ""); `by` is how the registry says so.
+
+    `use` takes it, in the transaction that enrols.
+    """
+
+    tenant: str
+    agent: str
+    pool: str
+    by: str
+    how: str
+    reimage: bool
+    token: Token | None = None
+    platform: Platform | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+    def member(self, key: str) -> str:
+        """Return the name that a host of this key gets: its own, or one in the pool that follows from key and credential.
+
+        So a host that asks again with the same key, having lost the answer, is the same member.
+        """
+        if self.agent:
+            return self.agent
+        digest = sha256(b"\0".join((self.by.encode(), key.encode()))).hexdigest()
+        return f"{self.pool}/{digest[:MEMBER_DIGITS]}"
+
+    def use(self, connection: Connection, *, now: datetime) -> None:
+        """Use a token once; a platform's word is good until it ends. Raises `Denied` where it can't be used any more."""
+        if self.token is not None:
+            try:
+                tokens.use(connection, self.token.body.id, self.token.secret, now=now)
+            except RefusedError as error:
+                raise Denied("unauthenticated", str(error)) from error
+
+    def require_live(self, connection: Connection, *, now: datetime) -> None:
+        """Raise `Denied` where a token is revoked or over; one that is used up still answers the host that used it."""
+        if self.token is not None:
+            _checked(connection, self.token, now=now)
+
+
+def _checked(connection: Connection, token: Token, *, now: datetime) -> EnrolmentToken:
+    try:
+        return tokens.check(connection, token.body.id, token.secret, now=now, used_up=True)
+    except RefusedError as error:
+        raise Denied("unauthenticated", str(error)) from error
+
+
+async def by_token(registry: Registry, request: EnrolmentRequest, *, now: datetime) -> Credential:
+    """Return what an enrolment token allows.
+
+    Raises:
+        Denied: it is not known, over or revoked, or for another than who asks.
+    """
+    try:
+        token = read_token(request.token)
+    except MalformedError as error:
+        raise Denied("malformed", str(error)) from error
+    found = await registry.ask(_checked, token, now=now)
+    if (request.tenant or found.tenant, token.body.tenant) != (found.tenant, found.tenant):
+        message = "the enrolment token is for another tenant"
+        raise Denied("refused", message)
+    if (request.agent and request.agent != found.agent) or (request.pool and request.pool != found.pool):
+        message = f"the enrolment token is for {'agent ' + found.agent if found.agent else 'pool ' + found.pool} of tenant {found.tenant}"
+        raise Denied("refused", message)
+    return Credential(
+        tenant=found.tenant, agent=found.agent, pool=found.pool, by=f"token:{found.id}", how="token", reimage=found.reimage, token=token
+    )
+
+
+async def by_platform(platforms: Platforms, known: KnownTenants, request: EnrolmentRequest) -> Credential:
+    """Return what a platform's token allows: to join as the agent or the pool that it is shown for, if its manifest names the platform.
+
+    Raises:
+        Denied: the token can't be verified, or no manifest names its platform.
+    """
+    if (
+        not LABEL.fullmatch(request.tenant)
+        or not LABEL.fullmatch(request.agent or request.pool)
+        or bool(request.agent) == bool(request.pool)
+    ):
+        message = "a platform's token is shown for a tenant, and for one agent or one pool of it: name both"
+        raise Denied("malformed", message)
+    platform, claims = await platforms.verify(request.platform, _platforms(known, request))
+    who = f"platform:{platform.issuer}#{claims.get('sub', '')}"[:500]
+    return Credential(
+        tenant=request.tenant,
+        agent=request.agent,
+        pool=request.pool,
+        by=who,
+        how="platform",
+        reimage=False,
+        platform=platform,
+        claims=claims,
+    )
+
+
+def _platforms(known: KnownTenants, request: EnrolmentRequest) -> Sequence[Platform]:
+    controls = known.controls(request.tenant)
+    found = (controls.agents.get(request.agent) if request.agent else controls.pools.get(request.pool)) if controls else None
+    if found is None:
+        message = "there is no such agent or pool that hosts join by their platform's word"
+        raise Denied("unknown", message)
+    return found.platforms

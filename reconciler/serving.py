@@ -1,0 +1,101 @@
+"""What `ordain serve` and `ordain up` listen with: the control zone behind TLS, and on loopback what runs on the same machine asks for."""
+
+import functools
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+from prometheus_client.registry import Collector
+
+from reconciler import metrics, process, settings, wiring
+from reconciler.control.api.application import application
+from reconciler.control.authority.keeper import Make
+from reconciler.control.authority.listening import BACKLOG, tune
+from reconciler.control.authz.asking import Authz
+from reconciler.control.console import Console, ConsoleSettings
+from reconciler.control.enrolment.platforms import Platforms
+from reconciler.control.enrolment.policy import Policy
+from reconciler.control.registry.registry import Registry
+from reconciler.control.zone import Zone, ZoneSettings
+from reconciler.publication import operator_rules
+from reconciler.settings import Settings
+
+Say = Callable[[str, str], None]
+"""Called with what listens (`agents`, `local`) and its URL."""
+
+
+@contextmanager
+def listeners(
+    loaded: Settings, *, say: Say, ready: Callable[[], bool], collectors: Sequence[Collector], files: bool, make: Make | None = None
+) -> Iterator[list[process.Listener]]:
+    """Wire what faces the network; what it holds (registry, OPA) is closed at the end.
+
+    `files` has the loopback address hand out signed files too; `make` makes what the authority lacks for a tenant.
+
+    Raises:
+        InputError: settings that can't be: an address, the registry's URL, a secret.
+        RefusedError: a registry of a newer ordain.
+        RetryError: the registry can't be reached, or no OPA be had.
+    """
+    tune()
+    store, control = loaded.open_store(), settings.address(loaded.listen.control)
+    beside = settings.loopback(loaded.listen.local)
+    hooks = wiring.hooks(loaded)
+    with ExitStack() as stack:
+        registry = Registry.open(loaded.registry_url)
+        stack.callback(registry.close)
+        registry.migrate()
+        authz = stack.enter_context(Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)))
+        zone = Zone(
+            ZoneSettings(
+                store=store,
+                ring=loaded.ring("control"),
+                registry=registry,
+                names=_names(loaded.listen.names, control[0]),
+                policy=Policy(authz),
+                platforms=Platforms(authority=loaded.identity.platforms_authority),
+                lifetime=timedelta(seconds=loaded.identity.certificate_life),
+                make=make,
+            )
+        )
+        console = Console(
+            ConsoleSettings(
+                registry=registry, known=zone.known, standing=zone.standing, store=store, authz=authz, fingerprints=zone.fingerprints
+            )
+        )
+
+        def agents_at(url: str) -> None:
+            console.announce(loaded.state, url=url, authority=zone.keeper.authority())
+            say("agents", url)
+
+        secure = zone.application(operators=console.admission, more=console.routes(), hooks=hooks)
+        exposed = metrics.exposition(
+            *collectors,
+            metrics.HookCollector(hooks.counts),
+            metrics.TalkCollector(zone.talk, zone.gate.refused),
+            metrics.JoinCollector(zone),
+        )
+        yield [
+            process.Listener(
+                application=secure,
+                address=control,
+                said=agents_at,
+                context=zone.listening.context,
+                guard=zone.talk.guards.guarded,
+                beside=(zone.listening.keep_fresh,),
+                backlog=BACKLOG,
+            ),
+            process.Listener(
+                application=application(store, ready=ready, metrics=exposed, hooks=hooks, with_files=files or loaded.listen.files),
+                address=beside,
+                said=lambda url: say("local", url),
+            ),
+        ]
+
+
+def _names(stated: Sequence[str], host: str) -> list[str]:
+    """Return what stands in the server's certificate: what the settings say, where it listens, and this machine."""
+    anywhere = ipaddress.ip_address(host).is_unspecified
+    return [*stated, socket.gethostname() if anywhere else host, "localhost", "127.0.0.1", "::1"]
