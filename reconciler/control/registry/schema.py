@@ -262,3 +262,44 @@ leases = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("expires_at", Instant, nullable=False),
 )
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("tenant", Name, primary_key=True),
+    Column("fleet", Name, primary_key=True),
+    Column("phase", Name, nullable=False),
+    Column("progress", Json, nullable=False),  # the whole `Progress`
+    Column("holds", Json, nullable=False),  # what it waits for, as people are told: [{kind, why, until}]
+    Column("epoch", BigInteger, nullable=False),  # of the lease under which it was written: a lower one is refused
+    Column("changed_at", Instant, nullable=False),
+)
+"""How each fleet's rollout stands."""
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("tenant", Name, nullable=False),
+    Column("fleet", Name, nullable=False),
+    Column("order", Json, nullable=False),  # the whole `Order`, but its number
+    Column("given_at", Instant, nullable=False),
+    Column("followed_at", Instant),
+    Index(None, "tenant", "fleet", "followed_at"),
+    Index(None, "given_at"),
+    sqlite_autoincrement=True,
+)
+"""What people ordered about rollouts, until it is followed and for some time after."""
+stops = Table(
+    "stops",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("tenant", Name, nullable=False),  # "" for all tenants
+    Column("fleets", Json, nullable=False),  # [] for all of the tenant's
+    Column("reason", Words, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("begins_at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Index(None, "until"),
+    sqlite_autoincrement=True,
+)
+"""Freezes that people put on in a hurry; those of manifests stand in controls."""
