@@ -64,11 +64,11 @@ def beat(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, vers
 
 def status(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, **said: Any) -> Status:
     """Return the status of fleet web on an agent of tenant shop; `said` are fields of the report."""
-    report = FleetReport(**{"fleet": "shop/web", "result": "applied", "digest": "d1", **said})
+    report = FleetReport(**{"fleet": "web", "result": "applied", "digest": "d1", **said})
     return Status(
         tenant="shop",
         agent=agent,
-        fleet=report.fleet.partition("/")[2],
+        fleet=report.fleet,
         report=report,
         incarnation=incarnation,
         sequence=sequence,

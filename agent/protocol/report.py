@@ -56,7 +56,8 @@ class SignedReceipt(Struct):
 class FleetReport(Struct):
     """How one fleet stands on a host: what runs (`digest`, "" for nothing yet), what came of the newest news, and drifted paths.
 
-    Here and everywhere in a report `fleet` is `<tenant>/<fleet>`.
+    `fleet` is its own name here, in `gone` and in events: whose it is, the connection says. In receipts, which are signed, it is
+    `<tenant>/<fleet>`.
     """
 
     fleet: str

@@ -33,8 +33,8 @@ def shop(tmp_path: Path) -> Iterator[Site]:
 
 def test_what_is_acknowledged_is_in_the_registry(shop: Site) -> None:
     host = shop.enrol("web-01")
-    said = FleetReport(fleet="shop/web", result="applied", digest="d" * 64)
-    happened = Event(kind="drift", at="2026-11-23T12:00:00Z", fleet="shop/web", path="/etc/motd")
+    said = FleetReport(fleet="web", result="applied", digest="d" * 64)
+    happened = Event(kind="drift", at="2026-11-23T12:00:00Z", fleet="web", path="/etc/motd")
 
     async def scenario() -> None:
         async with shop.serving() as port, Client(host, port) as client:
@@ -87,8 +87,8 @@ def test_a_host_that_lost_count_is_told_where_to_go_on_and_its_receipts_are_kept
 
     async def scenario() -> None:
         async with shop.serving() as port, Client(host, port) as client:
-            await client.report(7, whole=True, statuses=[FleetReport(fleet="shop/web", result="applied", digest="new")])
-            old = FleetReport(fleet="shop/web", result="failed", digest="old")
+            await client.report(7, whole=True, statuses=[FleetReport(fleet="web", result="applied", digest="new")])
+            old = FleetReport(fleet="web", result="failed", digest="old")
             assert (await client.report(1, statuses=[old], receipts=[host.signed(receipt())])).sequence == 7
             with shop.registry.read() as connection:
                 assert [one.report.digest for one in statuses.of_agent(connection, "shop", "web-01")] == ["new"]
@@ -163,7 +163,7 @@ def test_a_receipt_counts_that_was_signed_with_a_key_that_was_renewed_since(shop
 def test_a_relay_brings_what_others_signed_and_nobody_else_may(shop: Site) -> None:
     author, relay, other = shop.enrol("web-01"), shop.enrol("site-01"), shop.enrol("web-02")
     stranger = shop.enrol("lab-01", tenant="lab")
-    data = codec.canonical(batch(1, receipts=[author.signed(receipt())], statuses=[FleetReport(fleet="shop/web", result="applied")]))
+    data = codec.canonical(batch(1, receipts=[author.signed(receipt())], statuses=[FleetReport(fleet="web", result="applied")]))
 
     async def scenario() -> None:
         async with shop.serving() as port, Client(relay, port) as carrier, Client(other, port) as nobody:
@@ -202,9 +202,8 @@ def test_what_no_agent_sends_is_refused_whole(shop: Site) -> None:
         codec.canonical(batch(2**60)),
         codec.canonical(batch(1, facts={"deep": deep})),
         codec.canonical(batch(1, statuses=[FleetReport(fleet="lab/web", result="applied")])),
-        codec.canonical(batch(1, statuses=[FleetReport(fleet="web", result="applied")])),
-        codec.canonical(batch(1, statuses=[FleetReport(fleet="shop/web", result="applied", drift=2**40)])),
-        codec.canonical(batch(1, statuses=[FleetReport(fleet="shop/web", result="applied", group="a\0b")])),
+        codec.canonical(batch(1, statuses=[FleetReport(fleet="web", result="applied", drift=2**40)])),
+        codec.canonical(batch(1, statuses=[FleetReport(fleet="web", result="applied", group="a\0b")])),
         codec.canonical(batch(1, events=[Event(kind="drift", at="x")] * 501)),
         codec.canonical(msgspec.structs.replace(batch(1), format=2)),
     ]

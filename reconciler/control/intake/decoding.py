@@ -28,7 +28,6 @@ DEPTH_LIMIT = 8
 """Levels of facts within facts."""
 _WORD = re.compile(r"[!-~][ -~]{0,254}|")
 """A digest, a group, a kind, an instant: printable ASCII."""
-TENANT_AND_FLEET = 2
 _CARRIED = b'{"batch":'
 """How the canonical bytes of a `SignedBatch`, and of nothing else, begin."""
 
@@ -48,13 +47,6 @@ def decode_batch(body: bytes) -> Batch:
     _require_format(batch.format)
     _require_batch(batch)
     return batch
-
-
-def require_tenant(batch: Batch, tenant: str) -> None:
-    """Raise `MalformedError` where a batch names fleets of another tenant; receipts are looked at by whoever checks signatures."""
-    named = [*batch.gone, *(status.fleet for status in batch.statuses), *(event.fleet for event in batch.events if event.fleet)]
-    if not all(name.startswith(f"{tenant}/") for name in named):
-        _refuse(f"fleets of another tenant than {tenant}")
 
 
 def carried_bytes(text: str, *, what: str) -> bytes:
@@ -110,8 +102,8 @@ def _require_receipt(receipt: Receipt) -> None:
 
 
 def _require_fleets(names: Iterable[str]) -> None:
-    if not all(len(parts) == TENANT_AND_FLEET and all(map(LABEL.fullmatch, parts)) for parts in (name.split("/") for name in names)):
-        _refuse("a fleet is called <tenant>/<fleet> here")
+    if not all(map(LABEL.fullmatch, names)):
+        _refuse("a fleet is called by its own name here")
 
 
 def _require_words(*words: str) -> None:

@@ -64,7 +64,6 @@ class Intake:
             self.counts["carried"] += 1
         else:
             batch = found
-        decoding.require_tenant(batch, agent[0])
         account = await self.accounts.load(agent, fingerprint)
         account.use(len(body) + OVERHEAD, self._now())
         missing = await self._missing(agent, account, batch)

@@ -53,9 +53,9 @@ def write_batches(connection: Connection, batches: Sequence[Received]) -> Writte
 
 
 def own_fleet(tenant: str, fleet: str) -> str:
-    """Return a fleet's own name from `<tenant>/<fleet>`, "" from ""; raise `MalformedError` where it is another tenant's."""
+    """Return a fleet's own name from `<tenant>/<fleet>`, as receipts have it; raise `MalformedError` where it is another tenant's."""
     owner, _, name = fleet.partition("/")
-    if fleet and (owner != tenant or not name):
+    if owner != tenant or not name:
         message = f"fleet {fleet[:130]!r} is not one of tenant {tenant}"
         raise MalformedError(message)
     return name
@@ -87,7 +87,7 @@ def _events(one: Received) -> Iterator[events.Event]:
             kind=event.kind,
             at=event.at,
             received_at=one.received_at,
-            fleet=own_fleet(one.tenant, event.fleet),
+            fleet=event.fleet,
             path=event.path,
             text=event.text,
         )
@@ -98,7 +98,7 @@ def _statuses(one: Received) -> Iterator[statuses.Status]:
         yield statuses.Status(
             tenant=one.tenant,
             agent=one.agent,
-            fleet=own_fleet(one.tenant, said.fleet),
+            fleet=said.fleet,
             report=said,
             incarnation=one.incarnation,
             sequence=one.batch.sequence,
@@ -108,13 +108,11 @@ def _statuses(one: Received) -> Iterator[statuses.Status]:
 
 def _gone(one: Received) -> Iterator[statuses.Gone]:
     for fleet in one.batch.gone:
-        yield statuses.Gone(
-            tenant=one.tenant, agent=one.agent, incarnation=one.incarnation, sequence=one.batch.sequence, fleet=own_fleet(one.tenant, fleet)
-        )
+        yield statuses.Gone(tenant=one.tenant, agent=one.agent, incarnation=one.incarnation, sequence=one.batch.sequence, fleet=fleet)
 
 
 def _whole(one: Received) -> statuses.Whole:
-    fleets = tuple(own_fleet(one.tenant, said.fleet) for said in one.batch.statuses)
+    fleets = tuple(said.fleet for said in one.batch.statuses)
     return statuses.Whole(tenant=one.tenant, agent=one.agent, incarnation=one.incarnation, sequence=one.batch.sequence, fleets=fleets)
 
 
