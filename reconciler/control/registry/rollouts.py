@@ -56,7 +56,7 @@ def put(connection: Connection, tenant: str, fleet: str, progress: Progress, *, 
     }
     statement = insert(connection, _rollouts).values(tenant=tenant, fleet=fleet, **values)
     statement = statement.on_conflict_do_update(index_elements=["tenant", "fleet"], set_=values, where=_rollouts.c.epoch <= epoch)
-    if not connection.execute(statement).rowcount:
+    if connection.execute(statement.returning(_rollouts.c.epoch)).scalar_one_or_none() is None:
         message = f"rollout of {tenant}/{fleet}: another serve leads under a higher epoch; this one stops writing"
         raise LostError(message)
 
