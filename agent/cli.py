@@ -7,6 +7,7 @@ The TUF client and all that comes with it are imported only by commands that fet
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from agent.apply.generations import Generations
 from agent.disk import Disk
 from agent.logs import printable
 from agent.operations import housekeeping
+from agent.operations.membership import enroll, whoami, whois
 from agent.operations.secret_keys import secrets
 from agent.owner.allow import read_allow
 from agent.protocol.errors import InputError, OrdainError
@@ -26,10 +28,6 @@ from agent.settings import (
     DEFAULT_CONFIG,
     DEFAULT_POLL_SECONDS,
     DEFAULT_STATE,
-    Settings,
-    read_root_metadata,
-    require_identity,
-    require_server,
 )
 
 Form = Literal["text", "json"]
@@ -52,8 +50,9 @@ def cli() -> None:
 
     \b
     Examples:
-      ordain-agent run --server https://ordain.example.com --root-metadata shop.root.json --tenant shop --name web-01
-      ordain-agent run … --once          one poll, then end
+      ordain-agent enroll --server https://ordain.example.com:8420 --token …
+      ordain-agent run                   hold this host to its releases
+      ordain-agent run --once            one poll, then end
       ordain-agent status --format json  what runs here, and why
       ordain-agent rollback web          back to the generation before, until a newer release comes
 
@@ -63,54 +62,36 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--server", required=True, help="Where repositories are served: https://… or http://…")
-@click.option("--root-metadata", type=click.Path(path_type=Path), required=True, help="The tenant's root metadata: the anchor of trust.")
-@click.option("--tenant", required=True)
-@click.option("--name", required=True, help="The agent's name, or <pool>/<id>.")
-@click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Work below this directory.")
-@click.option("--config", type=click.Path(path_type=Path), help=f"agent.toml  [default: <root>{DEFAULT_CONFIG}]")
+@click.option("--server", help="Without enrolment: where repositories are served, https://… or http://…")
+@click.option("--root-metadata", type=click.Path(path_type=Path), help="Without enrolment: the tenant's root metadata.")
+@click.option("--tenant", help="Without enrolment.")
+@click.option("--name", help="Without enrolment: the agent's name, or <pool>/<id>.")
+@click.option("--root", type=click.Path(path_type=Path), help="Work below this directory.  [default: as enrolled, else /]")
+@click.option("--config", type=click.Path(path_type=Path), help=f"agent.toml  [default: as enrolled, else <root>{DEFAULT_CONFIG}]")
 @click.option("--once", is_flag=True, help="Poll once, then end.")
 @click.option("--poll", type=POLL_RANGE, default=DEFAULT_POLL_SECONDS, show_default=True, help="Seconds between polls, with jitter.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to log, on stderr.")
 @state_option
-def run(
-    *,
-    server: str,
-    root_metadata: Path,
-    tenant: str,
-    name: str,
-    root: Path,
-    config: Path | None,
-    once: bool,
-    poll: float,
-    form: Form,
-    state: Path,
-) -> None:
+def run(*, root: Path | None, config: Path | None, once: bool, poll: float, form: Form, state: Path, **given: Any) -> None:
     """Fetch, verify and apply releases, again and again; SIGTERM ends it after the step it is at.
 
+    A host that is enrolled needs no options: who it is and where its server is, its identity says. One that is not says all four of
+    --server, --root-metadata, --tenant and --name, and only reads signed files.
+
     \b
-    Example, without privileges:
-      ordain-agent run --server http://127.0.0.1:8420 --root-metadata trust/shop.root.json \\
+    Examples:
+      ordain-agent run
+      ordain-agent run --server http://127.0.0.1:8421 --root-metadata trust/shop.root.json \\
         --tenant shop --name web-01 --root ./host --state ./agent-state --once
     """
     from agent.logs import Log  # noqa: PLC0415
-    from agent.loop import Agent, Stop  # noqa: PLC0415
-    from agent.trust.anchor import check_root_metadata  # noqa: PLC0415 - only commands that fetch pay for what they import
+    from agent.loop import Agent  # noqa: PLC0415
+    from agent.operations.starting import settings_for  # noqa: PLC0415 - only commands that fetch pay for what they import
+    from agent.stopping import Stop  # noqa: PLC0415
 
-    require_identity(tenant, name)
-    settings = Settings(
-        server=require_server(server),
-        bootstrap=read_root_metadata(root_metadata),
-        tenant=tenant,
-        name=name,
-        root=_directory(root),
-        state=state.absolute(),
-        config=(config or root / DEFAULT_CONFIG.lstrip("/")).absolute(),
-        poll=poll,
-    )
-    check_root_metadata(settings.bootstrap, tenant=tenant, what=f"--root-metadata {root_metadata}")
+    settings, enrolled = settings_for(state.absolute(), root=root, config=config, poll=poll, **given)
     read_allow(settings.config)
-    sys.exit(Agent(settings, Log(form), Stop()).run(once=once))
+    sys.exit(Agent(settings, Log(form), Stop(), enrolled).run(once=once))
 
 
 @cli.command()
@@ -129,15 +110,14 @@ def status(state: Path, form: Form) -> None:
 
     disk = Disk(root=state)
     shown = overview(disk)
+    shown["certificate"] = whois(disk)["certificate"] if (disk.joining / "current").is_file() else None
     rows = running(disk, Path(str(shown["root"])))
     if form == "json":
         lists = {f"{kind}s" if kind == "service" else "processes": _built(rows, kind) for kind in ("process", "service")}
         _print(shown | lists)
         return
-    away = "" if shown["pid"] else "; no agent runs now"
-    click.echo(f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}{away}")
-    for problem in _texts(shown["problems"]):
-        click.echo(f"problem: {printable(problem)}")
+    for line in _head(shown):
+        click.echo(line)
     for fleet in _rows(shown["fleets"]):
         click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + printable(fleet['why']) if fleet['why'] else ''} (since {fleet['since']})")
         runs = f"generation {fleet['generation']}, bundle {str(fleet['digest'])[:12]}, commit {str(fleet['commit'])[:12]}"
@@ -311,6 +291,18 @@ def uninstall(*, remove: bool | None, yes: bool, state: Path) -> None:
 
 
 cli.add_command(secrets)
+cli.add_command(enroll)
+cli.add_command(whoami)
+
+
+def _head(shown: dict[str, Any]) -> Iterator[str]:
+    """Yield what is to be said of a host whatever its fleets ask for."""
+    away = "" if shown["pid"] else "; no agent runs now"
+    yield f"{shown['tenant']}/{shown['agent']} of {shown['server']}, last contact {shown['lastContact'] or 'never'}{away}"
+    held = shown["certificate"]
+    if held is not None:
+        yield f"certificate until {held['until']}{', which is over' if held['lapsed'] else ''}"
+    yield from (f"problem: {printable(problem)}" for problem in _texts(shown["problems"]))
 
 
 def _built(rows: list[Any], kind: str) -> list[Any]:
@@ -318,31 +310,17 @@ def _built(rows: list[Any], kind: str) -> list[Any]:
     return [msgspec.to_builtins(row) for row in rows if row.kind == kind]
 
 
-def _directory(root: Path) -> Path:
-    if not root.is_dir():
-        message = f"--root {root}: no such directory"
-        raise InputError(message)
-    return root.resolve()
-
-
 def wired(state: Path) -> tuple[Any, Any]:
     """Return a settler and its HTTP client, as the agent was last run with this state directory."""
     from agent.fetching.fetcher import Http  # noqa: PLC0415 - see run
+    from agent.joining.renew import tls_of  # noqa: PLC0415
     from agent.logs import Log  # noqa: PLC0415
-    from agent.loop import Stop, make_settler, make_workspace  # noqa: PLC0415
+    from agent.loop import make_settler, make_workspace  # noqa: PLC0415
+    from agent.operations.starting import settings_as_before  # noqa: PLC0415
+    from agent.stopping import Stop  # noqa: PLC0415
 
-    disk = Disk(root=state.absolute())
-    identity = disk.read_identity()
-    settings = Settings(
-        server=identity.server,
-        bootstrap=disk.bootstrap.read_bytes(),
-        tenant=identity.tenant,
-        name=identity.agent,
-        root=Path(identity.root),
-        state=disk.root,
-        config=Path(identity.config),
-    )
-    http = Http()
+    settings, enrolled = settings_as_before(Disk(root=state.absolute()))
+    http = Http(None if enrolled is None else tls_of(enrolled))
     work = make_workspace(settings, http, Stop())
     return make_settler(settings, work, Log()), http
 

@@ -96,11 +96,6 @@ class Disk:
         return self.root / "processes"
 
     @property
-    def receipts(self) -> Path:
-        """Receipts, not sent yet."""
-        return self.root / "receipts.json"
-
-    @property
     def joining(self) -> Path:
         """Key and certificate of this host, where it is enrolled."""
         return self.root / "identity"

@@ -2,19 +2,17 @@
 
 import contextlib
 import random
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
-from types import FrameType
 
 from agent.apply.generations import Generations
 from agent.apply.recover import recover
 from agent.apply.saved import Originals
 from agent.apply.transaction import Workspace
 from agent.commands import Commands
+from agent.contact import Contact
 from agent.disk import FORMAT as DISK_FORMAT
 from agent.disk import Disk, Identity
 from agent.effects.carry_out import Carrier
@@ -24,9 +22,11 @@ from agent.effects.units import Units
 from agent.fetching.cache import Cache
 from agent.fetching.fetcher import Http
 from agent.following.admission import NotListedError, WaitingError, Wanted
-from agent.following.follow import Follower, UnknownAgentError, fleets_to_follow, hinted_fleets, left_behind
+from agent.following.follow import Follower, UnknownAgentError, fleets_to_follow, left_behind
 from agent.host import Host
+from agent.joining.identity import Enrolled
 from agent.logs import Log
+from agent.operations.leave import leave, read_left
 from agent.owner.allow import read_allow
 from agent.processes.supervisor import supervise
 from agent.protocol import durable
@@ -35,6 +35,7 @@ from agent.protocol.faults import reached
 from agent.providers.converge import Surroundings
 from agent.reporting import facts
 from agent.reporting.running import onlooker
+from agent.reporting.spool import Spool
 from agent.reporting.status import StatusBook
 from agent.secrets.keys import HostKeys
 from agent.secrets.values import Secrets
@@ -44,7 +45,9 @@ from agent.settings import REBOOT, Settings, read_downloads, read_reboot, read_s
 from agent.settling.converger import Converger
 from agent.settling.drift import watch
 from agent.settling.settle import Settler
+from agent.stopping import Stop
 from agent.upgrade import upgrades
+from agent.watching.sources import HeldBackError, LeaveError
 
 PLACES = ("agent:after-recover", "agent:after-hear", "agent:after-follow", "agent:after-settle", "agent:after-watch", "agent:after-tidy")
 """Where a crash test may kill the agent here: after each step of a poll."""
@@ -57,45 +60,6 @@ FACTS_SECONDS = 600.0
 JITTER = 0.2
 BUSY = "another ordain-agent runs with this state directory; stop it, or give --state"
 DONE, REFUSED, UNREACHABLE = 0, 1, 3
-
-
-class Stop:
-    """Whether the agent was asked to end; set by SIGTERM and SIGINT, looked at between steps. SIGHUP has it look now."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._news = threading.Event()
-
-    def __call__(self) -> bool:
-        """Return whether to stop."""
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> None:
-        """Wait this long, or until asked to stop or to look now."""
-        self._news.wait(seconds)
-        self._news.clear()
-
-    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Ask the agent to end after the step it is at; a signal handler."""
-        del number, frame
-        self._event.set()
-        self._news.set()
-
-    def wake(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Have the agent look now, or again after the look it is at; a signal handler."""
-        del number, frame
-        self._news.set()
-
-    @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT ask for the end, and SIGHUP for a look."""
-        handlers = {signal.SIGTERM: self.ask, signal.SIGINT: self.ask, signal.SIGHUP: self.wake}
-        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
 
 
 def make_workspace(settings: Settings, http: Http, stop: Stop) -> Workspace:
@@ -145,6 +109,7 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
         log=log,
         effects=make_effects(settings, work, log),
         converger=Converger(disk=work.disk, here=here, log=log),
+        spool=Spool(disk=work.disk),
         secrets=secrets,
     )
 
@@ -164,7 +129,7 @@ def looking_after(effects: Effects, work: Workspace, log: Log) -> Iterator[None]
 class Agent:
     """One agent, wired once."""
 
-    def __init__(self, settings: Settings, log: Log, stop: Stop) -> None:
+    def __init__(self, settings: Settings, log: Log, stop: Stop, enrolled: Enrolled | None = None) -> None:
         self._settings = settings
         self._log = log
         self._stop = stop
@@ -172,6 +137,7 @@ class Agent:
         self._work = make_workspace(settings, self._http, stop)
         self._disk = self._work.disk
         self._settler = make_settler(settings, self._work, log)
+        self._contact = Contact(settings=settings, enrolled=enrolled, http=self._http, disk=self._disk, stop=stop, log=log)
         self._resumed = False
         """Whether what runs was looked after once, before anybody is asked for news."""
         self._upgrades = upgrades(settings.state, version("ordain"))
@@ -180,7 +146,9 @@ class Agent:
         self._problems: list[str] = []
         """What is wrong on this host at this poll, whatever its fleets ask for."""
         self._unknown = False
-        """Whether the server knows no such agent."""
+        """Whether the server knows no such agent, or holds this one back."""
+        self._left = False
+        """Whether this host was let go."""
 
     def run(self, *, once: bool) -> int:
         """Poll until asked to stop, or once; return the exit code.
@@ -194,13 +162,15 @@ class Agent:
             durable.sweep(self._disk.root)
             stack.enter_context(looking_after(self._settler.effects, self._work, self._log))
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
-            while not self._stop():
+            while not self._stop() and not self._is_left():
+                self._contact.keep_certificate()
                 code = self._guarded_poll()
+                self._contact.report()
                 if once:
                     return code
-                if self._attend_upgrade(code):
+                if self._left or self._attend_upgrade(code):
                     break
-                self._stop.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
+                self._contact.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
             self._log.step("stop")
         return DONE
 
@@ -231,11 +201,27 @@ class Agent:
         """Poll; what goes wrong outside any one fleet (a full disk, a busy lock) is logged and tried again."""
         try:
             with self._disk.lock("step", wait=STEP_WAIT, refused="a rollback is under way"):
-                return self.poll()
+                return self._poll_or_leave()
         except (OrdainError, OSError) as error:
             known = disk_trouble(error) if isinstance(error, OSError) else error
             self._log.step("error", why=str(known))
             return known.exit_code
+
+    def _poll_or_leave(self) -> int:
+        try:
+            return self.poll()
+        except LeaveError as asked:
+            left = leave(self._settler, asked.leave)
+            self._left = True
+            self._log.step("left", done=left.done, why=left.why)
+            return DONE
+
+    def _is_left(self) -> bool:
+        """Return whether this host was let go before; it is managed again once it enrols again."""
+        known = read_left(self._disk)
+        if known is not None:
+            self._log.step("left", done=known.done, why=f"{known.why} (at {known.at}); to manage this host again: ordain-agent enroll")
+        return known is not None
 
     def poll(self) -> int:
         """Settle what a crash left, hear of fleets, follow each, bring the host to what they ask, and hold it there."""
@@ -283,6 +269,7 @@ class Agent:
         except InputError as error:
             self._problems.append(str(error))
         self._problems += [*self._settler.effects.leftovers, *self._settler.secrets.troubles()]
+        self._problems += self._contact.problems()
         problem = self._upgrades.problem()
         if problem is not None:
             self._problems.append(problem)
@@ -301,13 +288,14 @@ class Agent:
         """Keep what is wrong for `status`, and log what of it is new."""
         for problem in self._settler.book.trouble(self._problems):
             self._log.step("problem", why=problem)
+            self._settler.spool.note("problem", text=problem)
 
     def _hear(self) -> list[str] | None:
         """Return the fleets that the server names, None if it does not answer or knows no such agent."""
         self._unknown = False
         try:
-            hinted = hinted_fleets(self._settings, self._http, self._disk)
-        except UnknownAgentError as error:
+            hinted = self._contact.source.fleets()
+        except (UnknownAgentError, HeldBackError) as error:
             self._unknown = True
             self._problems.append(str(error))
             hinted = None
@@ -326,6 +314,7 @@ class Agent:
                 directory=self._disk.fleet(fleet),
                 cache=self._disk.fleet(fleet) / "cache",
                 generations=Generations(self._disk.fleet(fleet)),
+                answered=self._contact.source.answered(fleet),
             )
             for fleet in fleets_to_follow(hinted, self._disk)
         ]

@@ -58,6 +58,14 @@ def require_server(url: str) -> str:
     return url.rstrip("/")
 
 
+def require_directory(root: Path) -> Path:
+    """Return the directory below which everything is managed; raise `InputError` if there is none."""
+    if not root.is_dir():
+        message = f"--root {root}: no such directory"
+        raise InputError(message)
+    return root.resolve()
+
+
 def read_root_metadata(path: Path) -> bytes:
     """Return the bytes of the root metadata file; raise `InputError` if there is none."""
     try:

@@ -24,7 +24,7 @@ from tuf.api.metadata import Root, Signed
 
 from agent.disk import Disk
 from agent.logs import Log
-from agent.loop import Agent, Stop
+from agent.loop import Agent
 from agent.protocol import bundle, codec, membership, rollout
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.membership import Member
@@ -32,6 +32,7 @@ from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import Artifact, ArtifactSource, File, State
 from agent.reporting.status import overview
 from agent.settings import Settings
+from agent.stopping import Stop
 from reconciler.publication import metadata
 
 COMMIT = "c0ffee" * 6 + "c0ff"

@@ -18,6 +18,7 @@ from agent.fetching.bounds import Bounds, TooMuchError, pool_classes
 from agent.fetching.refusal import not_granted
 from agent.fetching.tls import Tls, in_our_words
 from agent.protocol.errors import MalformedError, RefusedError, RetryError
+from agent.watching.answered import Answered
 
 CONNECT_SECONDS = 10.0
 GAP_SECONDS = 30.0
@@ -271,8 +272,12 @@ def _reason(error: Exception) -> str:
 class CheckedFetcher(FetcherInterface):
     """Feeds the TUF client of one fleet with metadata that says it belongs there."""
 
-    def __init__(self, http: Http, binding: Binding, metadata: Path) -> None:
-        """`metadata` is where the TUF client keeps its copies: a timestamp that is still the same is taken from there."""
+    def __init__(self, http: Http, binding: Binding, metadata: Path, answered: Answered | None = None) -> None:
+        """`metadata` is where the TUF client keeps its copies: a timestamp that is still the same is taken from there.
+
+        What a watch `answered` is not asked for again.
+        """
+        self._answered = answered
         self._http = http
         self._binding = binding
         self._metadata = metadata
@@ -296,6 +301,9 @@ class CheckedFetcher(FetcherInterface):
 
     def read(self, url: str, *, limit: int, known: bytes | None = None) -> bytes:
         """Return the body of a file of the repository, which may be `known`; raises as `download_bytes` does."""
+        found = self._answered.find(url, known) if self._answered is not None else None
+        if found is not None and len(found) <= limit:
+            return found
         try:
             return self._http.read_again(url, limit=limit, known=known)
         except TooMuchError as error:

@@ -20,6 +20,7 @@ from agent.protocol.identity import LABEL
 from agent.protocol.membership import Member
 from agent.protocol.rollout import RolloutDocument
 from agent.settings import Settings
+from agent.watching.answered import Answered
 
 NOT_FOUND = 404
 HINT_LIMIT = 16 * 1024
@@ -80,7 +81,17 @@ def fleets_to_follow(hinted: list[str] | None, disk: Disk) -> list[str]:
 class Follower:
     """Follows one fleet through one poll. `directory` holds its metadata and floors, `settled` its generations."""
 
-    def __init__(self, fleet: str, *, settings: Settings, http: Http, directory: Path, cache: Path, generations: Generations) -> None:
+    def __init__(
+        self,
+        fleet: str,
+        *,
+        settings: Settings,
+        http: Http,
+        directory: Path,
+        cache: Path,
+        generations: Generations,
+        answered: Answered | None = None,
+    ) -> None:
         self.fleet = fleet
         self.document: RolloutDocument | None = None
         """The rollout document, once it is verified."""
@@ -96,6 +107,7 @@ class Follower:
             cache=cache,
             http=http,
             bootstrap=settings.bootstrap,
+            answered=answered,
         )
 
     def follow(self) -> Wanted:

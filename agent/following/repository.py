@@ -15,6 +15,7 @@ from agent.protocol.errors import MalformedError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
 from agent.trust.trusted import Places, Trusted
+from agent.watching.answered import Answered
 
 
 class _Custom(msgspec.Struct):
@@ -36,8 +37,19 @@ class Provenance:
 class Repository:
     """One fleet's repository for one poll."""
 
-    def __init__(self, *, fleet: str, tenant: str, server: str, directory: Path, cache: Path, http: Http, bootstrap: bytes) -> None:
-        """`directory` holds metadata and floors of this fleet alone, `cache` what is known by digest."""
+    def __init__(
+        self,
+        *,
+        fleet: str,
+        tenant: str,
+        server: str,
+        directory: Path,
+        cache: Path,
+        http: Http,
+        bootstrap: bytes,
+        answered: Answered | None = None,
+    ) -> None:
+        """`directory` holds metadata and floors of this fleet alone, `cache` what is known by digest, `answered` what a watch brought."""
         self.fleet = fleet
         self._full = f"{tenant}/{fleet}"
         base = f"{server}/v1/repositories/{tenant}/{fleet}"
@@ -48,7 +60,8 @@ class Repository:
             floors=directory / "floors.json",
             cache=cache,
         )
-        self._trusted = Trusted(name=self._full, places=places, http=http, bootstrap=bootstrap, binding=Binding(tenant=tenant, fleet=fleet))
+        binding = Binding(tenant=tenant, fleet=fleet)
+        self._trusted = Trusted(name=self._full, places=places, http=http, bootstrap=bootstrap, binding=binding, answered=answered)
 
     @property
     def now(self) -> str:

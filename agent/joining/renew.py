@@ -58,8 +58,7 @@ class Renewer:
     clock: Callable[[], float] = field(default=time.monotonic)
     hint: str = ""
     """What is odd about this host's clock, as the server's last answer shows it."""
-    lapsed: bool = False
-    """Whether the server said that the certificate ran out."""
+    _lapsed: bool = False
     _due: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,7 +68,12 @@ class Renewer:
 
     def seconds(self) -> float:
         """Return the seconds until a renewal is due, 0 if it is."""
-        return 0.0 if self.lapsed else max(0.0, self._due - self.clock())
+        return max(0.0, self._due - self.clock())
+
+    def lapse(self) -> None:
+        """Have the certificate renewed by its key, soon: the server says that it ran out, or does not know it."""
+        if not self._lapsed:
+            self._lapsed, self._due = True, self.clock()
 
     def renew(self) -> Enrolled:
         """Get a new certificate, use it from now on, and return it.
@@ -86,7 +90,7 @@ class Renewer:
         require_issued(issued, key, tenant=former.enrolment.tenant, agent=former.enrolment.agent)
         self.enrolled = self.identities.adopt(issued, former.enrolment)
         self.http.use(tls_of(self.enrolled))
-        self.hint, self.lapsed = clock_hint(issued.server_time, now=self.wall()), False
+        self.hint, self._lapsed = clock_hint(issued.server_time, now=self.wall()), False
         self._due = self.clock() + self._share()
         return self.enrolled
 
@@ -98,7 +102,7 @@ class Renewer:
         """Ask over the old certificate; where that is not believed any more, by its key."""
         url = f"{self.enrolled.enrolment.server}/v1/certificates"
         try:
-            if not self.lapsed:
+            if not self._lapsed:
                 data = self.http.post(url, codec.canonical(RenewalRequest(format=enrolment.FORMAT, request=request)), limit=LIMIT)
                 return codec.decode(data, Issued, what=url, limit=LIMIT)
         except RetryError as error:

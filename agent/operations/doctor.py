@@ -5,18 +5,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from agent.apply import journal
-from agent.disk import Disk, Identity
+from agent.disk import Disk
 from agent.fetching.fetcher import Http
 from agent.following.follow import hinted_fleets
 from agent.host import Host
+from agent.joining.authority import ask_authority, clock_hint
+from agent.joining.renew import tls_of
+from agent.operations.leave import read_left
+from agent.operations.starting import settings_as_before
 from agent.owner.allow import read_allow
 from agent.protocol.errors import OrdainError
 from agent.reporting.status import StatusBook
-from agent.settings import Settings, read_downloads
+from agent.settings import read_downloads
 
 Level = Literal["ok", "warn", "bad"]
 FREE_BYTES, FREE_SHARE = 512 * 1024**2, 0.05
@@ -45,7 +50,8 @@ def examine(disk: Disk, supported: frozenset[str]) -> list[Finding]:
     root, config = Path(identity.root), Path(identity.config)
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("agent.toml", lambda: _owner(config)),
-        ("server", lambda: _server(disk, identity)),
+        ("enrolment", lambda: _membership(disk)),
+        ("server", lambda: _server(disk)),
         ("state", lambda: _state(disk, root)),
         ("fleets", lambda: _fleets(disk)),
         ("rights", lambda: _rights(root, supported)),
@@ -77,20 +83,36 @@ def _owner(config: Path) -> Iterator[Finding]:
     yield Finding(name="agent.toml", level="ok", says=f"{config} limits {', '.join(limited) or 'nothing'}")
 
 
-def _server(disk: Disk, identity: Identity) -> Iterator[Finding]:
-    settings = Settings(
-        server=identity.server,
-        bootstrap=disk.bootstrap.read_bytes(),
-        tenant=identity.tenant,
-        name=identity.agent,
-        root=Path(identity.root),
-        state=disk.root,
-        config=Path(identity.config),
-    )
+def _server(disk: Disk) -> Iterator[Finding]:
+    settings, enrolled = settings_as_before(disk)
+    http = Http(None if enrolled is None else tls_of(enrolled))
     began = time.monotonic()
-    fleets = hinted_fleets(settings, Http(), disk)
+    fleets = hinted_fleets(settings, http, disk)
     took = (time.monotonic() - began) * 1000
-    yield Finding(name="server", level="ok", says=f"{identity.server} answers in {took:.0f} ms and names {', '.join(fleets) or 'no fleet'}")
+    yield Finding(name="server", level="ok", says=f"{settings.server} answers in {took:.0f} ms and names {', '.join(fleets) or 'no fleet'}")
+
+
+def _membership(disk: Disk) -> Iterator[Finding]:
+    """Look at who this host is to its server, at what the owner lets that server end, and at the server's clock."""
+    _, enrolled = settings_as_before(disk)
+    left = read_left(disk)
+    if left is not None:
+        says = f"this host was let go at {left.at}, what releases brought was {left.done}: {left.why}"
+        yield Finding(name="enrolment", level="bad", says=says, remedy="ordain-agent enroll, if it is to be managed again")
+    if enrolled is None:
+        says = "this host is not enrolled: it reads signed files, shows nobody who it is, and reports nothing"
+        yield Finding(name="enrolment", level="ok", says=says)
+        return
+    now, name = datetime.now(UTC), f"{enrolled.enrolment.tenant}/{enrolled.enrolment.agent}"
+    until = f"{enrolled.ends:%Y-%m-%dT%H:%M:%SZ}"
+    if enrolled.begins <= now < enrolled.ends:
+        yield Finding(name="enrolment", level="ok", says=f"{name}, by a certificate until {until}")
+    else:
+        says = f"{name}, by a certificate from {enrolled.begins:%Y-%m-%dT%H:%M:%SZ} until {until}, which is not now by this host's clock"
+        yield Finding(name="enrolment", level="bad", says=says, remedy="set the clock; else a running agent renews it by its old key")
+    hint = clock_hint(ask_authority(enrolled.enrolment.server).server_time)
+    if hint:
+        yield Finding(name="clock", level="bad", says=hint)
 
 
 def _state(disk: Disk, root: Path) -> Iterator[Finding]:

@@ -119,4 +119,4 @@ def _note(settler: Settler, fleet: str, target: Meta, current: Meta) -> None:
     receipt = receipts.receipt_of(
         wanted, tenant=settings.tenant, agent=settings.name, generation=target.generation, result="restored", why=why
     )
-    receipts.record(settler.work.disk, receipt)
+    settler.spool.record(receipt)

@@ -14,6 +14,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "allow": ("providers", "paths", "commands", "users", "root_processes", "packages", "reboot", "secrets"),
     "downloads": ("rate", "stagger", "unpacked"),
     "reboot": ("command",),
+    "leave": ("remove",),
     "secrets": ("age_keys", "refresh"),
     "vault": (
         *("address", "namespace", "ca", "token_file", "role_id_file", "secret_id_file"),

@@ -11,7 +11,8 @@ from agent.protocol import codec, durable
 from agent.protocol.report import Receipt
 from agent.protocol.state import Struct
 from agent.providers.account import Account
-from agent.reporting.receipts import Result, read
+from agent.reporting.receipts import Result
+from agent.reporting.spool import Spool
 
 
 class Drift(Struct):
@@ -122,7 +123,7 @@ def overview(disk: Disk) -> dict[str, object]:
     identity = disk.read_identity()
     contact = read_optional(disk.contact, Contact)
     trouble = read_optional(disk.trouble, Trouble)
-    receipts = read(disk)
+    last = Spool(disk=disk).read().last
     return {
         "agent": identity.agent,
         "tenant": identity.tenant,
@@ -131,16 +132,15 @@ def overview(disk: Disk) -> dict[str, object]:
         "lastContact": contact.at if contact else None,
         "pid": disk.holder("run"),
         "problems": trouble.problems if trouble else [],
-        "fleets": [_fleet(disk, fleet, f"{identity.tenant}/{fleet}", receipts) for fleet in disk.shown_fleets()],
+        "fleets": [_fleet(disk, fleet, last.get(f"{identity.tenant}/{fleet}")) for fleet in disk.shown_fleets()],
     }
 
 
-def _fleet(disk: Disk, fleet: str, full: str, receipts: list[Receipt]) -> dict[str, object]:
+def _fleet(disk: Disk, fleet: str, last: Receipt | None) -> dict[str, object]:
     status = StatusBook(disk).read(fleet)
     generations = Generations(disk.fleet(fleet))
     meta = generations.current()
     hold = generations.hold()
-    last = next((receipt for receipt in reversed(receipts) if receipt.fleet == full), None)
     return {
         "fleet": fleet,
         "digest": meta.digest if meta else None,

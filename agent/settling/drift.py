@@ -80,6 +80,7 @@ def _attend(settler: Settler, seen: _Seen) -> bool:
     if len(plan.actions) > len(rotated) or (not plan.empty and not rotated):
         _write(settler, seen.fleet, [])
         settler.log.step("repaired", fleet=seen.fleet, paths=len(plan.actions) - len(rotated))
+        settler.spool.note("repaired", fleet=seen.fleet, text=f"{len(plan.actions) - len(rotated)} paths")
     return bool(rotated)
 
 
@@ -100,6 +101,7 @@ def _note(settler: Settler, seen: _Seen, rotated: Collection[str]) -> list[Drift
         if drift.path not in known:
             differs = ",".join(drift.differs)
             settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=differs, policy=seen.state.drift)
+            settler.spool.note("drift", fleet=seen.fleet, path=drift.path, text=f"{differs}; {seen.state.drift}")
     _write(settler, seen.fleet, drifts)
     return drifts
 

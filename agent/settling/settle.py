@@ -37,6 +37,7 @@ from agent.providers.fix import Fix
 from agent.providers.item import NOBODY, Coming, Item
 from agent.reporting import receipts
 from agent.reporting.receipts import Result
+from agent.reporting.spool import Spool
 from agent.reporting.status import FleetStatus, StatusBook
 from agent.secrets.filling import NOTHING, Filling
 from agent.secrets.values import Secrets
@@ -78,6 +79,7 @@ class Settler:
     log: Log
     effects: Effects
     converger: Converger
+    spool: Spool
     secrets: Secrets
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
@@ -370,7 +372,7 @@ class Settler:
         identity = self.settings
         generation = meta.generation if meta else 0
         receipt = receipts.receipt_of(wanted, tenant=identity.tenant, agent=identity.name, generation=generation, result=result, why=why)
-        receipts.record(self.work.disk, receipt)
+        self.spool.record(receipt)
 
     def trouble(self, fleet: str, result: Result, why: str, *, listed: bool, serial: int | None) -> None:
         """Note that nothing came of a fleet's news: what runs is kept."""

@@ -24,6 +24,7 @@ from agent.protocol.errors import RefusedError
 from agent.trust import floors as floors_of
 from agent.trust.floors import Floors, Mark, floor, raised
 from agent.trust.refusals import in_our_words
+from agent.watching.answered import Answered
 
 PLACES = ("agent:after-floors",)
 """Where a crash test may kill the agent here."""
@@ -79,7 +80,9 @@ class _Client(Updater):
 class Trusted:
     """A repository for one poll: the TUF client refreshes once in its life."""
 
-    def __init__(self, *, name: str, places: Places, http: Http, bootstrap: bytes, binding: Binding) -> None:
+    def __init__(
+        self, *, name: str, places: Places, http: Http, bootstrap: bytes, binding: Binding, answered: Answered | None = None
+    ) -> None:
         """`name` stands in messages; `bootstrap` is root metadata, and `binding` what all metadata must say."""
         self.now = ""
         """The reference time, RFC 3339: the clock's, or the latest signed one where the clock is behind it."""
@@ -93,7 +96,7 @@ class Trusted:
         self._places = places
         self._bootstrap = bootstrap
         self._binding = binding
-        self._fetcher = CheckedFetcher(http, binding, places.metadata)
+        self._fetcher = CheckedFetcher(http, binding, places.metadata, answered)
         self._floors = self._kept = Floors()
         self._clock = self._reference = datetime.now(UTC)
 

@@ -16,7 +16,7 @@ from agent.protocol.bundle import Group, Mode
 from agent.protocol.membership import Member
 from agent.protocol.rollout import ModeSwitch
 from agent.protocol.state import Artifact, ArtifactSource, File, HostFile, State
-from agent.reporting import receipts
+from agent.reporting.spool import Spool
 from tests import agent_cases
 from tests.agent_cases import Rig, artifact_of, file_state
 
@@ -380,7 +380,7 @@ def test_every_outcome_leaves_one_receipt(rig: Rig) -> None:
     second = rig.fleet().publish(State(files=[File(path="/etc/app/a", content="2", check=["/bin/false"])]), ["web-01"])
     rig.poll()
     rig.poll()
-    kept = receipts.read(Disk(root=rig.state))
+    kept = Spool(disk=Disk(root=rig.state)).read().receipts
     assert [(receipt.digest, receipt.result, receipt.generation) for receipt in kept] == [(first, "applied", 1), (second, "failed", 1)]
     assert {(receipt.fleet, receipt.agent, receipt.group, receipt.mode, receipt.attempt) for receipt in kept} == {
         ("shop/web", "web-01", "all", None, 1)

@@ -15,10 +15,11 @@ import pytest
 from agent.disk import Disk
 from agent.following.follow import Follower
 from agent.logs import Log
-from agent.loop import Agent, Stop
+from agent.loop import Agent
 from agent.protocol.state import Artifact, ArtifactSource, State
 from agent.reporting.status import overview
 from agent.settings import Settings
+from agent.stopping import Stop
 from reconciler.control.api.application import application
 from reconciler.publication import layout
 from tests import agent_cases

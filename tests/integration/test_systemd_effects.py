@@ -11,7 +11,7 @@ from agent.effects.units import Units
 from agent.fetching.fetcher import Http
 from agent.following.admission import Wanted
 from agent.logs import Log
-from agent.loop import Stop, looking_after, make_settler, make_workspace
+from agent.loop import looking_after, make_settler, make_workspace
 from agent.protocol import codec
 from agent.protocol.rollout import Release
 from agent.protocol.state import File, Process, Service, State
@@ -20,6 +20,7 @@ from agent.services.services import Services
 from agent.settings import Settings
 from agent.settling.drift import watch
 from agent.settling.settle import Settler
+from agent.stopping import Stop
 from agent.trust.floors import Floors
 from tests.systemd_machine import Machine, booted
 
