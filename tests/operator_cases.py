@@ -23,17 +23,12 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from reconciler.control.api import operating
-from reconciler.control.api.admission import Admission
 from reconciler.control.api.application import secure
-from reconciler.control.api.desk import Desk
 from reconciler.control.api.gate import Gate
-from reconciler.control.api.routes import Route
 from reconciler.control.authority import certificates
 from reconciler.control.authz.asking import Authz
-from reconciler.control.authz.permissions import Permissions
-from reconciler.control.identity import local
-from reconciler.control.identity.operators import Bearers, text
+from reconciler.control.console import Console, ConsoleSettings
+from reconciler.control.identity.operators import text
 from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.identity.standing import Standing
 from reconciler.control.known import KnownTenants
@@ -71,11 +66,8 @@ class Site:
 
     directory: Path
     registry: Registry
-    desk: Desk
-    admission: Admission
+    console: Console
     authz: Authz
-    table: list[Route]
-    own: local.LocalToken
     root: str
     url: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
@@ -128,30 +120,26 @@ def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None) -> Iterat
         rings = development_keys(directory / "keys", store, tenant)
         write_controls(store, rings.pipeline.signer(f"{tenant}/releases"), written, now=datetime.now(UTC))
     known.look()
-    admins = ["operator:root", local.SUBJECT]
     with ExitStack() as stack:
         registry = stack.enter_context(registry_cases.empty(directory))
         authz = stack.enter_context(Authz(opa))
-        permissions = Permissions(authz, known, admins)
-        desk = Desk(
+        settings = ConsoleSettings(
             registry=registry,
             known=known,
             standing=Standing(),
             store=store,
-            permissions=permissions,
+            authz=authz,
             fingerprints=lambda: ["ab" * 32],
+            admins=["operator:root"],
             sign_in=sign_in,
-            admins=admins,
         )
-        own = local.make()
-        admission = Admission(bearers=Bearers(registry, own=own), permissions=permissions, known=known, registry=registry)
-        table = operating.routes(desk)
+        console = Console(settings)
         root, context = authority(datetime.now(UTC), directory)
-        made = Site(directory=directory, registry=registry, desk=desk, admission=admission, authz=authz, table=table, own=own, root=root)
+        made = Site(directory=directory, registry=registry, console=console, authz=authz, root=root)
         for tenant, agent in (("shop", "web-01"), ("shop", "web-02"), ("shop", "db-01"), ("lab", "lab-01")):
             made.enrol(tenant, agent)
-        made.url = stack.enter_context(serving(secure(table, Gate(operators=admission)), context))
-        local.announce(state, own, url=made.url, authority=root)
+        made.url = stack.enter_context(serving(secure(console.routes(), Gate(operators=console.admission)), context))
+        console.announce(state, url=made.url, authority=root)
         yield made
 
 

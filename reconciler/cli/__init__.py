@@ -15,6 +15,7 @@ from reconciler.cli.lazy import LazyGroup
 
 COMMANDS = {
     "accept-history": "reconciler.cli.history:accept_history",
+    "agents": "reconciler.cli.agents:agents",
     "artifact": "reconciler.cli.artifact:artifact",
     "audit": "reconciler.cli.audit:audit",
     "check": "reconciler.cli.check:check",
@@ -24,10 +25,14 @@ COMMANDS = {
     "history": "reconciler.cli.fleet_history:history",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
+    "login": "reconciler.cli.login:login",
+    "logout": "reconciler.cli.login:logout",
     "mirror": "reconciler.cli.mirror:mirror",
+    "operators": "reconciler.cli.operators:operators",
     "plan": "reconciler.cli.plan:plan",
     "policy": "reconciler.cli.policy:policy",
     "reconcile": "reconciler.cli.run:reconcile",
+    "registry": "reconciler.cli.registry:registry",
     "release": "reconciler.cli.release:release",
     "report": "reconciler.cli.compliance:report",
     "schema": "reconciler.cli.schema:schema",
@@ -35,8 +40,10 @@ COMMANDS = {
     "signers": "reconciler.cli.signers:signers",
     "state": "reconciler.cli.state_at:state",
     "status": "reconciler.cli.status:status",
+    "token": "reconciler.cli.tokens:token",
     "up": "reconciler.cli.run:up",
     "waive": "reconciler.cli.waive:waive",
+    "whoami": "reconciler.cli.login:whoami",
     "why": "reconciler.cli.why:why",
 }
 """Command → `module:attribute`; help texts come from the modules."""

@@ -17,8 +17,10 @@ from reconciler.pipeline.source import full_sha, mirror_path, open_repository, r
 from reconciler.pipeline.trail.decided import record_names
 from reconciler.publication import envelope
 
+COMMANDS = {"operations": "reconciler.cli.audit_operations:operations", "verify": "reconciler.cli.audit_verify:verify"}
 
-@click.group(cls=LazyGroup, lazy={"verify": "reconciler.cli.audit_verify:verify"})
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def audit() -> None:
     """Look into decisions, and prove them.
 

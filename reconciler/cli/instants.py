@@ -24,8 +24,18 @@ def as_instant(ctx: click.Context, param: click.Parameter, value: str | None) ->
     raise click.BadParameter(message, ctx=ctx, param=param)
 
 
+def as_seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Return the seconds of a length of time (`30m`); a callback of click."""
+    try:
+        return duration.seconds(value)
+    except MalformedError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+
+
 def as_beginning(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return since when: a length of time back from now (`90d`), or what `as_instant` takes; a callback of click."""
+    """Return since when: a length of time back from now (`90d`), or what `as_instant` takes; "" for "". A callback of click."""
+    if not value:
+        return ""
     try:
         return stamp(datetime.now(tz=UTC) - timedelta(seconds=duration.seconds(value)))
     except MalformedError:

@@ -89,7 +89,7 @@ def test_a_revoked_agent_is_held_at_once_and_the_audit_says_who_did_it_and_why(s
     assert shared.ask("POST", "/api/v1/agents/shop/web-09/revoke", who="viewer", body=WHY).status == 403
     done = shared.ask("POST", "/api/v1/agents/shop/web-09/revoke", who="operator", body=WHY)
     assert (done.status, done.body) == (200, {"target": "shop/web-09", "state": "revoked"})
-    assert shared.desk.standing.held(("shop", "web-09")) == "revoked"
+    assert shared.console.desk.standing.held(("shop", "web-09")) == "revoked"
     shown = shared.ask("GET", "/api/v1/agents/shop/web-09", who="operator").body
     assert (shown["state"], shown["reason"], shown["stateBy"]) == ("revoked", WHY["reason"], "operator:operator")
     row = next(one for one in entries(shared) if one.target == "shop/web-09" and one.outcome == "done")
@@ -206,11 +206,11 @@ def test_only_who_runs_the_installation_makes_operators(shared: Site) -> None:
 
 def test_an_expired_operator_is_refused_counted_and_audited(shared: Site) -> None:
     token = shared.token_of("late", ttl=timedelta(seconds=-1))
-    before = shared.admission.refused["agents.read", "unauthenticated"]
+    before = shared.console.admission.refused["agents.read", "unauthenticated"]
     found = shared.ask("GET", "/api/v1/agents", token=token)
     assert (found.status, found.body["code"]) == (401, "unauthenticated")
     assert "expired" in found.body["error"]
-    assert shared.admission.refused["agents.read", "unauthenticated"] == before + 1
+    assert shared.console.admission.refused["agents.read", "unauthenticated"] == before + 1
     row = next(one for one in entries(shared, "") if one.outcome == "refused" and one.who == f"token:{token.split('.')[1]}")
     assert (row.action, "expired" in row.reason) == ("agents.read", True)
 
