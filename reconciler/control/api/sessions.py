@@ -7,13 +7,11 @@ GET    /api/v1/whoami          who asks, and the roles that name them
 """
 
 import asyncio
-from collections import Counter
 from datetime import datetime
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from agent.protocol.errors import RefusedError
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import operator_of
 from reconciler.control.api.answers import answer
@@ -31,10 +29,9 @@ SCOPES = "openid email profile groups"
 
 
 class _Sessions:
-    """Handlers over a desk; `refused` counts sign-ins that failed."""
+    """Handlers over a desk."""
 
     def __init__(self, desk: Desk) -> None:
-        self.refused: Counter[str] = Counter()
         self._desk = desk
         self._rates = Rates()
 
@@ -55,10 +52,7 @@ class _Sessions:
         if desk.sign_in is None:
             message = "nobody signs in here: [operators] issuer is not set; ask for a token instead"
             raise Denied("refused", message)
-        try:
-            person = await asyncio.to_thread(desk.sign_in.person, asked.id_token)
-        except RefusedError as error:
-            raise Denied("unauthenticated", str(error)) from error
+        person = await desk.sign_in.person(asked.id_token)
         made, secret = await desk.registry.run(_begun, person, now=desk.now())
         shown = shapes.Session(token=text(made.id, secret), subject=person.subject, shown=person.shown, expires=stamped(made.expires_at))
         return answer(shown, status=201)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from reconciler.control.identity.oidc import Issuers
+from reconciler.control.enrolment.platforms import Platforms
+from reconciler.control.refusal import Denied
+from reconciler.publication.controls import Platform
 
 SESSION = timedelta(hours=12)
 """A working day: then one signs in again."""
@@ -30,26 +32,31 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """Where operators sign in, as `[operators]` says; `audience` is mostly the client id."""
+    """Where operators sign in, as `[operators]` says; `tokens` verifies what the issuer signed."""
 
     issuer: str
     client_id: str
     audience: str
     groups_claim: str
-    issuers: Issuers
+    tokens: Platforms
 
-    def person(self, id_token: str) -> Person:
-        """Return whose id token it is. Blocks while keys are fetched; raises as `Issuers.claims`."""
-        return self._person(self.issuers.claims(id_token, issuer=self.issuer, audience=self.audience))
+    async def person(self, id_token: str) -> Person:
+        """Return whose id token it is; raises `Denied` as `Platforms.verify`, or where it names nobody."""
+        wanted = Platform(issuer=self.issuer, audience=self.audience or self.client_id)
+        _, claims = await self.tokens.verify(id_token, [wanted])
+        return self._person(claims)
 
     def _person(self, claims: Mapping[str, Any]) -> Person:
-        subject = f"oidc:{self.issuer}#{claims['sub']}"
+        name = claims.get("sub")
+        if not isinstance(name, str) or not 0 < len(name) <= GROUP_LIMIT:
+            message = "the id token does not say whose it is (sub)"
+            raise Denied("unauthenticated", message)
         email = claims.get("email")
         verified = isinstance(email, str) and claims.get("email_verified") is True
         names = [f"oidc:{self.issuer}#{email}"] if verified else []
-        groups = [f"group:{self.issuer}#{name}" for name in _texts(claims.get(self.groups_claim))]
-        shown = next((str(claims[name]) for name in ("email", "preferred_username", "name") if claims.get(name)), str(claims["sub"]))
-        return Person(subject=subject, shown=shown[:GROUP_LIMIT], groups=(*names, *groups))
+        groups = [f"group:{self.issuer}#{group}" for group in _texts(claims.get(self.groups_claim))]
+        shown = next((str(claims[one]) for one in ("email", "preferred_username", "name") if claims.get(one)), name)
+        return Person(subject=f"oidc:{self.issuer}#{name}", shown=shown[:GROUP_LIMIT], groups=(*names, *groups))
 
 
 def _texts(value: object) -> Sequence[str]:
