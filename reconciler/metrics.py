@@ -132,6 +132,25 @@ class JoinCollector(Collector):
         yield CounterMetricFamily("ordain_platform_fetches", "Fetches of platforms' keys", value=self.zone.settings.platforms.fetches)
 
 
+class OperatorCollector(Collector):
+    """What policy decided, and which requests of operators were refused."""
+
+    def __init__(self, refused: Mapping[tuple[str, str], int], decided: Mapping[tuple[str, str], int]) -> None:
+        """Read `refused` (by action and reason) and `decided` (by policy and outcome) at each scrape."""
+        self.refused, self.decided = refused, decided
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family for each."""
+        refused = CounterMetricFamily("ordain_operators_refused", "Requests of operators that were refused", labels=("action", "reason"))
+        for labels, count in sorted(self.refused.items()):
+            refused.add_metric(labels, count)
+        yield refused
+        decided = CounterMetricFamily("ordain_permissions", "Decisions of policy about operators and hosts", labels=("about", "outcome"))
+        for labels, count in sorted(self.decided.items()):
+            decided.add_metric(labels, count)
+        yield decided
+
+
 def exposition(*collectors: Collector) -> Callable[[], bytes]:
     """Return a function that renders these collectors, and the process's own numbers, in Prometheus' text format."""
     registry = CollectorRegistry()

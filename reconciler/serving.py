@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from prometheus_client.registry import Collector
 
+from agent.protocol.errors import InputError
 from reconciler import metrics, process, settings, wiring
 from reconciler.control.api.application import application
 from reconciler.control.authority.keeper import Make
@@ -17,10 +18,11 @@ from reconciler.control.authz.asking import Authz
 from reconciler.control.console import Console, ConsoleSettings
 from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy
+from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.registry.registry import Registry
 from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
-from reconciler.settings import Settings
+from reconciler.settings import OperatorSettings, Settings
 
 Say = Callable[[str, str], None]
 """Called with what listens (`agents`, `local`) and its URL."""
@@ -48,6 +50,7 @@ def listeners(
         stack.callback(registry.close)
         registry.migrate()
         authz = stack.enter_context(Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)))
+        platforms = Platforms(authority=loaded.identity.platforms_authority)
         zone = Zone(
             ZoneSettings(
                 store=store,
@@ -55,14 +58,21 @@ def listeners(
                 registry=registry,
                 names=_names(loaded.listen.names, control[0]),
                 policy=Policy(authz),
-                platforms=Platforms(authority=loaded.identity.platforms_authority),
+                platforms=platforms,
                 lifetime=timedelta(seconds=loaded.identity.certificate_life),
                 make=make,
             )
         )
         console = Console(
             ConsoleSettings(
-                registry=registry, known=zone.known, standing=zone.standing, store=store, authz=authz, fingerprints=zone.fingerprints
+                registry=registry,
+                known=zone.known,
+                standing=zone.standing,
+                store=store,
+                authz=authz,
+                fingerprints=zone.fingerprints,
+                admins=loaded.operators.admins,
+                sign_in=_sign_in(loaded.operators, platforms),
             )
         )
 
@@ -76,6 +86,7 @@ def listeners(
             metrics.HookCollector(hooks.counts),
             metrics.TalkCollector(zone.talk, zone.gate.refused),
             metrics.JoinCollector(zone),
+            metrics.OperatorCollector(console.admission.refused, authz.counts),
         )
         yield [
             process.Listener(
@@ -93,6 +104,16 @@ def listeners(
                 said=lambda url: say("local", url),
             ),
         ]
+
+
+def _sign_in(asked: OperatorSettings, tokens: Platforms) -> SignIn | None:
+    """Return how operators sign in, None where no issuer is named."""
+    if not asked.issuer:
+        return None
+    if not asked.client_id:
+        message = "[operators] issuer is set, and client_id is not: operators sign in as a client of the issuer"
+        raise InputError(message)
+    return SignIn(issuer=asked.issuer, client_id=asked.client_id, audience=asked.audience, groups_claim=asked.groups_claim, tokens=tokens)
 
 
 def _names(stated: Sequence[str], host: str) -> list[str]:

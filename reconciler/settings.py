@@ -135,6 +135,22 @@ class IdentitySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSettings:
+    """Who signs in, and who runs the installation; what others may do, Role manifests say."""
+
+    admins: list[str] = field(default_factory=list)
+    """Subjects who may do everything in all tenants: `operator:ana`, `oidc:ISSUER#ana@example.com`, `group:ISSUER#platform`."""
+    issuer: str = ""
+    """The identity provider by whose word operators sign in (OpenID Connect), as `iss` of its tokens says; empty means nobody does."""
+    client_id: str = ""
+    """What this installation is called there; a public client with the device flow."""
+    audience: str = ""
+    """What id tokens must be for; empty means the client id."""
+    groups_claim: str = "groups"
+    """The claim of an id token that lists a person's groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookSettings:
     """Webhooks that `serve` takes at /v1/hooks/…: a forge is heard once its secret is named, as a file or a systemd credential."""
 
@@ -180,6 +196,7 @@ class Settings:
     listen: ListenSettings = field(default_factory=ListenSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    operators: OperatorSettings = field(default_factory=OperatorSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -225,6 +242,7 @@ GROUPS = {
     "listen": ListenSettings,
     "registry": RegistrySettings,
     "identity": IdentitySettings,
+    "operators": OperatorSettings,
     "hooks": HookSettings,
     "log": LogSettings,
 }

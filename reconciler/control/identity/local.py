@@ -44,6 +44,7 @@ def make() -> LocalToken:
 
 def announce(state: Path, token: LocalToken, *, url: str, authority: str) -> None:
     """Write where serve answers (`url`), by which roots (PEM), and the token's text; call it once serve listens."""
+    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")  # no certificate is for "anywhere"
     durable.replace(state / TOKEN_FILE, f"{text(token)}\n".encode(), mode=0o600)
     durable.replace(state / CONTROL_FILE, codec.canonical(ControlPlace(url=url, authority=authority)))
 
