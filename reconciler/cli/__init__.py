@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "reconciler.cli.explain:explain",
     "forge": "reconciler.cli.forge:forge",
     "history": "reconciler.cli.fleet_history:history",
+    "import": "reconciler.cli.importing:import_",
     "init": "reconciler.cli.init:init",
     "keys": "reconciler.cli.keys:keys",
     "login": "reconciler.cli.login:login",
