@@ -238,6 +238,8 @@ def test_a_pass_of_retention_forgets_each_kind_by_its_own_time(registry: Registr
         "tokens": 1,
         "operator_tokens": 1,
         "pending": 1,
+        "orders": 0,
+        "stops": 0,
         "audit": 0,
         "receipts": 0,
         "events": 1,

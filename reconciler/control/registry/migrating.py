@@ -21,6 +21,7 @@ from reconciler.control.registry.upserts import insert
 HEAD = "0001"
 """The version of the tables that this code is written for; a test holds it to the last migration."""
 EMPTY = "0000"
+SCRIPTS = Path(__file__).parent / "migrations"
 _OLDEST = "oldest"
 _MOVED = "moved"
 VERSION_TABLE = "registry_version"
@@ -94,7 +95,7 @@ def mark_moved(connection: Connection, where: str) -> None:
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from reconciler.control.registry import audit, certificates, events, operators, pending, receipts, tokens
+from reconciler.control.registry import audit, certificates, events, operators, pending, receipts, rollouts, stops, tokens
 from reconciler.control.registry.registry import Registry
 
 SLICE = 1000
@@ -23,7 +23,8 @@ MOST = timedelta(days=3660)
 class Keep:
     """For how long each kind is kept by default; what a Tenant manifest says of receipts, events and audit counts more.
 
-    Certificates are kept for so long after they ran out: at least as long as lapsed ones may renew.
+    Certificates are kept for so long after they ran out: at least as long as lapsed ones may renew. Orders about rollouts that nobody
+    followed yet stay.
     """
 
     receipts: timedelta = timedelta(days=400)
@@ -33,6 +34,8 @@ class Keep:
     tokens: timedelta = timedelta(days=30)
     operator_tokens: timedelta = timedelta(days=90)
     pending: timedelta = timedelta(days=30)
+    orders: timedelta = timedelta(days=90)
+    stops: timedelta = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,8 @@ def _steps(keep: Keep, own: Mapping[str, Own], now: datetime) -> Iterator[tuple[
     yield "tokens", partial(tokens.prune, before=_before(now, keep.tokens))
     yield "operator_tokens", partial(operators.prune, before=_before(now, keep.operator_tokens))
     yield "pending", partial(pending.prune, before=_before(now, keep.pending))
+    yield "orders", partial(rollouts.prune, before=_before(now, keep.orders))
+    yield "stops", partial(stops.prune, before=_before(now, keep.stops))
     yield "audit", partial(audit.prune, chain=audit.INSTALLATION, before=_before(now, keep.audit))
     for tenant, wanted in own.items():
         yield "receipts", partial(receipts.prune, tenant=tenant, before=_before(now, wanted.receipts or keep.receipts))

@@ -176,8 +176,8 @@ receipts = Table(
     Column("signed", Json, nullable=False),  # the whole `SignedReceipt`
     UniqueConstraint("tenant", "agent", "sha256"),
     Index(None, "tenant", "fleet", "digest", "attempt", "id"),
-    Index(None, "tenant", "agent", "id"),
-    Index(None, "received_at"),
+    Index(None, "tenant", "fleet", "id"),
+    Index(None, "tenant", "received_at"),
     sqlite_autoincrement=True,
 )
 events = Table(
@@ -198,7 +198,7 @@ events = Table(
     UniqueConstraint("tenant", "agent", "key"),
     Index(None, "tenant", "id"),
     Index(None, "tenant", "fleet", "id"),
-    Index(None, "received_at"),
+    Index(None, "tenant", "received_at"),
     sqlite_autoincrement=True,
 )
 operators = Table(
