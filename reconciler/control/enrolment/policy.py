@@ -12,7 +12,7 @@ from reconciler.publication.controls import Platform
 ABOUT = "enrolment"
 
 
-class Question(Struct):
+class Question(Struct, omit_defaults=False):
     """What is asked; see the policy for what each field means."""
 
     tenant: str
