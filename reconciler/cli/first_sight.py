@@ -6,6 +6,7 @@ Nothing is sent to it, no token above all; the caller compares what it shows wit
 import json
 import ssl
 import time
+import warnings
 from typing import Any
 
 import urllib3
@@ -26,7 +27,8 @@ def published_roots(url: str) -> list[str]:
     """
     where = f"{url}/v1/authority"
     try:
-        with connections(where, ssl_context=_believing()) as pool:
+        with warnings.catch_warnings(), connections(where, ssl_context=_believing()) as pool:
+            warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)  # that is what this module is for
             answer = pool.request("GET", where, retries=False, redirect=False, preload_content=False, timeout=SECONDS)
             try:
                 data = b"".join(received(answer, limit=ANSWER_LIMIT, until=time.monotonic() + SECONDS))
