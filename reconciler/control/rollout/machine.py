@@ -24,7 +24,6 @@ from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.strategy import WHOLE, Health, Step
 from reconciler.rollouts.waves import Wave
 
-
 Move = Callable[[Progress, Situation], Moved]
 
 

@@ -52,7 +52,8 @@ class Progress(Struct):
     `phase`: `settled` on the stable release; `waiting` to admit the next wave; `applying` the one that is admitted, until it has soaked;
     `paused` by a person or after a failure; `stopped` after the candidate was taken back. `wave` is the index of the last wave that
     was admitted, -1 for none; `selectors`, `bound` and `total` (members, the denominator) are as they were then.
-    `refused` is the release that is not offered again. `why` says in words what it waits for or why it stands.
+    `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
+    published, this is older than what agents know. `why` says in words what it waits for or why it stands.
     """
 
     format: int = FORMAT
@@ -75,4 +76,4 @@ class Progress(Struct):
     approvals: list[Approval] = []
     switches: list[Switch] = []
     paused_by: str = ""
-    retried: bool = False
+    serial: int = 0
