@@ -39,6 +39,10 @@ class Bodies:
 
 async def _within(request: web.Request, limit: int) -> bytes:
     """Return the body; it may say to be compressed, so what comes out is counted too."""
+    if request.content.is_eof():  # as it mostly is by now: then there is nothing to wait for
+        whole = request.content.read_nowait()
+        if len(whole) <= limit:
+            return whole
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

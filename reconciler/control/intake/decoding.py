@@ -9,6 +9,8 @@ import binascii
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from agent.protocol import codec, report
 from agent.protocol.errors import MalformedError
 from agent.protocol.identity import LABEL
@@ -16,6 +18,8 @@ from agent.protocol.report import Batch, FleetReport, Receipt, SignedBatch
 
 CARRIED_LIMIT = 1_600_000
 """Bytes of a batch that a relay brings: a batch of its greatest size in base64, and its certificates."""
+HEARTBEAT_LIMIT = 512
+"""Bytes of a batch that says nothing: some hundred."""
 NUMBER_LIMIT = 2**53
 """Numbers below it mean the same to every JSON reader."""
 DRIFT_LIMIT = 1_000_000
@@ -43,6 +47,9 @@ def decode(body: bytes) -> Batch | SignedBatch:
 
 def decode_batch(body: bytes) -> Batch:
     """Read a batch; raise `MalformedError` for anything that no agent sends."""
+    beat = _heartbeat(body)
+    if beat is not None:
+        return beat
     batch = codec.decode(body, Batch, what="report", limit=report.BATCH_LIMIT)
     _require_format(batch.format)
     _require_batch(batch)
@@ -56,6 +63,24 @@ def carried_bytes(text: str, *, what: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         message = f"{what}: not base64"
         raise MalformedError(message) from error
+
+
+def _heartbeat(body: bytes) -> Batch | None:
+    """Return a batch that is a heartbeat, None for any other: nine of ten, for which the long way takes five times as long.
+
+    It is accepted only where it would be written just so, which is what the long way asks for too.
+    """
+    if len(body) > HEARTBEAT_LIMIT:
+        return None
+    try:
+        batch = msgspec.json.decode(body, type=Batch)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None  # the long way says what is wrong
+    plain = Batch(format=report.FORMAT, sequence=batch.sequence, sent_at=batch.sent_at, version=batch.version)
+    if batch != plain or msgspec.json.encode(plain, order="sorted") != body or not 0 < batch.sequence < NUMBER_LIMIT:
+        return None
+    _require_words(batch.sent_at, batch.version)
+    return batch
 
 
 def _require_format(number: int) -> None:

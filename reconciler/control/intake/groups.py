@@ -19,8 +19,10 @@ EVERY = 0.2
 """Seconds between commits where there are heartbeats only."""
 SOON = 0.02
 """Seconds between commits where something waits that somebody may be waiting for, a receipt say."""
-SHARE = 1000
+SHARE = 2000
 """Of one tenant in one group."""
+FULL = 500
+"""That wait: then nothing is gained by waiting for more."""
 GROUP = 4000
 """In one group: about a second's work."""
 QUEUE = 20_000
@@ -49,14 +51,11 @@ class Groups(Generic[T, R]):
         self.commits = 0
         self.seconds = 0.0
         self._keep = keep
+        self.queued = 0
+        """How many wait now."""
         self._queues: dict[str, deque[_Entry[T, R]]] = {}
         self._stirred = asyncio.Event()
         self._soon = asyncio.Event()
-
-    @property
-    def queued(self) -> int:
-        """How many wait now."""
-        return sum(map(len, self._queues.values()))
 
     async def put(self, tenant: str, item: T, *, soon: bool) -> R:
         """Return what came of an item once it is kept for good; `soon` where somebody may be waiting for it.
@@ -70,8 +69,9 @@ class Groups(Generic[T, R]):
             raise Denied("slow-down", message, retry_after=5)
         entry: _Entry[T, R] = _Entry(item, asyncio.get_running_loop().create_future())
         queue.append(entry)
+        self.queued += 1
         self._stirred.set()
-        if soon:
+        if soon or self.queued >= FULL:
             self._soon.set()
         return await entry.kept
 
@@ -102,7 +102,9 @@ class Groups(Generic[T, R]):
             group.extend(queue.popleft() for _ in range(min(SHARE, len(queue), GROUP - len(group))))
             if queue:
                 self._queues[tenant] = queue  # behind the others
-        self._soon.clear()
+        self.queued -= len(group)
+        if self.queued < FULL:
+            self._soon.clear()
         if not self._queues:
             self._stirred.clear()
         return group

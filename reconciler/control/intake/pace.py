@@ -30,14 +30,20 @@ class Pace:
 def pace(reporting: Reporting, *, used: int, now: datetime) -> Pace:
     """Return how an agent goes on that has used so many bytes of this day (UTC)."""
     over = 0 < reporting.bytes_per_day * (1 - HEARTBEATS_SHARE) <= used
-    return Pace(every=every(reporting), brief=over or not is_open(reporting.windows, now))
+    return _pace(every(reporting), over or not is_open(reporting.windows, now))
+
+
+@lru_cache(maxsize=1024)
+def _pace(seconds: int, brief: bool) -> Pace:  # noqa: FBT001 - a key of the cache
+    """Return the same object for all agents of the same pace."""
+    return Pace(every=seconds, brief=brief)
 
 
 def every(reporting: Reporting) -> int:
     """Return the seconds between reports: as asked for, or fewer a day where a day's bytes are few; but never so few as to look lost."""
-    wanted = max(reporting.every, 1)
-    if reporting.bytes_per_day:
-        wanted = max(wanted, math.ceil(DAY * HEARTBEAT_BYTES / (reporting.bytes_per_day * HEARTBEATS_SHARE)))
+    if not reporting.bytes_per_day:
+        return max(reporting.every, 1)
+    wanted = max(reporting.every, math.ceil(DAY * HEARTBEAT_BYTES / (reporting.bytes_per_day * HEARTBEATS_SHARE)))
     return max(min(wanted, reporting.lost_after // OFTEN), min(reporting.every, reporting.lost_after), 1)
 
 
