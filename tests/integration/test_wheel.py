@@ -143,3 +143,9 @@ def test_an_installed_ordain_reads_the_schemas_that_came_with_it(control_plane: 
     answer = control_plane.run("ordain", "schema", "component")
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) == json.loads((ROOT / "schemas" / "component.schema.json").read_text())
+
+
+def test_an_installed_ordain_brings_the_steps_that_make_a_registry(control_plane: Environment) -> None:
+    answer = control_plane.run("ordain", "registry", "upgrade", "--state", "state")
+    assert answer.returncode == 0, answer.stderr
+    assert control_plane.run("ordain", "registry", "status", "--state", "state").returncode == 0

@@ -6,11 +6,12 @@ Each migration says the oldest version of the tables whose code still works afte
 done is done in one transaction under a lock, so that of two processes that start at once one does it, and a crash leaves nothing half.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
 
@@ -25,6 +26,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 _OLDEST = "oldest"
 _MOVED = "moved"
 VERSION_TABLE = "registry_version"
+_log = logging.getLogger(__name__)
 _LOCK = 0x6F726461696E  # "ordain", as PostgreSQL's advisory locks are numbers
 
 
@@ -80,9 +82,14 @@ def migrate(connection: Connection) -> Versions:
     _require_here(connection, found)
     if found.current:
         return found
-    config = _config(connection)
-    ahead = [step for step in ScriptDirectory.from_config(config).walk_revisions() if step.revision > found.now]
-    command.upgrade(config, "head")
+    scripts = ScriptDirectory(str(SCRIPTS))
+    ahead = [step for step in reversed(list(scripts.walk_revisions())) if step.revision > found.now]
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    with Operations.context(context):
+        for step in ahead:
+            _log.info("upgrading the registry's tables to version %s", step.revision)
+            step.module.upgrade()
+    context.stamp(scripts, HEAD)
     oldest = max([found.oldest, *(step.module.OLDEST for step in ahead)])
     _set_mark(connection, _OLDEST, oldest)
     return Versions(before=found.now, now=HEAD, code=HEAD, oldest=oldest)
@@ -91,13 +98,6 @@ def migrate(connection: Connection) -> Versions:
 def mark_moved(connection: Connection, where: str) -> None:
     """Have nobody use this registry from here on: it goes on elsewhere."""
     _set_mark(connection, _MOVED, where)
-
-
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _version(connection: Connection) -> str:
