@@ -30,13 +30,15 @@ _REST_OF_LINE = re.compile(r"[ \t]*(?:,[ \t]*)?(?:#[^\r\n]*)?(?=\r?\n|\Z)")
 class Edit:
     """A value that a pointer into a document (counted from 0) should have: text, a number, a truth value, or a mapping of them.
 
-    A field that isn't there yet is put after the first of `after` that is, else after the last one.
+    A field that isn't there yet is put after the first of `after` that is, else after the last one. With `gone` there is none
+    afterwards, whatever the value.
     """
 
     document: int
     pointer: Pointer
     value: Any
     after: tuple[str, ...] = ()
+    gone: bool = False
 
 
 class _ByHand(Exception):  # noqa: N818 - it says what is left to do
@@ -57,7 +59,7 @@ def edited(data: bytes, edits: Sequence[Edit], *, path: str) -> bytes:
         message = f"{path}:{refused.line}:{refused.column}: {refused}"
         raise InputError(message) from refused
     except _ByHand as problem:
-        wanted = ", ".join(f"{'.'.join(map(str, edit.pointer))} = {edit.value!r}" for edit in edits)
+        wanted = ", ".join(f"{'.'.join(map(str, edit.pointer))}{' gone' if edit.gone else f' = {edit.value!r}'}" for edit in edits)
         message = f"{path}: {problem}; edit it by hand: {wanted}"
         raise InputError(message) from problem
     return text.encode()
@@ -77,9 +79,13 @@ def _made(text: str, edit: Edit) -> str:
     parent = roots[edit.document]
     for part in above:
         parent = _child(text, parent, part)
-    changed = _replaced(text, parent, field, edit.value) if _exists(parent, field) else _inserted(text, parent, str(field), edit)
     expected = copy.deepcopy([root.value for root in roots])
-    _set(expected[edit.document], edit.pointer, edit.value)
+    if edit.gone:
+        changed = _removed(text, parent, str(field))
+        _drop(expected[edit.document], edit.pointer)
+    else:
+        changed = _replaced(text, parent, field, edit.value) if _exists(parent, field) else _inserted(text, parent, str(field), edit)
+        _set(expected[edit.document], edit.pointer, edit.value)
     if [root.value for root in nodes.compose(changed)] != expected:
         problem = "the place is written in a way that can't be edited safely"
         raise _ByHand(problem)
@@ -91,6 +97,13 @@ def _set(value: Any, pointer: Pointer, new: Any) -> None:
     for part in above:
         value = value[part]
     value[field] = new
+
+
+def _drop(value: Any, pointer: Pointer) -> None:
+    *above, field = pointer
+    for part in above:
+        value = value[part]
+    value.pop(field, None)
 
 
 def _exists(parent: Node, field: str | int) -> bool:
@@ -139,6 +152,22 @@ def _inserted(text: str, parent: Node, field: str, edit: Edit) -> str:
     indent = beside[0].column - 1
     lines = _block(field, edit.value, indent)
     return text[:place] + "".join(f"{newline}{line}" for line in lines) + text[place:]
+
+
+def _removed(text: str, parent: Node, field: str) -> str:
+    """Return the text without a field of a mapping: of one in braces just that, else the line that it stands on."""
+    if field not in parent.items:
+        return text
+    key, value = parent.items[field]
+    names = list(parent.items)
+    place = names.index(field)
+    if not _is_flow(text, parent):
+        start, end = text.rfind("\n", 0, key.start) + 1, _line_end(text, value)
+        return text[:start] + text[end:].removeprefix("\r").removeprefix("\n")
+    if place + 1 < len(names):
+        return text[: key.start] + text[parent.items[names[place + 1]][0].start :]
+    start = parent.items[names[place - 1]][1].end if place else key.start
+    return text[:start] + text[value.end :]
 
 
 def _inserted_in_flow(text: str, parent: Node, field: str, edit: Edit) -> str:

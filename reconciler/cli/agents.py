@@ -23,6 +23,7 @@ SHORT = 12
 
 COMMANDS = {
     "decommission": "reconciler.cli.agents_changes:decommission",
+    "labels": "reconciler.cli.agents_labels:labels",
     "pending": "reconciler.cli.agents_pending:pending",
     "quarantine": "reconciler.cli.agents_changes:quarantine",
     "release": "reconciler.cli.agents_changes:release",

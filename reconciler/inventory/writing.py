@@ -71,6 +71,9 @@ def write_pending(
     notes: list[Note] = []
     for tenant in sorted({one.tenant for one in entries}):
         hosts = [_host(one, labels or {}) for one in entries if one.tenant == tenant]
+        if corpus.world.tenant(tenant).get(TENANT, tenant) is None:
+            notes += [Note(name=one.name, what=f"tenant {tenant} is not in this repository", left_out=True) for one in hosts]
+            continue
         files, said = _planned(repository, corpus, tenant, named(hosts))
         planned += files
         notes += said
