@@ -18,7 +18,9 @@ from datetime import UTC, datetime, timedelta
 
 from agent.protocol.errors import MalformedError, OrdainError, disk_trouble, if_of_the_machine
 from agent.protocol.faults import reached
+from agent.protocol.rollout import Release
 from reconciler.control import records
+from reconciler.control.conduct.conductor import Conductor, Decided, Task
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Work, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
@@ -56,6 +58,8 @@ class ControlSettings:
     """Who holds the lease: stays the same over restarts on one state directory, differs between machines."""
     leases: Leases | None = None
     """Where copies agree who publishes: the registry that they share; None for a file in the store."""
+    conductor: Conductor | None = None
+    """Who conducts rollouts by what the registry knows; without one the newest release is stable at once, since nothing can be measured."""
     poll: float = 1.0
     """Seconds between looks at the store when nothing wakes the loop."""
     published: Callable[[str, str], None] = lambda tenant, fleet: None  # noqa: ARG005 - for whoever tells nobody
@@ -152,6 +156,9 @@ def _tenant_step(loop: _Loop, name: str, changed: frozenset[str] | None, stop: t
     if tenant is None:
         return
     reached("control:after-trust")
+    if loop.settings.conductor is not None:
+        for fleet in loop.settings.conductor.ordered(name):
+            loop.seen.pop((name, fleet), None)
     for fleet in _fleets(tenant, name, changed):
         if stop.is_set() or not loop.leader.held:
             return
@@ -253,14 +260,18 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     standing, stored = _standing(store, trust.tenant, fleet)
     unsigned = standing.unsigned(trust) if standing else frozenset()
     floors = floors_of(standing, recorded.floors if recorded else Floors(), unsigned)
-    document = next_document(
-        standing.document if standing and "rollouts" not in unsigned else None,
-        releases.desired,
-        fleet=releases.fleet,
+    task = Task(
+        tenant=trust.tenant,
+        fleet=fleet,
+        controls=tenant.controls,
+        releases=releases,
+        standing=standing.document if standing and "rollouts" not in unsigned else None,
         epoch=_epoch(loop, floors),
-        now=now,
         serial_floor=floors.serial,
+        now=now,
     )
+    decided = _decide(loop, task, releases.desired)
+    document = decided.document
     reached("control:after-document")
     freshness = timedelta(seconds=tenant.controls.fleets[fleet].freshness)
     work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now)
@@ -274,7 +285,15 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     reached("control:before-record")
     _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
     reached("control:after-record")
-    return publication.due
+    return min(publication.due, decided.due)
+
+
+def _decide(loop: _Loop, task: Task, newest: Release) -> Decided:
+    """Return the document that a fleet should have: as its rollout goes, or of the newest release where nobody conducts it."""
+    if loop.settings.conductor is not None:
+        return loop.settings.conductor.decide(task)
+    document = next_document(task.standing, newest, fleet=task.name, epoch=task.epoch, now=task.now, serial_floor=task.serial_floor)
+    return Decided(document=document, due=datetime.max.replace(tzinfo=UTC))
 
 
 def _epoch(loop: _Loop, floors: Floors) -> int:
