@@ -5,7 +5,10 @@
 
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -13,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.opa import ports
@@ -26,6 +30,7 @@ MODULE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
 BUILD_SECONDS = 600
 """Two minutes of processor; the rest is for a machine that does much else."""
 START_SECONDS = 60.0
+POLICY_PAGE = Path(__file__).parents[1] / "docs" / "object-stores.md"
 ACCESS, SECRET = "ordain-tests", "nothing-is-protected-by-this"
 
 
@@ -116,6 +121,22 @@ class S3Server:
         (self.directory / "data" / name).mkdir(exist_ok=True)
         return f"s3://{name}"
 
+    def user(self, access: str, secret: str) -> None:
+        """Make a user who may do nothing yet."""
+        command = [str(self.program), "admin", "--access", ACCESS, "--secret", SECRET, "--endpoint-url", self.endpoint, "create-user"]
+        subprocess.run([*command, "--access", access, "--secret", secret, "--role", "user"], check=True, capture_output=True)
+
+    def allow(self, bucket: str, policy: Mapping[str, object]) -> None:
+        """Set a bucket's policy, as `aws s3api put-bucket-policy` does."""
+        body = json.dumps(policy).encode()
+        headers = _signed("PUT", f"127.0.0.1:{self.port}", f"/{bucket}", "policy=", body)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("PUT", f"/{bucket}?policy=", body=body, headers=headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        connection.close()
+        assert answer.status < 300, said
+
     def environment(self, access: str = ACCESS, secret: str = SECRET) -> dict[str, str]:
         """Return the variables by which a process reaches it as a user."""
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
@@ -130,6 +151,32 @@ class S3Server:
     def open(self, url: str, access: str = ACCESS, secret: str = SECRET) -> Store:
         """Return a store below one of its buckets, as a user."""
         return open_store(url, Access(endpoint=self.endpoint, region="us-east-1", credentials=str(self.credentials(access, secret))))
+
+
+def policy(bucket: str, prefix: str) -> dict[str, object]:
+    """Return the policy that docs/object-stores.md gives, for users `reconcile` and `serve`."""
+    text = POLICY_PAGE.read_text().split("<!-- policy -->", 1)[1].split("```json\n", 1)[1].split("```", 1)[0]
+    found: dict[str, object] = json.loads(
+        text.replace("BUCKET", bucket).replace("PREFIX", prefix).replace("arn:aws:iam::ACCOUNT:user/", "")
+    )
+    return found
+
+
+def _signed(method: str, host: str, path: str, query: str, body: bytes) -> dict[str, str]:
+    """Return the headers of a request of the root's, signed as AWS's Signature Version 4 has it."""
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    digest = hashlib.sha256(body).hexdigest()
+    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": at}
+    names = ";".join(headers)
+    listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    canonical = f"{method}\n{path}\n{query}\n{listed}\n{names}\n{digest}"
+    scope = f"{at[:8]}/us-east-1/s3/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = f"AWS4{SECRET}".encode()
+    for part in (at[:8], "us-east-1", "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    return headers | {"Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={names}, Signature={signature}"}
 
 
 @contextlib.contextmanager
