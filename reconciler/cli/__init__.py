@@ -37,6 +37,7 @@ COMMANDS = {
     "release": "reconciler.cli.release:release",
     "report": "reconciler.cli.compliance:report",
     "schema": "reconciler.cli.schema:schema",
+    "secrets": "reconciler.cli.sealing:secrets",
     "serve": "reconciler.cli.run:serve",
     "signers": "reconciler.cli.signers:signers",
     "state": "reconciler.cli.state_at:state",

@@ -1,7 +1,7 @@
 """Secrets from Vault or OpenBao: read by the host's own identity there, looked at again, and used on when it is away."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,9 +44,9 @@ class Clock:
         return self.now
 
 
-def secrets(vault: Vault, place: Path, *, clock: Clock | None = None, config: str = "", **stated: str) -> Secrets:
-    way = {name: value if name == "namespace" else vault.file(value) for name, value in stated.items()}
-    (place / "agent.toml").write_text(config + vault.configuration(**way))
+def secrets(vault: Vault, place: Path, way: Mapping[str, str], *, clock: Clock | None = None, config: str = "") -> Secrets:
+    stated = {name: vault.file(value) for name, value in way.items()}
+    (place / "agent.toml").write_text(config + vault.configuration(**stated))
     keys = HostKeys(directory=place / "state/secrets")
     clock = clock or Clock()
     return Secrets(
@@ -60,12 +60,12 @@ def of(path: str, field: str = "password") -> State:
 
 @pytest.mark.parametrize("way", [TOKEN, APPROLE, CERTIFICATE], ids=["token", "approle", "certificate"])
 def test_a_field_is_read_by_the_hosts_own_identity(vault: Vault, tmp_path: Path, way: dict[str, str]) -> None:
-    assert secrets(vault, tmp_path, **way).filling(STATE).values == {"db": PLANTED}
+    assert secrets(vault, tmp_path, way).filling(STATE).values == {"db": PLANTED}
 
 
 def test_a_value_is_asked_for_again_at_intervals_and_used_on_when_that_fails(vault: Vault, tmp_path: Path) -> None:
     clock = Clock()
-    known = secrets(vault, tmp_path, clock=clock, config='[secrets]\nrefresh = "60s"\n', **APPROLE)
+    known = secrets(vault, tmp_path, APPROLE, clock=clock, config='[secrets]\nrefresh = "60s"\n')
     vault.put("apps/web-01/db", password=PLANTED)
     assert known.filling(STATE).values == {"db": PLANTED}
     vault.put("apps/web-01/db", password="planted-2222")
@@ -96,25 +96,25 @@ def test_a_value_is_asked_for_again_at_intervals_and_used_on_when_that_fails(vau
 )
 def test_what_can_not_be_read_is_said_by_its_path_and_never_by_its_value(vault: Vault, tmp_path: Path, state: State, words: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        secrets(vault, tmp_path, **APPROLE).filling(state)
+        secrets(vault, tmp_path, APPROLE).filling(state)
     assert words in str(refused.value)
     assert PLANTED not in str(refused.value)
 
 
 def test_a_number_is_filled_in_as_it_is_written(vault: Vault, tmp_path: Path) -> None:
-    assert secrets(vault, tmp_path, **TOKEN).filling(of("apps/web-01/db", "port")).values == {"db": "5432"}
+    assert secrets(vault, tmp_path, TOKEN).filling(of("apps/web-01/db", "port")).values == {"db": "5432"}
 
 
 def test_a_login_that_is_not_known_is_refused(vault: Vault, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("planted-wrong-id")
-    known = secrets(vault, tmp_path, role_id_file="role_id", secret_id_file=str(tmp_path / "wrong"))
+    known = secrets(vault, tmp_path, {"role_id_file": "role_id", "secret_id_file": str(tmp_path / "wrong")})
     with pytest.raises(RefusedError, match="did not log this host in by approle") as refused:
         known.filling(STATE)
     assert "planted" not in str(refused.value)
 
 
 def test_the_owner_says_which_paths_a_release_may_use(vault: Vault, tmp_path: Path) -> None:
-    known = secrets(vault, tmp_path, config='[allow]\nsecrets = ["vault:secret/apps/web-01"]\n', **TOKEN)
+    known = secrets(vault, tmp_path, TOKEN, config='[allow]\nsecrets = ["vault:secret/apps/web-01"]\n')
     assert known.filling(STATE).values == {"db": PLANTED}
     with pytest.raises(RefusedError, match=r"agent\.toml:2: `secrets` does not allow vault:secret/apps/web-02"):
         known.filling(of("apps/web-02/db"))
@@ -122,7 +122,7 @@ def test_the_owner_says_which_paths_a_release_may_use(vault: Vault, tmp_path: Pa
 
 def test_a_server_whose_certificate_is_not_known_hears_nothing(vault: Vault, tmp_path: Path) -> None:
     vault_cases.certificate(tmp_path, "other")
-    known = secrets(vault, tmp_path, **TOKEN)
+    known = secrets(vault, tmp_path, TOKEN)
     stated = (tmp_path / "agent.toml").read_text().replace(vault.file("ca.pem"), str(tmp_path / "other.pem"))
     (tmp_path / "agent.toml").write_text(stated)
     asked = len(vault.asked)
@@ -137,7 +137,7 @@ def test_the_certificate_that_ordain_gave_the_host_is_never_shown_to_a_vault(vau
         (tmp_path / "state/identity" / name).write_bytes(Path(vault.file(name)).read_bytes())
     ours = {name: str(tmp_path / "state/identity" / file) for name, file in CERTIFICATE.items()}
     with pytest.raises(RefusedError, match="of ordain's own authority, which nothing else trusts"):
-        secrets(vault, tmp_path, **ours).filling(STATE)
+        secrets(vault, tmp_path, ours).filling(STATE)
 
 
 @pytest.mark.parametrize(

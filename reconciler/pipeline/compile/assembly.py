@@ -15,6 +15,7 @@ from reconciler.pipeline.compile.ownership import check_ownership
 from reconciler.pipeline.compile.parameters import check_declarations, check_given, declared, layered
 from reconciler.pipeline.compile.parts import Field, Part
 from reconciler.pipeline.compile.placement import check_claims
+from reconciler.pipeline.compile.recipients import check_recipients
 from reconciler.pipeline.compile.secrets import check_declared, check_secrets, check_unused
 from reconciler.pipeline.compile.texts import Text, check_provenance, check_sources, check_texts, texts_of
 from reconciler.pipeline.compile.world import FleetKey, World
@@ -81,6 +82,7 @@ def assemble(world: World, tree: Tree, key: FleetKey, components: Components | N
         *check_ownership(world, key, parts, membership.documents),
         *check_size(fleet, membership, used, [instance.document for instance in expansion.instances.values()]),
         *_check_members(fleet, expansion, texts, membership),
+        *check_recipients(fleet, parts["secrets"], membership.documents, tree),
     ]
     name = "/".join(key)
     reached = [replace(finding, fleets=finding.fleets | {name}) if finding.action == "deny" else finding for finding in merged(findings)]
