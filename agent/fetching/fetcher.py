@@ -32,7 +32,7 @@ ERROR_LIMIT = 64 * 1024
 """Bytes of a page about an error that are read so that its connection can be used again."""
 REDIRECTS_LIMIT = 5
 """Of artifacts only: release pages redirect to object stores. Metadata and bundles are never redirected."""
-OK, PARTIAL, NOT_MODIFIED, FOUND = 200, 206, 304, (301, 302, 303, 307, 308)
+OK, CREATED, PARTIAL, NOT_MODIFIED, FOUND = 200, 201, 206, 304, (301, 302, 303, 307, 308)
 TIMESTAMP = "timestamp.json"
 """The one file of a repository that changes under its name."""
 HEADERS = {"User-Agent": "ordain-agent", "Accept-Encoding": "identity"}
@@ -112,7 +112,7 @@ class Http:
                 pool, headers = self._pool(url), {**HEADERS, **({"Content-Type": "application/json"} if body is not None else {})}
                 timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=hold + GAP_SECONDS)
                 response = pool.request(method, url, body=body, headers=headers, redirect=False, preload_content=False, timeout=timeout)
-                if response.status == OK:
+                if response.status in (OK, CREATED):
                     return b"".join(self._body(response, url, limit, CHUNK))
                 said, headers = _read_error(response), dict(response.headers)
         finally:

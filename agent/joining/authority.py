@@ -5,10 +5,12 @@ came with the token, or from an operator. All that follows goes over connections
 """
 
 import hmac
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from urllib3.exceptions import InsecureRequestWarning
 
 from agent.fetching.fetcher import Http
 from agent.fetching.tls import Tls
@@ -25,7 +27,9 @@ def ask_authority(server: str) -> Authority:
     """Return what a server says of its authority; nothing of it is believed yet. Raises `RetryError` or `MalformedError`."""
     http = Http(Tls(server=server, authority=None))
     try:
-        data = http.get(f"{server}/v1/authority", limit=enrolment.ANSWER_LIMIT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # it is so on purpose: see above
+            data = http.get(f"{server}/v1/authority", limit=enrolment.ANSWER_LIMIT)
     finally:
         http.close()
     return codec.decode(data, Authority, what=f"{server}/v1/authority", limit=enrolment.ANSWER_LIMIT)

@@ -18,7 +18,6 @@ import contextlib
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
@@ -35,6 +34,7 @@ from agent.protocol.state import Struct
 PLACES = ("joining:after-key", "joining:before-pointer", "joining:after-pointer")
 """Where a crash test may kill the agent here."""
 FORMAT = 1
+CERTIFICATE = "certificate.pem"
 
 
 class Enrolment(Struct):
@@ -49,12 +49,13 @@ class Enrolment(Struct):
     token: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, for what is read once
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """One identity. Its files stay as they are; a renewal makes another."""
+    """One identity. Its files stay as they are, until a renewal has made another."""
 
     directory: Path
     enrolment: Enrolment
+    certificate: x509.Certificate
 
     @property
     def key_file(self) -> Path:
@@ -64,7 +65,7 @@ class Enrolled:
     @property
     def certificate_file(self) -> Path:
         """The certificate and its intermediate, PEM."""
-        return self.directory / "certificate.pem"
+        return self.directory / CERTIFICATE
 
     @property
     def authority(self) -> str:
@@ -76,12 +77,7 @@ class Enrolled:
         """The tenant's root metadata, the anchor of trust in what is served."""
         return (self.directory / "root.json").read_bytes()
 
-    @cached_property
-    def certificate(self) -> x509.Certificate:
-        """The certificate itself."""
-        return leaf(self.certificate_file.read_text())
-
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """The SHA-256 of the certificate in hexadecimal digits."""
         return fingerprint(self.certificate)
@@ -127,10 +123,14 @@ class Identities:
             return None
         directory = self.directory / number
         enrolment = read_optional(directory / "enrolment.json", Enrolment) if number.isdecimal() else None
+        try:
+            certificate = leaf((directory / CERTIFICATE).read_text())
+        except FileNotFoundError:
+            enrolment = None
         if enrolment is None:
             message = f"{self._pointer}: it names no identity that is there; enrol again: ordain-agent enroll"
             raise MalformedError(message)
-        return Enrolled(directory=directory, enrolment=enrolment)
+        return Enrolled(directory=directory, enrolment=enrolment, certificate=certificate)
 
     def next_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the key to ask a certificate for: the one that a call before made, if it was not certified."""
@@ -149,7 +149,7 @@ class Identities:
         durable.make_directory(directory, mode=0o700)
         files = {
             "key.pem": self._next.read_bytes(),
-            "certificate.pem": issued.certificate.encode(),
+            CERTIFICATE: issued.certificate.encode(),
             "authority.pem": issued.authority.encode(),
             "root.json": issued.root.encode(),
             "enrolment.json": codec.canonical(enrolment),
@@ -160,7 +160,7 @@ class Identities:
         durable.replace(self._pointer, f"{number}\n".encode(), mode=0o600)
         faults.reached("joining:after-pointer")
         self.sweep()
-        return Enrolled(directory=directory, enrolment=enrolment)
+        return Enrolled(directory=directory, enrolment=enrolment, certificate=leaf(issued.certificate))
 
     def sweep(self) -> None:
         """Remove what is no longer, or never became, this host's identity; a key that is in use is no longer one to ask for."""
