@@ -23,21 +23,22 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from reconciler.control.api.application import secure
-from reconciler.control.api.gate import Gate
+from reconciler.control.api.routes import Route
 from reconciler.control.authority import certificates
+from reconciler.control.authority.ceremony import development_authority
 from reconciler.control.authz.asking import Authz
 from reconciler.control.console import Console, ConsoleSettings
+from reconciler.control.enrolment.policy import Policy
 from reconciler.control.identity.operators import text
 from reconciler.control.identity.sign_in import SignIn
-from reconciler.control.identity.standing import Standing
-from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents, operators
 from reconciler.control.registry.registry import Registry
+from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.pipeline.approve import write_controls
 from reconciler.publication import controls
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.controls import Controls, Role
+from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
 from tests import registry_cases
 
@@ -62,13 +63,13 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Site:
-    """A control zone that operators talk to."""
+    """A control zone that hosts and operators talk to; `pool` are connections without a client certificate."""
 
     directory: Path
     registry: Registry
+    zone: Zone
     console: Console
     authz: Authz
-    root: str
     url: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -76,6 +77,16 @@ class Site:
     def state(self) -> Path:
         """The state directory, as commands get it by `--state`."""
         return self.directory / "state"
+
+    @property
+    def root(self) -> str:
+        """The roots of its authority, in PEM."""
+        return self.zone.keeper.authority()
+
+    @property
+    def table(self) -> list[Route]:
+        """All routes behind TLS, of agents and of operators."""
+        return [*self.zone.routes(), *self.console.routes()]
 
     def token_of(self, name: str, *, ttl: timedelta = timedelta(hours=1), **scope: list[str]) -> str:
         """Return a token of an operator; the same one each time where nothing special is asked."""
@@ -115,31 +126,34 @@ def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None) -> Iterat
     state = directory / "state"
     state.mkdir(parents=True)
     store = LocalStore(directory / "store")
-    known = KnownTenants(store)
     for tenant, written in (("shop", shop()), ("lab", lab())):
         rings = development_keys(directory / "keys", store, tenant)
         write_controls(store, rings.pipeline.signer(f"{tenant}/releases"), written, now=datetime.now(UTC))
-    known.look()
+    development_authority(directory / "keys", store, ["shop", "lab"])
     with ExitStack() as stack:
         registry = stack.enter_context(registry_cases.empty(directory))
         authz = stack.enter_context(Authz(opa))
+        ring = KeyRing(zone="control", directory=directory / "keys" / "control")
+        names = ["127.0.0.1", "localhost"]
+        zone = Zone(ZoneSettings(store=store, ring=ring, registry=registry, names=names, policy=Policy(authz)))
         settings = ConsoleSettings(
             registry=registry,
-            known=known,
-            standing=Standing(),
+            known=zone.known,
+            standing=zone.standing,
             store=store,
             authz=authz,
-            fingerprints=lambda: ["ab" * 32],
+            fingerprints=zone.fingerprints,
             admins=["operator:root"],
             sign_in=sign_in,
         )
         console = Console(settings)
-        root, context = authority(datetime.now(UTC), directory)
-        made = Site(directory=directory, registry=registry, console=console, authz=authz, root=root)
+        made = Site(directory=directory, registry=registry, zone=zone, console=console, authz=authz)
         for tenant, agent in (("shop", "web-01"), ("shop", "web-02"), ("shop", "db-01"), ("lab", "lab-01")):
             made.enrol(tenant, agent)
-        made.url = stack.enter_context(serving(secure(console.routes(), Gate(operators=console.admission)), context))
-        console.announce(state, url=made.url, authority=root)
+        context = zone.listening.context()
+        assert context is not None
+        made.url = stack.enter_context(serving(zone.application(operators=console.admission, more=console.routes()), context))
+        console.announce(state, url=made.url, authority=made.root)
         yield made
 
 
@@ -170,26 +184,19 @@ def lab() -> Controls:
     )
 
 
-def authority(now: datetime, directory: Path) -> tuple[str, ssl.SSLContext]:
-    """Return a root (PEM), and what a server of 127.0.0.1 shows that it vouches for."""
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
-    root = certificates.Issuer(certificate=certificates.make_root(keys[0], installation="test", now=now), key=keys[0])
-    middle = certificates.Issuer(certificate=certificates.make_server_intermediate(root, keys[1].public_key(), now=now), key=keys[1])
-    leaf = certificates.issue_server(middle, keys[2].public_key(), names=["127.0.0.1", "localhost"], now=now)
-    pem = serialization.Encoding.PEM
-    chain = directory / "server.pem"
-    key = keys[2].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    chain.write_bytes(leaf.public_bytes(pem) + middle.certificate.public_bytes(pem) + key)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(chain)
-    return root.certificate.public_bytes(pem).decode(), context
+def other_root() -> str:
+    """Return the root (PEM) of an authority that nobody here has to do with."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = certificates.make_root(key, installation="other", now=datetime.now(UTC))
+    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @contextmanager
 def serving(application: web.Application, context: ssl.SSLContext) -> Iterator[str]:
     """Serve an application behind TLS on a free port of 127.0.0.1 from a thread; yield its address."""
     loop = asyncio.new_event_loop()
-    runner = web.AppRunner(application, access_log=None)
+    loop.set_exception_handler(lambda *_: None)  # handshakes that fail on purpose are not told
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1)
     loop.run_until_complete(runner.setup())
     loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start())
     thread = threading.Thread(target=loop.run_forever)

@@ -141,10 +141,18 @@ def _times(incarnation: int) -> str:
 
 def _standing(found: dict[str, Any]) -> list[str]:
     rows = [
-        (row["fleet"], row["result"], row["digest"][:SHORT], str(row["drift"] or ""), "held" if row["held"] else "", row["changedAt"])
+        (
+            row["fleet"],
+            row["result"],
+            row["digest"][:SHORT],
+            str(row["drift"] or ""),
+            "held" if row["held"] else "",
+            row["changedAt"],
+            row["why"],
+        )
         for row in found["standing"]
     ]
-    return list(table(("FLEET", "RESULT", "DIGEST", "DRIFT", "HELD", "SINCE"), rows))
+    return list(table(("FLEET", "RESULT", "DIGEST", "DRIFT", "HELD", "SINCE", "WHY"), rows))
 
 
 def _certificates(found: dict[str, Any]) -> list[str]:

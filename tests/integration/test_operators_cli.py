@@ -13,7 +13,7 @@ from agent.protocol.enrolment import read_token
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from reconciler.cli import cli, logins
 from reconciler.control.registry import pending
-from tests.operator_cases import Site, site
+from tests.operator_cases import Site, other_root, site
 
 pytestmark = pytest.mark.needs("opa")
 
@@ -166,13 +166,8 @@ def test_signing_out_forgets_the_token_here_and_there(shared: Site) -> None:
         run("whoami")
 
 
-def test_a_server_that_another_authority_vouches_for_is_never_sent_the_token(
-    shared: Site, home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    from tests.operator_cases import authority  # noqa: PLC0415 - a second one, for this test alone
-
-    other, _ = authority(datetime.now(UTC), tmp_path_factory.mktemp("other"))
-    (home / "other.pem").write_text(other)
+def test_a_server_that_another_authority_vouches_for_is_never_sent_the_token(shared: Site, home: Path) -> None:
+    (home / "other.pem").write_text(other_root())
     with pytest.raises(RefusedError, match="is not the server that is expected"):
         run("login", "--server", shared.url, "--authority", str(home / "other.pem"), "--token", given=shared.token_of("viewer"))
     assert not logins.place().exists()

@@ -47,10 +47,11 @@ class CertificateRow(Shape):
 
 
 class FleetRow(Shape):
-    """How a fleet stands on one agent."""
+    """How a fleet stands on one agent, in its own words."""
 
     fleet: str
     result: str
+    why: str
     digest: str
     desired: str
     attempt: int
