@@ -156,6 +156,7 @@ def _known(error: exc.DBAPIError, shown: str) -> RetryError | None:
     said = " ".join(str(error.orig).split())[:400]
     if code in _AGAIN:
         return ConflictError(f"registry {shown}: {said}")
-    if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+    damaged = type(error) is exc.DatabaseError  # SQLite's for what is no database, or no longer a whole one
+    if damaged or error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
         return RetryError(f"registry {shown}: {said}; see to the database, then it can go on")
     return None
