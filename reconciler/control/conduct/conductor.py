@@ -108,11 +108,12 @@ class Conductor:
             now=task.now,
             serial_floor=task.serial_floor,
         )
-        after = msgspec.structs.replace(outcome.progress, serial=document.serial)
-        if kept is None or after != kept.progress or orders or outcome.events:
+        told = before.told + len(outcome.events)
+        after = msgspec.structs.replace(outcome.progress, serial=document.serial, told=told)
+        if kept is None or after != kept.progress or orders or rollouts.plain(outcome.holds) != kept.holds:
             rollouts.put(connection, task.tenant, task.fleet, after, holds=outcome.holds, epoch=task.epoch, now=task.now)
             rollouts.follow(connection, [order.id for order in orders], now=task.now)
-            events.append(connection, [_event(task, one, number) for number, one in enumerate(outcome.events)])
+            events.append(connection, [_event(task, one, before.told + number) for number, one in enumerate(outcome.events)])
         return Decided(document=document, due=_due(outcome, task.now))
 
     def _situation(self, connection: Connection, task: Task, progress: Progress) -> Situation:
@@ -239,7 +240,7 @@ def _event(task: Task, one: Event, number: int) -> events.Event:
     return events.Event(
         tenant=task.tenant,
         agent="",
-        key=f"rollout.{task.fleet}.{task.epoch}.{one.at}.{one.kind}.{number}",
+        key=f"rollout.{task.fleet}.{number}",
         kind=f"rollout-{one.kind}",
         at=one.at,
         received_at=task.now,

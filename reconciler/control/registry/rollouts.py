@@ -50,7 +50,7 @@ def put(connection: Connection, tenant: str, fleet: str, progress: Progress, *, 
     values = {
         "phase": progress.phase,
         "progress": msgspec.to_builtins(progress),
-        "holds": [{"kind": one.kind, "why": one.why, "until": stamp(one.until) if one.until else ""} for one in holds],
+        "holds": plain(holds),
         "epoch": epoch,
         "changed_at": now,
     }
@@ -59,6 +59,11 @@ def put(connection: Connection, tenant: str, fleet: str, progress: Progress, *, 
     if connection.execute(statement.returning(_rollouts.c.epoch)).scalar_one_or_none() is None:
         message = f"rollout of {tenant}/{fleet}: another serve leads under a higher epoch; this one stops writing"
         raise LostError(message)
+
+
+def plain(holds: Sequence[Hold]) -> list[dict[str, str]]:
+    """Return holds as they are kept."""
+    return [{"kind": one.kind, "why": one.why, "until": stamp(one.until) if one.until else ""} for one in holds]
 
 
 def order(connection: Connection, tenant: str, fleet: str, wanted: Order, *, now: datetime) -> int:
