@@ -20,6 +20,7 @@ from reconciler.control.registry.upserts import insert
 
 INSTALLATION = ""
 """The chain of what is of no tenant."""
+ANCHOR = "audit.anchor"
 START = "0" * 64
 """What the first entry of a chain holds as the hash before it."""
 _SLICE = 1000
@@ -98,6 +99,13 @@ def listed(connection: Connection, chain: str, *, after: str = "", limit: int = 
     return Page(items=tuple(found[:size]), next=str(found[size - 1].number) if len(found) > size else "")
 
 
+def last(connection: Connection, chain: str, *, action: str) -> Entry | None:
+    """Return the newest entry of an action in a chain; None where there is none, or no more."""
+    statement = select(_table).where(_table.c.chain == chain, _table.c.action == action).order_by(_table.c.number.desc()).limit(1)
+    row = connection.execute(statement).mappings().one_or_none()
+    return Entry(**row) if row else None
+
+
 def chains(connection: Connection) -> list[str]:
     """Return the names of all chains, the installation's "" first."""
     return list(connection.execute(select(_chains.c.chain).order_by(_chains.c.chain)).scalars())
@@ -127,7 +135,7 @@ def anchor(connection: Connection, *, at: datetime) -> Entry:
     """Write where every tenant's chain stands into the installation's: what is cut off a chain with its memory shows there."""
     heads = connection.execute(select(_chains.c.chain, _chains.c.number, _chains.c.hash).where(_chains.c.chain != INSTALLATION))
     detail = {row.chain: f"{row.number}:{row.hash}" for row in heads}
-    return append(connection, INSTALLATION, who="system", action="audit.anchor", detail=detail, at=at)
+    return append(connection, INSTALLATION, who="system", action=ANCHOR, detail=detail, at=at)
 
 
 def prune(connection: Connection, *, chain: str, before: datetime, limit: int) -> int:

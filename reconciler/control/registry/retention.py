@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from reconciler.control.registry import audit, certificates, events, operators, pending, receipts, rollouts, stops, tokens
+from reconciler.control.registry import audit, certificates, events, operators, pending, receipts, rollouts, schema, stops, tokens
 from reconciler.control.registry.registry import Registry
 
 SLICE = 1000
 """Rows that one transaction forgets: some ten milliseconds."""
 LEAST = timedelta(days=1)
 """Nothing is forgotten sooner, whatever is set: a typo should not empty a table."""
-MOST = timedelta(days=3660)
+MOST = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,12 @@ def prune(registry: Registry, keep: Keep, own: Mapping[str, Own], *, now: dateti
         else:
             left = True
     return Pruned(rows=dict(rows), left=left)
+
+
+def tenants(connection: Connection) -> list[str]:
+    """Return the tenants of which there may be something to forget: all that ever had an agent, or an entry in the audit."""
+    found = set(connection.execute(select(schema.agents.c.tenant).distinct()).scalars()) | set(audit.chains(connection))
+    return sorted(found - {audit.INSTALLATION})
 
 
 def _steps(keep: Keep, own: Mapping[str, Own], now: datetime) -> Iterator[tuple[str, Step]]:
