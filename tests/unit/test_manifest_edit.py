@@ -156,6 +156,29 @@ def test_any_value_arrives_as_it_is_and_no_other_line_changes(index: int, edits:
     assert read(new)[0] == read(MANIFEST.encode())[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "field", "left"),
+    [
+        ("m: {a: 1, b: 2, c: 3}\n", "a", "m: {b: 2, c: 3}\n"),
+        ("m: {a: 1, b: 2, c: 3}\n", "b", "m: {a: 1, c: 3}\n"),
+        ("m: {a: 1, b: 2}  # both\n", "b", "m: {a: 1}  # both\n"),
+        ("m: {a: 1}\n", "a", "m: {}\n"),
+        ("m:\n  a: 1  # one\n  b: 2  # two\nn: 3\n", "a", "m:\n  b: 2  # two\nn: 3\n"),
+        ("m:\r\n  a: 1\r\n  b: 2\r\n", "b", "m:\r\n  a: 1\r\n"),
+        ("m:\n  a: 1\n", "b", "m:\n  a: 1\n"),
+    ],
+)
+def test_a_field_is_removed_and_nothing_beside_it(text: str, field: str, left: str) -> None:
+    gone = Edit(document=0, pointer=("m", field), value=None, gone=True)
+    assert edited(text.encode(), [gone], path="x.yaml").decode() == left
+
+
+@pytest.mark.parametrize("text", ["m:\n  a: 1\n", "m:\n  a:\n    x: 1\n    y: 2\n  b: 2\n"])
+def test_what_can_not_be_removed_safely_is_left_to_a_person(text: str) -> None:
+    with pytest.raises(InputError, match=r"by hand: m\.a gone"):
+        edited(text.encode(), [Edit(document=0, pointer=("m", "a"), value=None, gone=True)], path="x.yaml")
+
+
 def test_a_file_is_replaced_whole_and_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("old")
