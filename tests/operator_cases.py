@@ -11,7 +11,7 @@ import asyncio
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -121,12 +121,12 @@ def client_context(root: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None) -> Iterator[Site]:
-    """Run a site; its agents web-01, web-02, db-01 and lab-01 are enrolled."""
+def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None, roles: Sequence[Role] = ()) -> Iterator[Site]:
+    """Run a site; its agents web-01, web-02, db-01 and lab-01 are enrolled. `roles` are further ones of tenant shop."""
     state = directory / "state"
     state.mkdir(parents=True)
     store = LocalStore(directory / "store")
-    for tenant, written in (("shop", shop()), ("lab", lab())):
+    for tenant, written in (("shop", shop(roles)), ("lab", lab())):
         rings = development_keys(directory / "keys", store, tenant)
         write_controls(store, rings.pipeline.signer(f"{tenant}/releases"), written, now=datetime.now(UTC))
     development_authority(directory / "keys", store, ["shop", "lab"])
@@ -157,7 +157,7 @@ def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None) -> Iterat
         yield made
 
 
-def shop() -> Controls:
+def shop(more: Sequence[Role] = ()) -> Controls:
     """Return the controls of tenant shop."""
     roles = [Role(name=name, role=role, subjects=[f"operator:{name}"]) for name, role in ROLES.items()]  # type: ignore[arg-type]
     narrow = Role(name="web-only", role="operator", subjects=["operator:web-only"], fleets=["web"])
@@ -170,7 +170,7 @@ def shop() -> Controls:
         },
         pools={"runners": controls.Pool(fleets=["web"], maximum=5, lease=3600)},
         fleets={"web": controls.Fleet(freshness=3600), "db": controls.Fleet(freshness=3600)},
-        roles=[*roles, narrow],
+        roles=[*roles, narrow, *more],
     )
 
 
