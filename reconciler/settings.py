@@ -125,6 +125,18 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """For how many days `serve` remembers what a Tenant manifest says nothing else about; from 1 to 3650."""
+
+    receipts: float = 400.0
+    """What became of a release on each host."""
+    events: float = 90.0
+    """What happened on hosts: drift, problems, repairs."""
+    audit: float = 1100.0
+    """Who did what; the first entry that is left still proves the ones after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """How hosts prove who they are."""
 
@@ -195,6 +207,7 @@ class Settings:
     keys: KeySettings = field(default_factory=KeySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     operators: OperatorSettings = field(default_factory=OperatorSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
@@ -241,6 +254,7 @@ GROUPS = {
     "keys": KeySettings,
     "listen": ListenSettings,
     "registry": RegistrySettings,
+    "retention": RetentionSettings,
     "identity": IdentitySettings,
     "operators": OperatorSettings,
     "hooks": HookSettings,
