@@ -30,15 +30,21 @@ Say = Callable[[str, str], None]
 
 @contextmanager
 def listeners(
-    loaded: Settings, *, say: Say, ready: Callable[[], bool], collectors: Sequence[Collector], files: bool, make: Make | None = None
+    loaded: Settings,
+    registry: Registry,
+    *,
+    say: Say,
+    ready: Callable[[], bool],
+    collectors: Sequence[Collector],
+    files: bool,
+    make: Make | None = None,
 ) -> Iterator[list[process.Listener]]:
-    """Wire what faces the network; what it holds (registry, OPA) is closed at the end.
+    """Wire what faces the network; the OPA that it holds is closed at the end.
 
     `files` has the loopback address hand out signed files too; `make` makes what the authority lacks for a tenant.
 
     Raises:
-        InputError: settings that can't be: an address, the registry's URL, a secret.
-        RefusedError: a registry of a newer ordain.
+        InputError: settings that can't be: an address, a secret.
         RetryError: the registry can't be reached, or no OPA be had.
     """
     tune()
@@ -46,9 +52,6 @@ def listeners(
     beside = settings.loopback(loaded.listen.local)
     hooks = wiring.hooks(loaded)
     with ExitStack() as stack:
-        registry = Registry.open(loaded.registry_url)
-        stack.callback(registry.close)
-        registry.migrate()
         authz = stack.enter_context(Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)))
         platforms = Platforms(authority=loaded.identity.platforms_authority)
         zone = Zone(
@@ -81,6 +84,7 @@ def listeners(
             say("agents", url)
 
         secure = zone.application(operators=console.admission, more=console.routes(), hooks=hooks)
+        secure.cleanup_ctx.append(wiring.housekeeping(loaded, registry, zone.known).running)
         exposed = metrics.exposition(
             *collectors,
             metrics.HookCollector(hooks.counts),

@@ -2,13 +2,17 @@
 
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
+from reconciler.control.leading import RegistryLeases, tell_published
+from reconciler.control.registry.registry import Registry
 from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
@@ -85,8 +89,22 @@ def opa(policy: PolicySettings) -> Path:
     return find_opa(Path(policy.opa) if policy.opa else None, url=policy.opa_url, sha256=policy.opa_sha256)
 
 
-def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threading.Event], None]:
-    """Return the control zone's loop, wired; `ready` is called after its first whole pass.
+@contextmanager
+def opened_registry(settings: Settings) -> Iterator[Registry]:
+    """Give the registry, brought to this version; raises as `Registry.open` and `Registry.migrate`."""
+    registry = Registry.open(settings.registry_url)
+    try:
+        registry.migrate()
+        yield registry
+    finally:
+        registry.close()
+
+
+def control(settings: Settings, *, ready: Callable[[], None], registry: Registry | None = None) -> Callable[[threading.Event], None]:
+    """Return the control zone's loop, wired; `ready` is called after its first whole pass, or once another copy publishes.
+
+    What is published is told to all who listen to the `registry`. Copies that share one agree there who publishes; one on SQLite is a
+    single machine's, so that the store has the lease.
 
     Raises `InputError` where there are keys and none of them can be used: a zone that can sign nothing should not look as if it ran.
     """
@@ -96,8 +114,17 @@ def control(settings: Settings, *, ready: Callable[[], None]) -> Callable[[threa
         store=zone_store(settings, CONTROL_PREFIXES),
         keys=ring,
         holder=holder(settings, "control"),
+        leases=RegistryLeases(registry=registry, holder=holder(settings, "control")) if registry and not registry.sqlite else None,
+        published=partial(tell_published, registry) if registry else lambda tenant, fleet: None,  # noqa: ARG005 - nobody waits
     )
     return lambda stop: control_loop.run(wired, stop, ready=ready)
+
+
+def housekeeping(settings: Settings, registry: Registry, known: KnownTenants) -> Housekeeping:
+    """Return what forgets what is old."""
+    days = settings.retention
+    keep = Keep(receipts=timedelta(days=days.receipts), events=timedelta(days=days.events), audit=timedelta(days=days.audit))
+    return Housekeeping(registry, known, keep=keep, holder=holder(settings, "control"))
 
 
 def hooks(settings: Settings) -> Hooks:

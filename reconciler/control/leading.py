@@ -1,20 +1,23 @@
-"""Which copy of `serve` publishes, where several share a registry: a lease there, by the database's clock."""
+"""Copies of `serve` that share a registry: a lease there says which of them publishes, and what it published the others hear there."""
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reconciler.control.registry import leases
+from agent.protocol.errors import OrdainError
+from reconciler.control.registry import leases, wakeups
 from reconciler.control.registry.leases import Lease
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.leadership import LEASE_TTL
 
 PUBLISHING = "publishing"
 """The lease's name: one copy publishes for all tenants, since a pass over what did not change costs next to nothing."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
 class RegistryLeases:
-    """The lease to publish, in the registry; as `publication.leadership.Leases`."""
+    """The lease to publish, in the registry, by the database's clock; as `publication.leadership.Leases`."""
 
     registry: Registry
     holder: str
@@ -36,3 +39,11 @@ class RegistryLeases:
         if self._held is not None:
             self.registry.write(leases.release, self._held)
             self._held = None
+
+
+def tell_published(registry: Registry, tenant: str, fleet: str) -> None:
+    """Tell all copies that a fleet's repository has news; where that can't be done they find it by themselves, a second later."""
+    try:
+        registry.write(wakeups.notify, wakeups.PUBLISHED, f"{tenant}/{fleet}")
+    except OrdainError as error:
+        _log.warning("other copies were not told: %s", error, extra={"tenant": tenant, "fleet": fleet})
