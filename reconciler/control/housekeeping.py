@@ -22,6 +22,8 @@ from reconciler.publication.lease import HeldError
 
 EVERY = 3600.0
 """Seconds between passes; whoever passes holds a lease for as long, so that copies take turns."""
+FIRST = 60.0
+"""Seconds until the first pass: a start has other things to do."""
 SOON = 5.0
 """Seconds until the next one where there was more than one pass may forget."""
 ANCHOR_EVERY = timedelta(days=1)
@@ -34,10 +36,18 @@ class Housekeeping:
     """The job, one for a process; `app.cleanup_ctx.append(Housekeeping(…).running)`."""
 
     def __init__(
-        self, registry: Registry, known: KnownTenants, *, keep: Keep, holder: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        registry: Registry,
+        known: KnownTenants,
+        *,
+        keep: Keep,
+        holder: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        first: float = FIRST,
     ) -> None:
-        """Nothing is forgotten before `running`; `holder` names this copy."""
+        """Nothing is forgotten before `running`, and `first` seconds; `holder` names this copy."""
         self._registry, self._known, self._keep, self._holder, self._now = registry, known, keep, holder, now
+        self._first = first
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """Go on while the application runs."""
@@ -50,6 +60,7 @@ class Housekeeping:
                 await task
 
     async def _for_ever(self) -> None:
+        await asyncio.sleep(self._first)
         while True:
             left = False
             try:

@@ -37,7 +37,7 @@ class _Known(KnownTenants):
 def _job(registry: Registry, tmp_path: Path, *, at: datetime, holder: str = "one", events_kept: timedelta = timedelta()) -> Housekeeping:
     controls = Controls(tenant="shop", retention=Retention(events=int(events_kept.total_seconds())))
     known = _Known(LocalStore(tmp_path / "store"), controls)
-    return Housekeeping(registry, known, keep=Keep(), holder=holder, now=lambda: at)
+    return Housekeeping(registry, known, keep=Keep(), holder=holder, now=lambda: at, first=0.01)
 
 
 @pytest.fixture
