@@ -77,6 +77,7 @@ class Zone:
             registry=registry,
             known=self.known,
             keeper=self.keeper,
+            standing=self.standing,
             policy=settings.policy,
             platforms=settings.platforms,
             now=settings.now,

@@ -27,6 +27,7 @@ from reconciler.control.enrolment.credentials import Credential
 from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy, Question
 from reconciler.control.identity import recording
+from reconciler.control.identity.standing import Standing
 from reconciler.control.known import KnownTenants
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import agents, audit, certificates, pending
@@ -63,6 +64,7 @@ class Enrolling:
         registry: Registry,
         known: KnownTenants,
         keeper: Keeper,
+        standing: Standing,
         policy: Policy,
         platforms: Platforms,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -70,7 +72,7 @@ class Enrolling:
         """Keep whom to ask."""
         self.counts: Counter[str] = Counter()
         self._store, self._registry, self._known, self._keeper = store, registry, known, keeper
-        self._policy, self._platforms, self._now = policy, platforms, now
+        self._standing, self._policy, self._platforms, self._now = standing, policy, platforms, now
 
     async def enrol(self, request: EnrolmentRequest, *, address: str) -> Issued:
         """Return who the host now is. Raises `Denied`, and each refusal of a credential that held is a row of audit."""
@@ -92,6 +94,7 @@ class Enrolling:
         except Denied as denied:
             await self._registry.run(_refused, request, credential, place, denied, address=address, now=self._now())
             raise
+        self._standing.release((name.tenant, name.agent))
         self.counts["again" if again else "enrolled"] += 1
         return await asyncio.to_thread(answering.issued, self._store, self._keeper, name, made, now=self._now())
 

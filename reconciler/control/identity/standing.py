@@ -42,6 +42,12 @@ class Standing:
         """Count an agent as held from this instant on, before the registry is read again."""
         self._take(Standings(certificates=self._now.certificates, agents={**self._now.agents, agent: hold}))
 
+    def release(self, agent: Agent) -> None:
+        """Count an agent as one in good standing from this instant on: it enrolled again, or an operator let it go."""
+        if agent in self._now.agents:
+            others = {one: hold for one, hold in self._now.agents.items() if one != agent}
+            self._take(Standings(certificates=self._now.certificates, agents=others))
+
     def revoke(self, fingerprint: str) -> None:
         """Count a certificate as revoked from this instant on."""
         self._take(Standings(certificates=self._now.certificates | {fingerprint}, agents=self._now.agents))
