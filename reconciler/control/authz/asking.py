@@ -7,7 +7,9 @@ an OPA of their own each, so a repository whose rules don't even start can't kee
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ REMEMBERED = 4096
 """Answers: an operator's console asks some ten different questions a minute."""
 REVISIONS = 4
 """OPAs at the same time, one for each set of a repository's own rules: there is one, and a second while a change of it spreads."""
+START_AGAIN = 5.0
+"""Seconds after which an OPA that did not come up is started anew."""
 MEMORY = 256 * 1024 * 1024
 """Bytes that such an OPA may hold: it has some twenty policies and holds 50 MB."""
 
@@ -55,10 +59,11 @@ class Decision(Struct):
 
 @dataclass(slots=True)
 class _Serving:
-    """An OPA with one set of rules, or why there is none."""
+    """An OPA with one set of rules, or why there is none; `ended` is when it was found that it does not come up."""
 
     server: OpaServer | None
     why: str = ""
+    ended: float = math.inf
 
 
 class Authz:
@@ -121,7 +126,10 @@ class Authz:
             return msgspec.convert(answer, Decision)
         except msgspec.ValidationError as error:
             return _failure(f"the policy's answer is not one: {error}")
-        except (OrdainError, TroubleError) as error:
+        except TroubleError as error:
+            return _failure(str(error))
+        except OrdainError as error:
+            serving.ended = min(serving.ended, time.monotonic())
             return _failure(str(error))
 
     def _minute(self) -> str:
@@ -143,9 +151,10 @@ class Authz:
         """Return the OPA for a set of rules, started where it is new; the one that was asked longest ago goes where there are too many."""
         with self._lock:
             found = self._serving.get(digest)
-            if found is not None:
+            if found is not None and time.monotonic() - found.ended < START_AGAIN:
                 self._serving.move_to_end(digest)
                 return found
+            self._serving.pop(digest, None)  # one that ended holds nothing
         made = self._start(digest)
         if made.server is None:
             return made  # its rules may be there at the next question
