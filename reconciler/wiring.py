@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
+from reconciler.control.housekeeping import Housekeeping
+from reconciler.control.known import KnownTenants
 from reconciler.control.leading import RegistryLeases, tell_published
 from reconciler.control.registry.registry import Registry
+from reconciler.control.registry.retention import Keep
 from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
