@@ -56,6 +56,15 @@ class Clock:
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
+    @contextmanager
+    def later(self, by: timedelta) -> Iterator[None]:
+        """Be ahead for a while."""
+        self.ahead = by
+        try:
+            yield
+        finally:
+            self.ahead = timedelta()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

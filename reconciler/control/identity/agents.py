@@ -88,16 +88,17 @@ class Agents:
 
     def require(self, asker: Asker, *, even: Collection[str] = ()) -> None:
         """Raise `Denied` where a certificate is revoked, or its agent is held in a state that `even` does not name."""
-        held = self._standing.held((asker.tenant, asker.agent))
-        if self._standing.is_revoked(asker.fingerprint) or held == "revoked":
-            message = f"the certificate of {asker.tenant}/{asker.agent} is revoked; an operator can let the host enrol again"
+        held, who = self._standing.held((asker.tenant, asker.agent)), f"{asker.tenant}/{asker.agent}"
+        if held == "decommissioned":  # its certificates are revoked too, and it is to be told why
+            if held not in even:
+                message = f"{who} is decommissioned; ask /v1/watch what to do with what it manages"
+                raise Denied("decommissioned", message)
+        elif held == "revoked" or self._standing.is_revoked(asker.fingerprint):
+            message = f"the certificate of {who} is revoked; an operator can let the host enrol again"
             raise Denied("revoked", message)
-        if held == "quarantined" and held not in even:
-            message = f"{asker.tenant}/{asker.agent} is in quarantine; an operator decides what becomes of it"
+        elif held == "quarantined" and held not in even:
+            message = f"{who} is in quarantine; an operator decides what becomes of it"
             raise Denied("quarantined", message)
-        if held == "decommissioned" and held not in even:
-            message = f"{asker.tenant}/{asker.agent} is decommissioned; ask /v1/watch what to do with what it manages"
-            raise Denied("decommissioned", message)
 
     async def _check(self, der: bytes, digest: bytes) -> Asker:
         certificate = x509.load_der_x509_certificate(der)
