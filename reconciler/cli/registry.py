@@ -98,13 +98,26 @@ def migrate(source: str, target: str) -> None:
     Example:
       ordain registry migrate --from sqlite:////var/lib/ordain/registry.db --to postgresql://ordain@db.example.com/ordain
     """
-    with _open(source) as old, _open(target, create=True) as new:
+    with _kept_for_us(source), _open(source) as old, _open(target, create=True) as new:
         with Progress() as said:
             rows = copying.copy(old, new, said)
         for name, number in rows.items():
             if number:
                 click.echo(f"{name}: {number:,} row{'' if number == 1 else 's'}")
         click.echo(f"moved to {new.shown}: set [registry] url to it; the old registry refuses to be used from here on", err=True)
+
+
+@contextmanager
+def _kept_for_us(source: str) -> Iterator[None]:
+    """Hold the state directory that a file of SQLite stands in, if it is one; raises `RefusedError` while a `serve` works on it."""
+    directory = Path(source.removeprefix("sqlite:///")).parent
+    if source.startswith("sqlite:///") and (directory / "lock").is_file():
+        from reconciler import process  # noqa: PLC0415 - it brings aiohttp, and this command alone needs it
+
+        with process.only_one(directory):
+            yield
+    else:
+        yield
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from agent.protocol.report import Event
+from reconciler import process
 from reconciler.cli import cli
 from reconciler.control.registry import agents, audit, copying, events, leases, receipts
 from reconciler.control.registry.batches import write_batches
@@ -107,6 +108,14 @@ def test_what_is_not_empty_in_use_moved_or_the_same_is_refused(full: Registry, t
         copying.copy(full, third, lambda _: None)
         with pytest.raises(RefusedError, match="was moved to sqlite"):
             copying.copy(full, third, lambda _: None)
+
+
+def test_a_state_directory_that_a_serve_works_on_is_not_copied_from(full: Registry, tmp_path: Path) -> None:
+    with process.only_one(tmp_path):
+        found = _run("migrate", "--from", full.shown, "--to", f"sqlite:///{tmp_path}/other.db")
+    assert isinstance(found.exception, RefusedError)
+    assert "works on this state directory; stop it" in str(found.exception)
+    assert _run("migrate", "--from", full.shown, "--to", f"sqlite:///{tmp_path}/other.db").exit_code == 0
 
 
 def test_a_copy_that_is_stopped_leaves_the_target_empty_and_the_source_usable(full: Registry, tmp_path: Path) -> None:

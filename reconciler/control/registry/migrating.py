@@ -27,6 +27,7 @@ _OLDEST = "oldest"
 _MOVED = "moved"
 VERSION_TABLE = "registry_version"
 _log = logging.getLogger(__name__)
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # what it says of itself is nothing to an operator
 _LOCK = 0x6F726461696E  # "ordain", as PostgreSQL's advisory locks are numbers
 
 
