@@ -18,8 +18,8 @@ HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the handshake, to the end of its headers."""
 STALLED_SECONDS = 60.0
 """That a client may leave its answer unread."""
-SILENT_LIMIT = 512
-"""Connections of one address that have asked nothing yet; a site of thousands of hosts behind one address still comes back at ease."""
+SILENT_LIMIT = 2000
+"""Connections of one address that have asked nothing yet: a site of thousands of hosts behind one address comes back without being hurt."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -18,18 +18,27 @@ from reconciler.control.registry import certificates
 from reconciler.control.registry.registry import Registry
 
 REMEMBERED = 20_000
-"""Keys that are remembered: twice the agents that one process serves; about a kilobyte each."""
+"""Keys that are remembered: twice the agents that one process serves; some hundred bytes each."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Whose key it is."""
+    """Whose key it is; kept as it is written (DER), since ready for use it takes some kilobytes."""
 
     tenant: str
     agent: str
-    key: ec.EllipticCurvePublicKey
+    written: bytes
+
+    @property
+    def key(self) -> ec.EllipticCurvePublicKey:
+        """The key; raises `RefusedError` for one of another kind."""
+        key = load_der_public_key(self.written)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            message = "a certificate whose key is of another kind"
+            raise RefusedError(message)
+        return key
 
 
 class Signatures:
@@ -90,5 +99,4 @@ def _read(connection: Connection, fingerprint: str) -> Holder | None:
     found = certificates.get(connection, fingerprint)
     if found is None or found.revoked_at is not None:
         return None
-    key = load_der_public_key(base64.b64decode(found.key))
-    return Holder(tenant=found.tenant, agent=found.agent, key=key) if isinstance(key, ec.EllipticCurvePublicKey) else None
+    return Holder(tenant=found.tenant, agent=found.agent, written=base64.b64decode(found.key))

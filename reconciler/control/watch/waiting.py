@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from reconciler.control.watch.kept import Fleet, Parts
 
-GROUP = 200
-"""Agents that are woken before other requests get their turn: about 20 ms of work."""
+GROUP = 100
+"""Agents that are woken before other requests get their turn: about 10 ms of work."""
 POLL = 1.0
 """Seconds between looks for what another process published; what this one publishes is told at once."""
 REST_FACTOR = 20
