@@ -83,8 +83,9 @@ class Secrets:
         return Filling(values=values, keyed=self.keys.keyed)
 
     def troubles(self) -> list[str]:
-        """Return what is wrong with sources whose last value is still used, a sentence each."""
-        return sorted(self._troubles.values())
+        """Return what was wrong with sources since this was asked last, a sentence each."""
+        told, self._troubles = sorted(self._troubles.values()), {}
+        return told
 
     def _finished(self, secret: Secret) -> Secret:
         if secret.vault is None:
@@ -97,12 +98,12 @@ class Secrets:
         known = self._known.setdefault(key, _Known())
         if self.clock() >= known.due or secret.file is not None:
             self._look(secret, access, known)
+        said = f"secret {secret.name} ({source_of(secret)}): {known.why}"
         if known.value is None:
-            message = f"secret {secret.name} ({source_of(secret)}): {known.why}"
-            raise RefusedError(message)
-        self._troubles.pop(key, None)
+            self._troubles[key] = said
+            raise RefusedError(said)
         if known.why:
-            self._troubles[key] = f"secret {secret.name} ({source_of(secret)}): {known.why}; the value that was had last is used"
+            self._troubles[key] = f"{said}; the value that was had last is used"
         return known.value
 
     def _look(self, secret: Secret, access: SecretsAccess, known: _Known) -> None:

@@ -33,7 +33,12 @@ spec:
     - {{name: app, command: [/bin/sleep, "1000"], environment: {{LICENSE: "${{secret.license}}"}}, restartOn: [/etc/app/db.conf],
         limits: {{memory: 64Mi}}}}
 """
-ROOT = "{apiVersion: ordain.dev/v1, kind: Repository, metadata: {name: acme}, spec: {format: 1, rules: {host-safety/root-processes: {level: audit}}}}"
+ROOT = """\
+apiVersion: ordain.dev/v1
+kind: Repository
+metadata: {name: acme}
+spec: {format: 1, rules: {host-safety/root-processes: {level: audit}}}
+"""
 FAILING = ', check: [/bin/sh, -c, "cat $0; exit 1", "{staged}"]'
 
 
@@ -58,7 +63,7 @@ def _end_processes(host: Path) -> None:
 
 def sealed(installation: Installation, value: str) -> str:
     """Encrypt a value to the key of the host, which makes it now if it has none."""
-    command = [BIN / "ordain-agent", "secrets", "init", "--state", state_of(installation)]
+    command = [str(BIN / "ordain-agent"), "secrets", "init", "--state", str(state_of(installation))]
     recipient = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     data = pyrage.encrypt(value.encode(), [pyrage.x25519.Recipient.from_str(recipient)], armored=True)
     return bytes(data).decode()
@@ -94,7 +99,7 @@ def written(installation: Installation) -> Iterator[tuple[str, bytes]]:
 
 def printed(installation: Installation) -> Iterator[tuple[str, bytes]]:
     """Yield (which, bytes) of what commands say, on both sides and in all forms."""
-    agent = ["--state", state_of(installation)]
+    agent = ["--state", str(state_of(installation))]
     for command, forms in (("status", ("text", "json")), ("plan", ("text", "json")), ("generations", ("json",)), ("doctor", ("json",))):
         for form in forms:
             yield f"{command} {form}", said(BIN / "ordain-agent", command, *agent, "--format", form, cwd=installation.repo).encode()
