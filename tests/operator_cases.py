@@ -9,15 +9,18 @@ tenant-admin), `web-only` is an operator of fleet web alone, `lab-admin` runs la
 
 import asyncio
 import json
+import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import urllib3
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
@@ -107,12 +110,34 @@ class Site:
         with urllib3.PoolManager(ssl_context=client_context(self.root)) as pool:
             found = pool.request(method, self.url + path, headers=headers, body=data, retries=False, timeout=60)
         shown = json.loads(found.data) if found.data else None
+        require_documented(method, path.partition("?")[0], found.status, shown)
         return Answer(status=found.status, body=shown, headers=found.headers)
 
     def enrol(self, tenant: str, agent: str) -> None:
         """Have an agent in the registry."""
         with self.registry.begin() as connection:
             agents.enrol(connection, tenant, agent, by="token:test", now=datetime.now(UTC))
+
+
+@cache
+def documented() -> tuple[list[tuple[str, re.Pattern[str], Any]], Any]:
+    """Return docs/openapi.json as (method, path, operation) and its components."""
+    found = json.loads((Path(__file__).parents[1] / "docs" / "openapi.json").read_text())
+    paths = [
+        (method.upper(), re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), operation)
+        for path, operations in found["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return paths, found["components"]
+
+
+def require_documented(method: str, path: str, status: int, body: object) -> None:
+    """Fail unless an answer of the API is as docs/openapi.json says."""
+    paths, components = documented()
+    operation = next((found for verb, pattern, found in paths if verb == method and pattern.fullmatch(path)), None)
+    if operation is not None:
+        said = operation["responses"]["2XX" if status < 300 else "default"]["content"]["application/json"]["schema"]
+        jsonschema.validate(body, {**said, "components": components})
 
 
 def client_context(root: str) -> ssl.SSLContext:

@@ -23,6 +23,9 @@ BODY_LIMIT = 65_536
 """Bytes of what operators send: some names and a sentence why."""
 PAGE = 100
 """Rows of a page where nobody says how many."""
+PAGES = ("after", "limit")
+"""Parameters of every list that comes in pages."""
+TENANT = ("tenant",)
 WORDS_LIMIT = 1000
 """Characters of a reason or a description."""
 

@@ -7,7 +7,7 @@ GET  /api/v1/pending                                                   who asked
 """
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ from agent.protocol.errors import InputError
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import agent_name, operator_of, seen_by
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import BODY_LIMIT, Query, words
+from reconciler.control.api.asked import BODY_LIMIT, PAGES, TENANT, Query, words
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Handler, Route, label
 from reconciler.control.known import member
@@ -24,7 +24,10 @@ from reconciler.control.refusal import Denied
 from reconciler.control.registry import agents, audit, certificates, facts, pending, statuses
 from reconciler.publication.times import instant
 
-FILTERS = ("tenant", "label", "fleet", "state", "presence", "version", "pool", "prefix", "seenBefore", "seenSince", "after", "limit")
+if TYPE_CHECKING:
+    from agent.protocol.state import Struct
+
+FILTERS = (*TENANT, "label", "fleet", "state", "presence", "version", "pool", "prefix", "seenBefore", "seenSince", *PAGES)
 MEMBER = "/members/{id}"
 
 
@@ -121,7 +124,7 @@ class _Hosts:
 
     async def pending(self, request: web.Request) -> web.Response:
         """Answer with a page of one tenant's hosts that wait; without a tenant, of the first that has any."""
-        query, seen = Query(request, ("tenant", "after", "limit")), seen_by(request)
+        query, seen = Query(request, (*TENANT, *PAGES)), seen_by(request)
         wanted, desk = query.one("tenant"), self._desk
         allowed = [
             name for name in (desk.known.tenants() if seen.everywhere else seen.tenants) if seen.everywhere or seen.tenants[name].all
@@ -235,21 +238,30 @@ def _nobody(tenant: str, name: str) -> Denied:
 def routes(desk: Desk) -> list[Route]:
     """Return the routes about hosts."""
     hosts = _Hosts(desk)
-    one = "/api/v1/agents/{tenant}/{agent}"
-    changes: dict[str, tuple[Handler, str]] = {
-        "revoke": (hosts.revoke, "agents.revoke"),
-        "quarantine": (hosts.quarantine, "agents.quarantine"),
-        "release": (hosts.release, "agents.quarantine"),
-        "decommission": (hosts.decommission, "agents.decommission"),
+    one, reading = "/api/v1/agents/{tenant}/{agent}", f"{OPERATOR}agents.read"
+    changes: dict[str, tuple[Handler, str, type[Struct]]] = {
+        "revoke": (hosts.revoke, "agents.revoke", shapes.Reason),
+        "quarantine": (hosts.quarantine, "agents.quarantine", shapes.Reason),
+        "release": (hosts.release, "agents.quarantine", shapes.Reason),
+        "decommission": (hosts.decommission, "agents.decommission", shapes.Decommission),
     }
+    waiting = f"{OPERATOR}pending.read"
     found = [
-        Route(method="GET", path="/api/v1/agents", handler=hosts.listed, who=f"{OPERATOR}agents.read"),
-        Route(method="GET", path="/api/v1/pending", handler=hosts.pending, who=f"{OPERATOR}pending.read"),
+        Route(method="GET", path="/api/v1/agents", handler=hosts.listed, who=reading, gives=shapes.AgentPage, query=FILTERS),
+        Route(method="GET", path="/api/v1/pending", handler=hosts.pending, who=waiting, gives=shapes.PendingPage, query=(*TENANT, *PAGES)),
     ]
     for path in (one, one + MEMBER):
-        found.append(Route(method="GET", path=path, handler=hosts.shown, who=f"{OPERATOR}agents.read"))
+        found.append(Route(method="GET", path=path, handler=hosts.shown, who=reading, gives=shapes.AgentShown))
         found += [
-            Route(method="POST", path=f"{path}/{name}", handler=handler, who=f"{OPERATOR}{action}", body=BODY_LIMIT)
-            for name, (handler, action) in changes.items()
+            Route(
+                method="POST",
+                path=f"{path}/{name}",
+                handler=handler,
+                who=f"{OPERATOR}{action}",
+                body=BODY_LIMIT,
+                takes=takes,
+                gives=shapes.Done,
+            )
+            for name, (handler, action, takes) in changes.items()
         ]
     return found

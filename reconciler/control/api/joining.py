@@ -15,7 +15,7 @@ from agent.protocol.identity import LABEL
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import operator_of
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import BODY_LIMIT, Query
+from reconciler.control.api.asked import BODY_LIMIT, PAGES, Query
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Route, label
 from reconciler.control.refusal import Denied
@@ -51,7 +51,7 @@ class _Joining:
 
     async def listed(self, request: web.Request) -> web.Response:
         """Answer with a page of a tenant's tokens."""
-        query = Query(request, ("after", "limit"))
+        query = Query(request, PAGES)
         page = await self._desk.registry.ask(tokens.listed, label(request, "tenant"), after=query.one("after"), limit=query.limit())
         return answer(shapes.TokenPage(tokens=[_row(one) for one in page.items], next=page.next))
 
@@ -116,7 +116,15 @@ def routes(desk: Desk) -> list[Route]:
     joining = _Joining(desk)
     path = "/api/v1/tokens/{tenant}"
     return [
-        Route(method="POST", path=path, handler=joining.create, who=f"{OPERATOR}tokens.create", body=BODY_LIMIT),
-        Route(method="GET", path=path, handler=joining.listed, who=f"{OPERATOR}tokens.read"),
-        Route(method="DELETE", path=f"{path}/{{token}}", handler=joining.revoke, who=f"{OPERATOR}tokens.revoke"),
+        Route(
+            method="POST",
+            path=path,
+            handler=joining.create,
+            who=f"{OPERATOR}tokens.create",
+            body=BODY_LIMIT,
+            takes=shapes.NewToken,
+            gives=shapes.TokenMade,
+        ),
+        Route(method="GET", path=path, handler=joining.listed, who=f"{OPERATOR}tokens.read", gives=shapes.TokenPage, query=PAGES),
+        Route(method="DELETE", path=f"{path}/{{token}}", handler=joining.revoke, who=f"{OPERATOR}tokens.revoke", gives=shapes.Done),
     ]

@@ -18,12 +18,13 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from agent.protocol.errors import InputError
+from agent.protocol.state import Struct
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import operator_of
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import BODY_LIMIT, WORDS_LIMIT, Query, words
+from reconciler.control.api.asked import BODY_LIMIT, PAGES, WORDS_LIMIT, Query, words
 from reconciler.control.api.desk import Desk, stamped
-from reconciler.control.api.routes import OPERATOR, Route, label
+from reconciler.control.api.routes import OPERATOR, Handler, Route, label
 from reconciler.control.identity.operators import text
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, operators
@@ -31,6 +32,7 @@ from reconciler.control.registry import audit, operators
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,98}[a-z0-9])?")
 LONGEST = timedelta(days=366)
 """For which a token of a program may last; a person signs in."""
+TOKENS = ("subject", *PAGES)
 SCOPES = 64
 """Actions, or tenants, that a scope names at most."""
 
@@ -43,7 +45,7 @@ class _People:
 
     async def listed(self, request: web.Request) -> web.Response:
         """Answer with a page of operators."""
-        query = Query(request, ("after", "limit"))
+        query = Query(request, PAGES)
         page = await self._desk.registry.ask(operators.listed, after=query.one("after"), limit=query.limit())
         return answer(shapes.OperatorPage(operators=[row(one) for one in page.items], next=page.next))
 
@@ -65,7 +67,7 @@ class _People:
 
     async def tokens(self, request: web.Request) -> web.Response:
         """Answer with a page of tokens and sessions."""
-        query = Query(request, ("subject", "after", "limit"))
+        query = Query(request, TOKENS)
         page = await self._desk.registry.ask(operators.tokens, subject=query.one("subject"), after=query.one("after"), limit=query.limit())
         return answer(shapes.OperatorTokenPage(tokens=[_token(one) for one in page.items], next=page.next))
 
@@ -163,11 +165,15 @@ def routes(desk: Desk) -> list[Route]:
     """Return the routes about operators."""
     people = _People(desk)
     path, reading, writing = "/api/v1/operators", f"{OPERATOR}operators.read", f"{OPERATOR}operators.write"
+
+    def changing(path: str, handler: Handler, takes: type[Struct], gives: type[Struct]) -> Route:
+        return Route(method="POST", path=path, handler=handler, who=writing, body=BODY_LIMIT, takes=takes, gives=gives)
+
     return [
-        Route(method="GET", path=path, handler=people.listed, who=reading),
-        Route(method="POST", path=path, handler=people.add, who=writing, body=BODY_LIMIT),
-        Route(method="POST", path=f"{path}/remove", handler=people.remove, who=writing, body=BODY_LIMIT),
-        Route(method="GET", path=f"{path}/tokens", handler=people.tokens, who=reading),
-        Route(method="POST", path=f"{path}/tokens", handler=people.create_token, who=writing, body=BODY_LIMIT),
-        Route(method="DELETE", path=f"{path}/tokens/{{token}}", handler=people.revoke_token, who=writing),
+        Route(method="GET", path=path, handler=people.listed, who=reading, gives=shapes.OperatorPage, query=PAGES),
+        changing(path, people.add, shapes.NewOperator, shapes.OperatorRow),
+        changing(f"{path}/remove", people.remove, shapes.RemoveOperator, shapes.Done),
+        Route(method="GET", path=f"{path}/tokens", handler=people.tokens, who=reading, gives=shapes.OperatorTokenPage, query=TOKENS),
+        changing(f"{path}/tokens", people.create_token, shapes.NewOperatorToken, shapes.OperatorTokenMade),
+        Route(method="DELETE", path=f"{path}/tokens/{{token}}", handler=people.revoke_token, who=writing, gives=shapes.Done),
     ]

@@ -11,6 +11,7 @@ from typing import Literal
 from aiohttp import web
 
 from agent.protocol.identity import LABEL
+from agent.protocol.state import Struct
 from reconciler.control.identity.agents import Asker
 from reconciler.control.refusal import Denied
 
@@ -34,7 +35,8 @@ class Route:
     """One way to ask: `path` as aiohttp writes it (`/v1/artifacts/{tenant}/{sha256}`), `who` `anyone`, `agent` or `operator:<action>`.
 
     `even` are the states in which an agent is answered here all the same. `body` bounds the request's, in bytes. `talk` says that it
-    counts against the rate at which all agents of a tenant may report.
+    counts against the rate at which all agents of a tenant may report. Of operators' routes, `takes` and `gives` are the shapes of body
+    and answer, and `query` the parameters, as the OpenAPI document has them.
     """
 
     method: str
@@ -44,6 +46,9 @@ class Route:
     even: frozenset[State] = frozenset()
     body: int = BODY_LIMIT
     talk: bool = False
+    takes: type[Struct] | None = None
+    gives: type[Struct] | None = None
+    query: tuple[str, ...] = ()
 
     @property
     def action(self) -> str:

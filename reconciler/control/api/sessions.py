@@ -111,8 +111,16 @@ def routes(desk: Desk) -> list[Route]:
     """Return the routes for signing in and out."""
     sessions = _Sessions(desk)
     return [
-        Route(method="GET", path="/api/v1/sign-in", handler=sessions.where, who=ANYONE),
-        Route(method="POST", path="/api/v1/sessions", handler=sessions.begin, who=ANYONE, body=BODY_LIMIT),
-        Route(method="DELETE", path="/api/v1/sessions/own", handler=sessions.end, who=f"{OPERATOR}self.end"),
-        Route(method="GET", path="/api/v1/whoami", handler=sessions.own, who=f"{OPERATOR}self.read"),
+        Route(method="GET", path="/api/v1/sign-in", handler=sessions.where, who=ANYONE, gives=shapes.SignIn),
+        Route(
+            method="POST",
+            path="/api/v1/sessions",
+            handler=sessions.begin,
+            who=ANYONE,
+            body=BODY_LIMIT,
+            takes=shapes.IdToken,
+            gives=shapes.Session,
+        ),
+        Route(method="DELETE", path="/api/v1/sessions/own", handler=sessions.end, who=f"{OPERATOR}self.end", gives=shapes.Done),
+        Route(method="GET", path="/api/v1/whoami", handler=sessions.own, who=f"{OPERATOR}self.read", gives=shapes.WhoAmI),
     ]

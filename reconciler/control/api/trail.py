@@ -15,7 +15,7 @@ from reconciler.control import records
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import seen_by
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import Query
+from reconciler.control.api.asked import PAGES, TENANT, Query
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Route, label
 from reconciler.control.registry import audit, statuses
@@ -29,7 +29,7 @@ class _Trail:
 
     async def listed(self, request: web.Request) -> web.Response:
         """Answer with a page of a chain."""
-        query = Query(request, ("after", "limit"))
+        query = Query(request, PAGES)
         page = await self._desk.registry.ask(audit.listed, _chain(request), after=query.one("after"), limit=query.limit())
         return answer(shapes.AuditPage(entries=[_entry(one) for one in page.items], next=page.next))
 
@@ -39,7 +39,7 @@ class _Trail:
 
     async def fleets(self, request: web.Request) -> web.Response:
         """Answer with how the fleets stand that the asker may see, by tenant and name."""
-        query, seen, known = Query(request, ("tenant",)), seen_by(request), self._desk.known
+        query, seen, known = Query(request, TENANT), seen_by(request), self._desk.known
         wanted = query.one("tenant")
         names = [
             (tenant, fleet)
@@ -97,8 +97,9 @@ def routes(desk: Desk) -> list[Route]:
     trail = _Trail(desk)
     installation, tenant = f"{OPERATOR}installation.read", f"{OPERATOR}audit.read"
     chains = {"/api/v1/audit/installation": installation, "/api/v1/audit/tenants/{tenant}": tenant}
-    found = [Route(method="GET", path="/api/v1/fleets", handler=trail.fleets, who=f"{OPERATOR}fleets.read")]
+    reading = f"{OPERATOR}fleets.read"
+    found = [Route(method="GET", path="/api/v1/fleets", handler=trail.fleets, who=reading, gives=shapes.FleetList, query=TENANT)]
     for path, who in chains.items():
-        found.append(Route(method="GET", path=path, handler=trail.listed, who=who))
-        found.append(Route(method="GET", path=f"{path}/verify", handler=trail.verified, who=who))
+        found.append(Route(method="GET", path=path, handler=trail.listed, who=who, gives=shapes.AuditPage, query=PAGES))
+        found.append(Route(method="GET", path=f"{path}/verify", handler=trail.verified, who=who, gives=shapes.AuditVerified))
     return found
