@@ -25,6 +25,16 @@ is_complete if {
 	is_boolean(input.reimage)
 	input.how in {"token", "platform"}
 	is_object(input.claims)
+	says_its_platform
+}
+
+says_its_platform if input.how == "token"
+
+says_its_platform if is_null(input.platform)
+
+says_its_platform if {
+	is_object(input.platform.claims)
+	is_string(input.platform.agent_claim)
 }
 
 who := sprintf("agent %s", [input.agent]) if input.agent != ""
@@ -71,9 +81,10 @@ objections contains sprintf("claim %s of the platform's token is not what the ma
 
 objections contains sprintf("claim %s of the platform's token does not name %s", [input.platform.agent_claim, who]) if {
 	input.how == "platform"
-	input.platform.agent_claim != ""
 	not names_it
 }
+
+names_it if input.platform.agent_claim == ""
 
 names_it if input.claims[input.platform.agent_claim] == input.agent
 

@@ -90,6 +90,12 @@ test_without_a_platform_in_the_manifest_its_word_counts_for_nothing if {
 	not asked(object.remove(by_platform, ["platform"]), {"platform": null}).allow
 }
 
+test_a_platform_that_says_too_little_is_refused if {
+	short := object.remove(by_platform, ["platform"])
+	not asked(short, {"platform": {"claims": {}}}).allow
+	not asked(short, {"platform": {"agent_claim": ""}}).allow
+}
+
 test_an_incomplete_question_is_refused if {
 	answer := enrolment.decision with input as {}
 	not answer.allow

@@ -50,12 +50,18 @@ class Policy:
         if self._authz is None:
             message = "no policy can be asked here, so no host may join"
             raise Denied("refused", message)
-        decision = await self._authz.asked(ABOUT, msgspec.to_builtins(question), rules=rules)
+        decision = await self._authz.asked(ABOUT, _plain(question), rules=rules)
         if decision.failed:
             message = "whether this host may join can't be decided now; ask again"
             raise Denied("unavailable", message, retry_after=5)
         if not decision.allow:
             raise Denied(_code(question), decision.why or "the policy does not let this host join")
+
+
+def _plain(question: Question) -> dict[str, Any]:
+    """Return a question with all its fields, those too that say nothing: what is absent is undefined to a policy."""
+    platform = question.platform
+    return {**msgspec.structs.asdict(question), "platform": msgspec.structs.asdict(platform) if platform else None}
 
 
 def _code(question: Question) -> Any:
