@@ -38,6 +38,7 @@ class _Indexed(msgspec.Struct, array_like=True, frozen=True):
     selecting: dict[Pair | None, set[str]]
     users: dict[str, set[Claim]]
     sources: dict[str, set[str]]
+    relays: dict[str, set[str]]
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
