@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes
+from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes, talking
 from benchmarks.report import RESULTS, Report
 
 ITEMS: dict[str, Callable[..., Report]] = {
@@ -19,8 +19,15 @@ ITEMS: dict[str, Callable[..., Report]] = {
     "plan": planned.measure,
     "backtest": replayed.measure,
     "registry": registry.measure,
+    "news": talking.news,
+    "checkins": talking.checkins,
+    "outage": talking.return_home,
+    "storm": talking.storm,
+    "wire": talking.at_rest,
 }
 """Name → what measures it; benchmarks/README.md says what each is about."""
+LARGER = ("publication", "news", "outage")
+"""Those that measure more with `--full`."""
 
 
 def main() -> int:
@@ -38,7 +45,7 @@ def main() -> int:
     results = asked.results or (None if asked.quick else RESULTS)
     for name in asked.names or ITEMS:
         begin = time.monotonic()
-        report = publication.measure(quick=asked.quick, full=asked.full) if name == "publication" else ITEMS[name](quick=asked.quick)
+        report = ITEMS[name](quick=asked.quick, **({"full": asked.full} if name in LARGER else {}))
         print(report.text(), flush=True)
         if results is not None:
             print(f"  kept in {report.write(results).name}; took {time.monotonic() - begin:.0f} s", flush=True)

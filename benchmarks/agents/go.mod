@@ -1,0 +1,3 @@
+module ordain.dev/benchmarks/agents
+
+go 1.22
