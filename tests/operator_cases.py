@@ -4,7 +4,8 @@
     lab    fleet bench (lab-01)
 
 Operators: `viewer`, `operator`, `approver`, `owner` and `admin` hold the role of that name in shop (`owner` is policy-owner, `admin`
-tenant-admin), `web-only` is an operator of fleet web alone, `lab-admin` runs lab, `root` the installation, `nobody` has no role.
+tenant-admin), `web-only` is an operator of fleet web alone, `lab-admin` runs lab, `root` the installation, `nobody` has no role;
+`helper` sees until a day, and the day of `former` is over.
 """
 
 import asyncio
@@ -185,6 +186,10 @@ def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None, roles: Se
 def shop(more: Sequence[Role] = ()) -> Controls:
     """Return the controls of tenant shop."""
     roles = [Role(name=name, role=role, subjects=[f"operator:{name}"]) for name, role in ROLES.items()]  # type: ignore[arg-type]
+    passing = [
+        Role(name="helper", role="viewer", subjects=["operator:helper"], until="2999-01-01T00:00:00Z"),
+        Role(name="former", role="admin", subjects=["operator:former"], until="2020-01-01T00:00:00Z"),
+    ]
     narrow = Role(name="web-only", role="operator", subjects=["operator:web-only"], fleets=["web"])
     return Controls(
         tenant="shop",
@@ -195,7 +200,7 @@ def shop(more: Sequence[Role] = ()) -> Controls:
         },
         pools={"runners": controls.Pool(fleets=["web"], maximum=5, lease=3600)},
         fleets={"web": controls.Fleet(freshness=3600), "db": controls.Fleet(freshness=3600)},
-        roles=[*roles, narrow, *more],
+        roles=[*roles, narrow, *passing, *more],
     )
 
 

@@ -7,7 +7,7 @@
 #
 #   input: {operator: {names, groups, scope: {actions, tenants}}, action, tenant, fleets, asked_by, roles, admins}; `tenant` is "" for
 #   what concerns the installation, `fleets` are those of what is to be changed or shown (null where the question is about all that
-#   may be seen), `roles` are those of the tenant's verified controls.
+#   may be seen), `roles` are those of the tenant's verified controls, `ended` by now or not.
 package ordain.authz.roles
 
 seeing := {"agents.read", "fleets.read", "pending.read"}
@@ -49,6 +49,7 @@ is_admin if {
 
 granting contains role if {
 	some role in input.roles
+	role.ended == false
 	counts(role)
 	some subject in role.subjects
 	subject in subjects

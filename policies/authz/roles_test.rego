@@ -16,7 +16,7 @@ question := {
 	"admins": ["local"],
 }
 
-role(name, subjects, fleets) := {"name": "r", "role": name, "subjects": subjects, "fleets": fleets}
+role(name, subjects, fleets) := {"name": "r", "role": name, "subjects": subjects, "fleets": fleets, "ended": false}
 
 asked(change) := answer if {
 	answer := roles.decision with input as object.union(question, change)
@@ -77,6 +77,12 @@ test_those_who_run_the_installation_may_act_everywhere if {
 	every tenant in ["", "shop"] {
 		asked({"action": action, "tenant": tenant, "admins": ["operator:ana"]}).allow
 	}
+}
+
+test_a_role_that_has_ended_gives_nothing if {
+	over := object.union(role("admin", ["operator:ana"], []), {"ended": true})
+	not asked({"roles": [over]}).allow
+	not asked({"roles": [object.remove(over, ["ended"])]}).allow
 }
 
 test_a_group_has_the_roles_that_name_it if {

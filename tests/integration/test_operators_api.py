@@ -59,6 +59,12 @@ def test_who_has_no_role_sees_nothing(shared: Site) -> None:
     assert shared.ask("GET", "/api/v1/whoami", who="nobody").body["roles"] == []
 
 
+def test_a_role_ends_when_it_says(shared: Site) -> None:
+    assert shared.ask("GET", "/api/v1/agents/shop/web-01", who="helper").status == 200
+    assert shared.ask("GET", "/api/v1/agents/shop/web-01", who="former").status == 403
+    assert shared.ask("GET", "/api/v1/whoami", who="former").body["roles"] == []
+
+
 def test_agents_are_found_by_label_fleet_state_and_name(shared: Site) -> None:
     def found(query: str) -> list[str]:
         return names(shared.ask("GET", f"/api/v1/agents?{query}", who="root"))

@@ -76,7 +76,7 @@ class _Sessions:
             for tenant in desk.known.tenants()
             if (controls := desk.known.controls(tenant))
             for role in controls.roles
-            if subjects & set(role.subjects)
+            if subjects & set(role.subjects) and desk.permissions.counts(role)
         ]
         found = shapes.WhoAmI(
             subject=operator.subject,

@@ -1,13 +1,15 @@
 """What an operator may do, asked of the policy with what verified controls say: the one place that makes such questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.control.authz.asking import Authz, Decision
 from reconciler.control.identity.operators import Operator
 from reconciler.control.known import KnownTenants
 from reconciler.publication.controls import Role
+from reconciler.publication.times import stamp
 
 ROLES = "roles"
 """The policy about operators: `policies/authz/roles.rego`."""
@@ -33,9 +35,11 @@ class Seen:
 class Permissions:
     """Asks about operators; `admins` are the subjects who run the installation (`[operators] admins`, and the local token)."""
 
-    def __init__(self, authz: Authz, known: KnownTenants, admins: Sequence[str]) -> None:
+    def __init__(
+        self, authz: Authz, known: KnownTenants, admins: Sequence[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         """Keep whom to ask."""
-        self._authz, self._known, self._admins = authz, known, list(admins)
+        self._authz, self._known, self._admins, self._now = authz, known, list(admins), now
 
     async def decide(
         self, operator: Operator, action: str, tenant: str, *, fleets: Sequence[str] | None = None, asked_by: str = ""
@@ -56,7 +60,7 @@ class Permissions:
             "tenant": tenant,
             "fleets": None if fleets is None else list(fleets),
             "asked_by": asked_by,
-            "roles": [_role(one) for one in controls.roles] if controls else [],
+            "roles": [self._role(one) for one in controls.roles] if controls else [],
             "admins": self._admins,
         }
         return await self._authz.asked(ROLES, question, rules=controls.authz if controls else "")
@@ -88,7 +92,11 @@ class Permissions:
         controls = self._known.controls(tenant)
         return controls is not None and any(subjects & set(role.subjects) for role in controls.roles)
 
+    def _role(self, one: Role) -> dict[str, Any]:
+        """Return a role in full: on the wire what is left out is the default, and a policy sees nothing there."""
+        ended = not self.counts(one)
+        return {"name": one.name, "role": one.role, "subjects": one.subjects, "fleets": one.fleets, "ended": ended}
 
-def _role(one: Role) -> dict[str, Any]:
-    """Return a role in full: on the wire what is left out is the default, and a policy sees nothing there."""
-    return {"name": one.name, "role": one.role, "subjects": one.subjects, "fleets": one.fleets}
+    def counts(self, role: Role) -> bool:
+        """Return whether a role counts now: to the second, which the minute that policies are told would not be."""
+        return not role.until or stamp(self._now()) < role.until
