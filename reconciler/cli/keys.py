@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import click
 
@@ -13,6 +13,7 @@ from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
 from reconciler.cli.key_rotation import import_, renew, retire, rotate, sign, with_secrets
 from reconciler.cli.key_status import status
+from reconciler.control.authority.ceremony import DOMAIN, certify
 from reconciler.publication import layout, travel
 from reconciler.publication.ceremony import first_trust, found_trust, root_digest
 from reconciler.publication.key_making import encrypt_keys, make_keys
@@ -20,6 +21,8 @@ from reconciler.publication.keys import KeyRing
 from reconciler.publication.public_keys import PublicKeys, Zone, read_any_public
 from reconciler.publication.secret_files import named
 from reconciler.publication.store import Store, open_store
+
+ZONES = get_args(Zone)
 
 
 @click.group()
@@ -37,7 +40,7 @@ for command in (rotate, renew, sign, import_, retire, status):
 
 
 @keys.command()
-@click.option("--zone", required=True, type=click.Choice(["offline", "pipeline", "control"]), help="Whose keys to make.")
+@click.option("--zone", required=True, type=click.Choice(ZONES), help="Whose keys to make.")
 @click.option("--tenant", "tenants", multiple=True, help="A tenant; give it several times for several.")
 @click.option("--keys", "directory", required=True, type=click.Path(path_type=Path, file_okay=False), help="Where the zone's keys stay.")
 @click.option(
@@ -46,9 +49,15 @@ for command in (rotate, renew, sign, import_, retire, status):
     help="Write the public keys here, to be carried offline; with --import, what `ordain keys import` takes.",
 )
 @click.option(
-    "--import", "imports", multiple=True, type=click.Path(path_type=Path, exists=True), help="offline: public keys of the other zones."
+    "--import",
+    "imports",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="offline: public keys of the other zones; authority: of the control zone.",
 )
-@click.option("--store", "store_url", help="offline: the store that the trust of each tenant goes to.")
+@click.option("--store", "store_url", help="offline, authority: the store that the trust of each tenant, or its certificate, goes to.")
+@click.option("--domain", default=DOMAIN, show_default=True, help="authority: the trust domain of the tenants' agents.")
+@click.option("--next-generation", is_flag=True, help="authority: begin a new one beside the old, for keys that follow.")
 @click.option("--next", "following", multiple=True, metavar="ROLE", help="Also make a key for this role to be rotated to.")
 @click.option("--uri", "uris", multiple=True, metavar="ROLE=URI", help="A key that is elsewhere: shop/releases=hsm:2?label=ordain.")
 @with_secrets
@@ -60,13 +69,15 @@ def init(  # noqa: PLR0917 - click passes options by keyword
     out: Path | None,
     imports: tuple[Path, ...],
     store_url: str | None,
+    domain: str,
+    next_generation: bool,  # noqa: FBT001 - as above
     following: tuple[str, ...],
     uris: tuple[str, ...],
     passphrase_file: str,
     pin_file: str,
     form: str,
 ) -> None:
-    """Make a zone's keys, and offline the trust of each tenant.
+    """Make a zone's keys, offline the trust of each tenant, and in zone authority the certificates that hosts' ones come from.
 
     What exists stays as it is, so it may be run again for further tenants.
 
@@ -75,6 +86,7 @@ def init(  # noqa: PLR0917 - click passes options by keyword
       ordain keys init --zone pipeline --tenant shop --keys DIR --out pipeline.json
       ordain keys init --zone control --tenant shop --keys DIR --out control.json
       ordain keys init --zone offline --tenant shop --keys DIR --import pipeline.json --import control.json --store STORE
+      ordain keys init --zone authority --tenant shop --keys DIR --import control.json --store STORE --domain fleet.example.com
     """
     try:
         for tenant in tenants:
@@ -85,7 +97,9 @@ def init(  # noqa: PLR0917 - click passes options by keyword
     secrets = named(passphrase_file=passphrase_file, pin_file=pin_file)
     made = make_keys(zone, directory, tenants, following=following, uris=_uris(uris), secrets=secrets)
     report: dict[str, object] = {"zone": zone, "keys": str(directory), "created": list(made.created)}
-    if imports:
+    if zone == "authority":
+        report["certificates"] = certify(made.ring, tenants, imports, store_url or "", domain=domain, following=next_generation)
+    elif imports:
         report["trust"] = _trust(made.ring, tenants, read_any_public(imports), store_url, out)
     else:
         durable.replace(out, made.public) if out else None
@@ -94,7 +108,7 @@ def init(  # noqa: PLR0917 - click passes options by keyword
 
 
 @keys.command()
-@click.option("--zone", required=True, type=click.Choice(["offline", "pipeline", "control"]), help="Whose keys these are.")
+@click.option("--zone", required=True, type=click.Choice(ZONES), help="Whose keys these are.")
 @click.option("--keys", "directory", required=True, type=click.Path(path_type=Path, file_okay=False), help="Where the zone's keys stay.")
 @with_secrets
 def encrypt(zone: Zone, directory: Path, passphrase_file: str, pin_file: str) -> None:
@@ -113,7 +127,10 @@ def encrypt(zone: Zone, directory: Path, passphrase_file: str, pin_file: str) ->
 def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ...], store_url: str | None, out: Path | None) -> None:
     """Raise `InputError` for options that don't go together, before anything is made."""
     message = ""
-    if zone != "offline" and (imports or store_url):
+    if zone == "authority":
+        usable = store_url and set(read_any_public(imports)) == {"control"}
+        message = "" if usable else "--zone authority needs --store, and --import once: the public keys of the control zone"
+    elif zone != "offline" and (imports or store_url):
         message = "--import and --store belong to --zone offline"
     elif zone != "offline" and not tenants:
         message = "name at least one --tenant"
@@ -163,6 +180,7 @@ def _text(report: dict[str, object]) -> str:
     lines = [f"{report['zone']} keys in {report['keys']}: " + (f"made {', '.join(created)}" if created else "all there already")]
     if "public" in report:
         lines.append(f"public keys, which may travel: {report['public']}")
+    lines += [f"certified: {certificate}" for certificate in cast("list[str]", report.get("certificates", []))]
     for trust in cast("list[dict[str, object]]", report.get("trust", [])):
         state = "signed" if trust["created"] else "stands as it was"
         lines.append(f"trust of {trust['tenant']} {state}: {trust['root']}, which agents take as root metadata (SHA-256 {trust['sha256']})")

@@ -4,6 +4,7 @@ It is idempotent: what stands stays, and tenants may be added later. Other keys 
 (`following`), to which agents are moved in stages (`rotation`).
 """
 
+import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
@@ -23,8 +24,8 @@ from reconciler.control.authority.signing import SCHEME, SigningKey
 from reconciler.publication import layout
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER, KeyRing
-from reconciler.publication.public_keys import PublicKeys, read_public
-from reconciler.publication.store import Store
+from reconciler.publication.public_keys import PublicKeys, read_any_public, read_public
+from reconciler.publication.store import Store, open_store
 
 DOMAIN = "ordain.internal"
 """The trust domain of an installation that names none: `internal` is nobody's on the internet."""
@@ -68,16 +69,34 @@ def found_authority(
         return certificate
 
     def make_root() -> x509.Certificate:
-        return certificates.make_root(key, installation=installation or domain, now=now)
+        return certificates.make_root(key, installation=installation or domain, now=now, generation=number)
 
     root = Issuer(certificate=put(layout.authority(number, "root.pem"), [key.public_key()], make_root), key=key)
     for tenant in sorted(tenants):
         keys = _keys_of(control, f"{require_label(tenant, 'tenant')}/{AUTHORITY}", following=following)
-        make = partial(certificates.make_intermediate, root, keys[0], domain=domain, tenant=tenant, now=now)
-        put(layout.tenant_authority(number, tenant), keys, make)
+        make = partial(certificates.make_intermediate, root, keys[0], domain=domain, tenant=tenant, now=now, generation=number)
+        standing = certificates.domain_of(put(layout.tenant_authority(number, tenant), keys, make))
+        if standing != domain:
+            message = f"tenant {tenant} stands with trust domain {standing}, which hosts' names hold; a new generation can have another"
+            raise InputError(message)
     keys = _keys_of(control, AUTHORITY_SERVER, following=following)
-    put(layout.authority(number, "server.pem"), keys, partial(certificates.make_server_intermediate, root, keys[0], now=now))
+    put(
+        layout.authority(number, "server.pem"),
+        keys,
+        partial(certificates.make_server_intermediate, root, keys[0], now=now, generation=number),
+    )
     return created
+
+
+def certify(
+    ring: KeyRing, tenants: Collection[str], control: tuple[Path, ...], store_url: str, *, domain: str, following: bool
+) -> list[str]:
+    """Hold the ceremony for what a person typed: `control` is the file of the control zone's public keys; raises as `found_authority`."""
+    if re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?", domain) is None:
+        message = f"{domain[:80]!r} is not a trust domain: a host name, such as fleet.example.com"
+        raise InputError(message)
+    public = read_any_public(control)["control"]
+    return found_authority(open_store(store_url), ring, control=public, tenants=tenants, domain=domain, following=following)
 
 
 def development_authority(directory: Path, store: Store, tenants: Collection[str], *, domain: str = DOMAIN) -> None:

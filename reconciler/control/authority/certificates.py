@@ -32,17 +32,19 @@ class Issuer:
     key: ec.EllipticCurvePrivateKey
 
 
-def make_root(key: ec.EllipticCurvePrivateKey, *, installation: str, now: datetime) -> x509.Certificate:
-    """Return an installation's root, which signs itself and intermediates only."""
-    name = _name(f"ordain {installation} root")
+def make_root(key: ec.EllipticCurvePrivateKey, *, installation: str, now: datetime, generation: int = 1) -> x509.Certificate:
+    """Return an installation's root, which signs itself and intermediates only; `generation` keeps names apart where keys are the same."""
+    name = _name(f"ordain {installation} root", generation)
     builder = _builder(name, key.public_key(), now, ROOT_LIFETIME).issuer_name(name)
     return _authority(builder, key.public_key(), depth=1).sign(key, hashes.SHA256())
 
 
-def make_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, domain: str, tenant: str, now: datetime) -> x509.Certificate:
+def make_intermediate(
+    root: Issuer, key: ec.EllipticCurvePublicKey, *, domain: str, tenant: str, now: datetime, generation: int = 1
+) -> x509.Certificate:
     """Return a tenant's intermediate, which signs certificates of that tenant's agents only."""
     lifetime = min(INTERMEDIATE_LIFETIME, root.certificate.not_valid_after_utc - now)
-    builder = _builder(_name(f"ordain {tenant}"), key, now, lifetime).issuer_name(root.certificate.subject)
+    builder = _builder(_name(f"ordain {tenant}", generation), key, now, lifetime).issuer_name(root.certificate.subject)
     builder = _authority(builder, key, depth=0, issuer=root)
     builder = builder.add_extension(
         x509.NameConstraints(permitted_subtrees=[x509.UniformResourceIdentifier(domain)], excluded_subtrees=None), critical=True
@@ -52,10 +54,10 @@ def make_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, domain: s
     return builder.sign(root.key, hashes.SHA256())
 
 
-def make_server_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, now: datetime) -> x509.Certificate:
+def make_server_intermediate(root: Issuer, key: ec.EllipticCurvePublicKey, *, now: datetime, generation: int = 1) -> x509.Certificate:
     """Return the intermediate that signs what servers show, and could not make an agent."""
     lifetime = min(INTERMEDIATE_LIFETIME, root.certificate.not_valid_after_utc - now)
-    builder = _builder(_name("ordain servers"), key, now, lifetime).issuer_name(root.certificate.subject)
+    builder = _builder(_name("ordain servers", generation), key, now, lifetime).issuer_name(root.certificate.subject)
     builder = _authority(builder, key, depth=0, issuer=root)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return builder.sign(root.key, hashes.SHA256())
@@ -116,8 +118,9 @@ def _only_uri(certificate: x509.Certificate) -> str:
     return only.value if isinstance(only, x509.UniformResourceIdentifier) else ""
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+def _name(text: str, generation: int = 1) -> x509.Name:
+    following = f" {generation}" if generation > 1 else ""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[: 64 - len(following)] + following)])
 
 
 def _uri(text: str) -> x509.SubjectAlternativeName:
