@@ -278,6 +278,41 @@ _ACROSS = {
     ),
 }
 
+_SECRETS = {
+    "secret-source": (
+        "A secret in git is encrypted",
+        "What is not encrypted with age, or by SOPS to an age recipient, would be in git and on every host of the fleet as it stands.",
+        "encrypt it with `ordain secrets encrypt`, age or sops; what was in git unencrypted must be changed where it is used",
+    ),
+    "secret-place": (
+        "Secrets go into files and environments of processes alone",
+        "A command is in every process list, and a unit or a block of a shared file is for all to read.",
+        "put it into a file of mode 0600 or the environment of a process, and name that file where the reference stands",
+    ),
+    "secret-mode": (
+        "A file with a secret is its owner's alone",
+        "A group or all accounts of the host would have what one service needs.",
+        'leave the mode out or write "0600" or less, and give the file the owner that reads it',
+    ),
+    "undeclared-secret": (
+        "A secret that is referred to is declared",
+        "Hosts must know where to get its value, in the component itself or in one that it includes.",
+        "declare it under spec.secrets, or write $${secret.…} for the literal text",
+    ),
+    "unused-secret": (
+        "A secret that is declared is referred to",
+        "One that no text needs is left over, or the text that was meant to have it lacks it.",
+        "refer to it by ${secret.NAME}, or remove it",
+        "warn",
+    ),
+    "secret-recipients": (
+        "All members of a fleet can open its secrets",
+        "A host that joined after a value was encrypted refuses the release, and so does a pool without a key of its fleet.",
+        "encrypt it again to the fleet's recipients; give pools a key of the fleet's (spec.recipients)",
+        "warn",
+    ),
+}
+
 _SIGNATURES = {
     "co-signer": (
         "Two people sign what ordain.yaml says so of",
@@ -329,9 +364,9 @@ def remedy_of(rule: str) -> str:
 
 def structural() -> Iterator[Description]:
     """Yield the description of every rule that is no policy, by id."""
-    rows: dict[str, tuple[str, ...]] = {**_FILES, **_ACROSS}
+    rows: dict[str, tuple[str, ...]] = {**_FILES, **_ACROSS, **_SECRETS}
     for what, (title, description, remedy, *level) in sorted(rows.items()):
-        scope = "across" if what in _ACROSS else "file"
+        scope = "file" if what in _FILES else "across"
         name = MANIFEST + what
         yield Description(
             id=name, title=title, description=description, remedy=remedy, level="warn" if level else "deny", scope=scope, code=name
