@@ -121,17 +121,16 @@ def enrol(connection: Connection, tenant: str, agent: str, *, by: str, now: date
     Certificates of its former incarnation are revoked, what it reported is forgotten, and history stays. `lease_until` is for members
     of pools.
     """
+    values = _new(tenant, agent, by=by, now=now, lease_until=lease_until)
+    added = connection.execute(insert(connection, _agents).values(values).on_conflict_do_nothing().returning(_agents.c.agent)).first()
+    notify(connection, AGENTS, f"{tenant}/{agent}")
+    if added is not None:
+        return Agent(**values, last_seen=None, version="", sequence=0)
     certificates.revoke_agent(connection, tenant, agent, why="its name enrolled again")
     for table in (schema.statuses, schema.facts, _beats):
         connection.execute(delete(table).where(table.c.tenant == tenant, table.c.agent == agent))
-    values = _new(tenant, agent, by=by, now=now, lease_until=lease_until)
-    changed = {name: value for name, value in values.items() if name not in ("tenant", "agent")}
-    statement = insert(connection, _agents).values(values)
-    statement = statement.on_conflict_do_update(
-        index_elements=["tenant", "agent"], set_={**changed, "incarnation": _agents.c.incarnation + 1}
-    )
-    connection.execute(statement)
-    notify(connection, AGENTS, f"{tenant}/{agent}")
+    changed = {**values, "incarnation": _agents.c.incarnation + 1}
+    connection.execute(update(_agents).where(_agents.c.tenant == tenant, _agents.c.agent == agent).values(changed))
     return _required(connection, tenant, agent)
 
 

@@ -65,27 +65,19 @@ def append(
 
     In a transaction that writes to several chains, write in the order of their names, or two of them may wait for each other.
     """
-    connection.execute(
-        insert(connection, _chains).values(chain=chain, number=0, hash=START, floor=0, floor_hash=START).on_conflict_do_nothing()
-    )
-    number, previous = connection.execute(
-        update(_chains).where(_chains.c.chain == chain).values(number=_chains.c.number + 1).returning(_chains.c.number, _chains.c.hash)
-    ).one()
+    number, previous = _held(connection, chain)
     said = {"who": who, "action": action, "target": target, "outcome": outcome, "reason": reason}
     clean = {name: value.replace("\0", "\ufffd") for name, value in said.items()}
-    values: dict[str, Any] = {**clean, "chain": chain, "number": number, "at": at, "detail": dict(detail or {}), "previous": previous}
+    values: dict[str, Any] = {**clean, "chain": chain, "number": number + 1, "at": at, "detail": dict(detail or {}), "previous": previous}
     entry = Entry(**values, hash=_hash(values))
     connection.execute(_table.insert().values(**values, hash=entry.hash))
-    connection.execute(update(_chains).where(_chains.c.chain == chain).values(hash=entry.hash))
+    connection.execute(update(_chains).where(_chains.c.chain == chain).values(number=entry.number, hash=entry.hash))
     return entry
 
 
 def hold(connection: Connection, chain: str) -> None:
     """Have others who write to a chain wait until this transaction, which will write to it, ends: what it counts stays so until then."""
-    connection.execute(
-        insert(connection, _chains).values(chain=chain, number=0, hash=START, floor=0, floor_hash=START).on_conflict_do_nothing()
-    )
-    connection.execute(select(_chains.c.number).where(_chains.c.chain == chain).with_for_update())
+    _held(connection, chain)
 
 
 def listed(connection: Connection, chain: str, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Entry]:
@@ -163,6 +155,17 @@ def _all(connection: Connection, chain: str) -> Iterator[Entry]:
         if not page.next:
             return
         after = page.next
+
+
+def _held(connection: Connection, chain: str) -> tuple[int, str]:
+    """Return the number and hash of a chain's last entry; others who write to the chain wait from here on."""
+    statement = select(_chains.c.number, _chains.c.hash).where(_chains.c.chain == chain).with_for_update()
+    found = connection.execute(statement).one_or_none()
+    if found is None:
+        begun = insert(connection, _chains).values(chain=chain, number=0, hash=START, floor=0, floor_hash=START)
+        connection.execute(begun.on_conflict_do_nothing())
+        found = connection.execute(statement).one()
+    return found[0], found[1]
 
 
 def _hash(values: Mapping[str, Any]) -> str:

@@ -6,8 +6,10 @@ decided by it: whoever decides reads the controls.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Literal
 
+import msgspec
 from sqlalchemy import Connection, delete, exists, select
 
 from reconciler.control.registry import schema
@@ -31,12 +33,22 @@ class Subject:
 def replace(connection: Connection, tenant: str, subjects: Mapping[str, Subject], *, sequence: int) -> bool:
     """Make the copy of a tenant's agents and pools what `subjects` (by name) says, changing only what differs; return whether it was done.
 
-    `sequence` is that of the controls: a copy of newer ones, or of the same, stays.
+    `sequence` is that of the controls: a copy of newer ones, or of the same, stays. Most controls bring no other agents: then nothing
+    is read or written but a mark.
     """
-    if sequence <= taken(connection, tenant):
+    before, digest = _taken(connection, tenant)
+    if sequence <= before:
         return False
-    mark = insert(connection, schema.marks).values(name=_mark(tenant), value=str(sequence))
-    connection.execute(mark.on_conflict_do_update(index_elements=["name"], set_={"value": str(sequence)}))
+    now = _digest(subjects)
+    mark = insert(connection, schema.marks).values(name=_mark(tenant), value=f"{sequence}:{now}")
+    connection.execute(mark.on_conflict_do_update(index_elements=["name"], set_={"value": f"{sequence}:{now}"}))
+    if now != digest:
+        _make_all(connection, tenant, subjects)
+    notify(connection, CONTROLS, tenant)
+    return True
+
+
+def _make_all(connection: Connection, tenant: str, subjects: Mapping[str, Subject]) -> None:
     rows: dict[str, set[tuple[str, ...]]] = {
         "subjects": {(name, one.kind) for name, one in subjects.items()},
         "subject_labels": {(name, label, value) for name, one in subjects.items() for label, value in one.labels.items()},
@@ -44,13 +56,11 @@ def replace(connection: Connection, tenant: str, subjects: Mapping[str, Subject]
     }
     for table in (schema.subjects, schema.subject_labels, schema.subject_fleets):
         _make(connection, table, tenant, rows[table.name])
-    notify(connection, CONTROLS, tenant)
-    return True
 
 
 def taken(connection: Connection, tenant: str) -> int:
     """Return the sequence of the controls that the copy was made of, 0 for none."""
-    return int(connection.execute(select(schema.marks.c.value).where(schema.marks.c.name == _mark(tenant))).scalar() or 0)
+    return _taken(connection, tenant)[0]
 
 
 def subject(connection: Connection, tenant: str, name: str) -> Subject | None:
@@ -73,6 +83,18 @@ def absent(connection: Connection, tenant: str, *, after: str = "", limit: int =
     statement = select(names.subject).where(names.tenant == tenant, names.kind == "agent", names.subject > after, ~there)
     found = connection.execute(statement.order_by(names.subject).limit(size + 1)).scalars().all()
     return Page(items=tuple(found[:size]), next=found[size - 1] if len(found) > size else "")
+
+
+def _taken(connection: Connection, tenant: str) -> tuple[int, str]:
+    """Return the sequence of the controls that the copy was made of, and the digest of what they said; 0 and "" for none."""
+    value = connection.execute(select(schema.marks.c.value).where(schema.marks.c.name == _mark(tenant))).scalar() or "0:"
+    sequence, _, digest = value.partition(":")
+    return int(sequence), digest
+
+
+def _digest(subjects: Mapping[str, Subject]) -> str:
+    plain = {name: (one.kind, one.labels, sorted(one.fleets)) for name, one in subjects.items()}
+    return sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 
 
 def _mark(tenant: str) -> str:
