@@ -272,17 +272,11 @@ func beats(agents []*agent) {
 		go func(a *agent) {
 			defer finished.Done()
 			check(a.connect())
+			a.beat() // who asks nothing for long is cut off
 			connected.Done()
 			<-begin
 			for range *each {
-				a.sequence++
-				began := time.Now()
-				status, body, err := a.post(*path, a.heartbeat())
-				check(err)
-				if status != 200 {
-					panic(fmt.Sprintf("%d %.200s", status, body))
-				}
-				say("L %d\n", time.Since(began).Nanoseconds())
+				say("L %d\n", a.beat().Nanoseconds())
 			}
 		}(one)
 	}
@@ -303,18 +297,23 @@ func gentle(agents []*agent) {
 			check(a.connect())
 			for range *each {
 				time.Sleep(time.Duration((0.2 + 0.4*mathrand.Float64()) * float64(time.Second)))
-				a.sequence++
-				began := time.Now()
-				status, body, err := a.post(*path, a.heartbeat())
-				check(err)
-				if status != 200 {
-					panic(fmt.Sprintf("%d %.200s", status, body))
-				}
-				say("L %d\n", time.Since(began).Nanoseconds())
+				say("L %d\n", a.beat().Nanoseconds())
 			}
 		}(one)
 	}
 	finished.Wait()
+}
+
+// beat has one heartbeat acknowledged, and returns how long that took.
+func (a *agent) beat() time.Duration {
+	a.sequence++
+	began := time.Now()
+	status, body, err := a.post(*path, a.heartbeat())
+	check(err)
+	if status != 200 {
+		panic(fmt.Sprintf("%d %.200s", status, body))
+	}
+	return time.Since(began)
 }
 
 // storm has an agent report without a pause, whatever it is told.
