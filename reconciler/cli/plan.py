@@ -15,6 +15,7 @@ from reconciler.cli.planning import Wanted, plan_of
 from reconciler.cli.progress import Progress
 from reconciler.cli.sources import Base, head_of, merge_base_of, place_of
 from reconciler.opa.program import cache_directory, find_opa
+from reconciler.pipeline.plan.live import Asked
 from reconciler.pipeline.plan.shape import Plan
 from reconciler.pipeline.tree import Tree
 from reconciler.publication.times import instant, stamp
@@ -33,7 +34,21 @@ REFUSED, UNJUDGED = 1, 3
     "--at", metavar="TIME", callback=as_instant, help="Plan as on this day (2027-01-15) or at this instant, UTC: when it is merged."
 )
 @click.option("--no-cache", is_flag=True, help="Work everything out anew, and remember nothing.")
-def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *, everything: bool, at: str | None, no_cache: bool) -> None:
+@click.option("--server", help="Say beside it what this server knows of the hosts now.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="The same, of the server of this state directory.")
+def plan(
+    path: Path,
+    base: str | None,
+    head: str,
+    form: str,
+    opa: Path | None,
+    *,
+    everything: bool,
+    at: str | None,
+    no_cache: bool,
+    server: str | None,
+    state: Path | None,
+) -> None:
     """Show what a change would do: which hosts, how, in which waves, whether it is allowed, and on which line it is not.
 
     Exit codes: 0 nothing is refused, 1 refused, 2 wrong usage, 3 could not be judged.
@@ -45,10 +60,24 @@ def plan(path: Path, base: str | None, head: str, form: str, opa: Path | None, *
       ordain plan fleets --format markdown           for a comment on a pull request
       ordain plan fleets --format html > plan.html   for somebody else to read
       ordain plan --at 2027-01-15T09:00:00Z          as if it were merged then: which wave when, which waivers have ended
+      ordain plan --server https://ordain.example.com:8420   which of the hosts are offline, drifted, held or quarantined now
     """
-    found = worked_out(path, base=base, head=None if head == "." else head, opa=opa, everything=everything, at=at, no_cache=no_cache)
+    live = _asked(state, server)
+    found = worked_out(
+        path, base=base, head=None if head == "." else head, opa=opa, everything=everything, at=at, no_cache=no_cache, live=live
+    )
     click.echo(render(found, form))
     sys.exit(exit_code(found))
+
+
+def _asked(state: Path | None, server: str | None) -> Asked | None:
+    """Return who is asked about hosts, nobody where no server is named; what speaks to servers is loaded only then."""
+    if state is None and not server:
+        return None
+    from reconciler.cli.connection import reach  # noqa: PLC0415
+    from reconciler.cli.live import LiveFacts  # noqa: PLC0415
+
+    return LiveFacts(reach(state=state, server=server))
 
 
 def exit_code(found: Plan) -> int:
@@ -65,8 +94,11 @@ def worked_out(
     everything: bool = False,
     at: str | None = None,
     no_cache: bool = False,
+    live: Asked | None = None,
 ) -> Plan:
     """Return the plan of a change; `head` None is for the files as they are, `base` None for the default branch, `at` None for now.
+
+    `live` is asked what hosts say now.
 
     Raises:
         InputError: no such revision, or no git repository.
@@ -76,7 +108,7 @@ def worked_out(
     memory = None if no_cache else Memory(cache_directory(os.environ) / "check", place.path)
     tree, revision = head_of(place, head, known=memory.files if memory is not None else None)
     start = merge_base_of(place, base, revision)
-    wanted = Wanted(base=start.revision if start else None, head=revision, now=_time(at), all=everything, prefix=place.prefix)
+    wanted = Wanted(base=start.revision if start else None, head=revision, now=_time(at), all=everything, prefix=place.prefix, live=live)
     with Progress() as told:
         told("looking at files")
         return _plan(tree, start, Bench(opa=find_opa(opa), memory=memory, told=told, eager=True), wanted)

@@ -1,6 +1,6 @@
 """From a judgement that is still open to a plan."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -12,9 +12,10 @@ from reconciler.pipeline.acceptance.change import impact
 from reconciler.pipeline.acceptance.claims import DUPLICATE
 from reconciler.pipeline.acceptance.excusing import granted_here
 from reconciler.pipeline.compile.world import FleetKey
-from reconciler.pipeline.plan.fleets import Looking, fleet_of
+from reconciler.pipeline.plan.fleets import Looking, fleet_of, hit_of
 from reconciler.pipeline.plan.handover import handovers
 from reconciler.pipeline.plan.hosts import NAMES_LIMIT, Crowd, moves
+from reconciler.pipeline.plan.live import Asked, live_of
 from reconciler.pipeline.plan.secrets import veil
 from reconciler.pipeline.plan.shape import Fleet, Impact, Object, Objects, Plan, Signatures, UsedWaiver
 from reconciler.pipeline.plan.sides import Sides, both_sides
@@ -43,6 +44,8 @@ class Wanted:
     all: bool = False
     prefix: str = ""
     finder: Finder = find
+    live: Asked | None = None
+    """Who is asked what hosts say now; nobody, where no server is named."""
 
 
 def plan_of(opened: Opened, wanted: Wanted) -> Plan:
@@ -102,8 +105,23 @@ def _fleets(sides: Sides, opened: Opened, wanted: Wanted) -> tuple[list[Fleet], 
     for key, note in handovers(sides):
         notes.setdefault("/".join(key), []).append(note)
     found = [replace(one, notes=(*one.notes, *notes.get(one.fleet, ()))) for one in found]
+    if wanted.live is not None:
+        found = [_with_live(one, sides, crowds, wanted.live) for one in found]
     found.sort(key=lambda one: (one.kind != "deleted", -one.hit.count, one.fleet))
     return found, crowds
+
+
+def _with_live(fleet: Fleet, sides: Sides, crowds: Mapping[FleetKey, Crowd], asked: Asked) -> Fleet:
+    """Return a fleet with what is known now of the hosts that the change reaches."""
+    tenant, _, name = fleet.fleet.partition("/")
+    new = sides.new.get((tenant, name))
+    if new is None:
+        return fleet
+    who = crowds[tenant, name]
+    members = sorted(hit_of(who, sides.old.get((tenant, name)), new))
+    if not members:
+        return fleet
+    return replace(fleet, live=live_of(name, members, who.pools, asked(tenant, members), new.bundle))
 
 
 def _impact(sides: Sides) -> Impact:

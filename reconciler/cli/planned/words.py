@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler.pipeline.compile.parts import NOUNS
 from reconciler.pipeline.plan.hosts import NAMES_LIMIT
-from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Object, Plan, UsedWaiver, Wave
+from reconciler.pipeline.plan.shape import Fleet, Hosts, Item, Live, Object, Plan, UsedWaiver, Wave
 
 KINDS = {
     "created": "new fleet",
@@ -94,6 +94,30 @@ def fleet_notes(fleet: Fleet) -> Iterator[str]:
         yield f"why: {fleet.uncompiled}"
     if fleet.held:
         yield f"it would stay at its last release: {fleet.held}"
+    if fleet.live is not None:
+        yield from _live_lines(fleet.live)
+
+
+def _live_lines(live: Live) -> Iterator[str]:
+    """Yield what a server knows now of the hosts that are hit: one line for what is well, and one for each thing that is not."""
+    versions = ", ".join(f"{one.version} ({one.agents:,})" for one in live.versions)
+    yield f"now: {counted(live.known, 'host')} enrolled" + (f"; agents {versions}" if versions else "")
+    said = (
+        ("never enrolled", live.unknown),
+        ("offline, so they get it later", live.offline),
+        ("quarantined, so they get nothing", live.quarantined),
+        ("held by an operator", live.held),
+        ("drifted", live.drifted),
+        ("failing already", live.failing),
+    )
+    for what, hosts in said:
+        if hosts.count:
+            yield f"now: {hosts.count:,} {what}: {names(hosts)}"
+    for one in live.unserved:
+        lacking = f"artifact {one.artifact}, which has no file for {one.platform}"
+        yield f"now: {counted(one.hosts.count, 'host')} can't take {lacking}: {names(one.hosts)}"
+    if live.unasked:
+        yield f"now: of {counted(live.unasked, 'host')} drift, holds and platforms were not asked for, since they are many"
 
 
 def field_of(item: Item) -> str:

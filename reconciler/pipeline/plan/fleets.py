@@ -38,7 +38,7 @@ def fleet_of(key: FleetKey, sides: Sides, looking: Looking, *, held: str) -> tup
     if document is None or kind is None:
         return None
     who = crowd(old, new, limit=looking.names)
-    hit = sorted(_hit(who, old, new))
+    hit = sorted(hit_of(who, old, new))
     members = who.count({**new.pools, **new.agents}) if new is not None else 0
     differences, more = _differences(who, old, new, looking) if new is not None else ((), 0)
     shown = Fleet(
@@ -78,7 +78,7 @@ def _settings(fleet: Document) -> dict[str, object]:
     return {name: value for name, value in fleet.spec.items() if name != "description"}
 
 
-def _hit(who: Crowd, old: Compiled | None, new: Compiled | None) -> Iterator[str]:
+def hit_of(who: Crowd, old: Compiled | None, new: Compiled | None) -> Iterator[str]:
     """Yield who would run another state than now."""
     if new is None:
         return

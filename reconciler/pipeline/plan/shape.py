@@ -86,6 +86,44 @@ class Wave:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unserved:
+    """An artifact without a file for a platform that hosts have which it reaches."""
+
+    artifact: str
+    platform: str
+    hosts: Hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """How many agents run a version of ordain-agent."""
+
+    version: str
+    agents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a server knows now of the hosts that a change reaches, as they said: `known` of them are enrolled.
+
+    `unknown` are agents of git that never enrolled. Of `unasked` hosts, which were too many, what needs a question each is not known:
+    `held`, `drifted`, `failing` and `unserved`.
+    """
+
+    known: int
+    unknown: Hosts = Hosts()
+    offline: Hosts = Hosts()
+    quarantined: Hosts = Hosts()
+    held: Hosts = Hosts()
+    drifted: Hosts = Hosts()
+    failing: Hosts = Hosts()
+    """Those on which the newest release was refused, failed or was taken back."""
+    unserved: tuple[Unserved, ...] = ()
+    versions: tuple[Versions, ...] = ()
+    unasked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """What the change does to one fleet, `<tenant>/<name>`.
 
@@ -113,6 +151,8 @@ class Fleet:
     held: str = ""
     uncompiled: str = ""
     notes: tuple[str, ...] = ()
+    live: Live | None = None
+    """Where a server was asked: what is so at the moment, and no part of what is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
