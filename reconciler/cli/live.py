@@ -34,7 +34,8 @@ class LiveFacts:
 
     def _host(self, tenant: str, row: Mapping[str, Any]) -> LiveHost:
         member = row["agent"].partition("/")[0]
-        plain = {"name": row["agent"], "member": member, "state": row["state"], "presence": row["presence"], "version": row["version"]}
+        presence = row["presence"] or ("online" if row["lastSeen"] else "")  # heard of, and nobody has looked since
+        plain = {"name": row["agent"], "member": member, "state": row["state"], "presence": presence, "version": row["version"]}
         if self._left <= 0 or row["state"] in ("revoked", "decommissioned"):
             return LiveHost(**plain)
         self._left -= 1
