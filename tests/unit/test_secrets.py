@@ -33,7 +33,8 @@ def source(file: str = "app.sops.yaml", key: str = "db.password") -> SopsSource:
 def test_all_values_of_all_forms_are_opened_and_pass_the_check() -> None:
     yaml = {name: opened(source(key=name)) for name in ("db.port", "db.ratio", "db.big", "db.on", "db.hosts.0")}
     assert yaml == {"db.port": "5432", "db.ratio": "1", "db.big": "1000000000000000000000", "db.on": "True", "db.hosts.0": "a"}
-    assert opened(source("app.sops.json", "c")) == "d"
+    assert [opened(source(key=name)) for name in ("dotted.key", "multi", "db.hosts.2.x")] == ["v", "line1\nline2\n", "y"]
+    assert [opened(source("app.sops.json", name)) for name in ("a.b.2", "c")] == ["1.5", "d"]
     assert opened(source("app.sops.env", "C")) == "line"
     assert len(open_source(source("bytes.sops.json", ""), lambda sealed: decrypt(sealed, [KEY]))) == 50
 
