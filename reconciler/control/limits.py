@@ -54,10 +54,11 @@ class Rates:
         return 0.0
 
     def _forget(self, now: float) -> None:
-        """Drop who is on time by now; where that is too few, whoever came first."""
+        """Drop who is on time by now; where that is too few, who is so soonest."""
         self._due = {asker: due for asker, due in self._due.items() if due > now}
-        for asker in list(self._due)[: max(0, len(self._due) - REMEMBERED // 2)]:
-            del self._due[asker]
+        if len(self._due) > REMEMBERED // 2:
+            latest = sorted(self._due.items(), key=lambda item: item[1])[-(REMEMBERED // 2) :]
+            self._due = dict(latest)
 
 
 class Limits:

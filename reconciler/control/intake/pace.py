@@ -60,7 +60,8 @@ def is_open(stated: Iterable[Window], now: datetime) -> bool:
 def _is_open(cron: str, duration: int, zone: str, minute: int) -> bool:
     """Return whether a window is open in a minute since 1970; thousands of agents ask about the same ones."""
     try:
-        return windows.is_open(windows.Window(cron=cron, duration=duration, zone=zone), datetime.fromtimestamp(minute * 60, UTC))
+        window = windows.window_of({"cron": cron, "duration": duration, "timeZone": zone})
+        return windows.is_open(window, datetime.fromtimestamp(minute * 60, UTC))
     except (MalformedError, ValueError, OSError):
         return True
 
