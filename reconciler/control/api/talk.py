@@ -75,10 +75,17 @@ class Talk:
         app.middlewares.insert(0, self.guards.middleware)
         app.cleanup_ctx.append(self.running)
         app.on_shutdown.append(self._release)
+        app.on_response_prepare.append(self._sent_elsewhere)
         return app
 
     async def _release(self, _app: web.Application) -> None:
         self.waiting.release()
+
+    async def _sent_elsewhere(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Have no connection used again once this process stops: whoever asked next on it would find it closed, and count a failure."""
+        if self.waiting.released:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """Look at the controls, then keep everything going while the application runs."""

@@ -114,6 +114,11 @@ class Waiting:
         part = self.parts.get(fleet)
         return part is not None and part.version > versions.get(fleet[1], 0)
 
+    @property
+    def released(self) -> bool:
+        """Whether nobody is held any more, since this process stops."""
+        return self._released
+
     def release(self) -> None:
         """Wake everybody, and hold nobody from now on: this process stops, and its agents find another."""
         self._released = True
