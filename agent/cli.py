@@ -84,6 +84,7 @@ def run(*, root: Path | None, config: Path | None, once: bool, poll: float, form
       ordain-agent run --server http://127.0.0.1:8421 --root-metadata trust/shop.root.json \\
         --tenant shop --name web-01 --root ./host --state ./agent-state --once
     """
+    from agent.at_rest import become  # noqa: PLC0415
     from agent.logs import Log  # noqa: PLC0415
     from agent.loop import Agent  # noqa: PLC0415
     from agent.operations.starting import settings_for  # noqa: PLC0415 - only commands that fetch pay for what they import
@@ -91,6 +92,8 @@ def run(*, root: Path | None, config: Path | None, once: bool, poll: float, form
 
     settings, enrolled = settings_for(state.absolute(), root=root, config=config, poll=poll, **given)
     read_allow(settings.config)
+    if not once:
+        become(state=state.absolute(), form=form, poll=poll, root=root, config=config, **given)
     sys.exit(Agent(settings, Log(form), Stop(), enrolled).run(once=once))
 
 
@@ -359,7 +362,6 @@ def _print(value: object) -> None:
 
 def main() -> None:
     """Run the command line; errors of ordain's own families end it with a message and their exit code."""
-    sys.modules.setdefault("pkcs11", None)  # type: ignore[arg-type] # securesystemslib takes 2 MB for signing by tokens where it can
     try:
         cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.exceptions.Exit as stop:

@@ -7,20 +7,16 @@ came with the token, or from an operator. All that follows goes over connections
 import hmac
 import warnings
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from urllib3.exceptions import InsecureRequestWarning
 
 from agent.fetching.fetcher import Http
 from agent.fetching.tls import Tls
-from agent.joining.identity import certificates, fingerprint
+from agent.joining.requests import certificates, fingerprint
 from agent.protocol import codec, enrolment
 from agent.protocol.enrolment import Authority
 from agent.protocol.errors import RefusedError
-
-APART_SECONDS = 300
-"""How far two clocks may be apart before anybody is told."""
 
 
 def ask_authority(server: str) -> Authority:
@@ -46,23 +42,3 @@ def expected_roots(stated: Authority, fingerprints: Iterable[str], *, server: st
         )
         raise RefusedError(message)
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in roots)
-
-
-def clock_hint(server_time: str, *, now: datetime | None = None) -> str:
-    """Return a sentence where this host's clock is far from a server's, "" where it is not. Only for people: nobody vouches for it."""
-    try:
-        theirs = datetime.strptime(server_time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return ""
-    ours = now or datetime.now(UTC)
-    apart = (ours - theirs).total_seconds()
-    if abs(apart) <= APART_SECONDS:
-        return ""
-    how = "ahead of" if apart > 0 else "behind"
-    return f"this host's clock says {ours:%Y-%m-%dT%H:%M:%SZ}, {_length(abs(apart))} {how} the server's: set it right, then ask again"
-
-
-def _length(seconds: float) -> str:
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours" if seconds < 48 * 3600 else f"{seconds / 86_400:.0f} days"

@@ -12,11 +12,13 @@ from agent.disk import Disk
 from agent.fetching.fetcher import Http
 from agent.fetching.refusal import NotGrantedError
 from agent.fetching.tls import Tls, UntrustedError
-from agent.joining.authority import ask_authority, clock_hint, expected_roots
+from agent.joining.authority import ask_authority, expected_roots
+from agent.joining.clocks import clock_hint
 from agent.joining.identity import FORMAT, Enrolled, Enrolment, Identities
-from agent.joining.requests import certificate_request, require_issued
-from agent.protocol import codec, enrolment
-from agent.protocol.enrolment import EnrolmentRequest, Issued, Token
+from agent.joining.requests import certificate_request, require_issued, with_certificate
+from agent.protocol import codec
+from agent.protocol.enrolment import ANSWER_LIMIT, EnrolmentRequest, Issued, Token, write_token
+from agent.protocol.enrolment import FORMAT as WIRE_FORMAT
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.trust.anchor import check_root_metadata
 
@@ -65,18 +67,16 @@ def enrol(asked: Asked, disk: Disk, *, root: Path, config: Path, facts: Mapping[
     name = require_issued(issued, key, tenant=asked.tenant, agent=asked.agent)
     check_root_metadata(issued.root.encode(), tenant=name.tenant, what=f"{asked.server}: the root metadata that it sent")
     _require_own(disk, asked, agent=name.agent)
-    enrolled = identities.adopt(
-        issued,
-        Enrolment(
-            format=FORMAT,
-            server=asked.server,
-            tenant=name.tenant,
-            agent=name.agent,
-            root=str(root),
-            config=str(config),
-            token=asked.token_id,
-        ),
+    enrolment = Enrolment(
+        format=FORMAT,
+        server=asked.server,
+        tenant=name.tenant,
+        agent=name.agent,
+        root=str(root),
+        config=str(config),
+        token=asked.token_id,
     )
+    enrolled = identities.adopt(issued, with_certificate(enrolment, issued))
     for gone in (disk.left, disk.reported):  # of an enrolment before: this one begins anew
         gone.unlink(missing_ok=True)
     return enrolled, True
@@ -85,9 +85,9 @@ def enrol(asked: Asked, disk: Disk, *, root: Path, config: Path, facts: Mapping[
 def _ask(asked: Asked, roots: str, request: str, facts: Mapping[str, Any], *, hint: str) -> Issued:
     """Ask for a certificate over a connection that the roots verify."""
     wanted = EnrolmentRequest(
-        format=enrolment.FORMAT,
+        format=WIRE_FORMAT,
         request=request,
-        token=enrolment.write_token(asked.token) if asked.token else "",
+        token=write_token(asked.token) if asked.token else "",
         platform=asked.platform,
         tenant="" if asked.token else asked.tenant,
         agent=asked.agent,
@@ -96,7 +96,7 @@ def _ask(asked: Asked, roots: str, request: str, facts: Mapping[str, Any], *, hi
     )
     http = Http(Tls(server=asked.server, authority=roots))
     try:
-        data = http.post(f"{asked.server}/v1/enrol", codec.canonical(wanted), limit=enrolment.ANSWER_LIMIT)
+        data = http.post(f"{asked.server}/v1/enrol", codec.canonical(wanted), limit=ANSWER_LIMIT)
     except NotGrantedError as error:
         raise _explained(asked, error, clock_hint(error.server_time)) from error
     except UntrustedError as error:
@@ -104,7 +104,7 @@ def _ask(asked: Asked, roots: str, request: str, facts: Mapping[str, Any], *, hi
         raise RetryError(message) from error
     finally:
         http.close()
-    return codec.decode(data, Issued, what=f"{asked.server}/v1/enrol", limit=enrolment.ANSWER_LIMIT)
+    return codec.decode(data, Issued, what=f"{asked.server}/v1/enrol", limit=ANSWER_LIMIT)
 
 
 def _explained(asked: Asked, error: NotGrantedError, hint: str) -> OrdainError:

@@ -14,20 +14,20 @@ key is on disk before anybody is asked to certify it: whoever is killed in betwe
 serves once has not been used up for nothing.
 """
 
+import base64
 import contextlib
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from agent.disk import read_optional
 from agent.protocol import codec, durable, faults
-from agent.protocol.enrolment import Issued, split_pem
+from agent.protocol.enrolment import Issued
 from agent.protocol.errors import MalformedError
 from agent.protocol.state import Struct
 
@@ -35,10 +35,16 @@ PLACES = ("joining:after-key", "joining:before-pointer", "joining:after-pointer"
 """Where a crash test may kill the agent here."""
 FORMAT = 1
 CERTIFICATE = "certificate.pem"
+LAYOUT = bytes.fromhex("308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420")
+"""How PKCS #8 of a key of P-256 begins (RFC 5208 and RFC 5915), up to its 32 bytes."""
 
 
 class Enrolment(Struct):
-    """As whom this host enrolled and where, and how its agent is run. `token` is the id of the token, which is no secret."""
+    """As whom this host enrolled and where, and how its agent is run. `token` is the id of the token, which is no secret.
+
+    What the certificate says stands here as well, so that an agent at rest needs no library to read one: its SHA-256 in hexadecimal
+    digits, and from when until when it is valid (seconds since 1970).
+    """
 
     format: int
     server: str
@@ -47,6 +53,9 @@ class Enrolment(Struct):
     root: str
     config: str
     token: str = ""
+    fingerprint: str = ""
+    begins: int = 0
+    ends: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,6 @@ class Enrolled:
 
     directory: Path
     enrolment: Enrolment
-    certificate: x509.Certificate
 
     @property
     def key_file(self) -> Path:
@@ -78,23 +86,28 @@ class Enrolled:
         return (self.directory / "root.json").read_bytes()
 
     @property
+    def chain(self) -> str:
+        """The certificate and its intermediate, PEM."""
+        return self.certificate_file.read_text()
+
+    @property
     def fingerprint(self) -> str:
         """The SHA-256 of the certificate in hexadecimal digits."""
-        return fingerprint(self.certificate)
+        return self.enrolment.fingerprint
 
     @property
     def begins(self) -> datetime:
         """From when on the certificate is valid."""
-        return self.certificate.not_valid_before_utc
+        return datetime.fromtimestamp(self.enrolment.begins, UTC)
 
     @property
     def ends(self) -> datetime:
         """Until when."""
-        return self.certificate.not_valid_after_utc
+        return datetime.fromtimestamp(self.enrolment.ends, UTC)
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature of this host's key: ECDSA, SHA-256, DER."""
-        return read_key(self.key_file).sign(message, ec.ECDSA(hashes.SHA256()))
+        return _signing_key(self.key_file).sign(message, ec.ECDSA(hashes.SHA256()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +136,10 @@ class Identities:
             return None
         directory = self.directory / number
         enrolment = read_optional(directory / "enrolment.json", Enrolment) if number.isdecimal() else None
-        try:
-            certificate = leaf((directory / CERTIFICATE).read_text())
-        except FileNotFoundError:
-            enrolment = None
         if enrolment is None:
             message = f"{self._pointer}: it names no identity that is there; enrol again: ordain-agent enroll"
             raise MalformedError(message)
-        return Enrolled(directory=directory, enrolment=enrolment, certificate=certificate)
+        return Enrolled(directory=directory, enrolment=enrolment)
 
     def next_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the key to ask a certificate for: the one that a call before made, if it was not certified."""
@@ -143,7 +152,10 @@ class Identities:
         return key
 
     def adopt(self, issued: Issued, enrolment: Enrolment) -> Enrolled:
-        """Make what was issued for `next_key` this host's identity for keeps, and return it; call it once `issued` was verified."""
+        """Make what was issued for `next_key` this host's identity for keeps, and return it.
+
+        Call it once `issued` was verified, with what its certificate says in `enrolment` (`requests.with_certificate`).
+        """
         number = max((int(place.name) for place in self.directory.iterdir() if place.name.isdecimal()), default=0) + 1
         directory = self.directory / str(number)
         durable.make_directory(directory, mode=0o700)
@@ -160,7 +172,7 @@ class Identities:
         durable.replace(self._pointer, f"{number}\n".encode(), mode=0o600)
         faults.reached("joining:after-pointer")
         self.sweep()
-        return Enrolled(directory=directory, enrolment=enrolment, certificate=leaf(issued.certificate))
+        return Enrolled(directory=directory, enrolment=enrolment)
 
     def sweep(self) -> None:
         """Remove what is no longer, or never became, this host's identity; a key that is in use is no longer one to ask for."""
@@ -175,6 +187,17 @@ class Identities:
                 durable.remove(self._next)
 
 
+def _signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the key in a file that `next_key` wrote: by its layout, for OpenSSL's decoders take half a megabyte for good."""
+    try:
+        written = base64.b64decode("".join(path.read_text().splitlines()[1:-1]), validate=True)
+    except (OSError, ValueError):
+        written = b""
+    if not written.startswith(LAYOUT):
+        return read_key(path)
+    return ec.derive_private_key(int.from_bytes(written[len(LAYOUT) : len(LAYOUT) + 32], "big"), ec.SECP256R1())
+
+
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the private key in a file; raise `MalformedError` if there is another thing in it."""
     try:
@@ -186,22 +209,3 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
         message = f"{path}: not a key of P-256; enrol again: ordain-agent enroll"
         raise MalformedError(message)
     return key
-
-
-def certificates(text: str) -> list[x509.Certificate]:
-    """Return the certificates of a PEM text; raise `MalformedError` for anything else."""
-    try:
-        return [x509.load_pem_x509_certificate(one.encode()) for one in split_pem(text)]
-    except ValueError as error:
-        message = f"a certificate that can't be read: {error}"
-        raise MalformedError(message) from error
-
-
-def leaf(text: str) -> x509.Certificate:
-    """Return the first certificate of a PEM text; raises as `certificates` does."""
-    return certificates(text)[0]
-
-
-def fingerprint(certificate: x509.Certificate) -> str:
-    """Return the SHA-256 of a certificate in hexadecimal digits."""
-    return certificate.fingerprint(hashes.SHA256()).hex()

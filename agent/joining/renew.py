@@ -7,21 +7,19 @@ keeps an agent from renewing nor has it renew all the time.
 """
 
 import base64
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from agent.fetching.fetcher import Http
 from agent.fetching.refusal import NotGrantedError
 from agent.fetching.tls import LapsedError, Tls
-from agent.joining.authority import clock_hint
+from agent.joining.clocks import clock_hint
 from agent.joining.identity import Enrolled, Identities
-from agent.joining.requests import certificate_request, require_issued
 from agent.protocol import codec, enrolment
-from agent.protocol.enrolment import Issued, RenewalRequest
+from agent.protocol.enrolment import Issued, RenewalRequest, split_pem
 from agent.protocol.errors import OrdainError, RetryError
 from agent.protocol.identity import renewal_message
 
@@ -82,13 +80,15 @@ class Renewer:
             NotGrantedError: the server won't, and its code says why.
             RetryError, RefusedError: it could not be had, or not be used; `seconds` is when to try again.
         """
+        from agent.joining.requests import certificate_request, require_issued, with_certificate  # noqa: PLC0415 - half a megabyte
+
         life = (self.enrolled.ends - self.enrolled.begins).total_seconds()
         self._due = self.clock() + min(life * RETRY_SHARE, RETRY_LONGEST)
         former, key = self.enrolled, self.identities.next_key()
         request = certificate_request(key)
         issued = self._ask(request)
         require_issued(issued, key, tenant=former.enrolment.tenant, agent=former.enrolment.agent)
-        self.enrolled = self.identities.adopt(issued, former.enrolment)
+        self.enrolled = self.identities.adopt(issued, with_certificate(former.enrolment, issued))
         self.http.use(tls_of(self.enrolled))
         self.hint, self._lapsed = clock_hint(issued.server_time, now=self.wall()), False
         self._due = self.clock() + self._share()
@@ -112,12 +112,12 @@ class Renewer:
         return self._ask_by_key(f"{url}/lapsed", request)
 
     def _ask_by_key(self, url: str, request: str) -> Issued:
-        old = self.enrolled.certificate
-        proof = self.enrolled.sign(renewal_message(request.encode(), old.public_bytes(Encoding.DER)))
+        old = split_pem(self.enrolled.chain)[0]
+        proof = self.enrolled.sign(renewal_message(request.encode(), ssl.PEM_cert_to_DER_cert(old)))
         asked = RenewalRequest(
             format=enrolment.FORMAT,
             request=request,
-            certificate=old.public_bytes(Encoding.PEM).decode(),
+            certificate=old,
             proof=base64.b64encode(proof).decode(),
         )
         http = Http(Tls(server=self.enrolled.enrolment.server, authority=self.enrolled.authority))

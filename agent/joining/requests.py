@@ -1,13 +1,14 @@
 """What a host asks for, and whether what it got is what it asked for: pure, but for randomness."""
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agent.joining.identity import certificates
-from agent.protocol.enrolment import Issued
+from agent.joining.identity import Enrolment
+from agent.protocol.enrolment import Issued, split_pem
 from agent.protocol.errors import MalformedError, RefusedError
 from agent.protocol.identity import AgentName, read_spiffe
 
@@ -63,3 +64,28 @@ def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def with_certificate(enrolment: Enrolment, issued: Issued) -> Enrolment:
+    """Return an enrolment with what the certificate that was issued says."""
+    made = certificates(issued.certificate)[0]
+    return msgspec.structs.replace(
+        enrolment,
+        fingerprint=fingerprint(made),
+        begins=int(made.not_valid_before_utc.timestamp()),
+        ends=int(made.not_valid_after_utc.timestamp()),
+    )
+
+
+def certificates(text: str) -> list[x509.Certificate]:
+    """Return the certificates of a PEM text; raise `MalformedError` for anything else."""
+    try:
+        return [x509.load_pem_x509_certificate(one.encode()) for one in split_pem(text)]
+    except ValueError as error:
+        message = f"a certificate that can't be read: {error}"
+        raise MalformedError(message) from error
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate in hexadecimal digits."""
+    return certificate.fingerprint(hashes.SHA256()).hex()

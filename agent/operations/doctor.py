@@ -14,7 +14,8 @@ from agent.disk import Disk
 from agent.fetching.fetcher import Http
 from agent.following.follow import hinted_fleets
 from agent.host import Host
-from agent.joining.authority import ask_authority, clock_hint
+from agent.joining.authority import ask_authority
+from agent.joining.clocks import clock_hint
 from agent.joining.renew import tls_of
 from agent.operations.leave import read_left
 from agent.operations.starting import settings_as_before

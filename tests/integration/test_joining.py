@@ -16,6 +16,7 @@ from agent.fetching.refusal import NotGrantedError
 from agent.fetching.tls import Tls, UntrustedError
 from agent.joining.identity import Enrolled, Identities
 from agent.joining.renew import Renewer, renewal_share, tls_of, why_not
+from agent.joining.requests import certificates
 from agent.protocol.enrolment import Refusal
 from agent.protocol.errors import MalformedError, RetryError
 from agent.protocol.report import receipt_message
@@ -188,11 +189,12 @@ def test_a_certificate_is_renewed_at_half_its_life_give_or_take_a_twentieth() ->
 def test_a_renewal_is_for_another_key_over_the_old_certificate(host: Joined) -> None:
     host.join()
     known, made = identity(host), renewer(host)
+    former = certificates(known.chain)[0].public_key()
     assert made.seconds() > 9 * 3600
     renewed = made.renew()
     assert host.server.shown[-1] == ("/v1/certificates", known.fingerprint)
     assert renewed.fingerprint == identity(host).fingerprint != known.fingerprint
-    assert renewed.certificate.public_key() != known.certificate.public_key()
+    assert certificates(renewed.chain)[0].public_key() != former
     made.http.post(f"{host.server.url}/v1/watch", b'{"format":1}', limit=10_000)
     assert host.server.shown[-1] == ("/v1/watch", renewed.fingerprint)
     made.http.close()
@@ -251,7 +253,7 @@ def test_an_agent_killed_while_renewing_has_the_old_certificate_or_the_new_one(h
     host.server.lifetime = timedelta(hours=24)
     assert host.run(fault=place).returncode == KILLED
     known = identity(host)
-    assert known.certificate.public_key() == _key(known).public_key()
+    assert certificates(known.chain)[0].public_key() == _key(known).public_key()
     assert host.run().returncode == 0
     assert identity(host).ends > datetime.now(UTC)
 
@@ -289,7 +291,7 @@ def test_receipts_are_signed_by_the_certificates_key(host: Joined) -> None:
     known = identity(host)
     (signed,) = [one for batch in host.server.batches for one in batch.receipts]
     assert signed.certificate == known.fingerprint
-    public = known.certificate.public_key()
+    public = certificates(known.chain)[0].public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
     public.verify(base64.b64decode(signed.signature), receipt_message(signed.receipt), ec.ECDSA(hashes.SHA256()))
 
