@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.protocol.enrolment import read_token
-from reconciler.control.registry import audit, operators, pending
+from agent.protocol.report import Receipt, SignedReceipt
+from reconciler.control.registry import audit, operators, pending, receipts
 from tests.operator_cases import PEOPLE, Site, site
 
 WHY = {"reason": "stolen at the airport"}
@@ -289,3 +290,33 @@ def test_who_is_removed_while_signed_in_elsewhere_is_out_everywhere(shared: Site
     with shared.registry.begin() as connection:
         operators.disable(connection, "operator:twice", why="left", now=datetime.now(UTC))
     assert {shared.ask("GET", "/api/v1/whoami", token=token).status for token in (one, other)} == {401}
+
+
+def test_receipts_of_a_host_are_shown_newest_first_and_of_the_fleets_that_one_may_see(shared: Site) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    for number, fleet in enumerate(("web", "web", "base")):
+        said = Receipt(
+            format=1,
+            fleet=f"shop/{fleet}",
+            agent="web-01",
+            digest=f"{number}" * 64,
+            members=1,
+            group="g-0",
+            mode=None,
+            attempt=0,
+            serial=number,
+            generation=number,
+            result="applied",
+            why="",
+            at="2026-11-23T08:00:00Z",
+        )
+        kept = SignedReceipt(receipt=said, certificate="ab" * 32, signature="c2ln")
+        shared.registry.write(receipts.append, [receipts.Receipt(tenant="shop", agent="web-01", fleet=fleet, signed=kept, received_at=now)])
+    found = shared.ask("GET", "/api/v1/agents/shop/web-01/receipts", who="viewer").body
+    assert [(one["fleet"], one["serial"]) for one in found["receipts"]] == [("base", 2), ("web", 1), ("web", 0)]
+    assert found["receipts"][0]["certificate"] == "ab" * 32
+    narrow = shared.ask("GET", "/api/v1/agents/shop/web-01/receipts", who="web-only").body["receipts"]
+    assert {one["fleet"] for one in narrow} == {"web"}
+    one = shared.ask("GET", f"/api/v1/agents/shop/web-01/receipts?fleet=web&digest={'0' * 64}", who="viewer").body["receipts"]
+    assert [each["serial"] for each in one] == [0]
+    assert shared.ask("GET", "/api/v1/agents/shop/web-01/receipts", who="lab-admin").status == 403

@@ -85,6 +85,35 @@ class AgentShown(Shape):
     facts: dict[str, Any]
 
 
+class ReceiptRow(Shape):
+    """What a host said became of a release; `at` is its own clock, `received_at` the server's. `mode` is "" where none was on.
+
+    `signature` is by the key of `certificate` (SHA-256 of its DER, hexadecimal) over the receipt as docs/protocol.md has it.
+    """
+
+    fleet: str
+    result: str
+    why: str
+    digest: str
+    members: int
+    group: str
+    mode: str
+    attempt: int
+    serial: int
+    generation: int
+    at: str
+    received_at: str
+    certificate: str
+    signature: str
+
+
+class ReceiptPage(Shape):
+    """A page of a host's receipts, the newest first; one may hold fewer than were asked for, and `next` all the same."""
+
+    receipts: list[ReceiptRow]
+    next: str = ""
+
+
 class Reason(Shape):
     """Why something is done: at least a word, for those who read the audit."""
 
