@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agent.protocol.errors import RefusedError
+from agent.protocol.state import File
 from reconciler.cli import evidence as gathering
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
@@ -94,13 +95,18 @@ def _lines(one: Meant, host: Host) -> Iterator[str]:
         yield f"  can't be told: {printable(one.problem)}"
         return
     for file in one.state.files:
-        what = "absent" if file.absent else f"sha256:{digest_of(file, host)[:SHORT]}" if file.type == "file" else file.type
+        what = "absent" if file.absent else _content_of(file, host) if file.type == "file" else file.type
         yield f"  {printable(file.path)}  {file.mode or '-'}  {file.owner or '-'}  {what}"
     for artifact in one.state.artifacts:
         digests = ", ".join(f"{platform} sha256:{source.sha256[:SHORT]}" for platform, source in sorted(artifact.platforms.items()))
         yield f"  {printable(artifact.path)}  artifact {artifact.name}  {digests}"
     for probe in one.state.probes:
         yield f"  probe {probe.name}"
+
+
+def _content_of(file: File, host: Host) -> str:
+    digest = digest_of(file, host)
+    return f"sha256:{digest[:SHORT]}" if digest else "holds a secret, which only the host knows"
 
 
 def _plain(one: Meant, host: Host) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def written(installation: Installation) -> Iterator[tuple[str, bytes]]:
 def printed(installation: Installation) -> Iterator[tuple[str, bytes]]:
     """Yield (which, bytes) of what commands say, on both sides and in all forms."""
     agent = ["--state", str(state_of(installation))]
-    for command, forms in (("status", ("text", "json")), ("plan", ("text", "json")), ("generations", ("json",)), ("doctor", ("json",))):
+    for command, forms in (("status", ("text", "json")), ("plan", ("json",)), ("doctor", ("json",))):
         for form in forms:
             yield f"{command} {form}", said(BIN / "ordain-agent", command, *agent, "--format", form, cwd=installation.repo).encode()
     for form in ("text", "json", "markdown", "html"):
@@ -108,7 +108,13 @@ def printed(installation: Installation) -> Iterator[tuple[str, bytes]]:
             f"plan {form}",
             said(BIN / "ordain", "plan", ".", "--base", "HEAD~1", "--format", form, "--all", cwd=installation.repo).encode(),
         )
-    for words in (["why", "shop/web-01", "/etc/app/db.conf"], ["history", "shop/web"], ["state", "shop/web-01"], ["status"]):
+    for words in (
+        ["why", "shop/web-01:/etc/app/db.conf"],
+        ["why", "shop/web-01:/etc/app/db.conf:1"],
+        ["history", "shop/web"],
+        ["state", "shop/web-01"],
+        ["status"],
+    ):
         yield " ".join(words), said(BIN / "ordain", *words, "--state", installation.state, cwd=installation.repo).encode()
 
 
