@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from agent.protocol import codec, report
 from agent.protocol.report import Acknowledged, Event, FleetReport, SignedBatch
+from reconciler.control import limits
 from reconciler.control.intake import presence
 from reconciler.control.registry import agents as rows
 from reconciler.control.registry import certificates, events, facts, heartbeats, receipts, statuses
@@ -268,7 +271,8 @@ def test_agents_are_told_how_often_and_when_to_be_brief(shop: Site) -> None:
     asyncio.run(scenario())
 
 
-def test_a_tenant_that_asks_more_often_than_its_quota_is_slowed_and_others_are_not(shop: Site) -> None:
+def test_a_tenant_that_asks_more_often_than_its_quota_is_slowed_and_others_are_not(shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.control.api.pacing.HELD_SECONDS", 0.05)
     shop.write_controls(agents={"web-01": Agent(fleets=["web"])}, quotas=Quotas(report_rate=1))
     host, stranger = shop.enrol("web-01"), shop.enrol("lab-01", tenant="lab")
 
@@ -283,6 +287,42 @@ def test_a_tenant_that_asks_more_often_than_its_quota_is_slowed_and_others_are_n
             assert (await other.report(1)).sequence == 1
 
     asyncio.run(scenario())
+
+
+def test_a_storm_of_one_tenant_is_slowed_and_another_tenants_reports_are_kept_meanwhile(
+    shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = limits.Rate(per_second=1, burst=5)
+    monkeypatch.setattr(limits, "TALK", rate)
+    shop.write_controls("lab", agents={f"lab-0{number}": Agent(fleets=["web"]) for number in range(4)})
+    stormy, calm = [shop.enrol(f"lab-0{number}", tenant="lab") for number in range(4)], shop.enrol("web-01")
+    answered: Counter[int] = Counter()
+
+    async def storm(host: Host, port: int) -> None:
+        async with Client(host, port) as client:
+            for number in range(1, 1000):
+                try:
+                    await client.report(number)
+                    answered[200] += 1
+                except RefusedAnswerError as error:
+                    answered[error.status] += 1
+
+    async def scenario() -> None:
+        async with shop.serving() as port, Client(calm, port) as client:
+            storms = [asyncio.create_task(storm(host, port)) for host in stormy]
+            await until(lambda: answered[429] > 0)
+            for number in range(1, 5):
+                assert (await client.report(number, events=[Event(kind="problem", at="x")])).sequence == number
+            for one in storms:
+                one.cancel()
+            await asyncio.gather(*storms, return_exceptions=True)
+
+    began = time.monotonic()
+    asyncio.run(scenario())
+    assert set(answered) == {200, 429}
+    allowed = 4 * (rate.burst + rate.per_second * (time.monotonic() - began + 1))
+    assert answered[200] <= allowed
+    assert answered[429] <= 4 * (time.monotonic() - began + 1)  # each is held for a second
 
 
 def test_who_sends_half_a_request_is_cut_off_and_a_body_that_does_not_come_is_not_waited_for(
