@@ -1,12 +1,13 @@
 """An answer of `ordain why` as people read it, and as programs do."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 import msgspec
 
+from reconciler.pipeline.trail.applied import Applied, told
 from reconciler.pipeline.trail.released import Told
 from reconciler.pipeline.why.answer import Answer, Source
 from reconciler.pipeline.why.blame import Author
@@ -36,6 +37,8 @@ class Found:
     signers: Mapping[str, tuple[str, str]]
     told: Mapping[str, Told]
     has_store: bool
+    applied: Mapping[str, Applied | None] = field(default_factory=dict)
+    """What the host's receipts say of the release, by fleet; None where no server was asked."""
 
 
 def lines(found: Found) -> Iterator[str]:
@@ -117,6 +120,9 @@ def _release(found: Found, answer: Answer) -> Iterator[str]:
         yield f"published  since {known.published} (serial {known.serial}), as the control zone says"
     elif found.has_store:
         yield "published  not yet, as far as this store has it"
+    receipts = found.applied.get(answer.fleet)
+    if receipts is not None:
+        yield f"applied    {printable(told(receipts, answer.digest))}"
     for verdict in known.verdicts:
         how = f", waived by {verdict.waived}" if verdict.waived else ", standing" if verdict.standing else ""
         yield f"verdict    {verdict.action} {verdict.rule}{how}: {printable(verdict.file)}:{verdict.line}: {printable(verdict.message)}"
@@ -159,6 +165,7 @@ def _plain(found: Found, answer: Answer) -> dict[str, Any]:
             if decision
             else None,
             "published": {"since": known.published, "serial": known.serial} if known.published else None,
+            "applied": msgspec.to_builtins(found.applied.get(answer.fleet)),
             "verdicts": msgspec.to_builtins(list(known.verdicts)),
             "waivers": msgspec.to_builtins(list(known.waivers)),
         },

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 
 from agent.protocol.errors import RefusedError
 from agent.protocol.state import File
 from reconciler.cli import evidence as gathering
+from reconciler.cli import receipts
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
+from reconciler.pipeline.trail.applied import Applied, told
 from reconciler.pipeline.trail.meant import Meant, digest_of, landed, meant
 from reconciler.pipeline.trail.scratch import with_all
 from reconciler.pipeline.trail.trees import Trees
@@ -29,12 +32,14 @@ SHORT = 12
 @click.option("--mode", default="", help="As while this mode was on; which was on when is not known here. [default: none]")
 @click.option("--show", help="Print what this file held, and nothing else.")
 @gathering.options
+@receipts.option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, **where: Any) -> None:
+def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, server: str | None, **where: Any) -> None:
     """Show what a host was meant to have at a time: its fleets, their releases, each file with its digest.
 
     It compiles what was accepted then. With the reconciler's store it goes by signed records and by what was published; without, by
-    git notes, which leave out what hosts were offered when. Whether the host had it yet is in its receipts, which are not here.
+    git notes, which leave out what hosts were offered when. Whether the host had it yet is told by its receipts, where a server is
+    asked for them.
 
     Exit codes: 0 shown, 1 nothing is known of that time, or nothing can be told, 2 wrong usage, 3 could not be read.
 
@@ -47,14 +52,14 @@ def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, 
     with Progress() as said:
         said("compiling what was accepted then")
         found = _found(gathering.gather(**where), named, when, mode)
+        look = receipts.looking(named, server=server, state=where["state"])
     if show is not None:
         click.echo(_content(found, named, show), nl=False)
     elif form == "json":
-        click.echo(
-            json.dumps({"host": str(named), "at": when, "fleets": [_plain(one, named) for one in found]}, indent=2, ensure_ascii=False)
-        )
+        fleets = [{**_plain(one, named), "applied": msgspec.to_builtins(look(one.fleet, one.digest, when))} for one in found]
+        click.echo(json.dumps({"host": str(named), "at": when, "fleets": fleets}, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(line for one in found for line in _lines(one, named)))
+        click.echo("\n".join(line for one in found for line in _lines(one, named, look(one.fleet, one.digest, when))))
 
 
 def _found(evidence: gathering.Evidence, host: Host, at: str, mode: str) -> list[Meant]:
@@ -84,11 +89,13 @@ def _content(found: list[Meant], host: Host, path: str) -> bytes:
     raise RefusedError(message)
 
 
-def _lines(one: Meant, host: Host) -> Iterator[str]:
+def _lines(one: Meant, host: Host, known: Applied | None) -> Iterator[str]:
     yield click.style(f"{one.fleet}: bundle sha256:{one.digest}", bold=True)
     how = "signed record" if one.decision.record is not None else "git note, signed by nobody"
     yield f"  decision {one.decision.sequence} at {one.decision.at}, commit {one.decision.head[:SHORT]} ({how})"
     yield f"  published {'since ' + one.published if one.published else 'at a time that is not known here'}"
+    if known is not None:
+        yield f"  applied {printable(told(known, one.digest))}"
     if one.gone:
         yield "  the fleet was deleted before; what it left stays until another fleet owns it"
     if one.state is None:

@@ -1,6 +1,7 @@
 """`ordain why`: from a line on a host to the manifest line, the commit, and the decision that brought it there."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from agent.protocol.errors import MalformedError
 from reconciler.cli import evidence as gathering
+from reconciler.cli import receipts
 from reconciler.cli.evidence import Evidence, Snapshot, snapshot
 from reconciler.cli.progress import Progress
 from reconciler.cli.reasons import Found, as_plain, lines
@@ -24,13 +26,15 @@ from reconciler.pipeline.why.signed import signers_by_commit
 @click.option("--mode", default="", help="As it is while this mode of the fleet is on. [default: none is]")
 @click.option("--rev", help="As of this revision. [default: what was accepted last; without a store, HEAD]")
 @gathering.options
+@receipts.option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def why(place: str, *, mode: str, rev: str | None, form: str, **where: Any) -> None:
+def why(place: str, *, mode: str, rev: str | None, form: str, server: str | None, **where: Any) -> None:
     """Say why a file, a line of one, an artifact or a probe is on a host.
 
     The answer names the manifest line, the parameter or label that filled it, and for each who wrote it, in which commit, who signed,
     reviewed and merged that. It needs a clone and nothing else. With the reconciler's store it also tells the decision, its verdicts
-    and waivers, and when the release was published; without, what git notes tell of it.
+    and waivers, and when the release was published; without, what git notes tell of it. With a server it tells since when the host
+    has it, by its own receipts.
 
     An agent of a pool is TENANT/POOL/ID; artifacts and probes may also be asked about by name.
 
@@ -47,6 +51,8 @@ def why(place: str, *, mode: str, rev: str | None, form: str, **where: Any) -> N
     with Progress() as said:
         said("looking at manifests and their history")
         found = _found(gathering.gather(**where), address, mode=mode, rev=rev)
+        look = receipts.looking(address.host, server=server, state=where["state"])
+        found = replace(found, applied={one.fleet: look(one.fleet, one.digest, "") for one in found.answers})
     if form == "json":
         click.echo(json.dumps(as_plain(found), indent=2, ensure_ascii=False))
     else:
