@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages test test-hosts test-history test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz packages test test-copies test-hosts test-history test-hostile test-browser test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -48,7 +48,12 @@ absent-opa:
 demo: setup ## Watch a commit reach three agents, a bad one be refused, and a process run; KEEP=1 leaves it running
 	@$(BIN)/python examples/demo.py $(if $(KEEP),--keep)
 
-test: setup ## Run all tests and print the coverage figure
+# Built before any test waits for it; where it can't be, the tests say so.
+.PHONY: s3
+s3: setup
+	@$(BIN)/python -m tests.s3_server > /dev/null
+
+test: setup s3 ## Run all tests and print the coverage figure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
 
 # A mount namespace of its own lets the tests of full disks mount small ones; where users may not have one, they say so.
@@ -75,6 +80,9 @@ test-hosts: setup ## As root on Debian: packages, systemd and package managers o
 test-browser: setup ## Look at the pages that ordain writes in a real Chromium: no error, no request, no word cut off
 	@$(BIN)/python -m pytest -m slow tests/browser
 
+test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
+	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v
+
 test-history: setup ## Live through a year of a fleet repository day by day, and hold every refusal to what was read and kept
 	@$(BIN)/python -m pytest tests/integration/test_history_golden.py -m "slow or not slow"
 
@@ -98,7 +106,7 @@ format: setup ## Rewrite Python and Rego the way lint wants them
 	@$(BIN)/ruff format --quiet .
 	@if [ -n "$(REGO)" ]; then "$$(cat $(STAMPS)/opa)" fmt --write $(REGO); fi
 
-bench: setup ## Measure what benchmarks/README.md describes, a quarter of an hour; NAME="check commit" for some of it
+bench: setup ## Measure what benchmarks/README.md describes, twenty minutes; NAME="check commit" for some of it
 	@$(BIN)/python -m benchmarks $(NAME)
 
 # pip-compile in an environment of its own; hashes only, so the file says nothing of where packages came from.

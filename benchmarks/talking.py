@@ -8,7 +8,7 @@ import time
 
 from benchmarks.measuring import Sample
 from benchmarks.report import Report
-from benchmarks.talk_zone import TENANT, Told, Zone, made_zone, memory_of, name_of, played, playing, processor_of, serving, until
+from benchmarks.talk_zone import TENANT, Told, Zone, can_play, made_zone, memory_of, name_of, played, playing, processor_of, serving, until
 
 SMALL, MANY, QUICK = 1000, 10_000, 20
 """Agents by default, with `--full`, and to see that it works."""
@@ -30,6 +30,8 @@ def news(*, quick: bool, full: bool = False) -> Report:
     """Publish, until all connected agents hold the new bytes."""
     count = QUICK if quick else MANY if full else SMALL
     report = Report(name="news", title=f"news reach {count} agents that wait", quick=quick)
+    if not can_play():
+        return _left_out(report)
     with made_zone({TENANT: count}) as zone, serving(zone) as server, playing(zone, "-probes", str(PROBES)) as told:
         waiting = count - PROBES
         until(lambda: len(told.lines["H"]) >= waiting, f"{waiting} agents connected")
@@ -58,6 +60,8 @@ def checkins(*, quick: bool) -> Report:
     """Time reports that are acknowledged after they are kept, beside a bare handler behind the same TLS, turn by turn."""
     count, turns = (QUICK, 1) if quick else (SMALL * 2, TURNS)
     report = Report(name="checkins", title=f"reports of {count} agents that don't pause", quick=quick)
+    if not can_play():
+        return _left_out(report)
     rates: dict[str, list[float]] = {"ours": [], "bare": []}
     slow: list[float] = []
     with made_zone({TENANT: count}) as zone:
@@ -85,6 +89,8 @@ def return_home(*, quick: bool, full: bool = False) -> Report:
     count = QUICK if quick else MANY if full else SMALL
     jitter = 2.0 if quick else JITTER
     report = Report(name="outage", title=f"{count} agents come back after an outage", quick=quick)
+    if not can_play():
+        return _left_out(report)
     with made_zone({TENANT: count}) as zone:
         with playing(zone, "-jitter", str(jitter)) as told:
             with serving(zone, kill=True):
@@ -115,6 +121,8 @@ def return_home(*, quick: bool, full: bool = False) -> Report:
 def at_rest(*, quick: bool) -> Report:
     """Count what an agent costs on the wire in a day in which nothing happens, TLS included, TCP and IP not."""
     report = Report(name="wire", title="an agent's bytes in a day without news", quick=quick)
+    if not can_play():
+        return _left_out(report)
     with made_zone({TENANT: 2}) as zone, serving(zone):
         until(lambda: zone.version() > 0, "the fleet published")
         told = played(zone, "-mode", "rest")
@@ -136,6 +144,8 @@ def storm(*, quick: bool) -> Report:
     """Compare how long a tenant's reports take while another's agents storm with how long they take without, in one run."""
     count, stormy, each = (5, 5, 5) if quick else (40, 300, BEATS)
     report = Report(name="storm", title=f"reports of one tenant while {stormy} agents of another don't pause", quick=quick)
+    if not can_play():
+        return _left_out(report)
     times: dict[str, list[float]] = {"calm": [], "storm": []}
     answered = 0
     with made_zone({TENANT: count, "lab": stormy}) as zone:
@@ -154,6 +164,12 @@ def storm(*, quick: bool) -> Report:
     report.one("during the storm", ratio, "of the time without")
     report.goal("during the storm", "≤ 1.5", f"{ratio:.2f}", reached=ratio <= STORM_GOAL)
     report.limits.append("a fifth of a second passes between commits; a refusal is held for a second, which slows who doesn't pause")
+    return report
+
+
+def _left_out(report: Report) -> Report:
+    """Return a report that says why there is nothing in it."""
+    report.limits.append("left out: the agents of this benchmark are in Go, which is not here")
     return report
 
 
