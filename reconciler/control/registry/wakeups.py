@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import sqlalchemy
@@ -152,14 +153,21 @@ class Listener:
             if not isinstance(driver, psycopg.Connection):
                 message = f"a connection of psycopg was expected, not {type(driver)}"
                 raise TypeError(message)
-            driver.execute(f"LISTEN {_CHANNEL}")
-            self._heard("", "")
-            quiet = 0.0
-            while not self._stopped.is_set():
-                for note in driver.notifies(timeout=_STOP_WITHIN):
-                    self._heard(*json.loads(note.payload))
-                quiet += _STOP_WITHIN
-                if quiet >= LOOK_AGAIN:
-                    driver.execute("SELECT 1")
-                    self._heard("", "")
-                    quiet = 0.0
+            try:
+                self._hear(driver)
+            except psycopg.Error:
+                connection.invalidate()  # or giving it back would be tried, and its failure logged as a fault
+                raise
+
+    def _hear(self, driver: "psycopg.Connection[Any]") -> None:
+        driver.execute(f"LISTEN {_CHANNEL}")
+        self._heard("", "")
+        quiet = 0.0
+        while not self._stopped.is_set():
+            for note in driver.notifies(timeout=_STOP_WITHIN):
+                self._heard(*json.loads(note.payload))
+            quiet += _STOP_WITHIN
+            if quiet >= LOOK_AGAIN:
+                driver.execute("SELECT 1")
+                self._heard("", "")
+                quiet = 0.0
