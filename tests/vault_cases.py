@@ -39,7 +39,12 @@ class Vault:
     address: str = ""
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    away: bool = False
+    namespaces: set[str] = field(default_factory=set)
+    hangs: threading.Event = field(default_factory=threading.Event)
+    """Set unless its answers are to be waited for."""
+
+    def __post_init__(self) -> None:
+        self.hangs.set()
 
     def file(self, name: str) -> str:
         """Return the path of a file, as agent.toml names it."""
@@ -98,11 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.vault.asked.append(self.path)
+        self.vault.namespaces.add(self.headers.get("X-Vault-Namespace", ""))
         path = self.path.removeprefix("/v1/secret/data/")
         token = self.headers.get("X-Vault-Token")
-        if self.vault.away:
-            self._answer(503, {"errors": ["Vault is sealed"]})
-        elif token not in (ROOT, "token-of-web") or not path.startswith("apps/"):
+        self.vault.hangs.wait(SECONDS)
+        if token not in (ROOT, "token-of-web") or not path.startswith("apps/"):
             self._answer(403, {"errors": ["permission denied"]})
         elif path not in self.vault.values:
             self._answer(404, {"errors": []})
@@ -129,6 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: those who hang up are what is tested."""
+
+
 @contextmanager
 def spoken(place: Path) -> Iterator[Vault]:
     """Give a server that speaks the protocol."""
@@ -141,8 +153,7 @@ def spoken(place: Path) -> Iterator[Vault]:
     context.load_cert_chain(place / "ca.pem", place / "ca.key")
     context.load_verify_locations(place / "host.pem")
     context.verify_mode = ssl.CERT_OPTIONAL
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"vault": vault}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"vault": vault}))
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     vault.address = f"https://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

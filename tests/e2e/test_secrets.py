@@ -83,6 +83,7 @@ def lay(installation: Installation, value: str) -> None:
 
 def said(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run([*command], capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+    assert done.returncode != 2, f"{command} is no question: {done.stderr}"
     return done.stdout + done.stderr
 
 
@@ -109,7 +110,6 @@ def printed(installation: Installation) -> Iterator[tuple[str, bytes]]:
             said(BIN / "ordain", "plan", ".", "--base", "HEAD~1", "--format", form, "--all", cwd=installation.repo).encode(),
         )
     for words in (
-        ["why", "shop/web-01:/etc/app/db.conf"],
         ["why", "shop/web-01:/etc/app/db.conf:1"],
         ["history", "shop/web"],
         ["state", "shop/web-01"],

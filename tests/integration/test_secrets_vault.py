@@ -10,6 +10,7 @@ from agent.host import Host
 from agent.owner.allow import read_allow
 from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.state import File, Secret, State, VaultSource
+from agent.secrets import vault as protocol
 from agent.secrets.keys import HostKeys
 from agent.secrets.values import Secrets
 from agent.settings import read_secrets
@@ -118,6 +119,27 @@ def test_the_owner_says_which_paths_a_release_may_use(vault: Vault, tmp_path: Pa
     assert known.filling(STATE).values == {"db": PLANTED}
     with pytest.raises(RefusedError, match=r"agent\.toml:2: `secrets` does not allow vault:secret/apps/web-02"):
         known.filling(of("apps/web-02/db"))
+
+
+def test_a_namespace_is_told_with_each_question(tmp_path: Path) -> None:
+    with vault_cases.spoken(tmp_path) as vault:
+        vault.put("apps/web-01/db", password=PLANTED)
+        known = secrets(vault, tmp_path, APPROLE)
+        (tmp_path / "agent.toml").write_text((tmp_path / "agent.toml").read_text() + 'namespace = "teams/shop"\n')
+        assert known.filling(STATE).values == {"db": PLANTED}
+        assert vault.namespaces == {"teams/shop"}
+
+
+def test_a_server_that_never_answers_is_given_up_on_and_not_asked_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.2)
+    with vault_cases.spoken(tmp_path) as vault:
+        vault.hangs.clear()
+        known = secrets(vault, tmp_path, TOKEN)
+        for _ in range(3):
+            with pytest.raises(RefusedError, match="can't be asked now"):
+                known.filling(STATE)
+        assert len(vault.asked) == 1
+        vault.hangs.set()
 
 
 def test_a_server_whose_certificate_is_not_known_hears_nothing(vault: Vault, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_age_file_travels_as_it_is_and_the_reference_stays() -> None:
     ("file", "key", "count"),
     [("app.sops.yaml", "db.password", 17), ("app.sops.json", "a.b.1", 5), ("app.sops.env", "B", 3), ("bytes.sops.json", "", 1)],
 )
-def test_a_sops_file_travels_as_its_values_in_order_and_nothing_in_it_is_plain(file: str, key: str, count: int) -> None:
+def test_a_sops_file_travels_as_its_values_in_order_each_as_it_stands_there(file: str, key: str, count: int) -> None:
     source = sops.parse((SEALED / file).read_bytes()).source(key)
     assert len(source.leaves) == count
     assert source.leaves[source.wanted].value.startswith("ENC[AES256_GCM,")
@@ -80,7 +80,8 @@ def test_a_sops_file_travels_as_its_values_in_order_and_nothing_in_it_is_plain(f
 )
 def test_a_source_that_is_no_encrypted_file_is_refused_and_not_repeated(data: bytes, key: str, words: str) -> None:
     stated = f", key: {key}" if key else ""
-    [finding] = found(USED % f"{{name: db, source: files/db.age{stated}}}", db_age=data)
+    findings = found(USED % f"{{name: db, source: files/db.age{stated}}}", db_age=data)
+    [finding] = [one for one in findings if one.rule != "manifest/secret-recipients"]
     assert rules([finding]) == ["deny manifest/secret-source"]
     assert words in finding.message
     assert "planted" not in finding.message
