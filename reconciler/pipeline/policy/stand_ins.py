@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reconciler.pipeline.policy.metadata import Scope
 
-KINDS = ("Component", "Fleet", "Agent", "AgentPool", "Tenant")
+KINDS = ("Component", "Fleet", "Agent", "AgentPool", "Tenant", "Role")
 """Kinds that a new object rule may be about; those of the judge itself are for policy owners."""
 
 
@@ -80,6 +80,7 @@ _SPECS = {
     "Agent": "spec: {}",
     "AgentPool": "spec: {lease: 2h, maximum: 500}",
     "Tenant": "spec: {}",
+    "Role": "spec: {role: viewer, subjects: [operator:ana]}",
 }
 _RELEASE = """\
 deny contains result.at(rego.metadata.chain(), ["fleet", "spec", "selector"], message) if {
