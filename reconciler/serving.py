@@ -20,6 +20,7 @@ from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy
 from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.registry.registry import Registry
+from reconciler.control.telling import Telling
 from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
 from reconciler.settings import OperatorSettings, Settings
@@ -85,6 +86,7 @@ def listeners(
 
         secure = zone.application(operators=console.admission, more=console.routes(), hooks=hooks)
         secure.cleanup_ctx.append(wiring.housekeeping(loaded, registry, zone.known).running)
+        secure.cleanup_ctx.append(Telling(registry=registry, known=zone.known, store=store, ring=loaded.ring("control")).running)
         exposed = metrics.exposition(
             *collectors,
             metrics.HookCollector(hooks.counts),

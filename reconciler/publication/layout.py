@@ -88,6 +88,12 @@ def tenant_record(tenant: str) -> str:
     return f"records/{require_label(tenant, 'tenant')}/_status.json"
 
 
+def operations(tenant: str, series: int | None = None, part: int = 0) -> str:
+    """Return the key of a part of what operators did in a tenant (`publication.operations`), or the prefix of all of them."""
+    prefix = f"records/{require_label(tenant, 'tenant')}/_operations/"
+    return prefix if series is None else f"{prefix}{series:04d}-{part:09d}.json"
+
+
 def versions(store: Store, prefix: str, role: str) -> list[int]:
     """Return the versions of a role that stand at a prefix (`<prefix><N>.<role>.json`), rising."""
     names = (key.removeprefix(prefix) for key in store.list(prefix, deep=False))

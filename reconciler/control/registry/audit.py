@@ -98,6 +98,11 @@ def last(connection: Connection, chain: str, *, action: str) -> Entry | None:
     return Entry(**row) if row else None
 
 
+def heads(connection: Connection) -> dict[str, int]:
+    """Return the number of each chain's last entry."""
+    return {row.chain: row.number for row in connection.execute(select(_chains.c.chain, _chains.c.number))}
+
+
 def chains(connection: Connection) -> list[str]:
     """Return the names of all chains, the installation's "" first."""
     return list(connection.execute(select(_chains.c.chain).order_by(_chains.c.chain)).scalars())
