@@ -247,7 +247,7 @@ def test_who_sends_bad_tokens_over_and_over_waits(tmp_path: Path, opa: Path) -> 
         assert apart.ask("GET", "/api/v1/whoami", who="viewer").status == 200
 
 
-def test_a_chain_of_the_audit_holds_until_somebody_changes_it(shared: Site) -> None:
+def test_a_chain_of_the_audit_is_shown_and_proved_to_whom_it_is_for(shared: Site) -> None:
     found = shared.ask("GET", "/api/v1/audit/tenants/shop", who="owner").body["entries"]
     assert [one["number"] for one in found] == sorted((one["number"] for one in found), reverse=True)
     verified = shared.ask("GET", "/api/v1/audit/tenants/shop/verify", who="owner").body
