@@ -5,7 +5,7 @@ name hold, git knows them, and that it happened is a row of audit.
 """
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from agent.protocol.identity import AgentName
 from reconciler.control.authority import certificates as made
 from reconciler.control.known import KnownTenants, member
+from reconciler.control.lookups import Lookups
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import agents, audit, certificates
 from reconciler.control.registry.registry import Registry
@@ -56,6 +57,7 @@ class Recorder:
     def __init__(self, registry: Registry, known: KnownTenants, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Keep whom to ask."""
         self._registry, self._known, self._now = registry, known, now
+        self._recorded: Lookups[str, bool] = Lookups(registry, _recorded)
 
     async def __call__(self, certificate: x509.Certificate, name: AgentName) -> None:
         """Return once the registry knows a certificate; whether it is revoked there is for `Standing` to say.
@@ -63,7 +65,7 @@ class Recorder:
         Raises:
             Denied: it is not known, and can't be taken in.
         """
-        if await self._registry.ask(certificates.get, made.fingerprint(certificate)) is not None:
+        if await self._recorded.find(made.fingerprint(certificate)):
             return
         controls = self._known.controls(name.tenant)
         known = controls is not None and member(controls, name.agent) is not None
@@ -91,3 +93,7 @@ def _take_in(
         at=now,
     )
     return found
+
+
+def _recorded(connection: Connection, fingerprints: Sequence[str]) -> dict[str, bool]:
+    return {one.fingerprint: True for one in certificates.some(connection, fingerprints)}

@@ -4,16 +4,17 @@ All of it can be lost: it is read again, or counted anew. Other processes may kn
 believed.
 """
 
-import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from reconciler.control.intake.pace import day_of
+from reconciler.control.lookups import Lookups
 from reconciler.control.refusal import Denied
-from reconciler.control.registry import agents, heartbeats
+from reconciler.control.registry import agents
 from reconciler.control.registry.registry import Registry
 
 REMEMBERED = 50_000
@@ -54,9 +55,8 @@ class Accounts:
 
     def __init__(self, registry: Registry) -> None:
         """Nobody is remembered."""
-        self._registry = registry
         self._known: OrderedDict[Agent, Account] = OrderedDict()
-        self._asking: dict[Agent, asyncio.Task[Account | None]] = {}
+        self._lookups: Lookups[Agent, Account] = Lookups(registry, _read)
 
     def get(self, agent: Agent) -> Account | None:
         """Return what is remembered of an agent, None for nothing."""
@@ -77,34 +77,21 @@ class Accounts:
 
     async def look_up(self, agent: Agent) -> Account:
         """Return an agent's account with what the registry knows now; raise `Denied` (unknown) where it knows no such agent."""
-        asking = self._asking.get(agent)
-        if asking is None:
-            asking = self._asking[agent] = asyncio.create_task(self._look_up(agent))
-            asking.add_done_callback(lambda _: self._asking.pop(agent, None))
-        account = await asyncio.shield(asking)
-        if account is None:
-            message = f"{agent[0]}/{agent[1]} is not enrolled here"
-            raise Denied("unknown", message)
-        return account
-
-    async def _look_up(self, agent: Agent) -> Account | None:
-        found = await self._registry.ask(_read, agent)
-        known = self._known.get(agent)
+        found, known = await self._lookups.find(agent), self._known.get(agent)
         if found is None:
             self._known.pop(agent, None)
-        elif known is None or known.incarnation != found.incarnation:
-            known = self._known[agent] = found
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        else:
+            message = f"{agent[0]}/{agent[1]} is not enrolled here"
+            raise Denied("unknown", message)
+        if known is not None and known.incarnation == found.incarnation:
             known.sequence = max(known.sequence, found.sequence)
-        return known if found is not None else None
+            return known
+        self._known[agent] = found
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
 
 
-def _read(connection: Connection, agent: Agent) -> Account | None:
-    found = agents.get(connection, *agent)
-    if found is None:
-        return None
-    beat = heartbeats.get(connection, *agent)
-    kept = beat.sequence if beat is not None and beat.incarnation == found.incarnation else 0
-    return Account(incarnation=found.incarnation, sequence=kept)
+def _read(connection: Connection, names: Sequence[Agent]) -> dict[Agent, Account]:
+    """Return the accounts of those who are enrolled; what an earlier incarnation sent was forgotten when it enrolled again."""
+    found = agents.some(connection, names)
+    return {(one.tenant, one.agent): Account(incarnation=one.incarnation, sequence=one.sequence) for one in found}

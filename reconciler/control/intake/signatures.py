@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from agent.protocol.errors import RefusedError
 from agent.protocol.report import SignedReceipt
 from reconciler.control.intake.receipts import require_own, require_signed
+from reconciler.control.lookups import Lookups
 from reconciler.control.registry import certificates
 from reconciler.control.registry.registry import Registry
 
@@ -47,14 +48,14 @@ class Signatures:
     def __init__(self, registry: Registry) -> None:
         """No key is known yet."""
         self.dropped: Counter[str] = Counter()
-        self._registry = registry
+        self._lookups: Lookups[str, Holder] = Lookups(registry, _read)
         self._holders: OrderedDict[str, Holder] = OrderedDict()
 
     async def holder(self, fingerprint: str) -> Holder | None:
         """Return whose key a certificate has, None where the registry does not know it or it is revoked."""
         found = self._holders.get(fingerprint)
         if found is None:
-            found = await self._registry.ask(_read, fingerprint)
+            found = await self._lookups.find(fingerprint)
             if found is not None:
                 self._holders[fingerprint] = found
                 if len(self._holders) > REMEMBERED:
@@ -95,8 +96,7 @@ def _wrong(one: SignedReceipt, holder: Holder | None, tenant: str, agent: str) -
     return ""
 
 
-def _read(connection: Connection, fingerprint: str) -> Holder | None:
-    found = certificates.get(connection, fingerprint)
-    if found is None or found.revoked_at is not None:
-        return None
-    return Holder(tenant=found.tenant, agent=found.agent, written=base64.b64decode(found.key))
+def _read(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Holder]:
+    """Return the holders of those certificates that are known and not revoked."""
+    found = (one for one in certificates.some(connection, fingerprints) if one.revoked_at is None)
+    return {one.fingerprint: Holder(tenant=one.tenant, agent=one.agent, written=base64.b64decode(one.key)) for one in found}

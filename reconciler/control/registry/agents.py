@@ -86,6 +86,12 @@ def get(connection: Connection, tenant: str, agent: str) -> Agent | None:
     return _agent(row) if row else None
 
 
+def some(connection: Connection, names: Sequence[tuple[str, str]]) -> list[Agent]:
+    """Return those of (tenant, agent) that ever enrolled, whatever their state."""
+    statement = _joined().where(tuple_(_agents.c.tenant, _agents.c.agent).in_(names))
+    return [_agent(row) for row in connection.execute(statement)]
+
+
 def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: int = 100) -> Page[Agent]:
     """Return a page of agents by tenant and name; `after` is the `next` of the page before (`<tenant>/<agent>`)."""
     size = limited(limit)

@@ -72,6 +72,11 @@ def get(connection: Connection, fingerprint: str) -> Known | None:
     return _known(row) if row else None
 
 
+def some(connection: Connection, fingerprints: Sequence[str]) -> list[Known]:
+    """Return those certificates that are known, revoked or not."""
+    return [_known(row) for row in connection.execute(select(_table).where(_table.c.fingerprint.in_(fingerprints)))]
+
+
 def of_agent(connection: Connection, tenant: str, agent: str, *, limit: int = 100) -> list[Known]:
     """Return an agent's certificates, the newest first."""
     statement = select(_table).where(_table.c.tenant == tenant, _table.c.agent == agent)
