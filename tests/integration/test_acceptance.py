@@ -343,3 +343,23 @@ def test_a_commit_that_brings_more_files_than_may_be_is_refused_as_a_whole(bench
     assert set(decision.refused) == {MOTD, "docs/one.md", "docs/two.md"}
     assert not decision.releases
     assert bench.decide(edited).releases == (WEB,)
+
+
+def test_a_host_over_its_tenants_quota_is_refused_alone_and_the_rest_of_the_commit_goes_on(bench: Bench) -> None:
+    bounded = repository() | {"tenants/shop/tenant.yaml": tenant("shop").replace("{description", "{quotas: {agents: 4}, description")}
+    assert bench.decide(bounded).accepted
+    more = {f"tenants/shop/agents/web-0{number}.yaml": agent(f"web-0{number}", role="web") for number in (3, 4)}
+    decision = bench.decide(bounded | more | {MOTD: component("motd", "/etc/motd", "new")})
+    assert set(decision.refused) == {"tenants/shop/agents/web-04.yaml"}
+    assert list(decision.frozen) == [WEB]
+    assert "tenant shop may have 4 agents" in decision.frozen[WEB]
+
+
+def test_a_quota_for_bundles_that_is_lowered_too_far_is_refused_in_the_tenant_and_withdraws_nothing(bench: Bench) -> None:
+    first = bench.decide(repository())
+    size = max(len(first.compiled[key].data) for key in (WEB, DB))
+    lowered = tenant("shop").replace("{description", f"{{quotas: {{bundleBytes: '{size - 1}'}}, description")
+    decision = bench.decide(repository() | {"tenants/shop/tenant.yaml": lowered})
+    assert set(decision.refused) == {"tenants/shop/tenant.yaml"}
+    assert decision.compiled[WEB].digest == first.compiled[WEB].digest
+    assert bench.decide(repository() | {"tenants/shop/tenant.yaml": lowered.replace(str(size - 1), str(size))}).accepted
