@@ -4,7 +4,7 @@ Controls are read and verified again only when their file's version changed. Loo
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.protocol.errors import OrdainError
 from reconciler.control.tenants import discover, read_controls
@@ -18,8 +18,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
+    """Controls, the version of their file, and the fleets of those agents that asked."""
+
     version: str
     controls: Controls
+    fleets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def member(controls: Controls, agent: str) -> Agent | Pool | None:
@@ -54,9 +57,14 @@ class KnownTenants:
 
     def fleets(self, tenant: str, agent: str) -> tuple[str, ...]:
         """Return the fleets of an agent, sorted; none where git does not know it."""
-        controls = self.controls(tenant)
-        found = member(controls, agent) if controls else None
-        return tuple(sorted(set(found.fleets))) if found else ()
+        known = self._known.get(tenant)
+        found = member(known.controls, agent) if known else None
+        if known is None or found is None:
+            return ()
+        fleets = known.fleets.get(agent)
+        if fleets is None:
+            fleets = known.fleets[agent] = tuple(sorted(set(found.fleets)))
+        return fleets
 
     def may_read(self, tenant: str, agent: str, fleet: str) -> bool:
         """Return whether an agent may read a fleet's repository: it is in it, or carries it for others as a relay."""

@@ -4,9 +4,9 @@ Rates are kept as one number for each asker: the instant from which its next req
 scheduling algorithm). Nothing is shared between copies of `serve`: each allows as much. Time is passed in, in seconds.
 """
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.control.known import KnownTenants
 
@@ -23,7 +23,7 @@ class Rate:
 
 
 AGENT = Rate(per_second=10, burst=600)
-"""Anything that an agent asks. 64 fleets whose files are fetched one by one at the first time are some 500 requests."""
+"""Anything else that an agent asks. 64 fleets whose files are fetched one by one at the first time are some 500 requests."""
 TALK = Rate(per_second=1, burst=30)
 """Watches and reports of one agent: it has one of each a minute, and some more when there is news."""
 TENANT = Rate(per_second=1000, burst=5000)
@@ -70,10 +70,9 @@ class Limits:
         self._rates = Rates()
 
     def agent(self, tenant: str, agent: str, *, talk: bool, now: float) -> float:
-        """Count a request of an agent; `talk` is for watches and reports, which are bounded more tightly, and by the tenant's quota."""
-        wait = self._rates.wait(("agent", tenant, agent), AGENT, now)
-        if wait or not talk:
-            return wait
+        """Count a request of an agent; `talk` is for watches and reports, which have a rate of their own, and the tenant's quota."""
+        if not talk:
+            return self._rates.wait(("agent", tenant, agent), AGENT, now)
         return self._rates.wait(("talk", tenant, agent), TALK, now) or self._rates.wait(("tenant", tenant), self.quota(tenant), now)
 
     def address(self, address: str, now: float) -> float:
@@ -84,4 +83,9 @@ class Limits:
         """Return at which rate all agents of a tenant may talk: its quota `reportRate`, or what is usual."""
         controls = self._known.controls(tenant)
         stated = controls.quotas.report_rate if controls else 0
-        return Rate(per_second=stated, burst=math.ceil(stated * QUOTA_BURST)) if stated else TENANT
+        return _quota(stated) if stated else TENANT
+
+
+@lru_cache(maxsize=1024)
+def _quota(per_second: int) -> Rate:
+    return Rate(per_second=per_second, burst=per_second * QUOTA_BURST)
