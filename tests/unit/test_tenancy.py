@@ -83,6 +83,11 @@ def of_change(before: Case, after: Case, *touched: str) -> list[Finding]:
             f"{{maximum: 1, enrolment: {{platforms: [{GITHUB}, {GITHUB}]}}}}",
             TWICE,
         ),
+        (
+            "Agent",
+            f"{{enrolment: {{platforms: [{GITHUB}, {GITHUB.replace('acme/web', 'acme/db')}, {GITHUB.replace('ordain', 'other')}]}}}}",
+            TWICE,
+        ),
         ("Role", "{role: operator, subjects: [operator:ana], fleets: [web]}", []),
         ("Role", "{role: root, subjects: []}", [("schema/enum", "spec/role"), ("schema/limit", "spec/subjects")]),
         ("Role", "{role: viewer, subjects: [operator:ana], until: 2027-02-30T00:00:00Z}", [("schema/date", "spec/until")]),
