@@ -7,7 +7,6 @@ Prints `ready` once both listen.
 """
 
 import asyncio
-import resource
 import ssl
 import sys
 import threading
@@ -90,8 +89,6 @@ async def _recorded(_certificate: x509.Certificate, _name: AgentName) -> None:
 def main() -> None:
     """Serve the directory and ports that the command line names."""
     directory, port, bare_port = (*sys.argv[1:], "0")[:3]
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     tune()
     asyncio.run(serve(Path(directory), int(port), int(bare_port)))
 

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import ssl
 import tempfile
 from asyncio import sslproto
@@ -31,6 +32,8 @@ TLS_BUFFER = 16_384
 """Bytes that asyncio reserves for reading of each TLS connection: one TLS record."""
 GARBAGE = (50_000, 20, 100)
 """Thresholds of the garbage collector: a hundred thousand requests make no garbage that counting references does not free."""
+DESCRIPTORS = 65_536
+"""Files and connections that this process may have open, where the system allows it."""
 LOOK_EVERY = 2.0
 """Seconds between looks at the store for another generation, and at the clock for renewal."""
 
@@ -42,6 +45,10 @@ def tune() -> None:
     if hasattr(sslproto.SSLProtocol, "max_size"):  # private: without it nothing breaks, and memory is what it was
         sslproto.SSLProtocol.max_size = TLS_BUFFER
     gc.set_threshold(*GARBAGE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft < most:  # systemd and most shells start with 1,024 and allow more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class Listening:
