@@ -19,6 +19,7 @@ from aiohttp import web
 from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from reconciler.control.api import ranges
+from reconciler.control.api.kept import KeptFiles
 from reconciler.control.api.routes import Route, label
 from reconciler.control.refusal import Denied
 from reconciler.control.tenants import read_controls
@@ -44,6 +45,7 @@ class _Files:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reads = asyncio.Semaphore(READS_LIMIT)
+        self._kept = KeptFiles()
         self._known: dict[str, tuple[str, Controls]] = {}
 
     async def metadata(self, request: web.Request) -> web.Response:
@@ -93,8 +95,7 @@ class _Files:
         return _changing(request, codec.canonical({"fleets": sorted(known[agent].fleets)}), "application/json")
 
     async def _file(self, request: web.Request, key: str, cache: str, content_type: str) -> web.Response:
-        async with self._reads:
-            data = await asyncio.to_thread(self._store.get, key)
+        data = await self._read(key, lasting=cache == FOREVER)
         if data is None:
             raise web.HTTPNotFound(text="")  # asked for at each poll, for the root after the newest: a body would only cost
         if cache == CHECK:
@@ -108,6 +109,18 @@ class _Files:
         except RefusedError as error:
             _log.warning("its controls can't be believed: %s", error, extra={"tenant": tenant})
             return None
+
+    async def _read(self, key: str, *, lasting: bool) -> bytes | None:
+        """Return what stands at a key; of many who ask for one that is `lasting` at the same time, the first few read it for all."""
+        if lasting and (kept := self._kept.get(key)) is not None:
+            return kept
+        async with self._reads:
+            if lasting and (kept := self._kept.get(key)) is not None:
+                return kept
+            data = await asyncio.to_thread(self._store.get, key)
+        if lasting and data is not None:
+            self._kept.keep(key, data)
+        return data
 
     def _controls(self, tenant: str) -> Controls | None:
         version = self._store.version(layout.controls(tenant))
