@@ -4,9 +4,10 @@ import functools
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 
+from aiohttp import web
 from prometheus_client.registry import Collector
 
 from agent.protocol.errors import InputError
@@ -23,6 +24,7 @@ from reconciler.control.registry.registry import Registry
 from reconciler.control.telling import Telling
 from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
+from reconciler.publication.store import Store
 from reconciler.settings import OperatorSettings, Settings
 
 Say = Callable[[str, str], None]
@@ -49,41 +51,13 @@ def listeners(
         RetryError: the registry can't be reached, or no OPA be had.
     """
     tune()
-    store, control = loaded.open_store(), settings.address(loaded.listen.control)
+    store = loaded.open_store()
     beside = settings.loopback(loaded.listen.local)
     hooks = wiring.hooks(loaded)
-    with ExitStack() as stack:
-        authz = stack.enter_context(Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)))
+    with Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)) as authz:
         platforms = Platforms(authority=loaded.identity.platforms_authority)
-        zone = Zone(
-            ZoneSettings(
-                store=store,
-                ring=loaded.ring("control"),
-                registry=registry,
-                names=_names(loaded.listen.names, control[0]),
-                policy=Policy(authz),
-                platforms=platforms,
-                lifetime=timedelta(seconds=loaded.identity.certificate_life),
-                make=make,
-            )
-        )
-        console = Console(
-            ConsoleSettings(
-                registry=registry,
-                known=zone.known,
-                standing=zone.standing,
-                store=store,
-                authz=authz,
-                fingerprints=zone.fingerprints,
-                admins=loaded.operators.admins,
-                sign_in=_sign_in(loaded.operators, platforms),
-            )
-        )
-
-        def agents_at(url: str) -> None:
-            console.announce(loaded.state, url=url, authority=zone.keeper.authority())
-            say("agents", url)
-
+        zone = _zone(loaded, registry, store=store, authz=authz, platforms=platforms, make=make)
+        console = _console(loaded, zone, authz=authz, platforms=platforms)
         secure = zone.application(operators=console.admission, more=console.routes(), hooks=hooks)
         secure.cleanup_ctx.append(wiring.housekeeping(loaded, registry, zone.known).running)
         secure.cleanup_ctx.append(Telling(registry=registry, known=zone.known, store=store, ring=loaded.ring("control")).running)
@@ -94,22 +68,62 @@ def listeners(
             metrics.JoinCollector(zone),
             metrics.OperatorCollector(console.admission.refused, authz.counts),
         )
+        local = application(store, ready=ready, metrics=exposed, hooks=hooks, with_files=files or loaded.listen.files)
         yield [
-            process.Listener(
-                application=secure,
-                address=control,
-                said=agents_at,
-                context=zone.listening.context,
-                guard=zone.talk.guards.guarded,
-                beside=(zone.listening.keep_fresh,),
-                backlog=BACKLOG,
-            ),
-            process.Listener(
-                application=application(store, ready=ready, metrics=exposed, hooks=hooks, with_files=files or loaded.listen.files),
-                address=beside,
-                said=lambda url: say("local", url),
-            ),
+            _facing(loaded, secure, zone, console, say=say),
+            process.Listener(application=local, address=beside, said=lambda url: say("local", url)),
         ]
+
+
+def _zone(loaded: Settings, registry: Registry, *, store: Store, authz: Authz, platforms: Platforms, make: Make | None) -> Zone:
+    """Wire what faces hosts."""
+    host, _ = settings.address(loaded.listen.control)
+    return Zone(
+        ZoneSettings(
+            store=store,
+            ring=loaded.ring("control"),
+            registry=registry,
+            names=_names(loaded.listen.names, host),
+            policy=Policy(authz),
+            platforms=platforms,
+            lifetime=timedelta(seconds=loaded.identity.certificate_life),
+            make=make,
+        )
+    )
+
+
+def _console(loaded: Settings, zone: Zone, *, authz: Authz, platforms: Platforms) -> Console:
+    """Wire what faces operators."""
+    return Console(
+        ConsoleSettings(
+            registry=zone.settings.registry,
+            known=zone.known,
+            standing=zone.standing,
+            store=zone.settings.store,
+            authz=authz,
+            fingerprints=zone.fingerprints,
+            admins=loaded.operators.admins,
+            sign_in=_sign_in(loaded.operators, platforms),
+        )
+    )
+
+
+def _facing(loaded: Settings, secure: web.Application, zone: Zone, console: Console, *, say: Say) -> process.Listener:
+    """Return the listener behind TLS; once it answers, commands on this machine are told how to get in."""
+
+    def agents_at(url: str) -> None:
+        console.announce(loaded.state, url=url, authority=zone.keeper.authority())
+        say("agents", url)
+
+    return process.Listener(
+        application=secure,
+        address=settings.address(loaded.listen.control),
+        said=agents_at,
+        context=zone.listening.context,
+        guard=zone.talk.guards.guarded,
+        beside=(zone.listening.keep_fresh,),
+        backlog=BACKLOG,
+    )
 
 
 def _sign_in(asked: OperatorSettings, tokens: Platforms) -> SignIn | None:

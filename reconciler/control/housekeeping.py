@@ -6,14 +6,13 @@ installation's audit notes where each tenant's chain stands.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from aiohttp import web
 from sqlalchemy import Connection
 
 from agent.protocol.errors import OrdainError
+from reconciler.control.beside import Running, beside
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry import audit, leases, retention
 from reconciler.control.registry.registry import Registry
@@ -49,15 +48,10 @@ class Housekeeping:
         self._registry, self._known, self._keep, self._holder, self._now = registry, known, keep, holder, now
         self._first = first
 
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Go on while the application runs."""
-        task = asyncio.create_task(self._for_ever())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    @property
+    def running(self) -> Running:
+        """What goes on while an application runs; for its `cleanup_ctx`."""
+        return beside(self._for_ever)
 
     async def _for_ever(self) -> None:
         await asyncio.sleep(self._first)

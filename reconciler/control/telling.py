@@ -6,13 +6,10 @@ first: a part has one place, and whoever finds it changed meanwhile reads it aga
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from agent.protocol.errors import OrdainError
+from reconciler.control.beside import Running, beside
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry import audit
 from reconciler.control.registry.audit import Entry
@@ -47,15 +44,10 @@ class Telling:
         self._registry, self._known, self._store, self._ring, self._every = registry, known, store, ring, every
         self._written: dict[str, _Written] = {}
 
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Go on while the application runs."""
-        task = asyncio.create_task(self._for_ever())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    @property
+    def running(self) -> Running:
+        """What goes on while an application runs; for its `cleanup_ctx`."""
+        return beside(self._for_ever)
 
     async def _for_ever(self) -> None:
         while True:
