@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.protocol.errors import InputError
+from reconciler.cli.progress import Progress
 from reconciler.inventory import ansible, table
 from reconciler.inventory.choosing import Wanted, chosen
 from reconciler.inventory.groups import Listed
@@ -84,9 +85,13 @@ def import_(  # noqa: PLR0917 - click passes options by name
         description=description,
     )
     said: list[Note] = []
-    found = chosen(_listed(file, how or SUFFIXES.get(file.suffix.lower(), "ini"), name_column, said), wanted)
-    message = f"{_counted(len(found.hosts))} from {file.name if str(file) != '-' else 'a list'}" if commit else ""
-    _say(write_hosts(repo, tenant, found, dry_run=dry_run, commit=message), said, form, dry_run=dry_run)
+    with Progress() as told:
+        told(f"reading {file}")
+        found = chosen(_listed(file, how or SUFFIXES.get(file.suffix.lower(), "ini"), name_column, said), wanted)
+        message = f"{_counted(len(found.hosts))} from {file.name if str(file) != '-' else 'a list'}" if commit else ""
+        told(f"{_counted(len(found.hosts))}: making manifests")
+        done = write_hosts(repo, tenant, found, dry_run=dry_run, commit=message)
+    _say(done, said, form, dry_run=dry_run)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
