@@ -29,7 +29,7 @@ from reconciler.publication.ceremony import Rings, development_keys
 from reconciler.publication.controls import Controls
 from reconciler.publication.published import read_published
 from reconciler.publication.releases import read_newest
-from reconciler.publication.store import LocalStore, Store
+from reconciler.publication.store import Store, open_store
 from reconciler.publication.trust import Trust, read_trust
 
 COMMIT = "c" * 40
@@ -136,9 +136,9 @@ class Zone:
         return write_controls(self.store, self.rings.pipeline.signer(f"{self.tenant}/releases"), wanted, now=at or now())
 
 
-def make_zone(directory: Path, tenant: str = "shop") -> Zone:
-    """Return both zones over a store below `directory`; what is there already is used."""
-    store = LocalStore(directory / "store")
+def make_zone(directory: Path, tenant: str = "shop", *, url: str = "") -> Zone:
+    """Return both zones over the store at a URL, or below `directory`; what is there already is used."""
+    store = open_store(url or str(directory / "store"))
     return Zone(store=store, rings=development_keys(directory / "keys", store, tenant), tenant=tenant)
 
 
@@ -161,9 +161,9 @@ def serving(application: web.Application) -> Iterator[str]:
         loop.close()
 
 
-def main(directory: str, content: str) -> None:
+def main(directory: str, content: str, url: str = "") -> None:
     """Approve and publish one release of a fleet that needs shards, and whose members change with the content."""
-    zone = make_zone(Path(directory))
+    zone = make_zone(Path(directory), url=url)
     zone.approve(content, agents={f"{content}-{number}": Member(group="all") for number in range(300)})
     zone.write_controls()
     zone.publish()

@@ -1,12 +1,19 @@
 """Both zones as processes on a bucket: what passes between them, what a lost disk costs, and what a stolen key of a zone can't do."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.protocol.errors import RetryError
+from reconciler.control.publish import PLACES as PUBLISH_PLACES
+from reconciler.pipeline.approve import PLACES as APPROVE_PLACES
 from reconciler.publication.leadership import LEASE_TTL
+from reconciler.publication.published import read_published
 from tests import s3_server
 from tests.acceptance_cases import component, repository
 from tests.conftest import part
@@ -109,3 +116,32 @@ def test_of_two_reconcilers_the_second_takes_over_from_a_dead_one(zones: TwoZone
     first.start()
     until("the first stands by", lambda: "standing by" in first.said, log=first.log)
     assert LEASE_TTL.total_seconds() < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [*APPROVE_PLACES, *PUBLISH_PLACES])
+def test_a_death_between_two_writes_leaves_the_old_or_the_new_release_and_the_next_run_converges(
+    tmp_path: Path, server: S3Server, place: str
+) -> None:
+    url = server.bucket("between-writes")
+
+    def step(content: str, fault: str = "") -> int:
+        command = [sys.executable, "-m", "tests.publication_cases", str(tmp_path), content, url]
+        environment = {**os.environ, **server.environment(), "ORDAIN_FAULT": fault}
+        return subprocess.run(command, env=environment, check=False, timeout=120).returncode
+
+    def stands() -> str:
+        published = read_published(server.open(url), "shop", "web")
+        assert published is not None
+        assert published.document.stable is not None
+        return published.document.stable.digest
+
+    assert step("old") == 0
+    old = stands()
+    if place.endswith("-controls"):
+        server.open(url).delete("approved/shop/controls.json")  # or there would be nothing to write
+    assert step("new", place) == -signal.SIGKILL
+    between = stands()
+    assert step("new") == 0
+    assert stands() != old
+    assert between in {old, stands()}
