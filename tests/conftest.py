@@ -144,7 +144,7 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
     "openssl": (lambda: _on_path("openssl"), "install openssl"),
-    "postgresql": (_postgresql, "make setup brings one, in a place that the user `nobody` may read if the tests run as root"),
+    "postgresql": (_postgresql, "make setup brings one"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
     "s3": (_s3, "install Go, which builds versitygw, an S3 server"),
     "quadlet": (_quadlet, "install podman 5 or later (Debian 13 has it, Debian 12 does not)"),

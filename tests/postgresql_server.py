@@ -23,11 +23,11 @@ _SYSTEM = Path("/usr/lib/postgresql")
 
 
 def find() -> Path | None:
-    """Return the directory of PostgreSQL's programs; None where there are none that may be run."""
+    """Return the directory of PostgreSQL's programs; None where there are none."""
     spec = importlib.util.find_spec(_WHEEL)
     wheel = [Path(place) / "pginstall" / "bin" for place in (spec.submodule_search_locations or ())] if spec else []
     for place in (*wheel, *sorted(_SYSTEM.glob("*/bin"), reverse=True)):
-        if (place / "initdb").is_file() and (place / "postgres").is_file() and _may_run(place / "postgres"):
+        if (place / "initdb").is_file() and (place / "postgres").is_file():
             return place
     return None
 
@@ -77,6 +77,10 @@ class Server:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
+    def drop(self, url: str) -> None:
+        """Remove the database of a URL: each has 8 MB."""
+        self.execute(f"DROP DATABASE {url.partition('?')[0].rpartition('/')[2]} WITH (FORCE)")
+
     def execute(self, statement: str) -> None:
         """Run a statement outside of any test's database."""
         with psycopg.connect(f"host={self.directory} user=ordain dbname=postgres", autocommit=True) as connection:
@@ -104,19 +108,31 @@ def running(*settings: str) -> Iterator[Server]:
     try:
         if os.geteuid() == 0:
             shutil.chown(directory, OTHER_USER)
-        server = Server(programs, directory)
+        server = Server(_within_reach(programs, directory), directory)
         server.make()
         server.start(*settings)
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # at once: nobody wants what it holds
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def _as_other() -> dict[str, Any]:
     return {"user": OTHER_USER, "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _within_reach(programs: Path, directory: Path) -> Path:
+    """Return programs that whoever runs the server may run: copies of the wheel's, 37 MB, where it lies in root's own home, say."""
+    if _may_run(programs / "initdb"):
+        return programs
+    site, copied = programs.parents[2], directory / "site"
+    shutil.copytree(programs.parent, copied / _WHEEL / "pginstall", ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(site / f"{_WHEEL}.libs", copied / f"{_WHEEL}.libs")
+    for place in (copied, copied / _WHEEL):
+        place.chmod(0o755)
+    return copied / _WHEEL / "pginstall" / "bin"
 
 
 def _may_run(program: Path) -> bool:

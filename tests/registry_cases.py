@@ -1,6 +1,5 @@
 """Registries for tests: empty ones, made once and copied, and what tests put into them."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,18 +25,21 @@ DAY = timedelta(days=1)
 @contextmanager
 def empty(directory: Path, server: Server | None = None) -> Iterator[Registry]:
     """Give a registry with all tables and nothing in them: in a file of `directory`, or in a database of `server`'s."""
-    registry = Registry.open(empty_url(directory, server))
+    url = empty_url(directory, server)
+    registry = Registry.open(url)
     try:
         yield registry
     finally:
         registry.close()
+        if server is not None:
+            server.drop(url)
 
 
 def empty_url(directory: Path, server: Server | None = None) -> str:
     """Return the URL of a new registry with all tables; each is a copy of one that was migrated once."""
     if server is not None:
         return server.url(server.database(template=_migrated_database(server)))
-    shutil.copyfile(_migrated_file(), directory / "registry.db")
+    (directory / "registry.db").write_bytes(_migrated_file())
     return f"sqlite:///{directory}/registry.db"
 
 
@@ -90,10 +92,11 @@ def received(agent: str = "web-01", *, sequence: int = 1, incarnation: int = 1, 
 
 
 @cache
-def _migrated_file() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="ordain-registry-")) / "registry.db"
-    _migrate(f"sqlite:///{path}")
-    return path
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="ordain-registry-") as directory:
+        path = Path(directory) / "registry.db"
+        _migrate(f"sqlite:///{path}")
+        return path.read_bytes()
 
 
 @cache

@@ -1,15 +1,20 @@
 """What agents report, as the registry keeps it, on SQLite and on PostgreSQL."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.report import Event
 from reconciler.control.registry import events, facts, heartbeats, receipts, statuses
-from reconciler.control.registry.batches import own_fleet, write_batches
+from reconciler.control.registry.batches import Received, own_fleet, write_batches
 from reconciler.control.registry.registry import Registry
 from tests.registry_cases import DAY, HOUR, NOW, beat, receipt, received, status
+
+_NUMBERS = itertools.count(1)
+"""So that each example has an agent of its own."""
 
 
 def test_a_batch_that_is_sent_twice_is_kept_once(registry: Registry) -> None:
@@ -26,6 +31,32 @@ def test_a_batch_that_is_sent_twice_is_kept_once(registry: Registry) -> None:
     with registry.read() as connection:
         assert len(receipts.listed(connection, receipts.Filter(tenant="shop")).items) == 2
         assert [one.key for one in events.listed(connection, events.Filter(tenant="shop"), newest_first=False).items] == ["1.1.0", "1.1.1"]
+
+
+@given(data=strategies.data(), told=strategies.lists(strategies.lists(strategies.sampled_from(["a", "b", "c"]), max_size=2), max_size=6))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_batches_that_come_again_whenever_and_grouped_however_leave_the_newest(
+    registry: Registry, data: strategies.DataObject, told: list[list[str]]
+) -> None:
+    name = f"web-{next(_NUMBERS)}"
+    batches: list[Received] = []
+    newest: dict[str, str] = {}
+    for number, fleets in enumerate(told, start=1):
+        reports = [status(fleet=fleet, digest=f"d{number}").report for fleet in sorted(set(fleets))]
+        newest |= {one.fleet: one.digest for one in reports}
+        batches.append(received(name, sequence=number, statuses=reports, events=[Event(kind="drift", at="x")]))
+    arriving: list[Received] = []
+    for batch in batches:
+        arriving += [batch, *data.draw(strategies.lists(strategies.sampled_from([*arriving, batch]), max_size=2))]
+    while arriving:
+        size = data.draw(strategies.integers(1, len(arriving)))
+        registry.write(write_batches, arriving[:size])
+        arriving = arriving[size:]
+    with registry.read() as connection:
+        assert {one.fleet: one.report.digest for one in statuses.of_agent(connection, "shop", name)} == newest
+        assert len(events.listed(connection, events.Filter(tenant="shop", agent=name)).items) == len(batches)
+        beat_kept = heartbeats.get(connection, "shop", name)
+        assert (beat_kept.sequence if beat_kept else 0) == len(batches)
 
 
 def test_the_same_numbers_of_another_incarnation_are_other_events(registry: Registry) -> None:
