@@ -134,6 +134,22 @@ def test_a_process_whose_secret_can_not_be_had_after_a_restart_goes_on_and_is_ne
     assert (rig.directory / "app.sees").read_text() == f"{ROTATED}\n"
 
 
+@pytest.mark.parametrize("place", ["agent:after-stage", "agent:mid-switch", "agent:before-commit"])
+def test_a_crash_leaves_copies_that_their_owner_alone_reads_and_the_next_start_removes(rig: Rig, place: str) -> None:
+    lay(rig, PLANTED)
+    other = File(path="/etc/app/other.conf", content="${secret.db}")
+    rig.fleet().publish(local(files=[File(path=CONFIG, content="pw=${secret.db}\n"), other]), ["web-01"])
+    assert rig.poll() == 0, rig.log
+    lay(rig, ROTATED)
+    assert rig.run(fault=place).returncode == -9
+    left = [*holding(rig.state, PLANTED, ROTATED), *holding(rig.root / "etc/app", PLANTED, ROTATED)]
+    assert {oct(path.stat().st_mode & 0o777) for path in left} == {"0o600"}
+    assert rig.poll() == 0, rig.log
+    assert holding(rig.state, PLANTED, ROTATED) == []
+    assert holding(rig.root / "etc", PLANTED) == []
+    assert {path.name for path in holding(rig.root, ROTATED)} == {"app.conf", "other.conf", "db"}
+
+
 def test_drift_of_a_file_with_a_secret_is_shown_by_digests_that_nobody_can_try_values_against(rig: Rig) -> None:
     lay(rig, PLANTED)
     rig.fleet().publish(local(drift="report"), ["web-01"])

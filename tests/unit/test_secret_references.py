@@ -2,11 +2,15 @@
 
 import base64
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pyrage
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agent.protocol.errors import MalformedError
 from agent.protocol.state import SEALED_LIMIT
 from reconciler.pipeline.compile import sops
 from reconciler.pipeline.finding import Finding
@@ -155,3 +159,13 @@ def test_a_path_in_a_vault_may_differ_by_label() -> None:
 def test_a_secret_comes_from_exactly_one_place(secret: str, words: str) -> None:
     document = parse_file(COLLECTOR, component("collector", f"{{secrets: [{secret}]}}").encode()).documents[0]
     assert [words in finding.message for finding in validate(document, Layout())] == [True]
+
+
+@given(data=st.binary(max_size=200), at=st.integers(min_value=0, max_value=2000))
+def test_a_damaged_sops_file_is_refused_in_our_words_or_read_as_one(data: bytes, at: int) -> None:
+    for file in ("app.sops.yaml", "app.sops.json", "app.sops.env"):
+        whole = (SEALED / file).read_bytes()
+        with suppress(MalformedError):
+            sops.parse(whole[:at] + data + whole[at + len(data) :]).source("")
+    with suppress(MalformedError):
+        sops.parse(data)
