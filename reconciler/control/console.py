@@ -52,7 +52,11 @@ class Console:
             admins=admins,
         )
         self.admission = Admission(
-            bearers=Bearers(settings.registry, own=self._own), permissions=permissions, known=settings.known, registry=settings.registry
+            bearers=Bearers(settings.registry, own=self._own),
+            permissions=permissions,
+            known=settings.known,
+            registry=settings.registry,
+            store=settings.store,
         )
 
     def routes(self) -> list[Route]:

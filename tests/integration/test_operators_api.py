@@ -10,6 +10,9 @@ import pytest
 from agent.protocol.enrolment import read_token
 from agent.protocol.report import Receipt, SignedReceipt
 from reconciler.control.registry import audit, operators, pending, receipts
+from reconciler.pipeline.approve import write_controls
+from reconciler.publication.ceremony import development_keys
+from reconciler.publication.controls import Agent, Controls
 from tests.operator_cases import PEOPLE, Site, site
 
 WHY = {"reason": "stolen at the airport"}
@@ -159,6 +162,15 @@ def test_an_enrolment_token_carries_the_authority_and_its_secret_is_shown_once(s
 )
 def test_a_token_that_makes_no_sense_is_not_made(shared: Site, body: dict[str, Any]) -> None:
     assert shared.ask("POST", "/api/v1/tokens/shop", who="admin", body=body).body["code"] == "malformed"
+
+
+def test_a_tenant_is_known_as_soon_as_its_controls_are_there(shared: Site) -> None:
+    rings = development_keys(shared.directory / "keys", shared.console.desk.store, "fresh")
+    wanted = Controls(tenant="fresh", agents={"one": Agent(fleets=[])})
+    body = {"agent": "one", "ttl": 60}
+    assert shared.ask("POST", "/api/v1/tokens/fresh", who="root", body=body).status == 404
+    write_controls(shared.console.desk.store, rings.pipeline.signer("fresh/releases"), wanted, now=datetime.now(UTC))
+    assert shared.ask("POST", "/api/v1/tokens/fresh", who="root", body=body).status == 201
 
 
 def test_a_token_of_another_tenant_is_not_there(shared: Site) -> None:
