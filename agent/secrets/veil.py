@@ -18,10 +18,9 @@ class Veil:
 
     def draw(self, values: Mapping[str, str]) -> None:
         """From now on take these values out, by the name of their secret; all lines of one are taken out by themselves, too."""
-        for name, value in values.items():
-            for text in _texts(value):
-                self.known.setdefault(text, name)
-        self.known = dict(sorted(self.known.items(), key=lambda item: -len(item[0])))
+        new = {text: name for name, value in values.items() for text in _texts(value) if text not in self.known}
+        if new:  # replaced whole, since other threads read it
+            self.known = dict(sorted({**self.known, **new}.items(), key=lambda item: -len(item[0])))
 
     def __call__(self, text: str) -> str:
         """Return a text without the values."""
