@@ -8,7 +8,7 @@
 #   - input.object: schema.role
 # custom:
 #   scope: object
-#   severity: audit
+#   severity: warn
 #   code: access/admins-by-name
 #   remedy: "name people, as operator:<name> or oidc:<issuer>#<e-mail>, and give the group a narrower role"
 #   parameters:

@@ -8,7 +8,7 @@
 #   - input.object: schema.role
 # custom:
 #   scope: object
-#   severity: audit
+#   severity: warn
 #   code: access/lasting-admin
 #   remedy: "write until: 2027-06-30T00:00:00Z, and renew it by a commit"
 #   parameters:
