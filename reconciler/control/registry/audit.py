@@ -15,7 +15,8 @@ from agent.protocol import codec
 from agent.protocol.errors import RefusedError
 from reconciler.control.registry import schema
 from reconciler.control.registry.columns import microseconds
-from reconciler.control.registry.paging import Page, limited, number_after
+from reconciler.control.registry.narrowing import by_number
+from reconciler.control.registry.paging import Page, limited
 from reconciler.control.registry.upserts import insert
 
 INSTALLATION = ""
@@ -82,11 +83,9 @@ def hold(connection: Connection, chain: str) -> None:
 
 def listed(connection: Connection, chain: str, *, after: str = "", limit: int = 100, newest_first: bool = True) -> Page[Entry]:
     """Return a page of a chain's entries by number; `after` is the `next` of the page before (a number)."""
-    size, start = limited(limit), number_after(after)
-    order = _table.c.number.desc() if newest_first else _table.c.number
-    statement = select(_table).where(_table.c.chain == chain).order_by(order).limit(size + 1)
-    if after:
-        statement = statement.where(_table.c.number < start if newest_first else _table.c.number > start)
+    size = limited(limit)
+    statement = select(_table).where(_table.c.chain == chain)
+    statement = by_number(statement, _table.c.number, after=after, limit=limit, newest_first=newest_first)
     found = [Entry(**row) for row in connection.execute(statement).mappings()]
     return Page(items=tuple(found[:size]), next=str(found[size - 1].number) if len(found) > size else "")
 

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from agent.protocol import codec
 from agent.protocol.report import SignedReceipt
 from reconciler.control.registry import schema
-from reconciler.control.registry.paging import Page, limited, number_after
+from reconciler.control.registry.narrowing import by_number, conditions, forget
+from reconciler.control.registry.paging import Page, limited
 from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.receipts
+_SAME = ("tenant", "fleet", "agent", "digest", "result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +66,17 @@ def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: in
     Whoever follows them oldest first should come back to some before the last one seen: of two transactions at once, the one that
     took the lower numbers may be committed later.
     """
-    size, start = limited(limit), number_after(after)
+    size = limited(limit)
     statement = select(_table.c.id, _table.c.tenant, _table.c.agent, _table.c.fleet, _table.c.signed, _table.c.received_at)
-    statement = statement.where(*_conditions(wanted)).order_by(_table.c.id.desc() if newest_first else _table.c.id).limit(size + 1)
-    if after:
-        statement = statement.where(_table.c.id < start if newest_first else _table.c.id > start)
+    statement = statement.where(*conditions(_table, wanted, same=_SAME))
+    statement = by_number(statement, _table.c.id, after=after, limit=limit, newest_first=newest_first)
     found = [Kept(**{**row, "signed": msgspec.convert(row["signed"], SignedReceipt)}) for row in connection.execute(statement).mappings()]
     return Page(items=tuple(found[:size]), next=str(found[size - 1].id) if len(found) > size else "")
 
 
 def prune(connection: Connection, *, tenant: str, before: datetime, limit: int) -> int:
     """Forget receipts of a tenant that arrived before then, at most `limit`; return how many."""
-    old = select(_table.c.id).where(_table.c.tenant == tenant, _table.c.received_at < before).order_by(_table.c.received_at).limit(limit)
-    return connection.execute(delete(_table).where(_table.c.id.in_(old))).rowcount
+    return forget(connection, _table, tenant=tenant, before=before, limit=limit)
 
 
 def _row(one: Receipt) -> dict[str, Any]:
@@ -86,15 +86,3 @@ def _row(one: Receipt) -> dict[str, Any]:
     signed = msgspec.to_builtins(one.signed)
     sha256 = codec.sha256(codec.canonical(signed))
     return {**plain, **columns, "group_name": said.group, "mode": said.mode or "", "sha256": sha256, "signed": signed}
-
-
-def _conditions(wanted: Filter) -> list[Any]:
-    same = {"fleet": wanted.fleet, "agent": wanted.agent, "digest": wanted.digest, "result": wanted.result}
-    found = [_table.c.tenant == wanted.tenant, *(_table.c[name] == value for name, value in same.items() if value)]
-    if wanted.attempt is not None:
-        found.append(_table.c.attempt == wanted.attempt)
-    if wanted.since is not None:
-        found.append(_table.c.received_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(_table.c.received_at < wanted.until)
-    return found
