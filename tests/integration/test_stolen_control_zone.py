@@ -94,14 +94,15 @@ def test_other_bytes_under_an_approved_name_get_nowhere(host: Host, thief: Thief
     for key in list(thief.zone.store.list("public/shop/web/targets/bundles/")):
         thief.put(key, evil)
     path = bundle.target("web", bundle_of("first")[1])
-    client = host.tuf()
-    listed = client.get_targetinfo(path)
-    assert listed is not None
-    with pytest.raises(RepositoryError):
-        client.download_target(listed)
-    fresh = Host(root=host.root, directory=tmp_path / "fresh", url=host.url)
-    with pytest.raises(OrdainError):
-        fresh.takes()
+    with serving(application(thief.zone.store)) as url:  # begun anew: nothing from before is kept in memory
+        client = Host(root=host.root, directory=host.directory, url=url).tuf()
+        listed = client.get_targetinfo(path)
+        assert listed is not None
+        with pytest.raises(RepositoryError):
+            client.download_target(listed)
+        fresh = Host(root=host.root, directory=tmp_path / "fresh", url=url)
+        with pytest.raises(OrdainError):
+            fresh.takes()
 
 
 def test_another_fleets_release_gets_nowhere(zone: Zone, host: Host, thief: Thief) -> None:
