@@ -114,8 +114,11 @@ class Told:
 
 
 @contextmanager
-def made_zone(counts: Mapping[str, int]) -> Iterator[Zone]:
-    """Make a control zone with so many enrolled agents of each tenant, and one release of shop's fleet approved."""
+def made_zone(counts: Mapping[str, int], *, rate: int = 0) -> Iterator[Zone]:
+    """Make a control zone with so many enrolled agents of each tenant, and one release of shop's fleet approved.
+
+    `rate` is each tenant's quota of reports, 0 for what is usual.
+    """
     with tempfile.TemporaryDirectory(prefix="ordain-bench-") as name:
         directory = Path(name)
         store = LocalStore(directory / "store")
@@ -128,7 +131,7 @@ def made_zone(counts: Mapping[str, int]) -> Iterator[Zone]:
                 tenant=tenant,
                 agents={name_of(number): controls.Agent(fleets=[FLEET]) for number in range(count)},
                 fleets={FLEET: controls.Fleet(freshness=86_400)},
-                quotas=Quotas(report_rate=1_000_000 if len(counts) == 1 else 0),
+                quotas=Quotas(report_rate=rate),
             )
             write_controls(store, rings[tenant].pipeline.signer(f"{tenant}/releases"), stated, now=datetime.now(UTC))
         zone.approve("content\n")

@@ -26,8 +26,13 @@ AGENT = Rate(per_second=10, burst=600)
 """Anything else that an agent asks. 64 fleets whose files are fetched one by one at the first time are some 500 requests."""
 TALK = Rate(per_second=1, burst=30)
 """Watches and reports of one agent: it has one of each a minute, and some more when there is news."""
-TENANT = Rate(per_second=1000, burst=5000)
-"""All agents of a tenant together, where its quota says nothing: three times what 10,000 agents at rest need."""
+TENANT_EACH = Rate(per_second=0.1, burst=4)
+"""Watches and reports of a tenant for each agent that git knows, where no quota says more: three times what they need at rest, and after
+news all of them ask again and report at once."""
+TENANT_LEAST = Rate(per_second=50, burst=500)
+"""Of a tenant with few agents."""
+POOL = 100
+"""Agents that a pool without a maximum counts for."""
 ADDRESS = Rate(per_second=10, burst=200)
 """Enrolments and renewals without a certificate from one address; a rack behind one address is installed at this rate."""
 QUOTA_BURST = 5
@@ -80,12 +85,17 @@ class Limits:
         return self._rates.wait(("address", address), ADDRESS, now)
 
     def quota(self, tenant: str) -> Rate:
-        """Return at which rate all agents of a tenant may talk: its quota `reportRate`, or what is usual."""
+        """Return at which rate all agents of a tenant may talk: by its quota `reportRate`, or by how many they are."""
         controls = self._known.controls(tenant)
-        stated = controls.quotas.report_rate if controls else 0
-        return _quota(stated) if stated else TENANT
+        if controls is None:
+            return TENANT_LEAST
+        pools = sum(pool.maximum or POOL for pool in controls.pools.values()) if controls.pools else 0
+        return _quota(controls.quotas.report_rate, len(controls.agents) + pools)
 
 
 @lru_cache(maxsize=1024)
-def _quota(per_second: int) -> Rate:
-    return Rate(per_second=per_second, burst=per_second * QUOTA_BURST)
+def _quota(stated: int, agents: int) -> Rate:
+    together = TENANT_EACH.burst * agents
+    if stated:
+        return Rate(per_second=stated, burst=max(stated * QUOTA_BURST, together))
+    return Rate(per_second=max(TENANT_LEAST.per_second, TENANT_EACH.per_second * agents), burst=max(TENANT_LEAST.burst, together))
