@@ -115,9 +115,7 @@ def fingerprint(shared: Site) -> str:
     return x509.load_pem_x509_certificate(shared.root.encode()).fingerprint(hashes.SHA256()).hex()
 
 
-def test_a_person_types_a_code_and_is_signed_in(shared: Site, provider: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "SLOWER", 0)
-    provider.answers = ["slow_down"]
+def test_a_person_types_a_code_and_is_signed_in(shared: Site, provider: Issuer) -> None:
     said = login(shared, "--fingerprint", fingerprint(shared))
     assert f"Open {provider.url}/go" in said
     assert "ABCD-EFGH" in said
@@ -128,10 +126,28 @@ def test_a_person_types_a_code_and_is_signed_in(shared: Site, provider: Issuer, 
     assert re.search(r"^shop +operator +all$", shown.stdout, re.MULTILINE)
 
 
-def test_a_sign_in_that_is_declined_leaves_nothing(shared: Site, provider: Issuer) -> None:
-    provider.answers = ["access_denied"]
-    with pytest.raises(RefusedError, match="declined"):
-        login(shared, "--fingerprint", fingerprint(shared))
+def typed(provider: Issuer, waited: list[float], **changed: str) -> str:
+    """Sign in without a server, and without waiting."""
+    said = {"issuer": provider.url, "client_id": CLIENT, "scope": "openid", **changed}
+    return device.id_token(**said, show=lambda _: None, wait=waited.append)
+
+
+def test_a_provider_that_says_to_slow_down_is_asked_more_seldom(provider: Issuer) -> None:
+    provider.answers = ["authorization_pending", "slow_down", "authorization_pending"]
+    waited: list[float] = []
+    assert typed(provider, waited).count(".") == 2
+    assert waited == [1, 1, 1 + device.SLOWER, 1 + device.SLOWER]
+
+
+def test_a_sign_in_that_is_declined_or_too_late_or_by_nobodys_client_says_so(provider: Issuer) -> None:
+    for answer, said in {"access_denied": "declined", "expired_token": "in time", "server_error": "server_error"}.items():
+        provider.answers = [answer]
+        with pytest.raises(RefusedError, match=said):
+            typed(provider, [])
+    with pytest.raises(RefusedError, match="invalid_client"):
+        typed(provider, [], client_id="mallory")
+    with pytest.raises(InputError, match="https alone"):
+        typed(provider, [], issuer="http://localhost")
     assert not logins.place().exists()
 
 
