@@ -129,6 +129,12 @@ class JoinCollector(Collector):
         for labels, count in sorted(self.zone.renewing.counts.items()):
             renewed.add_metric(labels, count)
         yield renewed
+        changes = CounterMetricFamily("ordain_authority_changes", "Changes of authority by outcome", labels=("outcome",))
+        for outcome in ("promoted", "taken-back"):
+            changes.add_metric((outcome,), self.zone.rotation.outcomes[outcome])
+        yield changes
+        yield GaugeMetricFamily("ordain_authority_trial", "1 while a new authority is tried", value=int(self.zone.rotation.under_way))
+        yield GaugeMetricFamily("ordain_authority_change_seconds", "Seconds that the last step took", value=self.zone.rotation.seconds)
         yield CounterMetricFamily("ordain_platform_fetches", "Fetches of platforms' keys", value=self.zone.settings.platforms.fetches)
 
 

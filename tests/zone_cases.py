@@ -29,6 +29,7 @@ from agent.protocol.enrolment import FORMAT, Token, TokenBody, split_pem, write_
 from agent.protocol.identity import AgentName
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
 from reconciler.control.authority.keeper import Make
+from reconciler.control.authority.rotation import Terms
 from reconciler.control.authz.asking import Authz
 from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy
@@ -260,6 +261,7 @@ def site(
     platforms: Mapping[str, list[Platform]] | None = None,
     issuers: Platforms | None = None,
     make: Make | None = None,
+    terms: Terms | None = None,
 ) -> Iterator[Site]:
     """Run a site; without an OPA nobody can enrol there."""
     store, clock = founded(directory, platforms), Clock()
@@ -275,18 +277,19 @@ def site(
                 policy=Policy(authz),
                 platforms=issuers or Platforms(),
                 make=make,
+                terms=terms or Terms(),
                 now=clock,
             )
         )
         made = Site(directory=directory, store=store, registry=registry, zone=zone, clock=clock)
         context = zone.listening.context()
         assert context is not None
-        made.url = stack.enter_context(_serving(zone.application(), context))
+        made.url = stack.enter_context(serving(zone.application(), context))
         yield made
 
 
 @contextmanager
-def _serving(application: web.Application, context: ssl.SSLContext) -> Iterator[str]:
+def serving(application: web.Application, context: ssl.SSLContext) -> Iterator[str]:
     """Serve an application as `serve` does, on a free port of 127.0.0.1, from a thread; yield its address."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # handshakes that fail on purpose are not told

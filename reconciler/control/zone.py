@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from sqlalchemy import Connection
 
 from agent.protocol.errors import OrdainError
+from agent.protocol.identity import AgentName
 from reconciler.control.api import enrol, files
 from reconciler.control.api.application import secure
 from reconciler.control.api.gate import Gate, Operators
@@ -23,6 +25,7 @@ from reconciler.control.api.talk import Talk
 from reconciler.control.authority.certificates import AGENT_LIFETIME
 from reconciler.control.authority.keeper import Keeper, Make
 from reconciler.control.authority.listening import Listening
+from reconciler.control.authority.rotation import Rotation, Terms, try_step
 from reconciler.control.enrolment.enrolling import Enrolling
 from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy
@@ -37,6 +40,8 @@ from reconciler.control.registry.wakeups import AGENTS, REVOCATIONS
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import Store
 
+ROTATION_EVERY = 2.0
+"""Seconds between looks at how a change of authority goes."""
 REFRESH_REST = 0.2
 """Seconds between two readings of who is in good standing, however often it changes."""
 
@@ -55,6 +60,7 @@ class ZoneSettings:
     platforms: Platforms = field(default_factory=Platforms)
     lifetime: timedelta = AGENT_LIFETIME
     make: Make | None = None
+    terms: Terms = field(default_factory=Terms)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -70,7 +76,10 @@ class Zone:
         self.keeper = Keeper(store, settings.ring, lifetime=settings.lifetime, make=settings.make, now=settings.now)
         self.listening = Listening(self.keeper, settings.names)
         self.recorder = Recorder(registry, self.known, now=settings.now)
-        self.agents = Agents(self.keeper, self.standing, self.recorder, now=settings.now)
+        self.rotation = Rotation(
+            store=store, registry=registry, known=self.known, keeper=self.keeper, terms=settings.terms, now=settings.now
+        )
+        self.agents = Agents(self.keeper, self.standing, self._recorded, now=settings.now)
         self.talk = Talk(store=store, registry=registry, known=self.known, standing=self.standing)
         self.enrolling = Enrolling(
             store=store,
@@ -100,7 +109,12 @@ class Zone:
         self.gate = Gate(agents=self.agents, operators=operators, may_read=self.known.may_read, pacing=self.talk.pacing)
         app = secure([*self.routes(), *more], self.gate, hooks)
         app.cleanup_ctx.append(self._standing_followed)
+        app.cleanup_ctx.append(self._rotating)
         return self.talk.add_to(app)
+
+    async def _recorded(self, certificate: x509.Certificate, name: AgentName) -> None:
+        await self.recorder(certificate, name)
+        await self.rotation.seen(name, self.keeper.generation_of(certificate, name))
 
     def fingerprints(self) -> list[str]:
         """Return the SHA-256 of each root (DER) in hexadecimal digits, as enrolment tokens carry them."""
@@ -122,6 +136,20 @@ class Zone:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+    async def _rotating(self, _app: web.Application) -> AsyncIterator[None]:
+        """Move a change of authority on while the application runs."""
+        await asyncio.to_thread(try_step, self.rotation)
+
+        async def steps() -> None:
+            while True:
+                await asyncio.sleep(ROTATION_EVERY)
+                await asyncio.to_thread(try_step, self.rotation)
+
+        stepping = asyncio.create_task(steps())
+        yield
+        stepping.cancel()
+        await asyncio.gather(stepping, return_exceptions=True)
 
     async def _follow(self, stirred: asyncio.Event) -> None:
         while True:

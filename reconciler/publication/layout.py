@@ -13,6 +13,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,15})\.([a-z]+)\.json")
 REPOSITORY_LEASE = "approved/_lease.json"
 CONTROL_LEASE = "records/_lease.json"
+AUTHORITY_CHANGE = "records/_authority.json"
 AUTHORITY = "trust/_authority/"
 """What the ceremony signed of the certificate authority: a directory for each generation of it."""
 

@@ -49,11 +49,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certified:
-    """A certificate that was made: `certificate`, and `chain`, which is it and its intermediate in PEM."""
+    """A certificate that was made: `certificate`, and `chain`, which is it and its intermediate in PEM.
+
+    `tried` says that its generation is being tried on some.
+    """
 
     certificate: x509.Certificate
     chain: str
     generation: int
+    tried: bool = False
 
 
 class Keeper:
@@ -134,7 +138,8 @@ class Keeper:
         issuer = self._issuer(f"{name.tenant}/{AUTHORITY}", generation.tenant(name.tenant))
         life = min(lifetime or self.lifetime, self.lifetime)
         made = certificates.issue_agent(issuer, key, name=name.uri, now=self._now(), lifetime=life)
-        return Certified(certificate=made, chain=pem(made) + pem(issuer.certificate), generation=generation.number)
+        tried = generation.number == self.plan.candidate
+        return Certified(certificate=made, chain=pem(made) + pem(issuer.certificate), generation=generation.number, tried=tried)
 
     def issue_server(self, key: ec.EllipticCurvePublicKey, names: Sequence[str], *, lifetime: timedelta) -> Certified:
         """Return a certificate for a server's own key and names; raises as `issue`."""

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from agent.protocol.enrolment import EnrolmentRequest, Issued
 from agent.protocol.identity import AgentName
 from reconciler.control.authority.keeper import Certified, Keeper
+from reconciler.control.authority.rotation import note_issued
 from reconciler.control.enrolment import answering, credentials
 from reconciler.control.enrolment.credentials import Credential
 from reconciler.control.enrolment.platforms import Platforms
@@ -189,6 +190,7 @@ def _write(
         agents.enrol(connection, name.tenant, name.agent, by=credential.by, now=now, lease_until=until)
         pending.forget(connection, name.tenant, name.agent)
     certificates.record(connection, row, how="enrolled", now=now)
+    note_issued(connection, name, made.generation, tried=made.tried, now=now)
     audit.append(
         connection,
         name.tenant,

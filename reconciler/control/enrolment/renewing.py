@@ -22,6 +22,7 @@ from agent.protocol.identity import AgentName
 from reconciler.control.authority import certificates as made
 from reconciler.control.authority.keeper import Certified, Keeper
 from reconciler.control.authority.requests import require_continued
+from reconciler.control.authority.rotation import note_issued
 from reconciler.control.enrolment import answering
 from reconciler.control.identity import recording
 from reconciler.control.identity.agents import Asker
@@ -159,6 +160,7 @@ def _write(
         message = "this request was answered before; make a new key, and a request by it"
         raise Denied("conflict", message)
     certificates.record(connection, row, how=how, now=now)
+    note_issued(connection, name, certified.generation, tried=certified.tried, now=now)
     if lease is not None:
         agents.extend_lease(connection, name.tenant, name.agent, until=now + lease)
     if how == "lapsed":
