@@ -6,7 +6,6 @@ DELETE /api/v1/sessions/own    the end of the session, or of the token, that ask
 GET    /api/v1/whoami          who asks, and the roles that name them
 """
 
-import asyncio
 from datetime import datetime
 
 from aiohttp import web
@@ -20,7 +19,6 @@ from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import ANYONE, OPERATOR, Route
 from reconciler.control.identity.operators import Operator, text
 from reconciler.control.identity.sign_in import SESSION, Person
-from reconciler.control.limits import ADDRESS, Rates
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, operators
 
@@ -33,7 +31,6 @@ class _Sessions:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._rates = Rates()
 
     async def where(self, request: web.Request) -> web.Response:
         """Answer where to sign in."""
@@ -44,10 +41,6 @@ class _Sessions:
     async def begin(self, request: web.Request) -> web.Response:
         """Make a session for whoever has an id token."""
         desk = self._desk
-        wait = self._rates.wait(request.remote or "", ADDRESS, asyncio.get_running_loop().time())
-        if wait:
-            message = "too many sign-ins from one address; wait"
-            raise Denied("slow-down", message, retry_after=int(wait) + 1)
         asked = await desk.bodies.read(request, shapes.IdToken)
         if desk.sign_in is None:
             message = "nobody signs in here: [operators] issuer is not set; ask for a token instead"
