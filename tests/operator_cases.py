@@ -8,11 +8,9 @@ tenant-admin), `web-only` is an operator of fleet web alone, `lab-admin` runs la
 `helper` sees until a day, and the day of `former` is over.
 """
 
-import asyncio
 import json
 import re
 import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +21,6 @@ from typing import Any
 
 import jsonschema
 import urllib3
-from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -45,6 +42,7 @@ from reconciler.publication.controls import Controls, Role
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
 from tests import registry_cases
+from tests.zone_cases import serving
 
 ROLES: Mapping[str, str] = {
     "viewer": "viewer",
@@ -219,23 +217,3 @@ def other_root() -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     made = certificates.make_root(key, installation="other", now=datetime.now(UTC))
     return made.public_bytes(serialization.Encoding.PEM).decode()
-
-
-@contextmanager
-def serving(application: web.Application, context: ssl.SSLContext) -> Iterator[str]:
-    """Serve an application behind TLS on a free port of 127.0.0.1 from a thread; yield its address."""
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda *_: None)  # handshakes that fail on purpose are not told
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1)
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()

@@ -15,6 +15,7 @@ from agent.protocol.errors import InputError, OrdainError, RefusedError
 from reconciler.cli import cli, device, logins
 from reconciler.control.enrolment.platforms import AGAIN, Platforms
 from reconciler.control.identity.sign_in import SignIn
+from reconciler.control.registry import audit
 from reconciler.publication.controls import Role
 from tests.issuer_cases import CLIENT, Issuer, issuer, made_key
 from tests.operator_cases import Site, site
@@ -100,6 +101,8 @@ def test_a_person_who_was_removed_does_not_come_back_by_signing_in(shared: Site,
     assert shared.ask("POST", "/api/v1/operators/remove", who="root", body=gone).status == 200
     assert shared.ask("GET", "/api/v1/whoami", token=made["token"]).status == 401
     assert session(shared, provider.token(sub="leaver"))[0] == 403
+    last = shared.registry.look(audit.listed, audit.INSTALLATION, limit=1).items[0]
+    assert (last.who, last.action, last.outcome) == (f"oidc:{provider.url}#leaver", "sessions.begin", "refused")
 
 
 def login(shared: Site, *words: str) -> str:

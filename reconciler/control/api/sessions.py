@@ -46,7 +46,12 @@ class _Sessions:
             message = "nobody signs in here: [operators] issuer is not set; ask for a token instead"
             raise Denied("refused", message)
         person = await desk.sign_in.person(asked.id_token)
-        made, secret = await desk.registry.run(_begun, person, now=desk.now())
+        try:
+            made, secret = await desk.registry.run(_begun, person, now=desk.now())
+        except Denied as denied:
+            said = {"who": person.subject, "action": "sessions.begin", "outcome": "refused", "reason": str(denied)}
+            await desk.registry.run(audit.append, audit.INSTALLATION, **said, at=desk.now())
+            raise
         shown = shapes.Session(token=text(made.id, secret), subject=person.subject, shown=person.shown, expires=stamped(made.expires_at))
         return answer(shown, status=201)
 
