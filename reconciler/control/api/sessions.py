@@ -49,8 +49,7 @@ class _Sessions:
         try:
             made, secret = await desk.registry.run(_begun, person, now=desk.now())
         except Denied as denied:
-            said = {"who": person.subject, "action": "sessions.begin", "outcome": "refused", "reason": str(denied)}
-            await desk.registry.run(audit.append, audit.INSTALLATION, **said, at=desk.now())
+            await desk.registry.run(_refused, person, str(denied), now=desk.now())
             raise
         shown = shapes.Session(token=text(made.id, secret), subject=person.subject, shown=person.shown, expires=stamped(made.expires_at))
         return answer(shown, status=201)
@@ -98,6 +97,10 @@ def _begun(connection: Connection, person: Person, *, now: datetime) -> tuple[op
     )
     audit.append(connection, audit.INSTALLATION, who=person.subject, action="sessions.begin", target=made[0].id, at=now)
     return made
+
+
+def _refused(connection: Connection, person: Person, why: str, *, now: datetime) -> None:
+    audit.append(connection, audit.INSTALLATION, who=person.subject, action="sessions.begin", outcome="refused", reason=why, at=now)
 
 
 def _ended(connection: Connection, operator: Operator, *, now: datetime) -> None:
