@@ -30,13 +30,6 @@ test_nobody_may_do_anything_by_default if {
 	answer.why == "no role of operator:ana allows agents.read in tenant shop"
 }
 
-test_a_role_counts_until_its_end if {
-	ending := object.union(role("operator", ["operator:ana"], []), {"until": "2026-11-23T10:00:00Z"})
-	asked({"roles": [ending], "now": "2026-11-23T09:59:00Z"}).allow
-	not asked({"roles": [ending], "now": "2026-11-23T10:00:00Z"}).allow
-	not asked({"roles": [ending]}).allow
-}
-
 test_each_role_may_do_what_it_is_for if {
 	allowed := {[name, action] |
 		some name, _ in roles.may

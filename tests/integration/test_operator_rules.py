@@ -93,7 +93,7 @@ def test_a_commit_brings_them_to_serve_which_then_denies_more(tmp_path: Path, op
         "tenant": "shop",
         "fleets": ["web"],
         "asked_by": "",
-        "roles": [{"name": "a", "role": "operator", "subjects": ["operator:ana"], "fleets": []}],
+        "roles": [{"name": "a", "role": "operator", "subjects": ["operator:ana"], "fleets": [], "ended": False}],
         "admins": [],
     }
     night = datetime(2026, 11, 23, 3, 10, tzinfo=UTC)
