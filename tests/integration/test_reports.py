@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import queue
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -54,6 +55,20 @@ def test_what_is_acknowledged_is_in_the_registry(shop: Site) -> None:
                 assert (found.facts, found.problems) == ({"cores": 2}, ["hot"])
 
     asyncio.run(scenario())
+
+
+def test_whoever_waits_for_receipts_of_a_fleet_hears_that_some_came(shop: Site) -> None:
+    host, heard = shop.enrol("web-01"), queue.SimpleQueue[tuple[str, str]]()
+
+    async def scenario() -> None:
+        async with shop.serving() as port, Client(host, port) as client:
+            await client.report(1, receipts=[host.signed(receipt())])
+            await client.report(2)
+
+    with shop.registry.listen(lambda *note: heard.put(note)):
+        asyncio.run(scenario())
+        while (note := heard.get(timeout=PATIENCE)) != ("reports", "shop/web"):
+            assert note[0] != "reports"
 
 
 def test_a_batch_that_is_sent_again_is_acknowledged_and_kept_once(shop: Site) -> None:

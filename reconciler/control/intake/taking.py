@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from sqlalchemy import Connection
 
 from agent.protocol import report
 from agent.protocol.enrolment import split_pem
@@ -26,6 +27,7 @@ from reconciler.control.refusal import Denied
 from reconciler.control.registry import batches, heartbeats
 from reconciler.control.registry.batches import Received
 from reconciler.control.registry.registry import Registry
+from reconciler.control.registry.wakeups import REPORTS, notify
 from reconciler.publication.controls import Agent as StatedAgent
 from reconciler.publication.controls import Reporting
 from reconciler.publication.times import stamp
@@ -161,8 +163,15 @@ class Intake:
             await self._registry.run(heartbeats.touch, [(*agent, at) for agent, at in seen.items()])
 
     async def _keep(self, found: Sequence[Received]) -> Sequence[None]:
-        await self._registry.run(batches.write_batches, found)
+        await self._registry.run(_write, found)
         return [None] * len(found)
+
+
+def _write(connection: Connection, found: Sequence[Received]) -> None:
+    """Write batches, and wake those who wait for receipts of the fleets that some came for."""
+    batches.write_batches(connection, found)
+    for fleet in sorted({signed.receipt.fleet for one in found for signed in one.batch.receipts}):
+        notify(connection, REPORTS, fleet)
 
 
 def is_empty(batch: Batch) -> bool:
