@@ -24,7 +24,7 @@ from reconciler.control.registry.registry import Registry
 from reconciler.control.telling import Telling
 from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
-from reconciler.publication.store import Store
+from reconciler.publication.store import CONTROL_PREFIXES, Scoped, Store
 from reconciler.settings import OperatorSettings, Settings
 
 Say = Callable[[str, str], None]
@@ -51,7 +51,7 @@ def listeners(
         RetryError: the registry can't be reached, or no OPA be had.
     """
     tune()
-    store = loaded.open_store()
+    store = Scoped(inner=loaded.open_store(), write=CONTROL_PREFIXES)
     beside = settings.loopback(loaded.listen.local)
     hooks = wiring.hooks(loaded)
     with Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)) as authz:

@@ -9,10 +9,11 @@ import click
 
 from agent.protocol import durable
 from agent.protocol.errors import InputError, RefusedError
+from reconciler.control.authority.ceremony import certified_keys
 from reconciler.pipeline import accepted
 from reconciler.publication import envelope, layout, travel
+from reconciler.publication.key_making import certifies, zone_roles
 from reconciler.publication.key_making import retire as retire_key
-from reconciler.publication.key_making import zone_roles
 from reconciler.publication.keys import OFFLINE_ROLES, REPOSITORY, KeyRing
 from reconciler.publication.public_keys import NEXT, PublicKeys, Zone, read_any_public
 from reconciler.publication.rotation import ROLES, following, keys_of, propose
@@ -156,8 +157,9 @@ def retire(  # noqa: PLR0917 - click passes options by name
     store = open_store(store_url) if store_url else None
     trusts += _trusts(store, ()) if store else []
     ring = KeyRing(zone=zone, directory=directory, secrets=named(passphrase_file=passphrase_file, pin_file=pin_file))
-    due = [role for role in zone_roles(zone, tenants) if ring.has(role + NEXT)]
+    due = [role for role in zone_roles(zone, tenants) if ring.has(role + NEXT) and not certifies(role)]
     gone = {role: retire_key(ring, role, _repository(store, ring) if role == REPOSITORY else listed_keys(trusts, role)) for role in due}
+    gone |= {role: retire_key(ring, role, listed) for role, listed in (certified_keys(store, ring, tenants) if store else {}).items()}
     lines = [f"{role}: {keyid[:12]} retired" for role, keyid in gone.items() if keyid]
     click.echo("\n".join(lines) or "nothing to retire")
 

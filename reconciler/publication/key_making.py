@@ -106,11 +106,11 @@ def _make_key(path: Path, slot: str, passphrase: SecretFile | None) -> bool:
     if path.exists():
         return False
     durable.make_directory(path.parent, mode=0o700)
-    made = CryptoSigner.generate_ecdsa() if _certifies(slot) else CryptoSigner.generate_ed25519()
+    made = CryptoSigner.generate_ecdsa() if certifies(slot) else CryptoSigner.generate_ed25519()
     return durable.create(path, _pem(made, passphrase), mode=0o600)
 
 
-def _certifies(slot: str) -> bool:
+def certifies(slot: str) -> bool:
     """Return whether a key is the certificate authority's: P-256, which every TLS library verifies."""
     role = slot.removesuffix(NEXT)
     return role in (AUTHORITY_ROOT, AUTHORITY_SERVER) or role.endswith(f"/{AUTHORITY}")

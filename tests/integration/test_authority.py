@@ -1,5 +1,6 @@
 """The authority's ceremony, what it lets whom sign, and a server whose certificate changes under it."""
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -28,6 +29,7 @@ from reconciler.control.authority.listening import Listening
 from reconciler.control.authority.signing import SigningKey
 from reconciler.control.refusal import Denied
 from reconciler.publication import layout
+from reconciler.publication.ceremony import development_keys
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
 
@@ -79,6 +81,21 @@ def test_other_keys_and_domains_need_a_generation_of_their_own(tmp_path: Path) -
     assert ceremony(tmp_path, "shop", more=("--next-generation",)).exit_code == 0
     first, second = read_generations(LocalStore(tmp_path / "store"))
     assert first.root != second.root
+
+
+def test_a_key_is_retired_once_no_generation_is_by_it_any_more(tmp_path: Path) -> None:
+    development_keys(tmp_path, LocalStore(tmp_path / "store"), "shop")
+    ceremony(tmp_path, "shop")
+    made = typed("--zone", "control", "--tenant", "shop", "--keys", tmp_path / "control", "--next", "authority", "--next", "server")
+    assert made.exit_code == 0, made.output
+    assert ceremony(tmp_path, "shop", more=("--next-generation",)).exit_code == 0
+    retire = ["retire", "--zone", "control", "--tenant", "shop", "--keys", str(tmp_path / "control"), "--store", str(tmp_path / "store")]
+    assert CliRunner().invoke(keys, retire, catch_exceptions=False).stdout == "nothing to retire\n"
+    assert keeper(tmp_path).issue(key(), WEB).generation == 2
+    shutil.rmtree(tmp_path / "store" / layout.authority(1))
+    retired = CliRunner().invoke(keys, retire, catch_exceptions=False).stdout
+    assert [line.partition(":")[0] for line in retired.splitlines()] == ["authority/server", "shop/authority"]
+    assert keeper(tmp_path).issue(key(), WEB).generation == 2
 
 
 def test_what_a_root_did_not_sign_is_not_believed(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from agent.protocol.errors import InputError
 from agent.protocol.identity import require_label
 from reconciler.control.authority import certificates
 from reconciler.control.authority.certificates import Issuer
-from reconciler.control.authority.generations import read_certificate
+from reconciler.control.authority.generations import read_certificate, read_generations
 from reconciler.control.authority.signing import SCHEME, SigningKey
 from reconciler.publication import layout
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER, KeyRing
-from reconciler.publication.public_keys import PublicKeys, read_any_public, read_public
+from reconciler.publication.public_keys import NEXT, PublicKeys, read_any_public, read_public
 from reconciler.publication.store import Store, open_store
 
 DOMAIN = "ordain.internal"
@@ -97,6 +97,24 @@ def certify(
         raise InputError(message)
     public = read_any_public(control)["control"]
     return found_authority(open_store(store_url), ring, control=public, tenants=tenants, domain=domain, following=following)
+
+
+def certified_keys(store: Store, ring: KeyRing, tenants: Collection[str]) -> dict[str, set[str]]:
+    """Return, by role of the control zone's ring, the ids of the keys that are certified, where the ring's old key is none of them.
+
+    So a key is retired only once no generation in the store is by it any more.
+    """
+    found: dict[str, set[str]] = {}
+    generations = read_generations(store)
+    for tenant in (None, *sorted(tenants)):
+        role = f"{tenant}/{AUTHORITY}" if tenant else AUTHORITY_SERVER
+        if not ring.has(role + NEXT):
+            continue
+        standing = [one.tenants.get(tenant) if tenant else one.server for one in generations]
+        listed = {SSlibKey.from_crypto(one.public_key()).keyid for one in standing if one is not None}
+        if ring.public(role).keyid not in listed:
+            found[role] = listed
+    return found
 
 
 def development_authority(directory: Path, store: Store, tenants: Collection[str], *, domain: str = DOMAIN) -> None:
