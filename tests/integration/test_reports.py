@@ -17,9 +17,13 @@ from agent.protocol import codec, report
 from agent.protocol.report import Acknowledged, Event, FleetReport, SignedBatch
 from reconciler.control import limits
 from reconciler.control.intake import presence
+from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents as rows
 from reconciler.control.registry import certificates, events, facts, heartbeats, receipts, statuses
+from reconciler.control.registry.registry import Registry
 from reconciler.publication.controls import Agent, Pool, Quotas, Reporting, Window
+from reconciler.publication.store import LocalStore
+from tests.registry_cases import NOW, beat
 from tests.talk_cases import PATIENCE, Client, Host, RefusedAnswerError, Site, batch, receipt, site, until
 
 
@@ -425,3 +429,17 @@ async def _for_ever(ask: Callable[[], Awaitable[object]]) -> None:
 
 async def _open(host: Host, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", port, ssl=host.context, server_hostname="localhost")
+
+
+def test_who_only_waits_is_seen_too_on_either_database(registry: Registry, tmp_path: Path) -> None:
+    names = [("shop", f"web-0{number}") for number in range(3)]
+    for tenant, agent in names[:2]:
+        registry.write(rows.enrol, tenant, agent, by="token:test", now=NOW)
+    registry.write(heartbeats.keep, [beat("web-00", sequence=4)])
+    registry.write(heartbeats.touch, [(*name, NOW + timedelta(minutes=number)) for number, name in enumerate(names, start=-1)])
+    registry.write(heartbeats.touch, [("shop", "web-00", NOW + timedelta(minutes=3))])
+    found = {one.agent: (one.last_seen, one.sequence) for one in registry.look(rows.some, names)}
+    assert found == {"web-00": (NOW + timedelta(minutes=3), 4), "web-01": (None, 0)}
+    known = KnownTenants(LocalStore(tmp_path))
+    assert registry.write(presence.sweep, known, now=NOW + timedelta(minutes=4)) == 1
+    assert registry.write(presence.sweep, known, now=NOW + timedelta(minutes=30)) == 2
