@@ -98,7 +98,9 @@ class Watch:
         resting = self._backoff.seconds()
         if self._asks or resting or seconds < 1:
             self._next = self._next or (self._now if resting else None)  # what failed stands until it is tried again
-            return self._sleep(min(seconds, resting) if resting and not self._asks else seconds)
+            woken = self._sleep(min(seconds, resting) if resting and not self._asks else seconds)
+            self._next = None if woken else self._next  # whoever says to look now has a reason
+            return woken
         if self._unused == self._versions():
             self._next = self._unused = None
             return self._sleep(seconds)
