@@ -1,6 +1,5 @@
 """A control zone on disk with enrolled agents, a server over it in a process of its own, and the agents in another, in Go (`agents/`)."""
 
-import base64
 import json
 import os
 import shutil
@@ -17,9 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import Connection, select
 
 from agent.protocol import bundle, codec
@@ -28,8 +26,8 @@ from agent.protocol.identity import AgentName
 from agent.protocol.membership import Member
 from agent.protocol.state import File, State
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
-from reconciler.control.authority.certificates import fingerprint
 from reconciler.control.authority.keeper import Keeper
+from reconciler.control.identity.recording import row
 from reconciler.control.registry import agents as rows
 from reconciler.control.registry import certificates, schema
 from reconciler.control.registry.registry import Registry
@@ -153,25 +151,12 @@ def _enrol(zone: Zone, counts: Mapping[str, int]) -> None:
 
 def _enrolled(connection: Connection, keeper: Keeper, tenant: str, agent: str) -> dict[str, str]:
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    made = keeper.issue(key.public_key(), AgentName(domain=DOMAIN, tenant=tenant, agent=agent), lifetime=timedelta(days=1))
+    name = AgentName(domain=DOMAIN, tenant=tenant, agent=agent)
+    made = keeper.issue(key.public_key(), name, lifetime=timedelta(days=1))
     rows.enrol(connection, tenant, agent, by="bench", now=now)
-    certificates.record(connection, _row(made.certificate, tenant, agent), how="enrolled", now=now)
+    certificates.record(connection, row(made.certificate, name), how="enrolled", now=now)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return {"Name": agent, "Chain": made.chain, "Key": private}
-
-
-def _row(certificate: x509.Certificate, tenant: str, agent: str) -> certificates.Certificate:
-    public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return certificates.Certificate(
-        fingerprint=fingerprint(certificate),
-        tenant=tenant,
-        agent=agent,
-        serial=f"{certificate.serial_number:x}",
-        issuer="00",
-        key=base64.b64encode(public).decode(),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-    )
 
 
 @contextmanager

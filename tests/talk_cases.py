@@ -17,7 +17,7 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.protocol import codec, report, watching
 from agent.protocol.identity import AgentName
@@ -33,6 +33,7 @@ from reconciler.control.authority.certificates import fingerprint
 from reconciler.control.authority.keeper import Keeper
 from reconciler.control.authority.listening import BACKLOG, Listening
 from reconciler.control.identity.agents import Agents
+from reconciler.control.identity.recording import row
 from reconciler.control.identity.standing import Standing
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents as rows
@@ -119,9 +120,10 @@ class Site:
 
     def _certified(self, tenant: str, agent: str, how: certificates.How) -> Host:
         key = ec.generate_private_key(ec.SECP256R1())
-        made = self.keeper.issue(key.public_key(), AgentName(domain=DOMAIN, tenant=tenant, agent=agent))
+        name = AgentName(domain=DOMAIN, tenant=tenant, agent=agent)
+        made = self.keeper.issue(key.public_key(), name)
         with self.registry.begin() as connection:
-            certificates.record(connection, _row(made.certificate, tenant, agent), how=how, now=datetime.now(UTC))
+            certificates.record(connection, row(made.certificate, name), how=how, now=datetime.now(UTC))
         context = ssl.create_default_context(cadata=self.keeper.authority())
         _load(context, made.chain, key)
         return Host(tenant=tenant, agent=agent, key=key, certificate=made.certificate, chain=made.chain, context=context)
@@ -230,20 +232,6 @@ def site(directory: Path) -> Iterator[Site]:
 
 async def _recorded(_certificate: x509.Certificate, _name: AgentName) -> None:
     """Believe every certificate that the authority made: `enrol` has written all of them down."""
-
-
-def _row(certificate: x509.Certificate, tenant: str, agent: str) -> certificates.Certificate:
-    public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return certificates.Certificate(
-        fingerprint=fingerprint(certificate),
-        tenant=tenant,
-        agent=agent,
-        serial=f"{certificate.serial_number:x}",
-        issuer="00",
-        key=base64.b64encode(public).decode(),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-    )
 
 
 def _load(context: ssl.SSLContext, chain: str, key: ec.EllipticCurvePrivateKey) -> None:
