@@ -3,11 +3,12 @@
 Bytes are those of HTTP, headers included; without TLS, and without what TCP and IP add.
 """
 
+import json
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from benchmarks.measuring import Sample
 from benchmarks.report import Report
 
 PLAN = fleets.Plan(tenants=1, fleets=1, agents=3, artifacts=False)
-TENANT, AGENT = "tenant-00", "host-00000"
+TENANT, AGENT, ENROLLED = "tenant-00", "host-00000", "host-00001"
 POLL, DEFAULT_POLL, SECONDS, SETTLE = 5.0, 30.0, 30.0, 6.0
 """The agent polls six times as often as it does by default, so that there is something to measure."""
 PATIENCE = 60.0
@@ -39,6 +40,9 @@ def measure(*, quick: bool) -> Report:
             with counting(address) as (proxy, asked), _agent(made, proxy, poll) as agent:
                 time.sleep(settle)
                 _watch(report, agent, asked, poll, seconds)
+            with _enrolled(made) as agent:
+                time.sleep(settle)
+                _watch_enrolled(report, agent, seconds)
     report.limits.append(
         "the Python interpreter with the TUF client and its cryptography is nearly all of the memory; headers are all of a poll"
     )
@@ -65,6 +69,18 @@ def _watch(report: Report, agent: int, asked: list[Exchange], poll: float, secon
     report.goal("processor", f"< {PROCESSOR_GOAL} %", f"{share:.2f} %", reached=share < PROCESSOR_GOAL)
 
 
+def _watch_enrolled(report: Report, agent: int, seconds: float) -> None:
+    """Watch an agent that holds a request, reports and has a certificate."""
+    before, begin = _processor(agent), time.monotonic()
+    time.sleep(seconds)
+    share = (_processor(agent) - before) / (time.monotonic() - begin) * 100
+    memory = _memory(agent)
+    report.one("enrolled: resident memory", memory, "MB")
+    report.one(f"enrolled: processor, a look each {DEFAULT_POLL:g} s", share, "% of a core", note="a request held, heartbeats")
+    report.goal("enrolled: resident memory", f"< {MEMORY_GOAL:g} MB", f"{memory:.1f} MB", reached=memory < MEMORY_GOAL)
+    report.goal("enrolled: processor", f"< {PROCESSOR_GOAL} %", f"{share:.2f} %", reached=share < PROCESSOR_GOAL)
+
+
 def _polls(asked: list[Exchange]) -> list[list[Exchange]]:
     """Return the requests by poll; the first and the last poll may be cut, so they are left out where there are more."""
     found: list[list[Exchange]] = []
@@ -87,6 +103,34 @@ def _memory(process_id: int) -> float:
 
 
 @contextmanager
+def _enrolled(made: Installation) -> Iterator[int]:
+    """Enrol another host by a token and run its agent; yield its process id once it holds what its fleet says."""
+    root, state = made.directory / "enrolled", made.directory / "enrolled-agent"
+    root.mkdir()
+    said = (made.directory / "up.log").read_text()
+    address = said.split("agents at ", 1)[1].split()[0]
+    asked: list[str | Path] = [
+        BIN / "ordain",
+        "token",
+        "create",
+        "--tenant",
+        TENANT,
+        "--agent",
+        ENROLLED,
+        "--format",
+        "json",
+        "--state",
+        made.state,
+    ]
+    made_token = subprocess.run(asked, check=True, capture_output=True)
+    token = json.loads(made_token.stdout)["token"]
+    joining: list[str | Path] = [BIN / "ordain-agent", "enroll", "--server", address, "--token", "-", "--state", state, "--root", root]
+    subprocess.run(joining, check=True, capture_output=True, input=token.encode())
+    with _run(made, [BIN / "ordain-agent", "run", "--state", state], root) as agent:
+        yield agent
+
+
+@contextmanager
 def _agent(made: Installation, address: str, poll: float) -> Iterator[int]:
     """Run an agent under a root of its own; yield its process id once it holds what its fleet says."""
     root = made.directory / "root"
@@ -105,6 +149,13 @@ def _agent(made: Installation, address: str, poll: float) -> Iterator[int]:
         AGENT,
     ]
     command += ["--root", root, "--state", made.directory / "agent", "--poll", str(poll)]
+    with _run(made, command, root) as agent:
+        yield agent
+
+
+@contextmanager
+def _run(made: Installation, command: Sequence[str | Path], root: Path) -> Iterator[int]:
+    """Run a command that is an agent; yield its process id once its host holds what the fleet says."""
     with (made.directory / "agent.log").open("wb") as log:
         running = subprocess.Popen(command, stderr=log)
     try:
