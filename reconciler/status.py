@@ -26,13 +26,13 @@ def gather(
     `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
     A fleet's `commit` is that of its desired release: of the bundle or of the members, whichever was approved last.
     Where the repository key is elsewhere (beside `serve`, say) the accepted state can't be verified, so `pipeline` is false and
-    `ready` speaks of publication alone.
+    `ready` speaks of publication alone: where no tenant is known either, all has yet to begin.
     """
     here = ring.has("repository")
     state = _accepted(store, ring) if here else None
     tenants = [_tenant(store, name, state) for name in _tenants(store, state)]
     fleets = [fleet for tenant in tenants for fleet in tenant.pop("fleets")]
-    examined = not here or (state is not None and source in (None, state.head) and state.released == state.decision)
+    examined = (not here and bool(tenants)) or (state is not None and source in (None, state.head) and state.released == state.decision)
     settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets) and all(tenant["controls"] for tenant in tenants)
     held = state.held if state else {}
     return {

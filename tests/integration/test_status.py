@@ -54,6 +54,11 @@ def test_the_commit_is_that_of_the_part_that_was_approved_last(zone: Zone) -> No
     assert newest.commit == later
 
 
+def test_a_state_directory_in_which_nothing_has_begun_is_not_ready(tmp_path: Path) -> None:
+    said = CliRunner().invoke(cli, ["status", "--state", str(tmp_path)], catch_exceptions=False).stdout
+    assert said.startswith("not ready")
+
+
 def test_a_problem_is_shown_until_it_is_gone(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
