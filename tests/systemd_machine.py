@@ -97,7 +97,7 @@ def _command(name: str, shared: Path, groups: list[Path], more: list[str]) -> li
     joining = "".join(f"echo $$ > {group}/cgroup.procs; " for group in groups)
     return [
         *("/bin/sh", "-ec", f'{joining}exec "$@"', "sh"),
-        *("systemd-nspawn", "--quiet", "--boot", "--directory=/", "--volatile=yes", f"--machine={name.replace('_', '-')}"),
+        *("systemd-nspawn", "--quiet", "--boot", "--directory=/", "--volatile=yes", f"--machine={name.replace('_', '0')}"),
         *("--register=no", "--keep-unit", "--console=pipe", f"--bind={shared}", *more),
         *("systemd.unit=basic.target", "systemd.mask=systemd-firstboot.service"),
     ]
