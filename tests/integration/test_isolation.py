@@ -9,7 +9,8 @@ import json
 import re
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,7 @@ ASKED: Mapping[str, Mapping[str, Any] | None] = {
     "POST /v1/enrol": {"format": 1, "request": "", "tenant": "shop", "agent": "web-01"},
     "POST /v1/certificates": {"format": 1, "request": ""},
     "POST /v1/certificates/lapsed": {"format": 1, "request": ""},
+    "POST /v1/certificates/relay": {"format": 1, "request": ""},
     "GET /v1/repositories/{tenant}/{fleet}/metadata/{file}": None,
     "GET /v1/repositories/{tenant}/{fleet}/targets/{path:.+}": None,
     "GET /v1/agents/{tenant}/{agent}/fleets": None,
@@ -96,7 +98,7 @@ ENDS = "DELETE /api/v1/sessions/own"
 """What would end the token that the rest is asked by."""
 OWN_ONLY = {"GET /api/v1/whoami", "GET /api/v1/agents", "GET /api/v1/fleets", "GET /api/v1/pending"}
 """Routes without a tenant that any operator may ask: each sees what is theirs, and so nothing of shop."""
-HOSTS_OWN = {"POST /v1/certificates", "POST /v1/watch", "POST /v1/reports"}
+HOSTS_OWN = {"POST /v1/certificates", "POST /v1/certificates/relay", "POST /v1/watch", "POST /v1/reports"}
 """Routes that any host may ask, about itself: bodies name nothing else."""
 TENANTS_OWN = {"GET /v1/artifacts/{tenant}/{sha256}"}
 """Routes that any host of the tenant may ask: whoever names an artifact's digest was told it by a signed bundle of the tenant's."""
@@ -147,6 +149,14 @@ def filled(path: str) -> str:
     return re.sub(r"\{(\w+)(?::[^}]*)?\}", lambda part: PARTS[part[1]], path)
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what serve hears of the registry: here it is changed behind its back, as another copy of serve would."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def certified(shared: Site, agent: str, tenant: str, *, life: timedelta = timedelta(hours=1), revoked: bool = False) -> ssl.SSLContext:
     """Return TLS with a certificate of a host that the registry knows."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -157,6 +167,8 @@ def certified(shared: Site, agent: str, tenant: str, *, life: timedelta = timede
         certificates.record(connection, row, how="enrolled", now=datetime.now(UTC))
         if revoked:
             certificates.revoke(connection, row.fingerprint, why="tried by a test")
+    if revoked:
+        until(lambda: shared.zone.standing.is_revoked(row.fingerprint))
     context = ssl.create_default_context(cadata=shared.root)
     with tempfile.NamedTemporaryFile() as file:
         file.write(made.chain.encode() + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -193,6 +205,7 @@ def foreign(shared: Site) -> Iterator[list[Credential]]:
     shared.enrol("shop", "gone-01")
     with shared.registry.begin() as connection:
         agents.set_state(connection, "shop", "gone-01", "revoked", by="test", reason="test", now=datetime.now(UTC))
+    until(lambda: shared.zone.standing.held(("shop", "gone-01")) == "revoked")
     revoked = shared.token_of("admin", tenants=["shop"])
     with shared.registry.begin() as connection:
         operators.revoke_token(connection, revoked.split(".")[1], now=datetime.now(UTC))
