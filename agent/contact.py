@@ -12,8 +12,9 @@ from agent.fetching.fetcher import Http
 from agent.joining.identity import Enrolled, Identities
 from agent.joining.renew import Renewer, tls_of, why_not
 from agent.logs import Log
+from agent.protocol import codec, report
 from agent.protocol.errors import OrdainError, RetryError, disk_trouble
-from agent.protocol.report import Receipt, SignedReceipt, receipt_message
+from agent.protocol.report import Receipt, SignedBatch, SignedReceipt, batch_message, receipt_message
 from agent.protocol.watching import WatchAnswer
 from agent.reporting.reporter import Reporter
 from agent.reporting.spool import Spool
@@ -47,6 +48,7 @@ class Contact:
             spool=Spool(disk=disk),
             version=version("ordain"),
             sign=self._signed,
+            carry=self._signed_batch,
             lapsed=self._lapsed,
             log=log,
         )
@@ -104,6 +106,7 @@ class Contact:
 
     def _heard(self, answer: WatchAnswer) -> None:
         if self._reporter is not None:
+            self._reporter.reached(carried=answer.carried)
             self._reporter.hear(every=answer.every, brief=answer.brief, whole=answer.report)
 
     def _lapsed(self) -> None:
@@ -112,9 +115,18 @@ class Contact:
             self._renewer.lapse()
 
     def _signed(self, receipt: Receipt) -> SignedReceipt:
+        enrolled = self._enrolled()
+        signature = base64.b64encode(enrolled.sign(receipt_message(receipt))).decode()
+        return SignedReceipt(receipt=receipt, certificate=enrolled.fingerprint, signature=signature)
+
+    def _signed_batch(self, data: bytes) -> bytes:
+        enrolled = self._enrolled()
+        signature = base64.b64encode(enrolled.sign(batch_message(data))).decode()
+        batch = base64.b64encode(data).decode()
+        return codec.canonical(SignedBatch(format=report.FORMAT, certificate=enrolled.chain, batch=batch, signature=signature))
+
+    def _enrolled(self) -> Enrolled:
         if self._renewer is None:  # pragma: no cover - only what reports signs
             message = "this host is not enrolled"
             raise RetryError(message)
-        enrolled = self._renewer.enrolled
-        signature = base64.b64encode(enrolled.sign(receipt_message(receipt))).decode()
-        return SignedReceipt(receipt=receipt, certificate=enrolled.fingerprint, signature=signature)
+        return self._renewer.enrolled

@@ -4,6 +4,7 @@
     POST /v1/enrol                  a token, or a platform's, for a certificate; no client certificate
     POST /v1/certificates           a new certificate over the old one's connection
     POST /v1/certificates/lapsed    a new certificate for one that ran out, by its old key; no client certificate
+    POST /v1/certificates/relay     a server's certificate for an agent that runs a relay, in the names of its manifest
 
 A token is text for people to copy: `ordain1.<what it says>.<secret>`, both parts base64url without padding. What it says is canonical
 JSON (`TokenBody`), so that an agent knows which authority to expect before it shows the secret to anybody.
@@ -90,6 +91,21 @@ class Issued(Struct):
     agent: str
     certificate: str
     authority: str
+    root: str
+    server_time: str
+
+
+class RelayIssued(Struct):
+    """The answer to `POST /v1/certificates/relay`, which is asked by a `RenewalRequest` of `format` and `request` alone.
+
+    `certificate` is what the relay shows to hosts and the intermediate that signed it, `authority` the roots, `intermediates` those that
+    sign for agents of the relay's tenant, all in PEM; `root` the tenant's newest root metadata, as text.
+    """
+
+    format: int
+    certificate: str
+    authority: str
+    intermediates: str
     root: str
     server_time: str
 

@@ -27,6 +27,7 @@ class WatchRequest(Struct):
     """What an agent has: fleet → version of its timestamp, 0 for none; `fleets` is its own list as it last heard it.
 
     `wait` 0 asks for an answer at once. `reported` is the number of its last report, so that a server that lost it can say so.
+    `carried` asks for the fleets that the agent carries for others as a relay, in the place of its own.
     """
 
     format: int
@@ -34,6 +35,7 @@ class WatchRequest(Struct):
     fleets: list[str] = []
     wait: int = 0
     reported: int = 0
+    carried: bool = False
 
 
 class Leave(Struct):

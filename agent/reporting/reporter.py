@@ -64,7 +64,10 @@ class _Sent:
 
 
 class Reporter:
-    """Tells one server of one host. `sign` signs receipts as `certificate` says; `lapsed` is told that the certificate was not believed."""
+    """Tells one server of one host. `sign` signs receipts as `certificate` says; `lapsed` is told that the certificate was not believed.
+
+    `carry` makes of a batch's bytes a `SignedBatch`, for a relay to carry.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Reporter:
         spool: Spool,
         version: str,
         sign: Callable[[Receipt], SignedReceipt],
+        carry: Callable[[bytes], bytes],
         lapsed: Callable[[], None],
         log: Log,
         clock: Callable[[], float] = time.monotonic,
@@ -83,7 +87,7 @@ class Reporter:
         self._url = f"{server}/v1/reports"
         self._http, self._spool, self._version, self._log = http, spool, version, log
         self._disk: Disk = spool.disk
-        self._sign, self._lapsed, self._clock = sign, lapsed, clock
+        self._sign, self._carry, self._lapsed, self._clock = sign, carry, lapsed, clock
         self._book = StatusBook(self._disk)
         self._backoff = Backoff(clock)
         self._told: _Told | None = None
@@ -92,6 +96,8 @@ class Reporter:
         self._last = float("-inf")
         self._every = EVERY
         self._brief = False
+        self._carried = False
+        """Whether a relay answers, which takes what is signed as a whole."""
         self._sequence = _read_sequence(self._disk)
 
     def reported(self) -> int:
@@ -109,6 +115,10 @@ class Reporter:
         if whole:
             self._told = None
             self._last = float("-inf")
+
+    def reached(self, *, carried: bool) -> None:
+        """Note who answers: a relay, which only carries what is signed (`carried`), or the server itself."""
+        self._carried = carried
 
     def report(self) -> None:
         """Send what there is to say, or that there is nothing if it is time for that; what can't be sent is sent later.
@@ -145,7 +155,7 @@ class Reporter:
     def _send(self, sent: _Sent) -> bool:
         """Send a batch; return whether it is kept, so that another may follow."""
         try:
-            data = self._http.post(self._url, sent.data, limit=ANSWER_LIMIT)
+            data = self._http.post(self._url, self._carry(sent.data) if self._carried else sent.data, limit=ANSWER_LIMIT)
             answer = codec.decode(data, Acknowledged, what=self._url, limit=ANSWER_LIMIT)
         except (RetryError, MalformedError) as error:
             self._failed(sent, error)

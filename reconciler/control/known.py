@@ -72,6 +72,12 @@ class KnownTenants:
         found = member(controls, agent) if controls else None
         return found is not None and (fleet in found.fleets or (isinstance(found, Agent) and fleet in found.relay))
 
+    def carried(self, tenant: str, agent: str) -> tuple[str, ...]:
+        """Return the fleets that an agent carries for others as a relay, sorted; none where git says of none."""
+        controls = self.controls(tenant)
+        found = member(controls, agent) if controls else None
+        return tuple(sorted(set(found.relay))) if isinstance(found, Agent) else ()
+
     def look(self) -> frozenset[str]:
         """Read again what changed, in a thread; return the tenants whose controls are others now.
 

@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from reconciler.control.known import KnownTenants
+from reconciler.control.known import KnownTenants, member
+from reconciler.publication.controls import Agent
 
 REMEMBERED = 100_000
 """Askers of whom something is remembered: whose rate is not used up any more are dropped first. About 200 bytes each."""
@@ -26,6 +27,8 @@ AGENT = Rate(per_second=10, burst=600)
 """Anything else that an agent asks. 64 fleets whose files are fetched one by one at the first time are some 500 requests."""
 TALK = Rate(per_second=1, burst=30)
 """Watches and reports of one agent: it has one of each a minute, and some more when there is news."""
+RELAY = Rate(per_second=100, burst=2000)
+"""The same of a relay: reports of all hosts of its site come through it, those of an outage at once."""
 TENANT_EACH = Rate(per_second=0.1, burst=4)
 """Watches and reports of a tenant for each agent that git knows, where no quota says more: three times what they need at rest, and after
 news all of them ask again and report at once."""
@@ -78,7 +81,13 @@ class Limits:
         """Count a request of an agent; `talk` is for watches and reports, which have a rate of their own, and the tenant's quota."""
         if not talk:
             return self._rates.wait(("agent", tenant, agent), AGENT, now)
-        return self._rates.wait(("talk", tenant, agent), TALK, now) or self._rates.wait(("tenant", tenant), self.quota(tenant), now)
+        own = RELAY if self._is_relay(tenant, agent) else TALK
+        return self._rates.wait(("talk", tenant, agent), own, now) or self._rates.wait(("tenant", tenant), self.quota(tenant), now)
+
+    def _is_relay(self, tenant: str, agent: str) -> bool:
+        controls = self._known.controls(tenant)
+        stated = member(controls, agent) if controls else None
+        return isinstance(stated, Agent) and bool(stated.relay)
 
     def address(self, address: str, now: float) -> float:
         """Count a request that shows no certificate."""

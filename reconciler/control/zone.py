@@ -29,6 +29,7 @@ from reconciler.control.authority.rotation import Rotation, Terms, try_step
 from reconciler.control.enrolment.enrolling import Enrolling
 from reconciler.control.enrolment.platforms import Platforms
 from reconciler.control.enrolment.policy import Policy
+from reconciler.control.enrolment.relays import Relays
 from reconciler.control.enrolment.renewing import Renewing
 from reconciler.control.identity.agents import Agents
 from reconciler.control.identity.recording import Recorder
@@ -94,6 +95,7 @@ class Zone:
         self.renewing = Renewing(
             store=store, registry=registry, known=self.known, keeper=self.keeper, recorder=self.recorder, now=settings.now
         )
+        self.relays = Relays(store=store, registry=registry, known=self.known, keeper=self.keeper, names=settings.names, now=settings.now)
         self.gate = Gate()
 
     def routes(self) -> list[Route]:
@@ -101,7 +103,7 @@ class Zone:
         return [
             *files.routes(self.settings.store, who=AGENT),
             *self.talk.routes(self.agents),
-            *enrol.routes(self.enrolling, self.renewing, self.keeper),
+            *enrol.routes(self.enrolling, self.renewing, self.relays, self.keeper),
         ]
 
     def application(self, *, operators: Operators | None = None, more: Sequence[Route] = (), hooks: Hooks | None = None) -> web.Application:

@@ -59,13 +59,15 @@ class Reporting(Struct):
 class Agent(Struct):
     """A named host: its labels, and the fleets that it is in, by their own names.
 
-    `reimage` lets its name enrol again while it is enrolled. `relay` are fleets whose repositories it may read for others.
+    `reimage` lets its name enrol again while it is enrolled. `relay` are fleets whose repositories it may read for others,
+    `relay_names` the host names and addresses by which those others reach it.
     """
 
     labels: dict[str, str] = {}
     fleets: list[str] = []
     reimage: bool = False
     relay: list[str] = []
+    relay_names: list[str] = []
     platforms: list[Platform] = []
     reporting: Reporting | None = None
 

@@ -4,6 +4,7 @@ GET  /v1/authority              the roots, for whoever was given their fingerpri
 POST /v1/enrol                  a token, or a platform's, for a certificate
 POST /v1/certificates           the next certificate, over the connection of the last
 POST /v1/certificates/lapsed    the next certificate after the last ran out, by its key
+POST /v1/certificates/relay     what an agent that runs a relay shows to hosts
 """
 
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from reconciler.control.api.bodies import Bodies
 from reconciler.control.api.routes import AGENT, ANYONE, Route, agent_of
 from reconciler.control.authority.keeper import Keeper
 from reconciler.control.enrolment.enrolling import Enrolling
+from reconciler.control.enrolment.relays import Relays
 from reconciler.control.enrolment.renewing import Renewing
 from reconciler.publication.times import stamp
 
@@ -24,8 +26,8 @@ from reconciler.publication.times import stamp
 class _Joining:
     """The handlers."""
 
-    def __init__(self, enrolling: Enrolling, renewing: Renewing, keeper: Keeper) -> None:
-        self._enrolling, self._renewing, self._keeper = enrolling, renewing, keeper
+    def __init__(self, enrolling: Enrolling, renewing: Renewing, relays: Relays, keeper: Keeper) -> None:
+        self._enrolling, self._renewing, self._relays, self._keeper = enrolling, renewing, relays, keeper
         self._bodies = Bodies()
 
     async def authority(self, _: web.Request) -> web.Response:
@@ -47,13 +49,18 @@ class _Joining:
         asked = codec.decode(await self._read(request), RenewalRequest, what="renewal", limit=REQUEST_LIMIT)
         return answer(await self._renewing.renew_lapsed(asked, address=request.remote or ""), status=201)
 
+    async def relay(self, request: web.Request) -> web.Response:
+        """Issue what a relay shows."""
+        asked = codec.decode(await self._read(request), RenewalRequest, what="request of a relay", limit=REQUEST_LIMIT)
+        return answer(await self._relays.issue(agent_of(request), asked), status=201)
+
     async def _read(self, request: web.Request) -> bytes:
         return await self._bodies.read(request, limit=REQUEST_LIMIT)
 
 
-def routes(enrolling: Enrolling, renewing: Renewing, keeper: Keeper) -> list[Route]:
+def routes(enrolling: Enrolling, renewing: Renewing, relays: Relays, keeper: Keeper) -> list[Route]:
     """Return the routes. One in quarantine may renew: it goes on reporting, which is what an operator wants to see."""
-    joining = _Joining(enrolling, renewing, keeper)
+    joining = _Joining(enrolling, renewing, relays, keeper)
     return [
         Route(method="GET", path="/v1/authority", handler=joining.authority, who=ANYONE),
         Route(method="POST", path="/v1/enrol", handler=joining.enrol, who=ANYONE, body=REQUEST_LIMIT),
@@ -66,4 +73,5 @@ def routes(enrolling: Enrolling, renewing: Renewing, keeper: Keeper) -> list[Rou
             even=frozenset({"quarantined"}),
         ),
         Route(method="POST", path="/v1/certificates/lapsed", handler=joining.renew_lapsed, who=ANYONE, body=REQUEST_LIMIT),
+        Route(method="POST", path="/v1/certificates/relay", handler=joining.relay, who=AGENT, body=REQUEST_LIMIT),
     ]

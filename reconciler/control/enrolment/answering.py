@@ -24,19 +24,24 @@ def issued(store: Store, keeper: Keeper, name: AgentName, made: Certified, *, no
     Raises:
         Denied: the tenant has no trust yet: nothing could be delivered to the host.
     """
-    trust = read_trust(store, name.tenant)
-    if trust is None:
-        message = f"tenant {name.tenant} waits for its key ceremony; ask again once it was held"
-        raise Denied("unavailable", message, retry_after=60)
     return Issued(
         format=FORMAT,
         tenant=name.tenant,
         agent=name.agent,
         certificate=made.chain,
         authority=keeper.authority(),
-        root=trust.roots[-1].decode(),
+        root=newest_root(store, name.tenant),
         server_time=stamp(now),
     )
+
+
+def newest_root(store: Store, tenant: str) -> str:
+    """Return a tenant's newest root metadata; for a thread, and raises as `issued` does."""
+    trust = read_trust(store, tenant)
+    if trust is None:
+        message = f"tenant {tenant} waits for its key ceremony; ask again once it was held"
+        raise Denied("unavailable", message, retry_after=60)
+    return trust.roots[-1].decode()
 
 
 def wanted_key(request: str, format_: int) -> ec.EllipticCurvePublicKey:

@@ -13,7 +13,6 @@ from agent.protocol.errors import MalformedError
 from agent.protocol.identity import LABEL
 from agent.protocol.watching import Leave, WatchAnswer, WatchRequest
 from reconciler.control.intake.pace import Pace
-from reconciler.control.known import KnownTenants
 from reconciler.control.watch.waiting import Agent, Waiting
 
 HOLD = 55.0
@@ -26,6 +25,22 @@ BODIES = 256
 """Answers that are kept: agents of the same fleets that have the same get the same bytes."""
 BODY_KEPT = 262_144
 """Bytes of an answer that is kept: what is larger is put together for each agent, so that all of them are 64 MiB at most."""
+
+
+RELAY = " relay"
+"""What follows an agent's name where its relay waits: the agent beside it, by the same certificate, waits too."""
+
+
+class Fleets(Protocol):
+    """Whoever knows, from what is signed, which fleets an agent may be told of."""
+
+    def fleets(self, tenant: str, agent: str) -> tuple[str, ...]:
+        """Return those that it is in, sorted; none where nobody knows it."""
+        ...
+
+    def carried(self, tenant: str, agent: str) -> tuple[str, ...]:
+        """Return those that it carries for others as a relay, sorted."""
+        ...
 
 
 class Reports(Protocol):
@@ -63,8 +78,9 @@ def decode(body: bytes) -> WatchRequest:
 class Answers:
     """Answers requests; one for a process."""
 
-    def __init__(self, known: KnownTenants, waiting: Waiting, reports: Reports) -> None:
-        """Keep whom to ask."""
+    def __init__(self, known: Fleets, waiting: Waiting, reports: Reports, *, carried: bool = False) -> None:
+        """Keep whom to ask; `carried` is said by a relay, see `WatchAnswer`."""
+        self._carried = carried
         self._known, self._waiting, self._reports = known, waiting, reports
         self._bodies: OrderedDict[object, bytes] = OrderedDict()
 
@@ -73,14 +89,23 @@ class Answers:
 
         `may_wait` says whether the agent may still be held; where it no longer may, this returns at once, and whoever asked looks why.
         """
+        if request.carried:
+            return await self._for_a_relay(agent, request, may_wait)
         self._reports.seen(*agent)
         fleets = self._fleets(agent)
         whole = await self._reports.wants_whole(*agent, fingerprint, request.reported)
         at_once = whole or tuple(sorted(set(request.fleets))) != fleets
-        seconds = min(request.wait, HOLD) * (1 - SPREAD * random.random())  # noqa: S311 - only spreads load
-        await self._waiting.wait(agent, request.versions, fleets, 0 if at_once else seconds, may_wait=may_wait)
+        await self._waiting.wait(agent, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
         self._reports.seen(*agent)
         return self._put_together(agent, request, self._fleets(agent), whole=whole)
+
+    async def _for_a_relay(self, agent: Agent, request: WatchRequest, may_wait: Callable[[], bool]) -> bytes:
+        """Return the answer to a relay: of what it carries for others, and how it goes on itself says its agent's own watch."""
+        fleets = self._known.carried(*agent)[: watching.FLEETS_LIMIT]
+        at_once = tuple(sorted(set(request.fleets))) != fleets
+        waits = (agent[0], agent[1] + RELAY)
+        await self._waiting.wait(waits, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
+        return self._put_together(agent, request, self._known.carried(*agent)[: watching.FLEETS_LIMIT], whole=False)
 
     def leave(self, agent: Agent, leave: Leave) -> bytes:
         """Return the answer to an agent that is no longer wanted."""
@@ -101,7 +126,9 @@ class Answers:
         key = (tenant, fleets, pace, whole, tuple((fleet, part.version, part.stored) for fleet, part in newer.items()))
         body = self._bodies.get(key)
         if body is None:
-            plain = WatchAnswer(format=watching.FORMAT, fleets=list(fleets), every=pace.every, brief=pace.brief, report=whole)
+            plain = WatchAnswer(
+                format=watching.FORMAT, fleets=list(fleets), every=pace.every, brief=pace.brief, report=whole, carried=self._carried
+            )
             body = watching.encode_answer(plain, _fitting({fleet: part.data for fleet, part in newer.items()}))
             self._keep(key, body)
         else:
@@ -113,6 +140,11 @@ class Answers:
             self._bodies[key] = body
         if len(self._bodies) > BODIES:
             self._bodies.popitem(last=False)
+
+
+def _seconds(request: WatchRequest) -> float:
+    """Return for how long a request is held: as it asks, some of that left to chance."""
+    return min(request.wait, HOLD) * (1 - SPREAD * random.random())  # noqa: S311 - only spreads load
 
 
 def _fitting(parts: dict[str, bytes]) -> dict[str, bytes]:

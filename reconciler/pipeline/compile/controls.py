@@ -30,8 +30,8 @@ DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
 def controls_of(world: World, tenant: str) -> dict[str, Any]:
     """Return the git half of a tenant's controls: agents, pools, fleets, freezes, quotas, reporting, retention, roles.
 
-    `{"agents": {name: {labels, fleets, reimage?, relay?, platforms?, reporting?}}, "pools": {name: {labels, lease, maximum, fleets,
-    platforms?, reporting?}}, "fleets": {name: {freshness, drift, rollout, modes: [{name, atMost}], objectives, critical?}},
+    `{"agents": {name: {labels, fleets, reimage?, relay?, relayNames?, platforms?, reporting?}}, "pools": {name: {labels, lease, maximum,
+    fleets, platforms?, reporting?}}, "fleets": {name: {freshness, drift, rollout, modes: [{name, atMost}], objectives, critical?}},
     "freezes": [{name, fleets, reason, owner, from, until}], "quotas": {agents?, …}, "reporting": {every, lostAfter, …},
     "retention": {receipts?, …}, "trustDomain": …, "roles": [{name, role, subjects, fleets?, until?}]}`; durations are whole seconds,
     quantities bytes. All of it is what the manifests say: whether a fleet is frozen or waiting is for acceptance to add.
@@ -90,8 +90,8 @@ def _agent(fleets: _Fleets, document: Document) -> dict[str, Any]:
     controls: dict[str, Any] = _member(fleets, document)
     if manifest.mapping(spec.get("enrolment")).get("reimage") == "allowed":
         controls["reimage"] = True
-    relayed = manifest.relayed(document)
-    return {**controls, "relay": relayed} if relayed else controls
+    relayed, names = manifest.relayed(document), manifest.relay_names(document)
+    return {**controls, **({"relay": relayed} if relayed else {}), **({"relayNames": names} if names else {})}
 
 
 def _pool(fleets: _Fleets, document: Document) -> dict[str, Any]:

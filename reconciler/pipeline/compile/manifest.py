@@ -70,7 +70,16 @@ def labels(document: Document) -> dict[str, str]:
 
 def relayed(document: Document) -> list[str]:
     """Return the fleets whose repositories an agent may read for others, sorted."""
-    stated = sequence(mapping(document.spec.get("relay")).get("fleets")) if document.kind == "Agent" else ()
+    return _of_relay(document, "fleets")
+
+
+def relay_names(document: Document) -> list[str]:
+    """Return the host names and addresses by which an agent's relay is reached, sorted."""
+    return _of_relay(document, "names")
+
+
+def _of_relay(document: Document, field: str) -> list[str]:
+    stated = sequence(mapping(document.spec.get("relay")).get(field)) if document.kind == "Agent" else ()
     return sorted({one for one in stated if isinstance(one, str)})
 
 
