@@ -203,6 +203,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def foreign(shared: Site) -> Iterator[list[Credential]]:
     """Every credential that is not for what is asked."""
     shared.enrol("shop", "gone-01")
+    gone = certified(shared, "gone-01", "shop")
     with shared.registry.begin() as connection:
         agents.set_state(connection, "shop", "gone-01", "revoked", by="test", reason="test", now=datetime.now(UTC))
     until(lambda: shared.zone.standing.held(("shop", "gone-01")) == "revoked")
@@ -220,7 +221,7 @@ def foreign(shared: Site) -> Iterator[list[Credential]]:
             made("a host of lab", certified(shared, "lab-01", "lab"), host=True),
             made("another host of shop", certified(shared, "db-01", "shop"), host=True, neighbour=True),
             made("a host whose certificate is revoked", certified(shared, "web-01", "shop", revoked=True)),
-            made("a host that is revoked", certified(shared, "gone-01", "shop")),
+            made("a host that is revoked", gone),
             made("a host whose certificate ran out", certified(shared, "web-01", "shop", life=timedelta(microseconds=1))),
             made("lab's admin", token=shared.token_of("lab-admin"), operator=True),
             made("an operator without a role", token=shared.token_of("nobody"), operator=True),
@@ -298,7 +299,7 @@ def test_whom_it_is_for_is_answered(shared: Site) -> None:
             who = member if "{id}" in route.path else host
             if route.who != AGENT:
                 who = Credential(name="root", pool=by_token, token=shared.token_of("root"), operator=True)
-            if name_of(route) == ENDS:
+            if name_of(route) in {ENDS, "POST /v1/certificates/relay"}:  # the latter is for hosts whose manifest makes them relays
                 continue
             found = ask(shared, who, route.method, path, ASKED[name_of(route)])
             anyone = route.who == ANYONE
