@@ -80,7 +80,7 @@ class LocalStore:
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
         """Put `data` at `key` if it still has `version`, for keeps; writers wait for one another."""
         path = self._path(key)
-        with _trouble(path), self._locked():
+        with _trouble(path), self._locked(key):
             if self.version(key) != version:
                 return False
             durable.replace(path, data)
@@ -98,7 +98,7 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Remove what stands at `key`, for keeps."""
         path = self._path(key)
-        with _trouble(path), self._locked():
+        with _trouble(path), self._locked(key):
             durable.remove(path)
 
     def sweep(self, prefix: str) -> None:
@@ -143,9 +143,11 @@ class LocalStore:
                     yield from self._walk(key, deep=True) if deep else (f"{key}/",)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        durable.make_directory(self.root)
-        descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _locked(self, key: str) -> Iterator[None]:
+        """Have writers of one prefix wait for one another: each zone's is a user's own, who can't open another's lock."""
+        directory = self.root / key.partition("/")[0] if "/" in key else self.root
+        durable.make_directory(directory)
+        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
