@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from agent.protocol import durable
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
+from reconciler.control.authority.rotation import held_for
+from reconciler.control.conduct.conductor import Conductor
 from reconciler.control.housekeeping import Housekeeping
 from reconciler.control.known import KnownTenants
-from reconciler.control.leading import RegistryLeases, tell_published
+from reconciler.control.leading import RegistryLeases, rollouts_told, tell_published
 from reconciler.control.registry.registry import Registry
 from reconciler.control.registry.retention import Keep
 from reconciler.opa.program import find_opa
@@ -107,18 +109,22 @@ def opened_registry(settings: Settings) -> Iterator[Registry]:
 def control(settings: Settings, *, ready: Callable[[], None], registry: Registry | None = None) -> Callable[[threading.Event], None]:
     """Return the control zone's loop, wired; `ready` is called after its first whole pass, or once another copy publishes.
 
-    What is published is told to all who listen to the `registry`. Copies that share one agree there who publishes; one on SQLite is a
+    Rollouts are conducted by what the `registry` knows; without one the newest release is stable at once. What is published is told to
+    all who listen to it. Copies that share one agree there who publishes; one on SQLite is a
     single machine's, so that the store has the lease.
 
     Raises `InputError` where there are keys and none of them can be used: a zone that can sign nothing should not look as if it ran.
     """
     ring = settings.ring("control")
     ring.require_unlocked()
+    store = zone_store(settings, CONTROL_PREFIXES)
     wired = control_loop.ControlSettings(
-        store=zone_store(settings, CONTROL_PREFIXES),
+        store=store,
         keys=ring,
         holder=holder(settings, "control"),
         leases=RegistryLeases(registry=registry, holder=holder(settings, "control")) if registry and not registry.sqlite else None,
+        conductor=Conductor(registry, store, held=partial(held_for, store)) if registry else None,
+        news=partial(rollouts_told, registry) if registry else nullcontext,
         published=partial(tell_published, registry) if registry else lambda tenant, fleet: None,  # noqa: ARG005 - nobody waits
     )
     return lambda stop: control_loop.run(wired, stop, ready=ready)

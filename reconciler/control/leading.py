@@ -1,6 +1,8 @@
-"""Copies of `serve` that share a registry: a lease there says which of them publishes, and what it published the others hear there."""
+"""Copies of `serve` that share a registry: a lease there says which of them publishes, and what each has to tell the others hear there."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,10 +10,12 @@ from agent.protocol.errors import OrdainError
 from reconciler.control.registry import leases, wakeups
 from reconciler.control.registry.leases import Lease
 from reconciler.control.registry.registry import Registry
+from reconciler.control.wakeup import ORDERED, REPORTED, Wakeup, rollout_news
 from reconciler.publication.leadership import LEASE_TTL
 
 PUBLISHING = "publishing"
 """The lease's name: one copy publishes for all tenants, since a pass over what did not change costs next to nothing."""
+_NEWS = {wakeups.REPORTS: REPORTED, wakeups.ORDERS: ORDERED}
 _log = logging.getLogger(__name__)
 
 
@@ -47,3 +51,15 @@ def tell_published(registry: Registry, tenant: str, fleet: str) -> None:
         registry.write(wakeups.notify, wakeups.PUBLISHED, f"{tenant}/{fleet}")
     except OrdainError as error:
         _log.warning("other copies were not told: %s", error, extra={"tenant": tenant, "fleet": fleet})
+
+
+@contextmanager
+def rollouts_told(registry: Registry, wakeup: Wakeup) -> Iterator[None]:
+    """Wake the loop, as long as the context lasts, for receipts and orders that any copy takes."""
+
+    def heard(channel: str, payload: str) -> None:
+        if channel in _NEWS:
+            wakeup.tell(rollout_news(_NEWS[channel], payload))
+
+    with registry.listen(heard):
+        yield

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +27,7 @@ from reconciler.control.publish import Work, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
 from reconciler.control.rollout.document import next_document
 from reconciler.control.tenants import Tenant, discover, read_tenant
-from reconciler.control.wakeup import Wakeup, watching
+from reconciler.control.wakeup import Wakeup, orders_in, reports_in, watching
 from reconciler.publication import layout
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.leadership import Leadership, Leases, StoreLeases
@@ -39,6 +40,9 @@ PLACES = ("control:after-lease", "control:after-trust", "control:after-document"
 """Where a crash test may kill the control zone here."""
 REST_FACTOR = 20
 """A look at everything rests for this many times as long as it took: at most a twentieth of a core, however many fleets."""
+NEWS_REST = 2
+"""A step that receipts brought about rests for this many times as long as it took: of a fleet that reports all at once there is one
+step for many receipts."""
 RETRY_FIRST = timedelta(seconds=1)
 RETRY_MOST = timedelta(seconds=60)
 """Between tries of a fleet that fails and about which nothing changes."""
@@ -62,6 +66,8 @@ class ControlSettings:
     """Who conducts rollouts by what the registry knows; without one the newest release is stable at once, since nothing can be measured."""
     poll: float = 1.0
     """Seconds between looks at the store when nothing wakes the loop."""
+    news: Callable[[Wakeup], AbstractContextManager[object]] = nullcontext
+    """What wakes the loop besides the store, as long as the context lasts, by keys of `rollout_news`."""
     published: Callable[[str, str], None] = lambda tenant, fleet: None  # noqa: ARG005 - for whoever tells nobody
     """Called with tenant and fleet once a timestamp has moved: for agents that wait. It returns soon, and raises nothing."""
 
@@ -74,6 +80,7 @@ class _Seen:
     controls: int
     trust: tuple[int, int]
     due: datetime
+    moves: bool = False
     failures: int = 0
 
 
@@ -98,7 +105,7 @@ def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[],
     wakeup = Wakeup()
     for prefix in CONTROL_PREFIXES:
         settings.store.sweep(prefix)
-    with watching(settings.store, wakeup):
+    with watching(settings.store, wakeup), settings.news(wakeup):
         changed: frozenset[str] | None = None
         rest_until = 0.0
         while not stop.is_set():
@@ -108,6 +115,8 @@ def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[],
                 rest_until = time.monotonic() + max(settings.poll, REST_FACTOR * (time.monotonic() - began))
                 if done:
                     ready()
+            elif reports_in(changed):
+                stop.wait(min(NEWS_REST * (time.monotonic() - began), settings.poll))
             changed = _wait(wakeup, stop, rest_until, settings.poll)
     loop.leader.give_back()
 
@@ -134,6 +143,7 @@ def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) ->
     if not _leads(loop):
         return bool(loop.standby)
     reached("control:after-lease")
+    changed = _stirred(loop, changed)
     try:
         names = discover(loop.settings.store) if changed is None else sorted({key.split("/")[1] for key in changed})
     except OrdainError as error:
@@ -148,6 +158,16 @@ def _pass(loop: _Loop, changed: frozenset[str] | None, stop: threading.Event) ->
             known = disk_trouble(error) if isinstance(error, OSError) else error
             _log.error("left for the next pass: %s", known, extra={"tenant": name})
     return True
+
+
+def _stirred(loop: _Loop, changed: frozenset[str] | None) -> frozenset[str] | None:
+    """Have fleets looked at anew that the registry has news of, and leave out receipts of those where nothing is on its way."""
+    if changed is None:
+        return None
+    resting = {key for key, fleet in reports_in(changed).items() if not ((seen := loop.seen.get(fleet)) and seen.moves)}
+    for fleet in {**reports_in(changed - resting), **orders_in(changed)}.values():
+        loop.seen.pop(fleet, None)
+    return changed - resting
 
 
 def _tenant_step(loop: _Loop, name: str, changed: frozenset[str] | None, stop: threading.Event) -> None:
@@ -233,8 +253,9 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
     if seen is not None and known and now < seen.due:
         return
     failures = seen.failures if seen is not None and known else 0
+    moves = False
     try:
-        due = _publish(loop, tenant, fleet, now)
+        due, moves = _publish(loop, tenant, fleet, now)
         failures = 0
     except LostError:
         raise  # nothing is wrong with the fleet: another copy sees to it
@@ -245,18 +266,18 @@ def _fleet_step(loop: _Loop, tenant: Tenant, fleet: str) -> None:
         unexpected = None if isinstance(error, OrdainError) else error
         _log.error("not published: %s", error, extra={"tenant": name, "fleet": fleet}, exc_info=unexpected)
         _record(store, records.stopped(records.read_status(store, name, fleet), name, fleet, "error", str(error)))
-    loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, trust=trust, due=due, failures=failures)
+    loop.seen[name, fleet] = _Seen(approved=newest, controls=tenant.controls.sequence, trust=trust, due=due, moves=moves, failures=failures)
 
 
-def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime:
-    """Read, decide, publish and record one fleet; return when it is due again."""
+def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> tuple[datetime, bool]:
+    """Read, decide, publish and record one fleet; return when it is due again, and whether receipts may move it before."""
     store, trust = loop.settings.store, tenant.trust
     recorded = records.read_status(store, trust.tenant, fleet)
     releases = read_newest(store, trust, fleet)
     if releases is None or releases.desired is None:
         why = tenant.controls.fleets[fleet].why or "waiting for its first release"
         _record(store, records.stopped(recorded, trust.tenant, fleet, "waiting", why))
-        return now + RETRY_MOST
+        return now + RETRY_MOST, False
     standing, stored = _standing(store, trust.tenant, fleet)
     unsigned = standing.unsigned(trust) if standing else frozenset()
     floors = floors_of(standing, recorded.floors if recorded else Floors(), unsigned)
@@ -285,7 +306,7 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> datetime
     reached("control:before-record")
     _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
     reached("control:after-record")
-    return min(publication.due, decided.due)
+    return min(publication.due, decided.due), decided.moves
 
 
 def _decide(loop: _Loop, task: Task, newest: Release) -> Decided:

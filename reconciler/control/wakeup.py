@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,30 @@ from reconciler.publication.store import LocalStore, Scoped, Store
 WATCHED = ("approved", "trust")
 _NEWS = re.compile(r"(?:approved|trust)/[^_/.][^/]*/(?:[^_/.][^/]*/)?(?:[0-9]+\.(?:releases|root|targets)|controls)\.json")
 """What changes a fleet: the last file that approving writes, controls, and trust. Files before these would only wake the loop in vain."""
+
+
+REPORTED, ORDERED = "reported", "ordered"
+"""What keys begin with that are news of the registry and no files: `reported/<tenant>/<fleet>/now`."""
+
+
+def rollout_news(what: str, name: str) -> str:
+    """Return the key that tells of news about the rollout of a fleet (`<tenant>/<fleet>`): receipts, or an order."""
+    return f"{what}/{name}/now"
+
+
+def reports_in(keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return the (tenant, fleet) that receipts came for, by key."""
+    return _news(REPORTED, keys)
+
+
+def orders_in(keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return the (tenant, fleet) that somebody ordered something about, by key."""
+    return _news(ORDERED, keys)
+
+
+def _news(what: str, keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    parts = {key: key.split("/") for key in keys if key.startswith(f"{what}/")}
+    return {key: (tenant, fleet) for key, (_, tenant, fleet, _) in parts.items()}
 
 
 class Wakeup:

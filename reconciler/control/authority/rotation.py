@@ -30,6 +30,7 @@ from reconciler.control.known import KnownTenants, member
 from reconciler.control.registry import trials
 from reconciler.control.registry.registry import Registry
 from reconciler.control.registry.trials import Tally
+from reconciler.control.rollout.gates import Hold
 from reconciler.publication import layout
 from reconciler.publication.store import Store
 from reconciler.publication.times import instant, stamp
@@ -189,6 +190,15 @@ def try_step(rotation: Rotation) -> None:
         rotation.step()
     except OrdainError as error:
         _log.error("the change of authority can't be looked at: %s", error)
+
+
+def held_for(store: Store) -> list[Hold]:
+    """Return that rollouts wait while a new authority is tried, nothing where none is: a host that falls silent should have one cause."""
+    found = store.get(layout.AUTHORITY_CHANGE)
+    change = _read(found) if found else None
+    if change is None or not change.candidate:
+        return []
+    return [Hold(kind="authority", why=f"a change of authority is under way: generation {change.candidate} is tried since {change.began}")]
 
 
 def _read(data: bytes) -> Change:

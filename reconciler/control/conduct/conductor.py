@@ -5,7 +5,7 @@ than what the registry remembers: one that was restored from a backup yields to 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from reconciler.control.registry import events, rollouts, stops
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
 from reconciler.control.rollout.evidence import Host, Tally, Terms, tally
-from reconciler.control.rollout.gates import Gates, Stop
+from reconciler.control.rollout.gates import Gates, Hold, Stop
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.progress import Candidate, Progress
@@ -71,14 +71,16 @@ class Decided:
 
     document: RolloutDocument
     due: datetime
+    moves: bool = False
+    """Whether something is on its way, so that receipts may move it."""
 
 
 class Conductor:
     """Steps rollouts; one for a process, called by the one that publishes."""
 
-    def __init__(self, registry: Registry, store: Store) -> None:
-        """`store` is where approved files stand."""
-        self._registry = registry
+    def __init__(self, registry: Registry, store: Store, *, held: Callable[[], Sequence[Hold]] = tuple) -> None:
+        """`store` is where approved files stand; `held` says why no fleet may go forward now, a change of authority, say."""
+        self._registry, self._held = registry, held
         self._roll = Roll(store)
 
     def ordered(self, tenant: str) -> set[str]:
@@ -114,7 +116,7 @@ class Conductor:
             rollouts.put(connection, task.tenant, task.fleet, after, holds=outcome.holds, epoch=task.epoch, now=task.now)
             rollouts.follow(connection, [order.id for order in orders], now=task.now)
             events.append(connection, [_event(task, one, before.told + number) for number, one in enumerate(outcome.events)])
-        return Decided(document=document, due=_due(outcome, task.now))
+        return Decided(document=document, due=_due(outcome, task.now), moves=not _rests(outcome))
 
     def _situation(self, connection: Connection, task: Task, progress: Progress) -> Situation:
         def planned(candidate: Candidate, attempt: int) -> Sequence[Wave]:
@@ -130,7 +132,7 @@ class Conductor:
             waves=planned,
             joining=joining,
             admitted=admitted,
-            gates=_gates(connection, task),
+            gates=replace(_gates(connection, task), held=self._held()),
             provable=is_provable(connection, task.tenant, task.fleet),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
         )
@@ -252,6 +254,9 @@ def _event(task: Task, one: Event, number: int) -> events.Event:
 
 
 def _due(outcome: Outcome, now: datetime) -> datetime:
-    rests = outcome.progress.candidate is None and not outcome.progress.switches
-    latest = now + (REST if rests else LOOK_EVERY)
+    latest = now + (REST if _rests(outcome) else LOOK_EVERY)
     return min(latest, max(outcome.due or latest, now))
+
+
+def _rests(outcome: Outcome) -> bool:
+    return outcome.progress.candidate is None and not outcome.progress.switches

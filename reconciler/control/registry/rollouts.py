@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from reconciler.control.registry import schema
 from reconciler.control.registry.upserts import insert
+from reconciler.control.registry.wakeups import ORDERS, notify
 from reconciler.control.rollout.gates import Hold
 from reconciler.control.rollout.orders import Order
 from reconciler.control.rollout.progress import Progress
@@ -67,10 +68,12 @@ def plain(holds: Sequence[Hold]) -> list[dict[str, str]]:
 
 
 def order(connection: Connection, tenant: str, fleet: str, wanted: Order, *, now: datetime) -> int:
-    """Keep an order until it is followed; return its number. `wanted.id` is not looked at."""
+    """Keep an order until it is followed, and wake who follows it; return its number. `wanted.id` is not looked at."""
     plain = msgspec.to_builtins(msgspec.structs.replace(wanted, id=0))
     statement = insert(connection, _orders).values(tenant=tenant, fleet=fleet, order=plain, given_at=now)
-    return int(connection.execute(statement.returning(_orders.c.id)).scalar_one())
+    number = int(connection.execute(statement.returning(_orders.c.id)).scalar_one())
+    notify(connection, ORDERS, f"{tenant}/{fleet}")
+    return number
 
 
 def unfollowed(connection: Connection, tenant: str, fleet: str) -> list[Order]:

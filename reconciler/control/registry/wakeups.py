@@ -27,6 +27,7 @@ OPERATORS = "operators"  # payload: a subject whose tokens or groups changed
 CONTROLS = "controls"  # payload: a tenant whose controls were taken
 PUBLISHED = "published"  # payload `<tenant>/<fleet>`: its repository has news
 REPORTS = "reports"  # payload `<tenant>/<fleet>`: receipts came
+ORDERS = "orders"  # payload `<tenant>/<fleet>`: somebody ordered something about its rollout
 POLL = 1.0
 """Seconds between looks for what other processes wrote, where nothing brings it."""
 LOOK_AGAIN = 30.0
