@@ -81,7 +81,7 @@ class Listener:
     """One address that is listened on; `said` is called with the URL once it answers.
 
     `context` makes it TLS: it is asked again every second until there is one, since an authority may come later than the process.
-    `guard` stands between the connection and HTTP, `beside` runs as long as the listener.
+    `missing` says meanwhile what is waited for. `guard` stands between the connection and HTTP, `beside` runs as long as the listener.
     """
 
     application: web.Application
@@ -91,6 +91,7 @@ class Listener:
     guard: Callable[[Factory], Factory] = field(default=lambda factory: factory)
     beside: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
     backlog: int = 128
+    missing: str = "there is no certificate authority; run `ordain keys init --zone authority`"
 
 
 def run(loops: Mapping[str, Loop], listeners: Sequence[Listener]) -> int:
@@ -128,7 +129,7 @@ async def _open(listener: Listener, open_now: AsyncExitStack, ended: asyncio.Eve
     context = await asyncio.to_thread(listener.context) if listener.context else None
     if listener.context and context is None:
         host, port = listener.address
-        _log.warning("nobody listens on %s:%d yet: there is no certificate authority; run `ordain keys init --zone authority`", host, port)
+        _log.warning("nobody listens on %s:%d yet: %s", host, port, listener.missing)
         _beside(_later(listener, runner, open_now), open_now, ended, failed)
         return
     await _listen(listener, runner, open_now, context)

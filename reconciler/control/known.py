@@ -5,6 +5,7 @@ Controls are read and verified again only when their file's version changed. Loo
 
 import logging
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agent.protocol.errors import OrdainError
 from reconciler.control.tenants import discover, read_controls
@@ -23,6 +24,14 @@ class _Known:
     version: str
     controls: Controls
     fleets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Known(Protocol):
+    """Whoever knows what is signed about tenants."""
+
+    def controls(self, tenant: str) -> Controls | None:
+        """Return a tenant's controls, None where there are none that can be believed."""
+        ...
 
 
 def member(controls: Controls, agent: str) -> Agent | Pool | None:

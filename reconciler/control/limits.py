@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from reconciler.control.known import KnownTenants, member
+from reconciler.control.known import Known, member
 from reconciler.publication.controls import Agent
 
 REMEMBERED = 100_000
@@ -72,7 +72,7 @@ class Rates:
 class Limits:
     """All rates of one process. Each method returns 0.0 where the request may go on, else the seconds after which to ask again."""
 
-    def __init__(self, known: KnownTenants) -> None:
+    def __init__(self, known: Known) -> None:
         """`known` says the quota of each tenant."""
         self._known = known
         self._rates = Rates()

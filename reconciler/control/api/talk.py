@@ -91,7 +91,7 @@ class Talk:
         """Look at the controls, then keep everything going while the application runs."""
         await self._look()
         steps = (self.waiting.run, self.intake.groups.run, self._follow_controls, self._keep_up)
-        tasks = [asyncio.create_task(_for_ever(step)) for step in steps]
+        tasks = [asyncio.create_task(for_ever(step)) for step in steps]
         try:
             with self._registry.listen(self._heard):
                 yield
@@ -149,7 +149,7 @@ def take_inventory(connection: Connection, controls: Controls) -> bool:
     return inventory.replace(connection, controls.tenant, subjects, sequence=controls.sequence)
 
 
-async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
+async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
     """Run what never ends by itself; where a fault of ours ends it, say so and begin again."""
     while True:
         try:

@@ -156,7 +156,7 @@ class Keeper:
         """Return which generation an agent's certificate is of; raises as `require_issued`."""
         for generation in self._generations.values():
             intermediate = generation.tenants.get(name.tenant)
-            if intermediate is not None and _signed(certificate, intermediate) and certificates.domain_of(intermediate) == name.domain:
+            if intermediate is not None and is_signed(certificate, intermediate) and certificates.domain_of(intermediate) == name.domain:
                 return generation.number
         message = f"the certificate says {name.uri}, and is not of the authority of tenant {name.tenant}"
         raise Denied("unauthenticated", message)
@@ -195,7 +195,8 @@ def pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+def is_signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    """Return whether the key of one certificate signed another, which names it as its issuer."""
     try:
         certificate.verify_directly_issued_by(by)
     except (InvalidSignature, ValueError, TypeError):

@@ -106,14 +106,14 @@ class Listening:
         key = ec.generate_private_key(ec.SECP256R1())
         made = self._keeper.issue_server(key.public_key(), self._names, lifetime=self._lifetime)
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _load(context, made.chain.encode() + private)
+        load_chain(context, made.chain.encode() + private)
         now = datetime.now(UTC)
         self._renew_at = now + (made.certificate.not_valid_after_utc - now) * 2 / 3
         self._shown = self._keeper.plan.server
         _log.info("the server's certificate is valid until %s", made.certificate.not_valid_after_utc, extra={"names": self._names})
 
 
-def _load(context: ssl.SSLContext, data: bytes) -> None:
+def load_chain(context: ssl.SSLContext, data: bytes) -> None:
     """Load a chain and its key from memory, or where the system can't name memory, from a file of our own that goes at once."""
     if not hasattr(os, "memfd_create"):
         with tempfile.NamedTemporaryFile() as file:

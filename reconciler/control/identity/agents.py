@@ -9,7 +9,7 @@ standing is looked at on every request, and again when a watch wakes (`require`)
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Protocol
 
@@ -60,10 +60,16 @@ class Agents:
     """Knows agents by their certificates; one for a process."""
 
     def __init__(
-        self, issuers: Issuers, standing: Standing, recorded: Recorded, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        issuers: Issuers,
+        standing: Standing,
+        recorded: Recorded,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        grace: timedelta = timedelta(),
     ) -> None:
-        """`recorded` is asked once for each certificate that this process has not seen."""
-        self._issuers, self._standing, self._recorded, self._now = issuers, standing, recorded, now
+        """`recorded` is asked once for each certificate that this process has not seen; one counts for `grace` after it ran out."""
+        self._issuers, self._standing, self._recorded, self._now, self._grace = issuers, standing, recorded, now, grace
         self._known: OrderedDict[bytes, Asker] = OrderedDict()
 
     async def identify(self, der: bytes | None) -> Asker:
@@ -81,7 +87,7 @@ class Agents:
             asker = await self._check(der, digest)
         else:
             self._known.move_to_end(digest)
-        if asker.not_after <= self._now():
+        if asker.not_after + self._grace <= self._now():
             message = "the certificate of this connection ran out: renew it by POST /v1/certificates/lapsed"
             raise Denied("unauthenticated", message)
         return asker

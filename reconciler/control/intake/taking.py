@@ -116,7 +116,7 @@ class Intake:
         stated = member(controls, relay[1]) if controls else None
         if not isinstance(stated, StatedAgent) or not stated.relay:
             message = f"{relay[0]}/{relay[1]} is no relay: its manifest names no fleets that it carries"
-            raise Denied("refused", message)
+            raise Denied("unknown", message)  # and not `refused`, which is said of a batch: a relay keeps what it has, and asks again
         fingerprint = _fingerprint(carried.certificate)
         holder = await self.signatures.holder(fingerprint)
         if holder is None or holder.tenant != relay[0]:
