@@ -109,12 +109,6 @@ _FILES = {
         "It is run without a shell and without a search path, so that what policy judged is the program that a host runs.",
         "write the whole path of the program",
     ),
-    "not-in-effect": (
-        "What is written takes effect",
-        "Freezes are read and checked, and this version does not act on them yet: rollouts go on.",
-        "don't count on it until a version of ordain brings it",
-        "warn",
-    ),
     "unsupported": (
         "What this version can't do is refused",
         "Kinds and fields that a later version brings are known by name, so that nobody counts on what is not there yet.",
@@ -249,10 +243,15 @@ _ACROSS = {
         "refer to fewer labels, to those with fewer values, or to ${agent.name}, which makes no groups",
     ),
     "unknown-fleet": (
-        "Freezes, roles and relays name fleets that exist",
+        "Freezes, roles, relays and fleets that go after others name fleets that exist",
         "What names none is for nothing; perhaps it has outlived its fleet.",
         "correct the name, or remove it",
         "warn",
+    ),
+    "after-circle": (
+        "Fleets that go after one another form no circle",
+        "Each fleet in a circle of `after` would wait for the others for ever, and none of them would get a release.",
+        "take one of the names out of rollout.after",
     ),
     "unknown-object": (
         "A waiver names an object that exists",

@@ -98,7 +98,6 @@ class Fleet(Struct):
     rollout: dict[str, Any] = {}
     modes: list[Mode] = []
     objectives: dict[str, Any] = {}
-    critical: bool = False
     state: Literal["ok", "frozen", "waiting"] = "ok"
     why: str = ""
     since: str = ""

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from agent.protocol.errors import MalformedError
 from agent.protocol.windows import Window, window_of
+from reconciler.publication.times import instant
+from reconciler.rollouts.measured import Metric, Regressions, metric_of, regressions_of
 
 SOAK = 600
 """Seconds for which probes must hold where a wave doesn't say."""
@@ -51,15 +54,53 @@ class Health:
     timeout: int = 900
     pause: bool = False
     """Whether a failure pauses the rollout where it is, for a person to look at, instead of taking it back."""
+    metrics: tuple[Metric, ...] = ()
+    regressions: Regressions = field(default_factory=Regressions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """How many hosts may be applying at once for each value of `label`, "" for all together: `count`, or a share of them.
+
+    `share` is in thousandths of a per cent of the hosts with that value, rounded down, at least one host.
+    """
+
+    label: str = ""
+    count: int | None = None
+    share: int | None = None
+
+    def most(self, hosts: int) -> int:
+        """Return how many of so many hosts may be applying at once."""
+        if self.count is not None:
+            return self.count
+        return max(1, hosts * (self.share or 0) // WHOLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Critical:
+    """That releases are too urgent for freezes, until before `until`."""
+
+    reason: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """How a fleet's releases go out: the steps, when they may go forward (no window: always), and what success is."""
+    """How a fleet's releases go out: the steps, when they may go forward (no window: always), and what success is.
+
+    `after` are fleets of the tenant that go first.
+    """
 
     steps: tuple[Step, ...]
     windows: tuple[Window, ...] = ()
     health: Health = field(default_factory=Health)
+    after: tuple[str, ...] = ()
+    unavailable: Unavailable | None = None
+    critical: Critical | None = None
+
+    def is_critical(self, now: datetime) -> bool:
+        """Return whether its releases are too urgent for freezes at `now`."""
+        return self.critical is not None and now < self.critical.until
 
 
 def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
@@ -72,7 +113,14 @@ def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
     if not any(step.limit == WHOLE or step.selector == {} for step in steps):
         steps = (*steps, Step(name=IMPLIED, limit=WHOLE, soak=0, implied=True))
     windows = tuple(window_of(window) for window in rollout.get("windows") or ())
-    return Strategy(steps=steps, windows=windows, health=_health(rollout.get("health") or {}))
+    return Strategy(
+        steps=steps,
+        windows=windows,
+        health=_health(rollout.get("health") or {}),
+        after=tuple(str(name) for name in rollout.get("after") or ()),
+        unavailable=_unavailable(rollout["maxUnavailable"]) if "maxUnavailable" in rollout else None,
+        critical=_critical(rollout["critical"]) if "critical" in rollout else None,
+    )
 
 
 def share_of(text: str) -> int:
@@ -120,4 +168,18 @@ def _health(stated: Mapping[str, Any]) -> Health:
         quorum=share_of(str(stated["quorum"])) if "quorum" in stated else health.quorum,
         timeout=timeout,
         pause=stated.get("onFailure") == "pause",
+        metrics=tuple(metric_of(one) for one in stated.get("metrics") or ()),
+        regressions=regressions_of(stated.get("regressions") or {}),
     )
+
+
+def _unavailable(stated: Mapping[str, Any]) -> Unavailable:
+    count, share = stated.get("count"), stated.get("share")
+    if (count is None) == (share is None) or (count is not None and (not isinstance(count, int) or count < 1)):
+        message = "maxUnavailable: write count, at least one host, or share"
+        raise MalformedError(message)
+    return Unavailable(label=str(stated.get("label", "")), count=count, share=None if share is None else share_of(str(share)))
+
+
+def _critical(stated: Mapping[str, Any]) -> Critical:
+    return Critical(reason=str(stated.get("reason", "")), until=instant(str(stated.get("until", "")), what="critical"))

@@ -226,12 +226,13 @@ def test_no_gate_stands_in_the_way_back() -> None:
     assert one.step(desired(NEW), order("rollback")).progress.phase == "stopped"
 
 
-def test_a_critical_release_passes_a_burning_budget_and_a_freeze_only_where_policy_says_so() -> None:
+def test_a_critical_release_passes_a_burning_budget_and_a_freeze_until_its_end() -> None:
     one = fleet()
     one.gates = Gates(stops=[FREEZE], burn=Burn(hour=9))
-    assert one.step(desired(NEW, critical=True)).progress.wave == -1
-    one.gates = Gates(stops=[FREEZE], burn=Burn(hour=9), passes_freeze=True)
-    assert one.step(desired(NEW, critical=True)).progress.wave == 0
+    assert one.step(desired(NEW)).progress.wave == -1
+    for until, wave in (("2026-11-23T12:00:00Z", -1), ("2026-11-23T12:00:01Z", 0)):
+        one.strategy = strategy_of({**CANARY, "critical": {"reason": "CVE-2026-1", "until": until}})
+        assert one.step(desired(NEW)).progress.wave == wave
 
 
 def test_a_window_that_is_closed_holds_until_it_opens() -> None:

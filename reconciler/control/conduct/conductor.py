@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from agent.protocol.rollout import Release, RolloutDocument, selected, slot
 from reconciler.control.conduct.hosts import is_provable, read_hosts
 from reconciler.control.conduct.membership import Roll, additive_since
+from reconciler.control.records import Rolled
 from reconciler.control.registry import events, rollouts, stops
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
@@ -73,6 +74,8 @@ class Decided:
     due: datetime
     moves: bool = False
     """Whether something is on its way, so that receipts may move it."""
+    rollout: Rolled | None = None
+    """How it stands, for whoever asks for the fleet's status."""
 
 
 class Conductor:
@@ -116,7 +119,7 @@ class Conductor:
             rollouts.put(connection, task.tenant, task.fleet, after, holds=outcome.holds, epoch=task.epoch, now=task.now)
             rollouts.follow(connection, [order.id for order in orders], now=task.now)
             events.append(connection, [_event(task, one, before.told + number) for number, one in enumerate(outcome.events)])
-        return Decided(document=document, due=_due(outcome, task.now), moves=not _rests(outcome))
+        return Decided(document=document, due=_due(outcome, task.now), moves=not _rests(outcome), rollout=_rolled(task, outcome))
 
     def _situation(self, connection: Connection, task: Task, progress: Progress) -> Situation:
         def planned(candidate: Candidate, attempt: int) -> Sequence[Wave]:
@@ -216,7 +219,6 @@ def _desired(task: Task) -> Desired | None:
         release=release,
         commit=newest.commit,
         decision=newest.decision,
-        critical=task.controls.fleets[task.fleet].critical,
         additive=additive_since(task.releases),
     )
 
@@ -256,6 +258,23 @@ def _event(task: Task, one: Event, number: int) -> events.Event:
 def _due(outcome: Outcome, now: datetime) -> datetime:
     latest = now + (REST if _rests(outcome) else LOOK_EVERY)
     return min(latest, max(outcome.due or latest, now))
+
+
+def _rolled(task: Task, outcome: Outcome) -> Rolled | None:
+    newest, progress, steps = task.releases.desired, outcome.progress, task.strategy.steps
+    if newest is None:
+        return None
+    admitted = progress.candidate is not None and 0 <= progress.wave < len(steps)
+    return Rolled(
+        phase=progress.phase,
+        digest=newest.digest,
+        members=newest.members,
+        wave=steps[progress.wave].name if admitted else "",
+        number=progress.wave + 1 if admitted else 0,
+        waves=len(steps),
+        since=progress.since,
+        waits=[one.why for one in outcome.holds] or [progress.why] if progress.why or outcome.holds else [],
+    )
 
 
 def _rests(outcome: Outcome) -> bool:

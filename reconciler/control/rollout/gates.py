@@ -67,15 +67,17 @@ class Gates:
     burn: Burn = field(default_factory=Burn)
     held: Sequence[Hold] = ()
     """Reasons of other parts: a change of authority under way, say."""
-    passes_freeze: bool = False
-    """Whether policy lets this candidate, marked critical, through a freeze."""
 
 
-def holds(gates: Gates, strategy: Strategy, *, critical: bool, now: datetime) -> Iterator[Hold]:
-    """Yield what keeps a wave from starting at `now`, the longest first seen last; measurements are not among it: see `unanswered`."""
+def holds(gates: Gates, strategy: Strategy, *, now: datetime) -> Iterator[Hold]:
+    """Yield what keeps a wave from starting at `now`, the longest first seen last; measurements are not among it: see `unanswered`.
+
+    What a fleet says to be critical passes freezes and a spent error budget: a rule about manifests decides who may say so.
+    """
     yield from gates.held
     yield from (Hold(kind="after", why=f"fleet {one.fleet} goes first: {one.missing}") for one in gates.before if one.missing)
-    if not gates.passes_freeze:
+    critical = strategy.is_critical(now)
+    if not critical:
         yield from (_frozen(stop) for stop in gates.stops if stop.freeze.start <= now < stop.freeze.until)
     burning = _burning(gates.burn)
     if burning and not critical:

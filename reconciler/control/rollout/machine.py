@@ -122,7 +122,7 @@ def _forward(progress: Progress, situation: Situation) -> Moved:
     planned = situation.waves(progress.candidate, progress.attempt)
     index = _next(planned, progress.wave)
     if index is None or planned[index].step.implied:
-        return moves.done(progress, situation) if not _held_by_gates(progress, situation) else Moved(progress=progress)
+        return moves.done(progress, situation) if not _held_by_gates(situation) else Moved(progress=progress)
     if _held(progress, situation, planned[index].step) or _is_empty(planned[index]):
         return Moved(progress=progress)
     return moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached)
@@ -200,15 +200,14 @@ def _passed(shown: Tally, health: Health) -> bool:
 
 
 def _held(progress: Progress, situation: Situation, waiting: Step) -> list[Hold]:
-    found = _held_by_gates(progress, situation)
+    found = _held_by_gates(situation)
     given = [one.who for one in progress.approvals if (one.wave, one.attempt) == (waiting.name, progress.attempt)]
     missing = unapproved(waiting, given)
     return [*found, *([missing] if missing else [])]
 
 
-def _held_by_gates(progress: Progress, situation: Situation) -> list[Hold]:
-    critical = progress.candidate is not None and progress.candidate.critical
-    return list(holds(situation.gates, situation.strategy, critical=critical, now=situation.now))
+def _held_by_gates(situation: Situation) -> list[Hold]:
+    return list(holds(situation.gates, situation.strategy, now=situation.now))
 
 
 def _waits(progress: Progress, situation: Situation) -> Sequence[Hold]:
@@ -223,7 +222,7 @@ def _waits(progress: Progress, situation: Situation) -> Sequence[Hold]:
     if progress.phase != "waiting":
         return ()
     if index is None:
-        return _held_by_gates(progress, situation)
+        return _held_by_gates(situation)
     empty = Hold(kind="empty", why=f"wave {planned[index].step.name} selects no member: give hosts its labels, or change the strategy")
     return [*_held(progress, situation, planned[index].step), *([empty] if _is_empty(planned[index]) else [])]
 

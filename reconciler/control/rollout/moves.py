@@ -53,9 +53,7 @@ def taken_up(progress: Progress, situation: Situation, desired: Desired) -> Move
     """Make the newest release the candidate, under the attempt after its last."""
     digest = desired.release.digest
     attempt = progress.attempts.get(digest, 0) + 1
-    candidate = Candidate(
-        release=desired.release, commit=desired.commit, decision=desired.decision, at=stamp(situation.now), critical=desired.critical
-    )
+    candidate = Candidate(release=desired.release, commit=desired.commit, decision=desired.decision, at=stamp(situation.now))
     after = msgspec.structs.replace(
         _idle(progress), candidate=candidate, phase="waiting", attempt=attempt, attempts=_noted(progress.attempts, digest, attempt)
     )

@@ -21,7 +21,6 @@ class Candidate(Struct):
     commit: str
     decision: int
     at: str
-    critical: bool = False
 
 
 class Approval(Struct):

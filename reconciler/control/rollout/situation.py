@@ -19,7 +19,6 @@ class Desired:
     release: Release
     commit: str
     decision: int
-    critical: bool = False
     additive: frozenset[int] = frozenset()
 
     def only_adds_to(self, other: Release | None) -> bool:

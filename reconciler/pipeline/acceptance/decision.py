@@ -16,7 +16,7 @@ from reconciler.pipeline.acceptance.claims import claimed_elsewhere
 from reconciler.pipeline.acceptance.corpus import Corpus, ManifestFile, Reader, by_name, read_file
 from reconciler.pipeline.acceptance.excusing import to_judge_again
 from reconciler.pipeline.acceptance.judgement import Judged, Judges, judge_change, judge_objects, once
-from reconciler.pipeline.acceptance.mentions import check_effect, check_overrides, check_waivers, waivers
+from reconciler.pipeline.acceptance.mentions import check_overrides, check_waivers, waivers
 from reconciler.pipeline.acceptance.owners import check_owners
 from reconciler.pipeline.acceptance.proposal import Proposal, companions, concerned, propose
 from reconciler.pipeline.acceptance.structure import Structure, settle
@@ -104,7 +104,7 @@ def decide(
     proposal = propose(base, head, difference, layout, doubted=doubted, read=read)
     groups = companions(proposal)
     before = (*facts.signatures, *check_owners(proposal))
-    mentions = (*before, *check_waivers(proposal, judges, facts), *check_overrides(proposal), *check_effect(proposal))
+    mentions = (*before, *check_waivers(proposal, judges, facts), *check_overrides(proposal))
     dated = judges.changes_between(facts.since, facts.now)
     again = frozenset(base.objects) if dated else to_judge_again(proposal, facts)
 

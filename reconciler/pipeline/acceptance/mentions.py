@@ -82,16 +82,6 @@ def _name(document: Document) -> ObjectName:
     return document.name or ObjectName(kind="Waiver", tenant="", name="")
 
 
-def check_effect(proposal: Proposal) -> Iterator[Finding]:
-    """Yield a warning for each freeze of a change: they are checked, and nothing acts on them yet."""
-    for file in proposal.read.values():
-        for document in file.documents:
-            if document.kind == "Freeze":
-                message = "this freeze stops nothing yet: this version of ordain reads and checks it, and does not act on it"
-                remedy = "don't count on it until a version of ordain brings it"
-                yield _finding(document, "manifest/not-in-effect", ("kind",), message, remedy, action="warn")
-
-
 def waivers(proposal: Proposal) -> Iterator[Document]:
     """Yield the waivers among the manifests that a change touches."""
     return (document for file in proposal.read.values() for document in file.documents if document.kind == "Waiver")

@@ -25,13 +25,15 @@ SPACES = (MEMBER, FLEET, FREEZE, TENANT, ROLE)
 """What controls are made of: a commit that only touches components leaves them as they are."""
 DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
 """Fields of rollouts and objectives that hold a duration."""
+LIMITS = frozenset({"max", "min"})
+"""Fields of metrics that hold a number of any kind."""
 
 
 def controls_of(world: World, tenant: str) -> dict[str, Any]:
     """Return the git half of a tenant's controls: agents, pools, fleets, freezes, quotas, reporting, retention, roles.
 
     `{"agents": {name: {labels, fleets, reimage?, relay?, relayNames?, platforms?, reporting?}}, "pools": {name: {labels, lease, maximum,
-    fleets, platforms?, reporting?}}, "fleets": {name: {freshness, drift, rollout, modes: [{name, atMost}], objectives, critical?}},
+    fleets, platforms?, reporting?}}, "fleets": {name: {freshness, drift, rollout, modes: [{name, atMost}], objectives}},
     "freezes": [{name, fleets, reason, owner, from, until}], "quotas": {agents?, …}, "reporting": {every, lostAfter, …},
     "retention": {receipts?, …}, "trustDomain": …, "roles": [{name, role, subjects, fleets?, until?}]}`; durations are whole seconds,
     quantities bytes. All of it is what the manifests say: whether a fleet is frozen or waiting is for acceptance to add.
@@ -127,7 +129,7 @@ def fleet_controls(document: Document) -> dict[str, Any]:
         "modes": [{"name": mode.name, "atMost": _seconds(mode.at_most, 0)} for mode in manifest.modes(document)],
         "objectives": _in_seconds(manifest.mapping(spec.get("objectives"))),
     }
-    return {**controls, "critical": spec["critical"]} if "critical" in spec else controls
+    return controls
 
 
 def reporting_of(block: object) -> dict[str, Any]:
@@ -150,11 +152,13 @@ def _seconds(value: object, default: int) -> int:
 
 
 def _in_seconds(value: Any, field: str = "") -> Any:
-    """Return plain values in which each duration is whole seconds."""
+    """Return plain values in which each duration is whole seconds, and each limit of a metric text: what is signed holds no floats."""
     if isinstance(value, dict):
         return {key: _in_seconds(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_in_seconds(item) for item in value]
+    if field in LIMITS:
+        return str(value)
     return _seconds(value, 0) if field in DURATIONS else value
 
 

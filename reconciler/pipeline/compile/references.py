@@ -22,6 +22,7 @@ from reconciler.pipeline.compile.placement import check_duplicates, check_placem
 from reconciler.pipeline.compile.secrets import check_declared
 from reconciler.pipeline.compile.tenancy import check_fleets, check_quotas
 from reconciler.pipeline.compile.texts import texts_of
+from reconciler.pipeline.compile.turns import check_turns
 from reconciler.pipeline.compile.world import LIBRARY, FleetKey, World, tenant_of
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
@@ -55,6 +56,7 @@ def check(
         *_check_mentions(world),
         *check_fleets(world),
         *check_quotas(world, since, touched),
+        *check_turns(world),
         *(finding for tenant, name in sorted(left) for finding in _check_used(world, tenant, name)),
     ]
     return merged(_with_fleets(world, finding) for finding in findings)

@@ -14,7 +14,7 @@ from reconciler.pipeline import attestations
 from reconciler.pipeline.finding import Finding, Pointer
 from reconciler.pipeline.manifests import SIGNERS_DIRECTORY, Document
 from reconciler.pipeline.signatures.keys import ssh_blob
-from reconciler.pipeline.validation import resources, rollouts, tenancy
+from reconciler.pipeline.validation import resources, rollouts, strategies, tenancy
 from reconciler.pipeline.validation.fields import instant, items
 from reconciler.pipeline.validation.findings import alternatives, refused, schema_refused, shown, spelled
 
@@ -38,7 +38,7 @@ _NAMED_LISTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("secrets",), "name"),
         (("probes",), "name"),
     ),
-    "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name")),
+    "Fleet": ((("components",), "name"), (("modes",), "name"), (("rollout", "waves"), "name"), (("rollout", "health", "metrics"), "name")),
 }
 """Lists in the spec whose items are told apart by a field."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -259,7 +259,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Document], Iterator[Finding]], ...]] = {
     "Agent": (tenancy.reporting, tenancy.platforms),
     "AgentPool": (tenancy.reporting, tenancy.platforms),
     "Component": (_files, _artifacts, _probes, _secrets, *resources.CHECKS, _parameter_values),
-    "Fleet": (rollouts.check, _parameter_values),
+    "Fleet": (rollouts.check, strategies.check, _parameter_values),
     "Freeze": (_freeze,),
     "Repository": (_repository,),
     "Role": (_role,),
