@@ -1,12 +1,15 @@
 """How everything stands, read from the store alone, each file verified: what `ordain status` prints.
 
-Works whether or not a process runs, so that it still answers when one doesn't.
+Works whether or not a process runs, so that it still answers when one doesn't. How a rollout stands is what `serve` wrote down last, in
+words: that alone is not signed.
 """
 
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.protocol.errors import OrdainError
+from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control import records
 from reconciler.pipeline import accepted
 from reconciler.pipeline.problem import Problem
 from reconciler.pipeline.waivers import ends_within
@@ -23,7 +26,8 @@ def gather(
 ) -> dict[str, Any]:
     """Return the status; `source` is the head that was last fetched, None where that isn't known here, `problem` what the pipeline left.
 
-    `ready` means: the newest head is examined, no tenant waits for keys, and every fleet that is not frozen is published as approved.
+    `ready` means: the newest head is examined, no tenant waits for keys, and of every fleet that is not frozen the newest release is
+    published: to everybody, or as far as its rollout got. One that is under way, paused or was taken back is no trouble of publication.
     A fleet's `commit` is that of its desired release: of the bundle or of the members, whichever was approved last.
     Where the repository key is elsewhere (beside `serve`, say) the accepted state can't be verified, so `pipeline` is false and
     `ready` speaks of publication alone: where no tenant is known either, all has yet to begin.
@@ -33,7 +37,7 @@ def gather(
     tenants = [_tenant(store, name, state) for name in _tenants(store, state)]
     fleets = [fleet for tenant in tenants for fleet in tenant.pop("fleets")]
     examined = (not here and bool(tenants)) or (state is not None and source in (None, state.head) and state.released == state.decision)
-    settled = all(fleet["frozen"] or fleet["published"] for fleet in fleets) and all(tenant["controls"] for tenant in tenants)
+    settled = all(fleet["frozen"] or fleet["state"] != "publishing" for fleet in fleets) and all(tenant["controls"] for tenant in tenants)
     held = state.held if state else {}
     return {
         "ready": examined and settled and all(tenant["keys"] for tenant in tenants),
@@ -126,6 +130,8 @@ def _fleet(store: Store, trust: Trust, name: str, *, standing: tuple[str, str, s
         "members": None,
         "serial": None,
         "published": False,
+        "state": "publishing" if state == "ok" else "frozen",
+        "rollout": None,
         "frozen": state != "ok",
         "why": why,
         "since": since or None,
@@ -140,4 +146,22 @@ def _fleet(store: Store, trust: Trust, name: str, *, standing: tuple[str, str, s
         fleet |= {"commit": approved.commit, "digest": desired.digest, "members": desired.members}
     if published is not None:
         fleet |= {"serial": published.document.serial, "published": published.document.stable == desired}
+        fleet |= _rollout(store, trust.tenant, name, published.document, desired)
+        if state != "ok":
+            fleet["state"] = "frozen"
     return fleet
+
+
+def _rollout(store: Store, tenant: str, name: str, document: RolloutDocument, desired: Release | None) -> dict[str, Any]:
+    """Return how the newest release stands: `rolling out`, `paused` or `stopped` only where serve wrote down that it took it up."""
+    recorded = records.read_status(store, tenant, name)
+    known = recorded.rollout if recorded else None
+    about = known is not None and desired is not None and (known.digest, known.members) == (desired.digest, desired.members)
+    if document.stable == desired or known is None or not about:
+        under_way = desired is not None and document.candidate == desired
+        return {"state": "published" if document.stable == desired else "rolling out" if under_way else "publishing"}
+    said = {"phase": known.phase, "wave": known.wave or None, "number": known.number, "waves": known.waves, "since": known.since}
+    return {
+        "state": known.state if known.state != "published" else "publishing",
+        "rollout": said | {"waits": known.waits, "why": known.why},
+    }

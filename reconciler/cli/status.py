@@ -92,6 +92,8 @@ def _table(fleets: list[dict[str, Any]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         if fleet is not None and fleet["why"]:
             yield f"  why: {printable(fleet['why'])}"
+        if fleet is not None and fleet["rollout"]:
+            yield f"  rollout: {printable(fleet['rollout']['why'])}"
 
 
 def _examined(found: dict[str, Any]) -> str:
@@ -101,7 +103,6 @@ def _examined(found: dict[str, Any]) -> str:
 
 
 def _row(fleet: dict[str, Any]) -> tuple[str, ...]:
-    state = "frozen" if fleet["frozen"] else "published" if fleet["published"] else "publishing"
     name = f"{fleet['tenant']}/{fleet['name']}"
     return (
         name,
@@ -109,7 +110,7 @@ def _row(fleet: dict[str, Any]) -> tuple[str, ...]:
         _short(fleet["digest"]),
         str(fleet["members"] or "-"),
         str(fleet["serial"] or "-"),
-        state,
+        fleet["state"],
     )
 
 

@@ -304,7 +304,7 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> tuple[da
         _log.info("published", extra=news)
         loop.settings.published(trust.tenant, fleet)
     reached("control:before-record")
-    _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors))
+    _record(store, records.published(trust.tenant, fleet, releases, document, publication.floors, rollout=decided.rollout))
     reached("control:after-record")
     return min(publication.due, decided.due), decided.moves
 

@@ -31,16 +31,55 @@ class Floors(Struct):
     epoch: int = 0
 
 
+State = Literal["published", "rolling out", "paused", "stopped", "waiting", "error"]
+
+
+class Rolled(Struct):
+    """How a fleet's rollout stands: `digest` and `members` of the newest release, which it is about, `wave` the last that was admitted.
+
+    `waits` is what it waits for, in words; `since` is when that changed.
+    """
+
+    phase: str
+    digest: str
+    members: int
+    wave: str = ""
+    number: int = 0
+    waves: int = 0
+    since: str = ""
+    waits: list[str] = []
+
+    @property
+    def state(self) -> State:
+        """The state of a fleet whose rollout stands so."""
+        return _STATES[self.phase]
+
+    @property
+    def why(self) -> str:
+        """Where it is and what it waits for, in a line; "" where nothing is on its way."""
+        where = f"wave {self.wave} ({self.number} of {self.waves})" if self.wave else "no wave admitted yet" if self.waits else ""
+        return ": ".join(part for part in (where, "; ".join(self.waits)) if part)
+
+
+_STATES: dict[str, State] = {
+    "settled": "published",
+    "waiting": "rolling out",
+    "applying": "rolling out",
+    "paused": "paused",
+    "stopped": "stopped",
+}
+
+
 class Status(Struct):
     """`records/<tenant>/<fleet>/status.json`: how publication of a fleet stands, and why it stands still.
 
-    In state `error` everything but `why` still says what stands published.
+    `digest` and `members` are of the stable release. In state `error` everything but `why` still says what stands published.
     """
 
     format: int
     tenant: str
     fleet: str
-    state: Literal["published", "waiting", "error"]
+    state: State
     why: str = ""
     digest: str = ""
     members: int = 0
@@ -49,6 +88,7 @@ class Status(Struct):
     serial: int = 0
     published_at: str = ""
     floors: Floors = Floors()
+    rollout: Rolled | None = None
 
 
 class TenantStatus(Struct):
@@ -70,13 +110,17 @@ def read_status(store: Store, tenant: str, fleet: str) -> Status | None:
         return None
 
 
-def published(tenant: str, fleet: str, releases: Releases, document: RolloutDocument, floors: Floors) -> Status:
-    """Return the status of a fleet whose releases are published under this rollout document."""
+def published(
+    tenant: str, fleet: str, releases: Releases, document: RolloutDocument, floors: Floors, *, rollout: Rolled | None = None
+) -> Status:
+    """Return the status of a fleet whose releases are published under this rollout document; `rollout` is how that stands."""
     return Status(
         format=FORMAT,
         tenant=tenant,
         fleet=fleet,
-        state="published",
+        state=rollout.state if rollout else "published",
+        why=rollout.why if rollout else "",
+        rollout=rollout,
         digest=document.stable.digest if document.stable else "",
         members=document.stable.members if document.stable else 0,
         commit=releases.bundle[1].commit if releases.bundle else "",

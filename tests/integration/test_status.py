@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,9 +12,12 @@ from click.testing import CliRunner, Result
 from agent.protocol.membership import Member
 from reconciler.cli import cli
 from reconciler.cli.status import lines
+from reconciler.control import records
 from reconciler.pipeline import problem
 from reconciler.pipeline.source import Mirror, full_sha, mirror_path
+from reconciler.publication.published import read_published
 from reconciler.publication.releases import read_newest
+from reconciler.status import gather
 from tests.publication_cases import COMMIT, Zone, make_zone
 from tests.source_cases import WorkingCopy
 
@@ -34,6 +38,39 @@ def test_no_line_is_folded_and_a_reason_stands_below_its_fleet() -> None:
     row = next(index for index, line in enumerate(shown) if line.startswith("shop/web "))
     assert re.fullmatch(r"shop/web +c{12} +d{12} +3 +7 +frozen", shown[row])
     assert shown[row + 1] == f"  why: {WHY}"
+
+
+def test_how_far_a_rollout_got_stands_below_its_fleet_and_is_no_trouble(zone: Zone) -> None:
+    zone.write_controls()
+    for content in ("one", "two"):
+        zone.approve(content)
+        if content == "one":
+            zone.publish()
+    store, newest = zone.store, read_newest(zone.store, zone.trust, "web")
+    published = read_published(store, "shop", "web")
+    assert newest is not None
+    assert newest.desired is not None
+    assert published is not None
+    assert standing(zone) == ("publishing", False)
+    wave: dict[str, Any] = {"wave": "canary", "number": 1, "waves": 3, "waits": ["approval"]}
+    for phase, state in {"applying": "rolling out", "paused": "paused", "stopped": "stopped"}.items():
+        rolled = records.Rolled(phase=phase, digest=newest.desired.digest, members=newest.desired.members, **wave)
+        status = records.published("shop", "web", newest, published.document, records.Floors(), rollout=rolled)
+        records.write_status(store, status)
+        assert (status.state, standing(zone)) == (state, (state, True))
+    text = "\n".join(lines(said(zone)))
+    assert "  rollout: wave canary (1 of 3): approval" in text
+
+
+def standing(zone: Zone) -> tuple[str, bool]:
+    """Return the state of fleet web, and whether all is ready."""
+    found = said(zone)
+    return found["fleets"][0]["state"], found["ready"]
+
+
+def said(zone: Zone) -> dict[str, Any]:
+    """Return the status as whoever has only the control zone's keys sees it."""
+    return gather(zone.store, zone.rings.control, source=None)
 
 
 def test_what_a_file_is_called_can_not_forge_a_line() -> None:
@@ -100,6 +137,8 @@ def found(*, why: str) -> dict[str, object]:
         "serial": 7,
         "published": False,
         "frozen": True,
+        "state": "frozen",
+        "rollout": None,
         "why": why,
         "since": None,
     }

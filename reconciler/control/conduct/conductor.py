@@ -261,6 +261,7 @@ def _due(outcome: Outcome, now: datetime) -> datetime:
 
 
 def _rolled(task: Task, outcome: Outcome) -> Rolled | None:
+    """Return how it stands for the fleet's status, without counts: these change with each receipt, and a status is a file."""
     newest, progress, steps = task.releases.desired, outcome.progress, task.strategy.steps
     if newest is None:
         return None
@@ -273,7 +274,7 @@ def _rolled(task: Task, outcome: Outcome) -> Rolled | None:
         number=progress.wave + 1 if admitted else 0,
         waves=len(steps),
         since=progress.since,
-        waits=[one.why for one in outcome.holds] or [progress.why] if progress.why or outcome.holds else [],
+        waits=[progress.why] if progress.why else ["what its hosts show"] if progress.phase == "applying" else [],
     )
 
 
