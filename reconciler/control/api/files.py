@@ -92,14 +92,14 @@ class _Files:
         if agent not in known:
             message = f"{tenant} has no such agent; it is known once its manifest is accepted"
             raise Denied("unknown", message)
-        return _changing(request, codec.canonical({"fleets": sorted(known[agent].fleets)}), "application/json")
+        return changing(request, codec.canonical({"fleets": sorted(known[agent].fleets)}), "application/json")
 
     async def _file(self, request: web.Request, key: str, cache: str, content_type: str) -> web.Response:
         data = await self._read(key, lasting=cache == FOREVER)
         if data is None:
             raise web.HTTPNotFound(text="")  # asked for at each poll, for the root after the newest: a body would only cost
         if cache == CHECK:
-            return _changing(request, data, content_type)
+            return changing(request, data, content_type)
         return web.Response(body=data, headers={"Cache-Control": cache}, content_type=content_type)
 
     def _believed(self, tenant: str) -> Controls | None:
@@ -136,8 +136,8 @@ class _Files:
         return known[1]
 
 
-def _changing(request: web.Request, data: bytes, content_type: str) -> web.Response:
-    """Answer with what changes under its name, or that it is still what the asker has: agents rely on the ETag being the SHA-256."""
+def changing(request: web.Request, data: bytes, content_type: str) -> web.Response:
+    """Return what changes under its name, or that it is still what the asker has: agents rely on the ETag being the SHA-256."""
     headers = {"Cache-Control": CHECK, "ETag": f'"{codec.sha256(data)}"'}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return web.Response(status=304, headers=headers)
