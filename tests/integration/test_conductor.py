@@ -1,5 +1,6 @@
 """A rollout by what the registry knows, on either database: receipts move it, orders and freezes hold it, nothing is forgotten."""
 
+import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,12 @@ class Site:
     sequence: dict[str, int] = field(default_factory=dict)
     rollout: dict[str, Any] = field(default_factory=lambda: ROLLOUT)
     freezes: list[dict[str, Any]] = field(default_factory=list)
+    conductor: Conductor = field(init=False)
+    """The process that leads; what it keeps between steps makes no difference."""
+
+    def __post_init__(self) -> None:
+        """Start one."""
+        self.conductor = Conductor(self.registry, self.zone.store)
 
     def approve(self, content: str) -> str:
         """Approve a release for all hosts; return its digest."""
@@ -99,7 +106,7 @@ class Site:
             serial_floor=self.document.serial if self.document else 0,
             now=self.now,
         )
-        decided = (conductor or Conductor(self.registry, self.zone.store)).decide(task)
+        decided = (conductor or self.conductor).decide(task)
         self.document = decided.document
         return decided
 
@@ -250,6 +257,26 @@ def test_freezes_of_manifests_and_by_hand_hold_it_and_say_why(site: Site) -> Non
     site.beat(*HOSTS)
     site.step(timedelta(hours=1, seconds=1))
     assert site.kept().progress.wave == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_a_process_keeps_between_looks_makes_no_difference(site: Site, seed: int) -> None:
+    site.rollout = {"waves": [{"name": "half", "limit": "50%", "soak": 30}, {"name": "all", "limit": "100%", "soak": 30}]}
+    site.enrol(*HOSTS)
+    site.approve("two")
+    dice = random.Random(seed)
+    site.step()
+    for _ in range(25):
+        host = dice.choice(list(HOSTS))
+        if site.document is not None and site.document.candidate is not None and dice.random() < 0.5:
+            site.say(host, dice.choice(["applied"] * 8 + ["failed"]))
+        elif dice.random() < 0.8:
+            site.beat(host)
+            site.now += timedelta(seconds=dice.choice([1, 20]))
+        kept = site.step().document
+        told = site.told()
+        assert site.step(conductor=Conductor(site.registry, site.zone.store)).document == kept
+        assert site.told() == told
 
 
 def test_what_was_decided_and_not_published_is_decided_alike_again(site: Site) -> None:

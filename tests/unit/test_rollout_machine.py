@@ -176,6 +176,17 @@ def test_a_release_that_hurts_earlier_waves_later_is_taken_back() -> None:
     assert "of all that have it" in one.events[-1].why
 
 
+def test_a_release_that_hurts_while_it_waits_for_its_next_wave_is_taken_back_and_goes_no_further() -> None:
+    one = fleet()
+    one.step(desired(NEW))
+    one.gates = Gates(stops=[FREEZE])
+    one.now += timedelta(seconds=601)
+    assert one.step(desired(NEW)).progress.phase == "waiting"
+    one.said["web-000", NEW.digest, 1] = Said(result="failed", at=one.now)
+    one.gates = Gates()
+    assert (one.step(desired(NEW)).progress.phase, one.most) == ("stopped", 2)
+
+
 def test_measurements_take_a_release_back_and_silence_of_them_holds_it() -> None:
     one = fleet()
     one.gates = Gates(answers=[Answer(name="error rate", missing="Prometheus does not answer")])

@@ -7,19 +7,22 @@ than what the registry remembers: one that was restored from a backup yields to 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from agent.protocol.rollout import Release, RolloutDocument, selected, slot
-from reconciler.control.conduct.hosts import is_provable, read_hosts
+from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control.conduct.hosts import is_provable
+from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
 from reconciler.control.conduct.membership import Roll, additive_since
+from reconciler.control.conduct.planning import Asked, Plan, Plans, admitted
 from reconciler.control.records import Rolled
 from reconciler.control.registry import events, rollouts, stops
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
-from reconciler.control.rollout.evidence import Host, Tally, Terms, tally
+from reconciler.control.rollout.evidence import Terms
 from reconciler.control.rollout.gates import Gates, Hold, Stop
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
@@ -30,7 +33,7 @@ from reconciler.publication.releases import Releases
 from reconciler.publication.store import Store
 from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.strategy import Strategy, strategy_of
-from reconciler.rollouts.waves import Member, Wave, waves
+from reconciler.rollouts.waves import Member, Wave
 from reconciler.rollouts.windows import Freeze
 
 LOOK_EVERY = timedelta(seconds=1)
@@ -39,7 +42,7 @@ REST = timedelta(minutes=1)
 """Between looks at one that rests; news of releases and orders come sooner."""
 
 
-Planned = Callable[[Candidate, int], Sequence[Wave]]
+Planned = Callable[[Candidate, int], Plan]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ class Conductor:
         """`store` is where approved files stand; `held` says why no fleet may go forward now, a change of authority, say."""
         self._registry, self._held = registry, held
         self._roll = Roll(store)
+        self._plans, self._looking = Plans(), Looking()
 
     def ordered(self, tenant: str) -> set[str]:
         """Return the fleets about which somebody ordered something that was not followed yet."""
@@ -103,7 +107,9 @@ class Conductor:
         kept = rollouts.get(connection, task.tenant, task.fleet)
         before = _believed(kept, task)
         orders = rollouts.unfollowed(connection, task.tenant, task.fleet)
-        outcome = step(before, self._situation(connection, task, before), orders)
+        outcome = step(before, self._situation(connection, task, before, anew=False), orders)
+        if outcome.events or outcome.progress != before:  # whatever moves it is read in this transaction, all of it
+            outcome = step(before, self._situation(connection, task, before, anew=True), orders)
         document = document_of(
             task.standing,
             outcome.progress,
@@ -121,44 +127,50 @@ class Conductor:
             events.append(connection, [_event(task, one, before.told + number) for number, one in enumerate(outcome.events)])
         return Decided(document=document, due=_due(outcome, task.now), moves=not _rests(outcome), rollout=_rolled(task, outcome))
 
-    def _situation(self, connection: Connection, task: Task, progress: Progress) -> Situation:
-        def planned(candidate: Candidate, attempt: int) -> Sequence[Wave]:
-            members = self._members(connection, task, candidate.release)
-            return waves(task.strategy, members, candidate=candidate.release.digest, attempt=attempt)
+    def _situation(self, connection: Connection, task: Task, progress: Progress, *, anew: bool) -> Situation:
+        """Return what is known now; what is kept from earlier looks is used unless all is to be read `anew`."""
 
-        joining, admitted = self._shown(connection, task, progress, planned)
+        @cache
+        def plan(candidate: Candidate, attempt: int) -> Plan:
+            return self._plan(connection, task, candidate.release.digest, attempt, candidate.release, anew=anew)
+
+        shown = self._shown(connection, task, progress, plan, anew=anew)
         return Situation(
             fleet=task.name,
             now=task.now,
             desired=_desired(task),
             strategy=task.strategy,
-            waves=planned,
-            joining=joining,
-            admitted=admitted,
+            waves=lambda candidate, attempt: plan(candidate, attempt).waves,
+            joining=shown.joining,
+            admitted=shown.admitted,
             gates=replace(_gates(connection, task), held=self._held()),
             provable=is_provable(connection, task.tenant, task.fleet),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
         )
 
-    def _shown(self, connection: Connection, task: Task, progress: Progress, planned: Planned) -> tuple[Tally, Tally]:
+    def _shown(self, connection: Connection, task: Task, progress: Progress, plan: Planned, *, anew: bool) -> Shown:
         """Return what the hosts show whom the last wave newly reached, and what all show that were admitted."""
         candidate = progress.candidate
-        if candidate is None or progress.wave < 0 or progress.phase != "applying":
-            return Tally(), Tally()
-        listed = planned(candidate, progress.attempt)
-        index = min(progress.wave, len(listed) - 1)
+        if candidate is None or progress.wave < 0 or progress.phase not in ("applying", "waiting"):
+            self._looking.forget(task.tenant, task.fleet)
+            return NOTHING_SHOWN
+        planned = plan(candidate, progress.attempt)
+        index = min(progress.wave, len(planned.waves) - 1)
+        before = planned.waves[index - 1] if index else None
         terms = Terms(
             admitted=instant(progress.admitted_at, what="wave"),
-            soak=timedelta(seconds=listed[index].step.soak),
+            soak=timedelta(seconds=planned.waves[index].step.soak),
             timeout=timedelta(seconds=task.strategy.health.timeout),
         )
-        now_in = Reach(candidate, progress.attempt, progress.selectors, progress.bound)
-        before = Reach(candidate, progress.attempt, listed[index - 1].selectors, listed[index - 1].bound) if index else None
-        known = read_hosts(connection, task.tenant, task.fleet, digest=candidate.release.digest, attempt=progress.attempt)
-        admitted = [one for one in self._members(connection, task, candidate.release) if now_in.admits(one)]
-        joining = [one for one in admitted if before is None or not before.admits(one)]
-        shown = [[known.get(one.name) or Host(name=one.name) for one in some] for some in (joining, admitted)]
-        return tally(shown[0], terms, task.now), tally(shown[1], terms, task.now)
+        attempt = Attempt(
+            tenant=task.tenant,
+            fleet=task.fleet,
+            digest=candidate.release.digest,
+            number=progress.attempt,
+            terms=terms,
+            stage=(candidate.release, progress.selectors, progress.bound, before and (before.selectors, before.bound)),
+        )
+        return self._looking.look(connection, attempt, lambda: admitted(planned, progress, before), task.now, anew=anew)
 
     def _members(self, connection: Connection, task: Task, release: Release) -> Sequence[Member]:
         return self._roll.members(connection, task.releases, task.tenant, task.fleet, release.members)
@@ -166,22 +178,11 @@ class Conductor:
     def _mode_wave(self, connection: Connection, task: Task, progress: Progress, name: str) -> Wave | None:
         if progress.stable is None:
             return None
-        members = self._members(connection, task, progress.stable)
-        return waves(task.strategy, members, candidate=name, attempt=progress.attempt)[0]
+        return self._plan(connection, task, name, progress.attempt, progress.stable, anew=False).waves[0]
 
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Whom selectors and a bound admit to a candidate: as hosts decide for themselves."""
-
-    candidate: Candidate
-    attempt: int
-    selectors: Sequence[Mapping[str, str]]
-    bound: int
-
-    def admits(self, member: Member) -> bool:
-        """Return whether a member is admitted."""
-        return selected(member.labels, self.selectors) or slot(self.candidate.release.digest, self.attempt, member.name) < self.bound
+    def _plan(self, connection: Connection, task: Task, name: str, attempt: int, release: Release, *, anew: bool) -> Plan:
+        asked = Asked(fleet=task.name, name=name, attempt=attempt, release=release, strategy=task.strategy)
+        return self._plans.of(asked, lambda: self._members(connection, task, release), task.now, anew=anew)
 
 
 def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:

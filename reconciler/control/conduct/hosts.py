@@ -1,28 +1,46 @@
-"""What is known of each host of an attempt, read in a few questions about the whole fleet."""
+"""What is known of each host of an attempt, read in a few questions about the whole fleet, or about what is new."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, select
 
 from reconciler.control.registry import schema
-from reconciler.control.rollout.evidence import Host, Said
+from reconciler.control.rollout.evidence import DENYING, Host, Said
 
 _agents, _beats, _receipts, _statuses = schema.agents, schema.heartbeats, schema.receipts, schema.statuses
 GONE = ("revoked", "decommissioned")
+NOTHING = 0
+"""The number before that of the first receipt."""
 
 
-def read_hosts(
-    connection: Connection, tenant: str, fleet: str, *, digest: str, attempt: int, mode: str | None = None
-) -> Mapping[str, Host]:
-    """Return the enrolled hosts of a tenant that are in a fleet, by name, with what they said of a digest under an attempt.
-
-    `mode` "" asks for base alone, a name for that mode, None for whichever was due: a host's newest receipt counts.
-    """
-    wanted = [_receipts.c.tenant == tenant, _receipts.c.fleet == fleet, _receipts.c.digest == digest, _receipts.c.attempt == attempt]
-    said = _said(connection, [*wanted, _receipts.c.mode == mode] if mode is not None else wanted)
-    unwell = _unwell(connection, tenant, fleet, digest)
+def read_hosts(connection: Connection, tenant: str, fleet: str, *, said: Mapping[str, Said], unwell: set[str]) -> dict[str, Host]:
+    """Return the enrolled hosts of a tenant that are in a fleet, by name, with what they `said` and whether they are well."""
     return {row.agent: _host(row, said.get(row.agent), row.agent not in unwell) for row in connection.execute(_known(tenant, fleet))}
+
+
+def newest_receipts(
+    connection: Connection, tenant: str, fleet: str, digest: str, attempt: int, *, mode: str | None = None, after: int = NOTHING
+) -> tuple[dict[str, Said], int]:
+    """Return each host's newest receipt of a digest under an attempt, of those with a number above `after`; and the greatest number.
+
+    `mode` "" asks for base alone, a name for that mode, None for whichever was due. Where there is none, the number is `after`.
+    """
+    columns = (_receipts.c.id, _receipts.c.agent, _receipts.c.result, _receipts.c.received_at)
+    wanted = [_receipts.c.tenant == tenant, _receipts.c.fleet == fleet, _receipts.c.digest == digest, _receipts.c.attempt == attempt]
+    if mode is not None:
+        wanted.append(_receipts.c.mode == mode)
+    found, last = dict[str, Said](), after
+    for number, agent, result, at in connection.execute(select(*columns).where(*wanted, _receipts.c.id > after).order_by(_receipts.c.id)):
+        found[agent] = Said(result=result, at=at)
+        last = number
+    return found, last
+
+
+def read_unwell(connection: Connection, tenant: str, fleet: str, digest: str) -> set[str]:
+    """Return the hosts that last said of this release that it stands there no longer."""
+    wanted = (_statuses.c.tenant == tenant, _statuses.c.fleet == fleet, _statuses.c.desired == digest)
+    return set(connection.execute(select(_statuses.c.agent).where(*wanted, _statuses.c.result.in_(DENYING))).scalars())
 
 
 def is_provable(connection: Connection, tenant: str, fleet: str) -> bool:
@@ -43,22 +61,3 @@ def _known(tenant: str, fleet: str) -> Any:
 def _host(row: Any, said: Said | None, well: bool) -> Host:  # noqa: FBT001 - private, and named where it is passed on
     connected = row.last_seen is not None and row.presence != "lost"
     return Host(name=row.agent, seen=row.last_seen, connected=connected, since=row.presence_at, said=said, well=well)
-
-
-def _said(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> dict[str, Said]:
-    """Return each host's newest receipt among those wanted."""
-    newest = select(func.max(_receipts.c.id)).where(*wanted).group_by(_receipts.c.agent)
-    rows = connection.execute(select(_receipts).where(_receipts.c.id.in_(newest)))
-    return {row.agent: Said(result=row.result, at=row.received_at, why=_why(row.signed)) for row in rows}
-
-
-def _unwell(connection: Connection, tenant: str, fleet: str, digest: str) -> set[str]:
-    """Return the hosts that last said of this release that it stands there no longer."""
-    wanted = (_statuses.c.tenant == tenant, _statuses.c.fleet == fleet, _statuses.c.desired == digest)
-    bad = _statuses.c.result.in_(("failed", "refused", "restored"))
-    return set(connection.execute(select(_statuses.c.agent).where(*wanted, bad)).scalars())
-
-
-def _why(signed: Mapping[str, Any]) -> str:
-    receipt = signed.get("receipt", {})
-    return str(receipt.get("why", "")) if isinstance(receipt, Mapping) else ""

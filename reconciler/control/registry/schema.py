@@ -156,6 +156,7 @@ statuses = Table(
     Column("sequence", BigInteger, nullable=False),  # of the batch that said so
     Column("changed_at", Instant, nullable=False),
     Index(None, "tenant", "agent"),
+    Index(None, "tenant", "fleet", "result"),
 )
 receipts = Table(
     "receipts",

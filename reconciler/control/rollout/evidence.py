@@ -30,7 +30,6 @@ class Said:
 
     result: Result
     at: datetime
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

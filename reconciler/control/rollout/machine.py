@@ -97,8 +97,8 @@ def _beside(progress: Progress, situation: Situation, desired: Desired, candidat
 
 
 def _judge(progress: Progress, situation: Situation) -> Moved:
-    """Take a candidate back that hurts; end a wave that has proved itself."""
-    if progress.phase != "applying" or progress.candidate is None:
+    """Take a candidate back that hurts, also while it waits for its next wave; end a wave that has proved itself."""
+    if progress.phase not in ("applying", "waiting") or progress.candidate is None or progress.wave < 0:
         return Moved(progress=progress)
     health = situation.strategy.health
     bad = _failing(situation, health) or refusing(situation.gates)
@@ -107,7 +107,7 @@ def _judge(progress: Progress, situation: Situation) -> Moved:
         return moves.told(after, situation, "failed", f"{bad}; paused, as its strategy has it")
     if bad:
         return moves.taken_back(progress, situation, bad)
-    if not _passed(situation.joining, health) or unanswered(situation.gates) is not None:
+    if progress.phase == "waiting" or not _passed(situation.joining, health) or unanswered(situation.gates) is not None:
         return Moved(progress=progress)
     planned = situation.waves(progress.candidate, progress.attempt)
     name = planned[progress.wave].step.name if progress.wave < len(planned) else "last"
@@ -265,6 +265,6 @@ def _said(progress: Progress, situation: Situation, waits: Sequence[Hold]) -> st
 def _due(progress: Progress, situation: Situation, waits: Sequence[Hold]) -> datetime | None:
     moments = [one.until for one in waits if one.until is not None]
     moments += [instant(one.until, what="mode") for one in progress.switches]
-    if progress.phase == "applying" and situation.admitted.due is not None:
+    if progress.phase in ("applying", "waiting") and situation.admitted.due is not None:
         moments.append(situation.admitted.due)
     return min(moments, default=None)

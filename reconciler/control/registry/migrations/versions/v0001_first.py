@@ -77,6 +77,7 @@ CREATE TABLE statuses (
     CONSTRAINT pk_statuses PRIMARY KEY (tenant, fleet, agent)
 );
 CREATE INDEX ix_statuses_tenant_agent ON statuses (tenant, agent);
+CREATE INDEX ix_statuses_tenant_fleet_result ON statuses (tenant, fleet, result);
 CREATE TABLE receipts (
     id {counted}, tenant {name} NOT NULL, agent {name} NOT NULL, fleet {name} NOT NULL, digest {name} NOT NULL, group_name
     {name} NOT NULL, mode {name} NOT NULL, attempt BIGINT NOT NULL, serial BIGINT NOT NULL, result {name} NOT NULL, at

@@ -1,0 +1,110 @@
+"""What the hosts of an attempt show, kept between looks, so that a look costs what is new and not what is known.
+
+Between whole readings only new receipts are read, and who says that the release no longer stands. That tells when something is about to
+move; what moves a rollout is read anew, all of it, in the transaction that decides. What is kept may be late, and never wrong for long.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from reconciler.control.conduct.hosts import NOTHING, newest_receipts, read_hosts, read_unwell
+from reconciler.control.conduct.planning import Admitted
+from reconciler.control.rollout.evidence import Host, Tally, Terms
+from reconciler.control.rollout.running import Running
+
+KEPT = 256
+"""Attempts that are kept, one for each fleet that is under way: some 500 bytes for each host that it admitted."""
+REST_FACTOR = 20
+"""A whole reading rests for this many times as long as it took: at most a twentieth of a core. A few hosts are read at each look."""
+OVERLAP = 200
+"""Receipts before the last that are read again: two copies of `serve` may write them in another order than that of their numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Whose evidence: `stage` tells apart what is admitted by whom, so that another one is another reading."""
+
+    tenant: str
+    fleet: str
+    digest: str
+    number: int
+    terms: Terms
+    stage: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What hosts show: those whom the last wave newly reached, and all that were admitted."""
+
+    joining: Tally
+    admitted: Tally
+
+
+NOTHING_SHOWN = Shown(joining=Tally(), admitted=Tally())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    attempt: Attempt
+    running: Running
+    read_at: datetime
+    until: datetime
+    """When all is read anew."""
+    last: int
+    """The last receipt that was read."""
+    unwell: set[str]
+
+
+class Looking:
+    """What is known of the attempts under way; for one process that leads."""
+
+    def __init__(self) -> None:
+        """Nothing is kept before it is asked for."""
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+
+    def look(self, connection: Connection, attempt: Attempt, who: Callable[[], Admitted], now: datetime, *, anew: bool) -> Shown:
+        """Return what the hosts of an attempt show at `now`; `who` is asked only where all of it is read, as `anew` demands."""
+        place = (attempt.tenant, attempt.fleet)
+        kept = self._kept.get(place)
+        if anew or kept is None or kept.attempt != attempt or not kept.read_at <= now < kept.until:
+            kept = self._kept[place] = _read(connection, attempt, who(), now)
+        else:
+            _catch_up(connection, kept, now)
+        self._kept.move_to_end(place)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        joining, admitted = kept.running.tallies(now)
+        return Shown(joining=joining, admitted=admitted)
+
+    def forget(self, tenant: str, fleet: str) -> None:
+        """Drop what was kept of a fleet: nothing of it is under way."""
+        self._kept.pop((tenant, fleet), None)
+
+
+def _read(connection: Connection, attempt: Attempt, who: Admitted, now: datetime) -> _Kept:
+    began = time.perf_counter()
+    wanted = (attempt.tenant, attempt.fleet, attempt.digest)
+    unwell = read_unwell(connection, *wanted)
+    said, last = newest_receipts(connection, *wanted, attempt.number)
+    known = read_hosts(connection, attempt.tenant, attempt.fleet, said=said, unwell=unwell)
+    running = Running(attempt.terms, who.joining)
+    for name in who.names:
+        running.put(known.get(name) or Host(name=name), now)
+    until = now + timedelta(seconds=REST_FACTOR * (time.perf_counter() - began))
+    return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, unwell=unwell)
+
+
+def _catch_up(connection: Connection, kept: _Kept, now: datetime) -> None:
+    wanted = (kept.attempt.tenant, kept.attempt.fleet, kept.attempt.digest)
+    unwell = read_unwell(connection, *wanted)
+    said, kept.last = newest_receipts(connection, *wanted, kept.attempt.number, after=max(NOTHING, kept.last - OVERLAP))
+    for name in said.keys() | (unwell ^ kept.unwell):
+        host = kept.running.get(name)
+        if host is not None:
+            kept.running.put(replace(host, said=said.get(name, host.said), well=name not in unwell), now)
+    kept.unwell = unwell
