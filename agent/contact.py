@@ -18,6 +18,7 @@ from agent.protocol.report import Receipt, SignedBatch, SignedReceipt, batch_mes
 from agent.protocol.watching import WatchAnswer
 from agent.reporting.reporter import Reporter
 from agent.reporting.spool import Spool
+from agent.reporting.usage import UsageBook
 from agent.settings import Settings
 from agent.stopping import Stop
 from agent.watching.sources import Asking, Source
@@ -50,6 +51,7 @@ class Contact:
             sign=self._signed,
             carry=self._signed_batch,
             lapsed=self._lapsed,
+            usage=UsageBook(disk, settings.root).usage,
             log=log,
         )
         self.source = Watch(

@@ -37,6 +37,7 @@ from agent.reporting import facts
 from agent.reporting.running import onlooker
 from agent.reporting.spool import Spool
 from agent.reporting.status import StatusBook
+from agent.reporting.usage import UsageBook
 from agent.secrets.keys import HostKeys
 from agent.secrets.values import Secrets
 from agent.services.services import Services
@@ -111,6 +112,7 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
         converger=Converger(disk=work.disk, here=here, log=log),
         spool=Spool(disk=work.disk),
         secrets=secrets,
+        usage=UsageBook(work.disk, work.host.root),
     )
 
 

@@ -53,6 +53,29 @@ class SignedReceipt(Struct):
     signature: str
 
 
+class Used(Struct):
+    """What a fleet's processes and services use on a host, all together.
+
+    `cpu` is in thousandths of a core on average, `memory` in bytes, `restarts` those by themselves; `startup` is how many milliseconds
+    a release took from the begin of its switch until its probes held, None where that is not known.
+    """
+
+    cpu: int
+    memory: int
+    restarts: int
+    startup: int | None = None
+
+
+class Usage(Struct):
+    """What a release made of that: `before` it was switched to (None where nothing ran), and `after` so many `seconds` of it."""
+
+    digest: str
+    attempt: int
+    seconds: int
+    before: Used | None
+    after: Used
+
+
 class FleetReport(Struct):
     """How one fleet stands on a host: what runs (`digest`, "" for nothing yet), what came of the newest news, and drifted paths.
 
@@ -78,6 +101,7 @@ class FleetReport(Struct):
     drift: int = 0
     """How many paths drifted."""
     warnings: list[str] = []
+    usage: Usage | None = None
 
 
 class Event(Struct):

@@ -19,7 +19,7 @@ from agent.fetching.tls import LapsedError
 from agent.logs import Log, timestamp
 from agent.protocol import codec, durable, report
 from agent.protocol.errors import MalformedError, OrdainError, RetryError
-from agent.protocol.report import Acknowledged, Batch, FleetReport, Receipt, SignedReceipt
+from agent.protocol.report import Acknowledged, Batch, FleetReport, Receipt, SignedReceipt, Usage
 from agent.protocol.state import Struct
 from agent.reporting import facts
 from agent.reporting.spool import TEXT_LIMIT, Spool, Taken
@@ -66,7 +66,7 @@ class _Sent:
 class Reporter:
     """Tells one server of one host. `sign` signs receipts as `certificate` says; `lapsed` is told that the certificate was not believed.
 
-    `carry` makes of a batch's bytes a `SignedBatch`, for a relay to carry.
+    `carry` makes of a batch's bytes a `SignedBatch`, for a relay to carry. `usage` returns what a fleet's newest release uses.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Reporter:
         sign: Callable[[Receipt], SignedReceipt],
         carry: Callable[[bytes], bytes],
         lapsed: Callable[[], None],
+        usage: Callable[[str], Usage | None],
         log: Log,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,6 +89,7 @@ class Reporter:
         self._http, self._spool, self._version, self._log = http, spool, version, log
         self._disk: Disk = spool.disk
         self._sign, self._carry, self._lapsed, self._clock = sign, carry, lapsed, clock
+        self._usage = usage
         self._book = StatusBook(self._disk)
         self._backoff = Backoff(clock)
         self._told: _Told | None = None
@@ -194,7 +196,7 @@ class Reporter:
         known = ((fleet, self._book.read(fleet)) for fleet in fleets)
         noted, trouble = facts.read(self._disk), read_optional(self._disk.trouble, Trouble)
         return _Told(
-            statuses={fleet: _status(self._disk, fleet, status, cut) for fleet, status in known if status is not None},
+            statuses={fleet: _status(self._disk, fleet, status, cut, self._usage(fleet)) for fleet, status in known if status is not None},
             facts=None if noted is None else msgspec.to_builtins(noted.facts),
             problems=tuple(_cut(trouble.problems if trouble else (), PROBLEMS, TEXT_LIMIT)),
         )
@@ -214,7 +216,7 @@ def _changed(old: _Told | None, new: _Told) -> dict[str, object]:
     return {name: value for name, value in found.items() if value not in ([], None) or (name == "problems" and value == [])}
 
 
-def _status(disk: Disk, fleet: str, status: FleetStatus, cut: int) -> FleetReport:
+def _status(disk: Disk, fleet: str, status: FleetStatus, cut: int, usage: Usage | None) -> FleetReport:
     generations = Generations(disk.fleet(fleet))
     meta = generations.current()
     runs = {} if meta is None else {name: getattr(meta, name) for name in ("digest", "members", "group", "mode", "generation", "commit")}
@@ -230,6 +232,7 @@ def _status(disk: Disk, fleet: str, status: FleetStatus, cut: int) -> FleetRepor
         unheard=status.unheard[:cut],
         drift=len(status.drift),
         warnings=_cut(status.warnings, WARNINGS, cut),
+        usage=usage,
         **runs,
     )
 

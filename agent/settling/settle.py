@@ -39,6 +39,7 @@ from agent.reporting import receipts
 from agent.reporting.receipts import Result
 from agent.reporting.spool import Spool
 from agent.reporting.status import FleetStatus, StatusBook
+from agent.reporting.usage import UsageBook
 from agent.secrets.filling import NOTHING, Filling
 from agent.secrets.values import Secrets
 from agent.settings import Settings, read_reboot
@@ -81,6 +82,7 @@ class Settler:
     converger: Converger
     spool: Spool
     secrets: Secrets
+    usage: UsageBook
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
 
@@ -320,6 +322,7 @@ class Settler:
             meta, plan = _meta(wanted, generations.next_number(), applied_at=timestamp()), prepared.plan
             self.log.step("apply", fleet=wanted.fleet, generation=meta.generation, digest=wanted.release.digest, changes=len(plan.actions))
             former = table.current.get(wanted.fleet, State())
+            self.usage.begin(wanted.fleet, digest=wanted.release.digest, attempt=wanted.attempt)
             self.effects.adopt(prepared.state, prepared.items, [action.path for action in plan.actions])
             apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=prepared.items, plan=plan, state=wanted.state))
             self.marks.settle(wanted.key)
@@ -367,6 +370,8 @@ class Settler:
             drift=old.drift if old else [],
             fresh_until=old.fresh_until if old else "",
         )
+        if result == "applied":
+            self.usage.applied(wanted.fleet, digest=wanted.release.digest, attempt=wanted.attempt)
         if self.book.write(wanted.fleet, status):
             self.log.step(result, fleet=wanted.fleet, digest=wanted.release.digest, serial=wanted.serial, why=why or None)
         identity = self.settings

@@ -118,6 +118,11 @@ def _require_status(status: FleetReport) -> None:
     if not 0 <= status.drift <= DRIFT_LIMIT or len(status.warnings) > LIST_LIMIT:
         _refuse("a status with more drift or warnings than one may have")
     _require_texts((status.why, status.unheard, *status.warnings))
+    if status.usage is not None:
+        _require_words(status.usage.digest)
+        _require_numbers(status.usage.attempt, status.usage.seconds)
+        for used in (status.usage.after, status.usage.before or status.usage.after):
+            _require_numbers(used.cpu, used.memory, used.restarts, used.startup or 0)
 
 
 def _require_receipt(receipt: Receipt) -> None:
