@@ -47,8 +47,8 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     events: list[Event] = []
     before = progress.admitted_at, progress.wave
     steps: list[Move] = [*(partial(_order, order) for order in orders), _newest, _judge, _forward, _switches]
-    for move in steps:
-        moved = move(progress, situation)
+    for take in steps:
+        moved = take(progress, situation)
         progress, events = moved.progress, [*events, *moved.events]
     if (progress.admitted_at, progress.wave) != before:
         situation = replace(situation, joining=Tally(due=situation.now), admitted=Tally())  # another wave: nothing is known of it yet
