@@ -41,6 +41,7 @@ class Installation:
         self.repo, self.state = directory / "fleets", directory / "state"
         self.hosts = directory / "hosts"
         self.log = directory / "up.log"
+        self.listen = "127.0.0.1:0"
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self.agents: list[subprocess.Popen[bytes]] = []
@@ -70,7 +71,7 @@ class Installation:
         self.log.touch()
         begun = self.log.stat().st_size
         environment = {**(environment or os.environ), "ORDAIN_FAULT": fault}
-        listening = ["--listen", "127.0.0.1:0", "--local", "127.0.0.1:0"]
+        listening = ["--listen", self.listen, "--local", "127.0.0.1:0"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [BIN / "ordain", "up", "--repo", self.repo, "--state", self.state, *listening, "--log-format", "json"],
