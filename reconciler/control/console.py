@@ -10,6 +10,7 @@ from reconciler.control.api.desk import Desk
 from reconciler.control.api.routes import Route
 from reconciler.control.authz.asking import Authz
 from reconciler.control.authz.permissions import Permissions
+from reconciler.control.conduct.viewing import Viewer
 from reconciler.control.identity import local
 from reconciler.control.identity.operators import Bearers
 from reconciler.control.identity.sign_in import SignIn
@@ -47,6 +48,7 @@ class Console:
             standing=settings.standing,
             store=settings.store,
             permissions=permissions,
+            viewer=Viewer(settings.store),
             fingerprints=settings.fingerprints,
             sign_in=settings.sign_in,
             admins=admins,

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from agent.protocol.enrolment import Token, TokenBody, write_token
 from agent.protocol.identity import AgentName
+from reconciler.control.api.rollouts import BY_HAND
 from reconciler.control.api.routes import AGENT, ANYONE, Route
 from reconciler.control.authority.ceremony import DOMAIN
 from reconciler.control.identity import recording
@@ -40,6 +41,8 @@ PARTS: Mapping[str, str] = {
     "agent": "web-01",
     "id": "7f3a",
     "fleet": "web",
+    "mode": "incident",
+    "freeze": "1",
     "file": "timestamp.json",
     "path": f"bundles/{DIGEST}.web-1.tar.gz",
     "sha256": DIGEST,
@@ -47,6 +50,7 @@ PARTS: Mapping[str, str] = {
 }
 """What stands in paths: all of tenant shop, and agent web-01's where it is about an agent."""
 WHY: Mapping[str, Any] = {"reason": "tried by a test"}
+FROZEN = ("installation", "tenants/{tenant}", "fleets/{tenant}/{fleet}")
 ASKED: Mapping[str, Mapping[str, Any] | None] = {
     "GET /v1/authority": None,
     "POST /v1/enrol": {"format": 1, "request": "", "tenant": "shop", "agent": "web-01"},
@@ -88,6 +92,15 @@ ASKED: Mapping[str, Mapping[str, Any] | None] = {
     "POST /api/v1/operators/tokens": {"subject": "operator:viewer", "ttl": 60},
     "DELETE /api/v1/operators/tokens/{token}": None,
     "GET /api/v1/fleets": None,
+    "GET /api/v1/rollouts": None,
+    "GET /api/v1/rollouts/{tenant}/{fleet}": None,
+    **{f"POST /api/v1/rollouts/{{tenant}}/{{fleet}}/{order}": WHY for order in BY_HAND},
+    "GET /api/v1/freezes": None,
+    **{f"POST /api/v1/freezes/{place}": {**WHY, "seconds": 1} for place in FROZEN},
+    **{f"POST /api/v1/freezes/{place}/{{freeze}}/end": WHY for place in FROZEN},
+    "GET /api/v1/modes": None,
+    "POST /api/v1/modes/{tenant}/{fleet}/{mode}/on": {**WHY, "seconds": 60},
+    "POST /api/v1/modes/{tenant}/{fleet}/{mode}/off": WHY,
     "GET /api/v1/audit/installation": None,
     "GET /api/v1/audit/installation/verify": None,
     "GET /api/v1/audit/tenants/{tenant}": None,
@@ -96,7 +109,9 @@ ASKED: Mapping[str, Mapping[str, Any] | None] = {
 """`METHOD path` → the body it is asked with."""
 ENDS = "DELETE /api/v1/sessions/own"
 """What would end the token that the rest is asked by."""
-OWN_ONLY = {"GET /api/v1/whoami", "GET /api/v1/agents", "GET /api/v1/fleets", "GET /api/v1/pending"}
+OWN_ONLY = {"GET /api/v1/whoami", "GET /api/v1/agents", "GET /api/v1/fleets", "GET /api/v1/pending"} | {
+    f"GET /api/v1/{name}" for name in ("rollouts", "freezes", "modes")
+}
 """Routes without a tenant that any operator may ask: each sees what is theirs, and so nothing of shop."""
 HOSTS_OWN = {"POST /v1/certificates", "POST /v1/certificates/relay", "POST /v1/watch", "POST /v1/reports"}
 """Routes that any host may ask, about itself: bodies name nothing else."""

@@ -1,8 +1,8 @@
 """Letting operators in: who asks, whether the policy allows it, and a row of audit for each refusal.
 
-What a route is about is read from its path: `{tenant}`, and `{agent}` with or without `{id}`. A reading route without a tenant is about
-all that the asker may see (`seen`); any other without one is about the installation. Anybody may send what is refused, so refusals of
-the same kind are written once a minute, with how many there were.
+What a route is about is read from its path: `{tenant}`, `{fleet}`, and `{agent}` with or without `{id}`. A reading route without a tenant
+is about all that the asker may see (`seen`); any other without one is about the installation. Anybody may send what is refused, so refusals
+of the same kind are written once a minute, with how many there were.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from reconciler.control.identity.operators import Bearers, Operator, RejectedErr
 from reconciler.control.known import KnownTenants
 from reconciler.control.limits import Rate, Rates
 from reconciler.control.refusal import Denied
-from reconciler.control.registry import audit
+from reconciler.control.registry import audit, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.printable import printable
 from reconciler.publication import layout
@@ -78,7 +78,8 @@ class Admission:
             request[SEEN], decision = await self._permissions.seen(operator, action)
             allowed = request[SEEN].everywhere or bool(request[SEEN].tenants)
         else:
-            decision = await self._permissions.decide(operator, action, tenant, fleets=self._fleets(request, tenant))
+            asked_by = await self._asked_by(request, action, tenant)
+            decision = await self._permissions.decide(operator, action, tenant, fleets=self._fleets(request, tenant), asked_by=asked_by)
             allowed = decision.allow
             request[SEEN] = Seen(tenants={tenant: decision})
         if not allowed:
@@ -119,7 +120,15 @@ class Admission:
         raise Denied("refused", decision.why)
 
     def _fleets(self, request: web.Request, tenant: str) -> tuple[str, ...] | None:
+        if "fleet" in request.match_info:
+            return (label(request, "fleet"),)
         return self._known.fleets(tenant, agent_name(request)) if "agent" in request.match_info else None
+
+    async def _asked_by(self, request: web.Request, action: str, tenant: str) -> str:
+        """Return who asked for what is to be approved: they can't approve it. Where nothing is on its way, nobody minds."""
+        if action != "rollouts.approve":
+            return ""
+        return await self._registry.ask(rollouts.asked_by, tenant, label(request, "fleet")) or "nobody"
 
     async def _write(self, who: str, action: str, tenant: str, why: str, address: str, *, target: str = "") -> None:
         """Write a refusal into the audit, unless the same one was written within the last minute."""
@@ -170,4 +179,6 @@ def agent_name(request: web.Request) -> str:
 def target(request: web.Request) -> str:
     """Return what a path names, as audit and messages have it: `shop/web-01`, `shop`, or "" for the installation."""
     tenant = label(request, "tenant") if "tenant" in request.match_info else ""
+    if "fleet" in request.match_info:
+        return f"{tenant}/{label(request, 'fleet')}"
     return f"{tenant}/{agent_name(request)}" if "agent" in request.match_info else tenant

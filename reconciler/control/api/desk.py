@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from reconciler.control.api.asked import Bodied
 from reconciler.control.authz.permissions import Permissions
+from reconciler.control.conduct.viewing import Viewer
 from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.identity.standing import Standing
 from reconciler.control.known import KnownTenants
@@ -23,6 +24,7 @@ class Desk:
     standing: Standing
     store: Store
     permissions: Permissions
+    viewer: Viewer
     fingerprints: Callable[[], Sequence[str]]
     sign_in: SignIn | None = None
     admins: Sequence[str] = ()

@@ -16,6 +16,8 @@ from reconciler.control.registry.paging import Page, limited
 from reconciler.control.registry.upserts import insert, write_many
 
 _table = schema.events
+ROLLOUT = "rollout-"
+"""What the kinds of events begin with that the state machine of rollouts tells."""
 _SAME = ("tenant", "fleet", "agent", "kind", "digest")
 
 
@@ -86,6 +88,13 @@ def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: in
     statement = by_number(statement, _table.c.id, after=after, limit=limit, newest_first=newest_first)
     found = [Kept(**row) for row in connection.execute(statement).mappings()]
     return Page(items=tuple(found[:size]), next=str(found[size - 1].id) if len(found) > size else "")
+
+
+def of_rollouts(connection: Connection, wanted: Filter, *, limit: int) -> list[Kept]:
+    """Return the last events that fit and that rollouts told, the newest first."""
+    statement = select(_table).where(*conditions(_table, wanted, same=_SAME), _table.c.agent == "")
+    statement = statement.where(_table.c.kind.startswith(ROLLOUT, autoescape=True)).order_by(_table.c.id.desc())
+    return [Kept(**row) for row in connection.execute(statement.limit(limited(limit))).mappings()]
 
 
 def prune(connection: Connection, *, tenant: str, before: datetime, limit: int) -> int:

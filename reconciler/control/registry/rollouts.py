@@ -15,7 +15,7 @@ from reconciler.control.rollout.gates import Hold
 from reconciler.control.rollout.orders import Order
 from reconciler.control.rollout.progress import Progress
 from reconciler.publication.lease import LostError
-from reconciler.publication.times import stamp
+from reconciler.publication.times import instant, stamp
 
 _rollouts, _orders = schema.rollouts, schema.orders
 ORDERS_TAKEN = 100
@@ -89,6 +89,23 @@ def ordered(connection: Connection, tenant: str) -> set[str]:
     """Return the fleets of a tenant about which there are orders that were not followed yet."""
     found = select(_orders.c.fleet).where(_orders.c.tenant == tenant, _orders.c.followed_at.is_(None)).distinct()
     return set(connection.execute(found).scalars())
+
+
+def followed(connection: Connection, number: int) -> datetime | None:
+    """Return when an order was followed, None where it was not yet; what came of it are the events that were kept at that instant."""
+    return connection.execute(select(_orders.c.followed_at).where(_orders.c.id == number)).scalar_one_or_none()
+
+
+def asked_by(connection: Connection, tenant: str, fleet: str) -> str:
+    """Return who asked for what is on its way: whoever ordered it to be tried again, or `commit:<sha>`; "" where nothing is."""
+    kept = get(connection, tenant, fleet)
+    candidate = kept.progress.candidate if kept else None
+    if candidate is None:
+        return ""
+    since = instant(candidate.at, what="candidate")
+    given = select(_orders.c.order).where(_orders.c.tenant == tenant, _orders.c.fleet == fleet, _orders.c.followed_at >= since)
+    found = [msgspec.convert(row, Order) for row in connection.execute(given.order_by(_orders.c.id)).scalars()]
+    return next((one.who for one in reversed(found) if one.kind == "retry"), f"commit:{candidate.commit}")
 
 
 def follow(connection: Connection, numbers: Sequence[int], *, now: datetime) -> None:

@@ -43,6 +43,12 @@ def end(connection: Connection, number: int, *, now: datetime) -> bool:
     return connection.execute(statement).rowcount > 0
 
 
+def get(connection: Connection, number: int) -> Stop | None:
+    """Return a freeze by its number, None where there is none."""
+    found = connection.execute(select(_table).where(_table.c.id == number)).mappings().one_or_none()
+    return Stop(**found) if found else None
+
+
 def on(connection: Connection, *, now: datetime, tenant: str | None = None) -> list[Stop]:
     """Return the freezes that are on, of every tenant or of one and of all; oldest first."""
     wanted = select(_table).where(_table.c.ended_at.is_(None), _table.c.until > now)

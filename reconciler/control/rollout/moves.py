@@ -98,7 +98,7 @@ def taken_back(progress: Progress, situation: Situation, why: str, *, kind: str 
     candidate = progress.candidate
     assert candidate is not None  # noqa: S101 - only a candidate can be taken back
     wave = _wave_name(progress, situation, candidate)
-    after = msgspec.structs.replace(_idle(progress), phase="stopped", refused=candidate.release)
+    after = msgspec.structs.replace(_idle(progress), phase="stopped", refused=candidate.release, refused_commit=candidate.commit)
     return told(after, situation, kind, why, wave=wave, who=who)
 
 
@@ -107,6 +107,7 @@ def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *
     newest = situation.desired.release if situation.desired else progress.stable
     former = [one for one in progress.former if one != goal]
     after = msgspec.structs.replace(_idle(progress), phase="stopped", stable=goal, refused=newest, former=former)
+    after = msgspec.structs.replace(after, refused_commit=situation.desired.commit if situation.desired else "")
     return told(after, situation, "rolled-back", why, who=who)
 
 
@@ -136,6 +137,7 @@ def _idle(progress: Progress) -> Progress:
         bound=0,
         total=0,
         refused=None,
+        refused_commit="",
         approvals=[],
         paused_by="",
     )

@@ -68,6 +68,7 @@ class Progress(Struct):
     bound: int = 0
     total: int = 0
     refused: Release | None = None
+    refused_commit: str = ""
     why: str = ""
     since: str = ""
     attempts: dict[str, int] = {}

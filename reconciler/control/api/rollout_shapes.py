@@ -1,0 +1,186 @@
+"""What operators send and get about rollouts, freezes and modes; as `shapes` says."""
+
+from typing import Literal
+
+from agent.protocol.state import Struct
+from reconciler.control.api.shapes import Shape
+
+Phase = Literal["settled", "waiting", "applying", "paused", "stopped"]
+
+
+class Waiting(Shape):
+    """What a rollout waits for: `kind` for machines, `why` for people, `until` when that may change by itself, "" if nobody knows."""
+
+    kind: str
+    why: str
+    until: str
+
+
+class ModeOn(Shape):
+    """A mode that is on; `everywhere` is false while the first wave's hosts alone are in it."""
+
+    tenant: str
+    fleet: str
+    mode: str
+    start: str
+    until: str
+    who: str
+    reason: str
+    everywhere: bool
+
+
+class ModeList(Shape):
+    """All modes that are on, of the fleets that may be seen."""
+
+    modes: list[ModeOn]
+
+
+class RolloutRow(Shape):
+    """How a fleet's rollout stands.
+
+    `phase`: `settled` on the stable release, `waiting` to admit the next wave, `applying` the one that is admitted, `paused`, or `stopped`
+    after the candidate was taken back. `wave` is the last that was admitted, the `number`-th of `waves`; `total` are all hosts.
+    `stable`, `candidate` and `refused` are digests, "" for none, each with its commit where that is known.
+    """
+
+    tenant: str
+    fleet: str
+    phase: Phase
+    stable: str
+    stable_commit: str
+    candidate: str
+    commit: str
+    refused: str
+    refused_commit: str
+    attempt: int
+    wave: str
+    number: int
+    waves: int
+    total: int
+    since: str
+    why: str
+    holds: list[Waiting]
+
+
+class RolloutList(Shape):
+    """The rollouts of all fleets that may be seen."""
+
+    rollouts: list[RolloutRow]
+
+
+class WaveRow(Shape):
+    """A wave: whom it takes, how long it soaks (seconds), how many people must approve it, how many hosts it newly reaches, what they show.
+
+    `state` is `done`, `current` or `next`; counts of one that is to come are 0.
+    """
+
+    name: str
+    state: Literal["done", "current", "next"]
+    share: str
+    labels: dict[str, str]
+    soak: int
+    approvers: int
+    hosts: int
+    healthy: int
+    soaking: int
+    silent: int
+    failed: int
+    away: int
+
+
+class FailedHost(Shape):
+    """A host that failed, and why in its own words; `result` is "" where it fell silent."""
+
+    agent: str
+    result: str
+    why: str
+    at: str
+
+
+class ApprovalRow(Shape):
+    """Who approved a wave, and with which words."""
+
+    wave: str
+    who: str
+    at: str
+    comment: str
+
+
+class RolloutEvent(Shape):
+    """Something that happened to a rollout, with its reason."""
+
+    at: str
+    kind: str
+    why: str
+    digest: str
+    attempt: int
+
+
+class RolloutShown(RolloutRow):
+    """All that is known of a fleet's rollout: `moves` is what would move it, in words; `former` are releases one may go back to.
+
+    `newest` is the newest approved release, with its commit; `events` are the last ones, the newest first.
+    """
+
+    newest: str
+    newest_commit: str
+    plan: list[WaveRow]
+    failed: list[FailedHost]
+    moves: list[str]
+    approvals: list[ApprovalRow]
+    modes: list[ModeOn]
+    former: list[str]
+    events: list[RolloutEvent]
+
+
+class Ordered(Shape):
+    """What came of an order: `followed` is false where whoever conducts rollouts has not taken it up yet; then `happened` is empty."""
+
+    target: str
+    followed: bool
+    phase: str
+    happened: list[RolloutEvent]
+
+
+class RolloutOrder(Struct):
+    """Why; `to` is the digest to roll back to, or its first digits: "" for the release before."""
+
+    reason: str
+    to: str = ""
+
+
+class NewMode(Struct):
+    """For how many `seconds`, and why; `now` leaves the canary out."""
+
+    reason: str
+    seconds: int
+    now: bool = False
+
+
+class NewFreeze(Struct):
+    """For how many `seconds`, and why."""
+
+    reason: str
+    seconds: int
+
+
+class FreezeRow(Shape):
+    """A freeze: `tenant` "" is all tenants, `fleets` empty are all of the tenant's. `manifest` names one that stands in git.
+
+    `number` is that of one that was put on by hand, 0 for one of git, which ends by a commit.
+    """
+
+    number: int
+    manifest: str
+    tenant: str
+    fleets: list[str]
+    reason: str
+    who: str
+    start: str
+    until: str
+
+
+class FreezeList(Shape):
+    """All freezes that are on, of what may be seen."""
+
+    freezes: list[FreezeRow]

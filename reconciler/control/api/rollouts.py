@@ -1,0 +1,189 @@
+"""Routes about rollouts: how they stand, and what people order about them; an order is kept with its audit, and whoever leads follows it.
+
+GET  /api/v1/rollouts                                        of all fleets that may be seen
+GET  /api/v1/rollouts/{tenant}/{fleet}                       one: its waves, what it waits for, what would move it, what happened
+POST /api/v1/rollouts/{tenant}/{fleet}/{pause,resume,abort,rollback,retry,approve}
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from agent.protocol.rollout import Release
+from reconciler.control.api import rollout_shapes as shapes
+from reconciler.control.api.admission import operator_of, seen_by
+from reconciler.control.api.answers import answer
+from reconciler.control.api.asked import BODY_LIMIT, TENANT, Query, words
+from reconciler.control.api.desk import Desk, stamped
+from reconciler.control.api.ordering import ordered, require_fleet, told
+from reconciler.control.api.routes import OPERATOR, Handler, Route, label
+from reconciler.control.conduct.viewing import View, WaveSeen
+from reconciler.control.refusal import Denied
+from reconciler.control.registry import events, rollouts
+from reconciler.control.rollout.moving import would_move
+from reconciler.control.rollout.orders import Kind, Order
+from reconciler.control.rollout.progress import Progress
+from reconciler.publication.controls import Controls
+from reconciler.rollouts.strategy import WHOLE, Strategy, strategy_of
+
+BY_HAND: tuple[Kind, ...] = ("pause", "resume", "approve", "abort", "rollback", "retry")
+"""Orders about releases; modes have routes of their own."""
+
+
+class _Rollouts:
+    """Handlers over a desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def listed(self, request: web.Request) -> web.Response:
+        """Answer with how the rollouts stand that the asker may see, by tenant and fleet."""
+        query, seen, known = Query(request, TENANT), seen_by(request), self._desk.known
+        rows: list[shapes.RolloutRow] = []
+        for tenant in known.tenants():
+            controls = known.controls(tenant)
+            if controls is None or query.one("tenant") not in ("", tenant):
+                continue
+            kept = await self._desk.registry.ask(rollouts.listed, tenant)
+            rows += [_row(one, controls) for one in kept if one.fleet in controls.fleets and seen.covers(tenant, [one.fleet])]
+        return answer(shapes.RolloutList(rollouts=rows))
+
+    async def shown(self, request: web.Request) -> web.Response:
+        """Answer with all that is known of one."""
+        tenant, fleet, desk = label(request, "tenant"), label(request, "fleet"), self._desk
+        controls = require_fleet(desk, tenant, fleet)
+        view = await desk.registry.ask(desk.viewer.view, controls, fleet, now=desk.now())
+        if view is None:
+            message = f"nothing was rolled out to {tenant}/{fleet} yet"
+            raise Denied("unknown", message)
+        told = await desk.registry.ask(_told, tenant, fleet)
+        return answer(_shown(view, told, now=desk.now()))
+
+    def order(self, kind: Kind) -> Handler:
+        """Return the handler that takes orders of a kind."""
+
+        async def handle(request: web.Request) -> web.Response:
+            asked = await self._desk.bodies.read(request, shapes.RolloutOrder)
+            if asked.to and kind != "rollback":
+                message = "`to` is of rollback alone"
+                raise Denied("malformed", message)
+            wanted = Order(
+                id=0,
+                kind=kind,
+                who=operator_of(request).subject,
+                reason=words(asked.reason, "a reason"),
+                at=stamped(self._desk.now()),
+                to=asked.to,
+            )
+            return answer(await ordered(self._desk, label(request, "tenant"), label(request, "fleet"), wanted, action=f"rollouts.{kind}"))
+
+        return handle
+
+
+def _told(connection: Connection, tenant: str, fleet: str) -> list[shapes.RolloutEvent]:
+    return told(connection, events.Filter(tenant=tenant, fleet=fleet))
+
+
+def _row(kept: rollouts.Kept, controls: Controls) -> shapes.RolloutRow:
+    return shapes.RolloutRow(**_fields(kept, strategy_of(controls.fleets[kept.fleet].rollout)))  # type: ignore[arg-type]
+
+
+def _fields(kept: rollouts.Kept, strategy: Strategy) -> dict[str, object]:
+    progress, steps = kept.progress, strategy.steps
+    candidate = progress.candidate
+    admitted = candidate is not None and 0 <= progress.wave < len(steps)
+    return {
+        "tenant": kept.tenant,
+        "fleet": kept.fleet,
+        "phase": progress.phase,
+        "stable": _digest(progress.stable),
+        "stable_commit": progress.stable_commit,
+        "candidate": _digest(candidate.release if candidate else None),
+        "commit": candidate.commit if candidate else "",
+        "refused": _digest(progress.refused),
+        "refused_commit": progress.refused_commit if progress.refused else "",
+        "attempt": progress.attempt,
+        "wave": steps[progress.wave].name if admitted else "",
+        "number": progress.wave + 1 if admitted else 0,
+        "waves": len(steps),
+        "total": progress.total,
+        "since": progress.since,
+        "why": progress.why,
+        "holds": [shapes.Waiting(**one) for one in kept.holds],
+    }
+
+
+def _digest(release: Release | None) -> str:
+    return release.digest if release else ""
+
+
+def _shown(view: View, told: list[shapes.RolloutEvent], *, now: datetime) -> shapes.RolloutShown:
+    kept, progress = view.kept, view.kept.progress
+    return shapes.RolloutShown(
+        **_fields(kept, view.strategy),  # type: ignore[arg-type]
+        newest=_digest(view.newest),
+        newest_commit=view.commit,
+        plan=[_wave(one, number, progress) for number, one in enumerate(view.waves)],
+        failed=[shapes.FailedHost(agent=one.agent, result=one.result, why=one.why, at=stamped(one.at)) for one in view.failed],
+        moves=list(would_move(progress, [one["kind"] for one in kept.holds], view.strategy, name=f"{kept.tenant}/{kept.fleet}")),
+        approvals=[
+            shapes.ApprovalRow(wave=one.wave, who=one.who, at=one.at, comment=one.comment)
+            for one in progress.approvals
+            if one.attempt == progress.attempt
+        ],
+        modes=list(modes_on(kept, now=now)),
+        former=[one.digest for one in progress.former],
+        events=told,
+    )
+
+
+def modes_on(kept: rollouts.Kept, *, now: datetime) -> Iterator[shapes.ModeOn]:
+    """Yield the modes of a fleet that are on."""
+    for one in kept.progress.switches:
+        if one.until > stamped(now):
+            said = {"start": one.start, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
+            yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, **said)  # type: ignore[arg-type]
+
+
+def _wave(seen: WaveSeen, number: int, progress: Progress) -> shapes.WaveRow:
+    step, shown = seen.wave.step, seen.shown
+    return shapes.WaveRow(
+        name=step.name,
+        state="next" if not seen.admitted else "done" if number < progress.wave or progress.phase == "waiting" else "current",
+        share="" if step.limit is None else f"{step.limit * 100 / WHOLE:g}%",
+        labels=dict(step.selector or {}),
+        soak=step.soak,
+        approvers=step.approvers,
+        hosts=seen.wave.size,
+        healthy=shown.healthy,
+        soaking=shown.soaking,
+        silent=shown.pending,
+        failed=shown.failed,
+        away=shown.away,
+    )
+
+
+def routes(desk: Desk) -> list[Route]:
+    """Return the routes about rollouts."""
+    handlers, path, reading = _Rollouts(desk), "/api/v1/rollouts", f"{OPERATOR}fleets.read"
+    one = f"{path}/{{tenant}}/{{fleet}}"
+    found = [
+        Route(method="GET", path=path, handler=handlers.listed, who=reading, gives=shapes.RolloutList, query=TENANT),
+        Route(method="GET", path=one, handler=handlers.shown, who=reading, gives=shapes.RolloutShown),
+    ]
+    for kind in BY_HAND:
+        action = "rollouts.approve" if kind == "approve" else "rollouts.operate"
+        found.append(
+            Route(
+                method="POST",
+                path=f"{one}/{kind}",
+                handler=handlers.order(kind),
+                who=f"{OPERATOR}{action}",
+                body=BODY_LIMIT,
+                takes=shapes.RolloutOrder,
+                gives=shapes.Ordered,
+            )
+        )
+    return found

@@ -1,0 +1,136 @@
+"""How a rollout stands, for people: reckoned when somebody asks, from what is kept and from what hosts show at that moment.
+
+Nothing is decided here. On a fleet of a hundred thousand hosts it takes a second or so, which nobody but the asker waits for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from agent.protocol.rollout import Release
+from reconciler.control.conduct.hosts import newest_receipts, read_hosts, read_unwell
+from reconciler.control.conduct.membership import Roll
+from reconciler.control.registry import rollouts, schema
+from reconciler.control.rollout.evidence import Host, Tally, Terms, Verdict, judge, tally
+from reconciler.control.rollout.progress import Progress
+from reconciler.publication.controls import Controls
+from reconciler.publication.releases import Releases, read_newest
+from reconciler.publication.store import Store
+from reconciler.publication.times import instant
+from reconciler.publication.trust import read_trust
+from reconciler.rollouts.strategy import Strategy, strategy_of
+from reconciler.rollouts.waves import Wave, waves
+
+FAILED_SHOWN = 50
+"""Failed hosts that are listed with their reasons: whoever is called at night reads the first few."""
+_receipts = schema.receipts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A host that failed: what it reported, in its words, and when that came; `result` "" where it fell silent."""
+
+    agent: str
+    result: str
+    why: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveSeen:
+    """A wave and what the hosts show whom it newly reached; `admitted` is false for one that is still to come."""
+
+    wave: Wave
+    admitted: bool
+    shown: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How a fleet's rollout stands; `waves` are those of the candidate, none where nothing is on its way."""
+
+    kept: rollouts.Kept
+    strategy: Strategy
+    newest: Release | None
+    commit: str
+    waves: Sequence[WaveSeen] = ()
+    failed: Sequence[Failed] = field(default=())
+
+
+class Viewer:
+    """Looks at rollouts; one for a process."""
+
+    def __init__(self, store: Store) -> None:
+        """`store` is where approved files stand."""
+        self._store, self._roll = store, Roll(store)
+
+    def view(self, connection: Connection, controls: Controls, fleet: str, *, now: datetime) -> View | None:
+        """Return how a fleet's rollout stands, None where no rollout of it was ever conducted; raises as verifying its releases does."""
+        tenant = controls.tenant
+        kept = rollouts.get(connection, tenant, fleet)
+        trust = read_trust(self._store, tenant)
+        releases = read_newest(self._store, trust, fleet) if trust else None
+        if kept is None or fleet not in controls.fleets:
+            return None
+        strategy = strategy_of(controls.fleets[fleet].rollout)
+        newest = releases.desired if releases else None
+        seen = View(kept=kept, strategy=strategy, newest=newest, commit=(releases.commit or "") if releases else "")
+        about = kept.progress.candidate.release if kept.progress.candidate else kept.progress.refused
+        if releases is None or about is None:
+            return seen
+        return self._shown(connection, seen, releases, about, now)
+
+    def _shown(self, connection: Connection, seen: View, releases: Releases, about: Release, now: datetime) -> View:
+        kept, progress = seen.kept, seen.kept.progress
+        attempt = progress.attempt if progress.candidate else progress.attempts.get(about.digest, progress.attempt)
+        members = self._roll.members(connection, releases, kept.tenant, kept.fleet, about.members)
+        planned = waves(seen.strategy, members, candidate=about.digest, attempt=attempt)
+        said, _ = newest_receipts(connection, kept.tenant, kept.fleet, about.digest, attempt)
+        unwell = read_unwell(connection, kept.tenant, kept.fleet, about.digest)
+        hosts = read_hosts(connection, kept.tenant, kept.fleet, said=said, unwell=unwell)
+        names = [name for name, host in hosts.items() if host.said is not None]
+        found: tuple[WaveSeen, ...] = ()
+        if progress.candidate is not None:
+            found = tuple(_waves(planned, progress, seen.strategy, hosts, now))
+            names = [name for one in found if one.admitted for name in one.wave.joining]
+        terms = _terms(progress, planned, seen.strategy, now)
+        bad = [name for name in names if judge(hosts.get(name) or Host(name=name), terms, now)[0] is Verdict.FAILED]
+        failed = _failed(connection, kept, about.digest, attempt, bad[:FAILED_SHOWN])
+        return View(kept=kept, strategy=seen.strategy, newest=seen.newest, commit=seen.commit, waves=found, failed=failed)
+
+
+def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, hosts: Mapping[str, Host], now: datetime) -> Iterator[WaveSeen]:
+    terms = _terms(progress, planned, strategy, now)
+    for number, wave in enumerate(planned):
+        admitted = number <= progress.wave
+        reached = [hosts.get(name) or Host(name=name) for name in wave.joining] if admitted else []
+        yield WaveSeen(wave=wave, admitted=admitted, shown=tally(reached, terms, now))
+
+
+def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now: datetime) -> Terms:
+    step = planned[max(0, min(progress.wave, len(planned) - 1))].step
+    admitted = instant(progress.admitted_at, what="wave") if progress.admitted_at else now
+    return Terms(admitted=admitted, soak=timedelta(seconds=step.soak), timeout=timedelta(seconds=strategy.health.timeout))
+
+
+def _failed(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> tuple[Failed, ...]:
+    """Return what these hosts said of a release last, in their own words."""
+    wanted = (
+        _receipts.c.tenant == kept.tenant,
+        _receipts.c.fleet == kept.fleet,
+        _receipts.c.digest == digest,
+        _receipts.c.attempt == attempt,
+        _receipts.c.agent.in_(names),
+    )
+    rows = {row.agent: row for row in connection.execute(select(_receipts).where(*wanted).order_by(_receipts.c.id))}
+    return tuple(_one_failed(name, rows.get(name)) for name in sorted(names))
+
+
+def _one_failed(name: str, row: object) -> Failed:
+    if row is None:
+        return Failed(agent=name, result="", why="not heard of in time", at=None)
+    receipt = row.signed.get("receipt", {})  # type: ignore[attr-defined]
+    why = str(receipt.get("why", "")) or ("it fell silent, or no longer stands" if row.result == "applied" else "")  # type: ignore[attr-defined]
+    return Failed(agent=name, result=row.result, why=why, at=row.received_at)  # type: ignore[attr-defined]

@@ -1,0 +1,42 @@
+"""What would move a rollout, in words for whoever is called at night: what it waits for by itself, and which command does what."""
+
+from collections.abc import Iterator, Sequence
+
+from reconciler.control.rollout.progress import Progress
+from reconciler.rollouts.strategy import WHOLE, Strategy
+
+
+def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, name: str) -> Iterator[str]:
+    """Yield what would move a rollout; `waits` are the kinds of what holds it, `name` is `<tenant>/<fleet>`."""
+    if progress.phase == "settled":
+        yield "a new release"
+        return
+    if progress.phase == "stopped":
+        yield f"a new commit, or `ordain rollout retry {name} --reason …`, which tries the same release again"
+        return
+    if progress.phase == "paused":
+        yield f"`ordain rollout resume {name} --reason …` goes on where it is, `retry` begins again, `abort` takes it back"
+        return
+    yield from _by_itself(progress, waits, strategy, name)
+    yield f"`ordain rollout pause {name} --reason …` holds it, `abort` takes it back from everybody"
+
+
+def _by_itself(progress: Progress, waits: Sequence[str], strategy: Strategy, name: str) -> Iterator[str]:
+    if progress.phase == "applying":
+        health = strategy.health
+        after = "then it is paused" if health.pause else "then it is taken back by itself"
+        shares = f"{_share(health.quorum)} of the wave's connected hosts must have shown something, {_share(health.threshold)} of those"
+        yield f"receipts: {shares} that they are well"
+        yield f"more than {_share(WHOLE - health.threshold)} failed: {after}; a host that stays silent for {health.timeout} s has failed"
+    if "approval" in waits:
+        yield f"`ordain rollout approve {name} --reason …`, by somebody who did not ask for it"
+    if "freeze" in waits:
+        yield "the end of the freeze: by itself, by `ordain freeze end` where it was put on by hand, by a commit where git has it"
+    if "window" in waits:
+        yield "the beginning of its next window"
+    if "empty" in waits:
+        yield "a host with the wave's labels, or another strategy"
+
+
+def _share(thousandths: int) -> str:
+    return f"{thousandths / 1000:g} %"
