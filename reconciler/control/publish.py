@@ -135,7 +135,8 @@ def publish_fleet(
     with work.store.together():  # none of these is named by anything yet, and all are there for keeps before the timestamp moves
         _put(work, work.metadata_key(f"{work.trust.targets.version}.targets.json"), work.trust.targets_data)
         faults.reached("publish:after-trust")
-        _copy_releases(work, releases)
+        if standing is None or unsigned or not _is_wave(releases, document, standing):
+            _copy_releases(work, releases)
         rollouts = _write_rollouts(work, document, floors) if standing is None or "rollouts" in due else standing.file("rollouts")
         if standing is None or "snapshot" in due:
             snapshot = _write_snapshot(work, releases, rollouts, floors)
@@ -185,6 +186,15 @@ def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Pu
     if lapses != work.freshness or work.now >= standing.signed_at + metadata.renewal(work.freshness):
         due |= {"timestamp"}
     return frozenset(due)
+
+
+def _is_wave(releases: Releases, document: RolloutDocument, standing: Published) -> bool:
+    """Return whether only the rollout document is another: then nothing is copied, so a wave costs the same however many hosts there are.
+
+    Copies are looked at, and mended, with each new release and whenever what stands is signed anew.
+    """
+    listed = metadata.meta_file(releases.version, releases.data)
+    return document != standing.document and standing.file("releases") == listed
 
 
 def _before(unsigned: frozenset[str]) -> frozenset[str]:
