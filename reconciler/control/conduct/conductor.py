@@ -5,36 +5,32 @@ than what the registry remembers: one that was restored from a backup yields to 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control.conduct.gates import Gatekeeper
 from reconciler.control.conduct.hosts import is_provable
 from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
 from reconciler.control.conduct.membership import Roll, additive_since
 from reconciler.control.conduct.planning import Asked, Plan, Plans, admitted
+from reconciler.control.conduct.task import Task, desired_of
 from reconciler.control.records import Rolled
-from reconciler.control.registry import events, rollouts, stops
+from reconciler.control.registry import events, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
 from reconciler.control.rollout.evidence import Terms
-from reconciler.control.rollout.gates import Gates, Hold, Stop
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.progress import Candidate, Progress
-from reconciler.control.rollout.situation import Desired, Situation
-from reconciler.publication.controls import Controls
-from reconciler.publication.releases import Releases
+from reconciler.control.rollout.situation import Situation
 from reconciler.publication.store import Store
 from reconciler.publication.times import instant, stamp
-from reconciler.rollouts.strategy import Strategy, strategy_of
 from reconciler.rollouts.waves import Member, Wave
-from reconciler.rollouts.windows import Freeze
 
 LOOK_EVERY = timedelta(seconds=1)
 """Between looks at a rollout that is under way: receipts come at any time."""
@@ -43,30 +39,6 @@ REST = timedelta(minutes=1)
 
 
 Planned = Callable[[Candidate, int], Plan]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One fleet to step: what is approved, what stands published, and by which lease."""
-
-    tenant: str
-    fleet: str
-    controls: Controls
-    releases: Releases
-    standing: RolloutDocument | None
-    epoch: int
-    serial_floor: int
-    now: datetime
-
-    @property
-    def name(self) -> str:
-        """`<tenant>/<fleet>`."""
-        return f"{self.tenant}/{self.fleet}"
-
-    @property
-    def strategy(self) -> Strategy:
-        """The fleet's strategy."""
-        return strategy_of(self.controls.fleets[self.fleet].rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +56,9 @@ class Decided:
 class Conductor:
     """Steps rollouts; one for a process, called by the one that publishes."""
 
-    def __init__(self, registry: Registry, store: Store, *, held: Callable[[], Sequence[Hold]] = tuple) -> None:
-        """`store` is where approved files stand; `held` says why no fleet may go forward now, a change of authority, say."""
-        self._registry, self._held = registry, held
+    def __init__(self, registry: Registry, store: Store, *, gatekeeper: Gatekeeper | None = None) -> None:
+        """`store` is where approved files stand; `gatekeeper` reads what may be in the way."""
+        self._registry, self._gatekeeper = registry, gatekeeper or Gatekeeper()
         self._roll = Roll(store)
         self._plans, self._looking = Plans(), Looking()
 
@@ -120,7 +92,8 @@ class Conductor:
             serial_floor=task.serial_floor,
         )
         told = before.told + len(outcome.events)
-        after = msgspec.structs.replace(outcome.progress, serial=document.serial, told=told)
+        after = self._gatekeeper.counted(connection, task, outcome.progress)
+        after = msgspec.structs.replace(after, serial=document.serial, told=told)
         if kept is None or after != kept.progress or orders or rollouts.plain(outcome.holds) != kept.holds:
             rollouts.put(connection, task.tenant, task.fleet, after, holds=outcome.holds, epoch=task.epoch, now=task.now)
             rollouts.follow(connection, [order.id for order in orders], now=task.now)
@@ -138,12 +111,12 @@ class Conductor:
         return Situation(
             fleet=task.name,
             now=task.now,
-            desired=_desired(task),
+            desired=desired_of(task, additive_since(task.releases)),
             strategy=task.strategy,
             waves=lambda candidate, attempt: plan(candidate, attempt).waves,
             joining=shown.joining,
             admitted=shown.admitted,
-            gates=replace(_gates(connection, task), held=self._held()),
+            gates=self._gatekeeper.gates(connection, task, progress, shown.joining, lambda: _joining(progress, plan)),
             provable=is_provable(connection, task.tenant, task.fleet),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
         )
@@ -185,6 +158,15 @@ class Conductor:
         return self._plans.of(asked, lambda: self._members(connection, task, release), task.now, anew=anew)
 
 
+def _joining(progress: Progress, plan: Planned) -> frozenset[str]:
+    """Return the hosts whom the last wave newly reached, by name."""
+    if progress.candidate is None:
+        return frozenset()
+    planned = plan(progress.candidate, progress.attempt)
+    index = min(progress.wave, len(planned.waves) - 1)
+    return admitted(planned, progress, planned.waves[index - 1] if index else None).joining
+
+
 def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:
     """Return how a rollout stands: as is kept, unless more is published than was kept, or nothing is."""
     standing = task.standing
@@ -210,43 +192,12 @@ def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:
     )
 
 
-def _desired(task: Task) -> Desired | None:
-    release = task.releases.desired
-    if release is None:
-        return None
-    parts = [part[1] for part in (task.releases.bundle, task.releases.members) if part is not None]
-    newest = max(parts, key=lambda approval: approval.sequence)
-    return Desired(
-        release=release,
-        commit=newest.commit,
-        decision=newest.decision,
-        additive=additive_since(task.releases),
-    )
-
-
-def _gates(connection: Connection, task: Task) -> Gates:
-    """Return what may stand in the way of a fleet: freezes by manifest and by hand."""
-    stated = [_manifest_freeze(one) for one in task.controls.freezes if task.fleet in one.get("fleets", ())]
-    by_hand = [_freeze(one) for one in stops.on(connection, now=task.now, tenant=task.tenant) if one.is_about(task.tenant, task.fleet)]
-    return Gates(stops=[*stated, *by_hand])
-
-
-def _manifest_freeze(stated: Mapping[str, Any]) -> Stop:
-    start, until = (datetime.fromisoformat(str(stated[name])).astimezone(UTC) for name in ("from", "until"))
-    freeze = Freeze(name=str(stated["name"]), start=start, until=until)
-    return Stop(freeze=freeze, reason=str(stated.get("reason", "")), owner=str(stated.get("owner", "")))
-
-
-def _freeze(one: stops.Stop) -> Stop:
-    return Stop(freeze=Freeze(name=f"by hand, number {one.id}", start=one.begins_at, until=one.until), reason=one.reason, owner=one.who)
-
-
 def _event(task: Task, one: Event, number: int) -> events.Event:
     return events.Event(
         tenant=task.tenant,
         agent="",
         key=f"rollout.{task.fleet}.{number}",
-        kind=f"rollout-{one.kind}",
+        kind=events.ROLLOUT + one.kind,
         at=one.at,
         received_at=task.now,
         fleet=task.fleet,
