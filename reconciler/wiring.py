@@ -14,6 +14,7 @@ from reconciler.control.api.hooks import Hooks
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
 from reconciler.control.authority.rotation import held_for
 from reconciler.control.conduct.conductor import Conductor
+from reconciler.control.conduct.gates import Gatekeeper
 from reconciler.control.housekeeping import Housekeeping
 from reconciler.control.known import KnownTenants
 from reconciler.control.leading import RegistryLeases, rollouts_told, tell_published
@@ -123,7 +124,7 @@ def control(settings: Settings, *, ready: Callable[[], None], registry: Registry
         keys=ring,
         holder=holder(settings, "control"),
         leases=RegistryLeases(registry=registry, holder=holder(settings, "control")) if registry and not registry.sqlite else None,
-        conductor=Conductor(registry, store, held=partial(held_for, store)) if registry else None,
+        conductor=Conductor(registry, store, gatekeeper=Gatekeeper(held=partial(held_for, store))) if registry else None,
         news=partial(rollouts_told, registry) if registry else nullcontext,
         published=partial(tell_published, registry) if registry else lambda tenant, fleet: None,  # noqa: ARG005 - nobody waits
     )

@@ -21,7 +21,8 @@ from agent.protocol.errors import MalformedError, OrdainError, disk_trouble, if_
 from agent.protocol.faults import reached
 from agent.protocol.rollout import Release
 from reconciler.control import records
-from reconciler.control.conduct.conductor import Conductor, Decided, Task
+from reconciler.control.conduct.conductor import Conductor, Decided
+from reconciler.control.conduct.task import Task
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import Work, publish_fleet
 from reconciler.control.records import Floors, Status, TenantStatus
@@ -290,6 +291,7 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> tuple[da
         epoch=_epoch(loop, floors),
         serial_floor=floors.serial,
         now=now,
+        others=lambda other: read_newest(store, trust, other),
     )
     decided = _decide(loop, task, releases.desired)
     document = decided.document

@@ -11,7 +11,8 @@ import pytest
 
 from agent.protocol.membership import Member
 from agent.protocol.rollout import RolloutDocument
-from reconciler.control.conduct.conductor import Conductor, Decided, Task
+from reconciler.control.conduct.conductor import Conductor, Decided
+from reconciler.control.conduct.task import Task
 from reconciler.control.registry import agents, batches, events, heartbeats, inventory, rollouts, stops
 from reconciler.control.registry.inventory import Subject
 from reconciler.control.registry.registry import Registry

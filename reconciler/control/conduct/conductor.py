@@ -4,16 +4,16 @@ A crash in between loses nothing: the next step finds what was kept, and makes t
 than what the registry remembers: one that was restored from a backup yields to it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 import msgspec
 from sqlalchemy import Connection
 
 from agent.protocol.rollout import Release, RolloutDocument
-from reconciler.control.conduct.gates import Gatekeeper
+from reconciler.control.conduct.gates import Gatekeeper, Standing
 from reconciler.control.conduct.hosts import is_provable
 from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
 from reconciler.control.conduct.membership import Roll, additive_since
@@ -108,6 +108,7 @@ class Conductor:
             return self._plan(connection, task, candidate.release.digest, attempt, candidate.release, anew=anew)
 
         shown = self._shown(connection, task, progress, plan, anew=anew)
+        standing = Standing(progress=progress, joining=shown.joining, who=lambda: _joining(progress, plan))
         return Situation(
             fleet=task.name,
             now=task.now,
@@ -116,7 +117,7 @@ class Conductor:
             waves=lambda candidate, attempt: plan(candidate, attempt).waves,
             joining=shown.joining,
             admitted=shown.admitted,
-            gates=self._gatekeeper.gates(connection, task, progress, shown.joining, lambda: _joining(progress, plan)),
+            gates=self._gatekeeper.gates(connection, task, standing),
             provable=is_provable(connection, task.tenant, task.fleet),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
         )

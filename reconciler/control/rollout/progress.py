@@ -52,7 +52,8 @@ class Progress(Struct):
     `paused` by a person or after a failure; `stopped` after the candidate was taken back. `wave` is the index of the last wave that
     was admitted, -1 for none; `selectors`, `bound` and `total` (members, the denominator) are as they were then.
     `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
-    published, this is older than what agents know. `told` counts its events. `why` says in words what it waits for or why it stands.
+    published, this is older than what agents know. `told` counts its events.
+    `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
     """
 
     format: int = FORMAT
@@ -78,3 +79,4 @@ class Progress(Struct):
     paused_by: str = ""
     serial: int = 0
     told: int = 0
+    budget: list[tuple[int, int, int]] = []

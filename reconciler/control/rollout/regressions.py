@@ -39,14 +39,12 @@ _KINDS = (
 )
 
 
-def regressed(limits: Regressions, measured: Sequence[Usage], *, hosts: int, soak: int) -> Answer | None:
-    """Return what measurements of a wave say, None where the strategy asks for none.
+def regressed(limits: Regressions, measured: Sequence[Usage], *, hosts: int, soak: int) -> Answer:
+    """Return what measurements of a wave say.
 
     `hosts` is how many are to have measured, `soak` in seconds; `measured` is of this release and attempt alone. Where somebody
     measured too short a time, or not at all, the answer is missing, unless what is known is bad already.
     """
-    if not limits:
-        return None
     ripe = [one for one in measured if one.seconds >= max(MEASURED_LEAST, soak // MEASURED_SHARE)]
     bad = [*_grown(limits, ripe), *_restarted(limits, measured)]
     missing = f"{hosts - len(ripe)} of {hosts} hosts have not measured it for long enough" if len(ripe) < hosts else ""
