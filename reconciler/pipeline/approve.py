@@ -118,7 +118,9 @@ def approve_release(
 def renew_releases(
     store: Store, signer: Signer, *, tenant: str, fleet: str, freshness_seconds: int, now: datetime, known: Sequence[Key] = ()
 ) -> bool:
-    """Sign a fleet's releases again when half of their life is over, or another key signed them; return whether that was done.
+    """Sign a fleet's releases again when half of their life is over, another key signed them, or they were restored from a backup.
+
+    Return whether that was done.
 
     Raises as `approve_release`.
     """
@@ -126,7 +128,7 @@ def renew_releases(
     life = _life(freshness_seconds)
     if standing.signed is None:
         return False
-    if standing.signed_by == signer.public_key.keyid and not metadata.half_over(standing.signed, life, now):
+    if not standing.restored and standing.signed_by == signer.public_key.keyid and not metadata.half_over(standing.signed, life, now):
         return False
     work = _Work(store=store, signer=signer, tenant=tenant, fleet=fleet, standing=standing)
     _write_releases(work, standing.targets, life=life, now=now)
@@ -201,7 +203,7 @@ def _approve_members(work: _Work, pools: Mapping[str, Member], agents: Mapping[s
 
 def _write_releases(work: _Work, listed: Mapping[str, TargetFile], *, life: timedelta, now: datetime) -> int:
     """Write the next version of the releases role; return its number."""
-    role = metadata.role(work.name, listed, version=work.standing.version + 1, expires=now + life)
+    role = metadata.role(work.name, listed, version=work.standing.next_version, expires=now + life)
     key = layout.approved(work.tenant, work.fleet, f"{role.version}.{releases.ROLE}.json")
     if not work.store.create(key, metadata.sign(role, [work.signer])):
         raise _taken(key)

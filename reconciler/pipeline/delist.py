@@ -72,7 +72,7 @@ def _write_without(
 ) -> None:
     kept = {path: file for path, file in standing.targets.items() if standing.approvals[path].digest not in gone}
     expires = standing.signed.expires if standing.signed else now
-    role = metadata.role(releases.fleet_name(tenant, fleet), kept, version=standing.version + 1, expires=expires)
+    role = metadata.role(releases.fleet_name(tenant, fleet), kept, version=standing.next_version, expires=expires)
     key = layout.approved(tenant, fleet, f"{role.version}.{releases.ROLE}.json")
     if not store.create(key, metadata.sign(role, [signer])):
         message = f"{key}: `ordain reconcile` wrote it just now; ask again"

@@ -5,7 +5,7 @@ Sequences of approvals are common to bundles and members, so the later of two ap
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import TargetFile, Targets
@@ -30,6 +30,18 @@ class Standing:
     approvals: Mapping[str, Approval]
     signed_by: str = ""
     """Id of the key that signed it."""
+    floor: int = 0
+    """The version above which to go on after a restore from a backup, 0 where there was none."""
+
+    @property
+    def next_version(self) -> int:
+        """The version of what is signed next."""
+        return max(self.version, self.floor) + 1
+
+    @property
+    def restored(self) -> bool:
+        """Whether what stands came from a backup, and is to be signed again above all that agents may have seen."""
+        return 0 < self.version <= self.floor
 
     @property
     def targets(self) -> Mapping[str, TargetFile]:
@@ -58,12 +70,14 @@ def read_standing(store: Store, keys: Sequence[Key], *, tenant: str, fleet: str)
     Raises:
         RefusedError: it was not signed by any of these keys.
     """
-    for prefix in (layout.approved(tenant, fleet), layout.metadata(tenant, fleet)):
-        versions = layout.versions(store, prefix, releases.ROLE)
+    approved = layout.numbered(store, layout.approved(tenant, fleet))
+    floor = max(approved.get(layout.RESTORED, [0]))
+    for prefix, found in ((layout.approved(tenant, fleet), approved), (layout.metadata(tenant, fleet), None)):
+        versions = found.get(releases.ROLE, []) if found is not None else layout.versions(store, prefix, releases.ROLE)
         if versions:
             data = store.get(f"{prefix}{versions[-1]}.{releases.ROLE}.json") or b""
-            return _standing(keys, tenant, fleet, data, versions[-1])
-    return Standing(version=0, signed=None, approvals={})
+            return replace(_standing(keys, tenant, fleet, data, versions[-1]), floor=floor)
+    return Standing(version=0, signed=None, approvals={}, floor=floor)
 
 
 def _standing(keys: Sequence[Key], tenant: str, fleet: str, data: bytes, version: int) -> Standing:

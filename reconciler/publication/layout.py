@@ -12,6 +12,8 @@ from reconciler.publication.store import Store
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,15})\.([a-z]+)\.json")
 REPOSITORY_LEASE = "approved/_lease.json"
+RESTORED = "restored"
+"""`approved/<tenant>/<fleet>/<N>.restored.json`: an empty mark that `ordain restore` left. Releases go on above version N."""
 CONTROL_LEASE = "records/_lease.json"
 AUTHORITY_CHANGE = "records/_authority.json"
 AUTHORITY = "trust/_authority/"
@@ -97,9 +99,17 @@ def operations(tenant: str, series: int | None = None, part: int = 0) -> str:
 
 def versions(store: Store, prefix: str, role: str) -> list[int]:
     """Return the versions of a role that stand at a prefix (`<prefix><N>.<role>.json`), rising."""
-    names = (key.removeprefix(prefix) for key in store.list(prefix, deep=False))
-    found = (_VERSIONED.fullmatch(name) for name in names)
-    return sorted(int(match[1]) for match in found if match and match[2] == role)
+    return numbered(store, prefix).get(role, [])
+
+
+def numbered(store: Store, prefix: str) -> dict[str, list[int]]:
+    """Return the versions of every role that stand at a prefix, rising."""
+    found: dict[str, list[int]] = {}
+    for key in store.list(prefix, deep=False):
+        match = _VERSIONED.fullmatch(key.removeprefix(prefix))
+        if match:
+            found.setdefault(match[2], []).append(int(match[1]))
+    return {role: sorted(numbers) for role, numbers in found.items()}
 
 
 def children(store: Store, prefix: str) -> list[str]:

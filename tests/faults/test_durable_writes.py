@@ -21,6 +21,9 @@ ALLOWED = {
     "agent/providers/sysctls.py": "settings of the running kernel; those for the next boot are files of `texts`",
     "agent/providers/texts.py": "files that others write too: staged, synced and renamed by agent/host.py",
     "agent/services/verify.py": "copies for one look of a program, gone when it ends",
+    "reconciler/backup/restoring.py": "a state directory that moves aside before a restore, its parent fsynced there",
+    "reconciler/inventory/writing.py": "new manifests in a working copy: a person sees what came of them and commits",
+    "reconciler/publication/store/objects.py": "a copy within an object store, which answers once it is there for keeps",
     "reconciler/cli": "commands at a terminal: a person sees what came of them and runs them again",
     "reconciler/publication/client.py": "a directory that lasts as long as one look",
     "reconciler/opa": "files for an OPA that is about to start, gone when it ends, and the cache of what can be built again",
@@ -34,7 +37,7 @@ ALLOWED = {
 WRITERS = frozenset(("write_text", "write_bytes", "replace", "rename", "touch", "link", "hardlink_to", "copy", "copy2", "copyfile", "move"))
 MODES = frozenset("wax+")
 LONGEST_MODE = 3
-VALUES = re.compile(r"\b([Ww]orld|tenant)\b")
+VALUES = re.compile(r"\b([Ww]orld|tenant|standing)\b")
 """What has a `replace` of its own that writes nothing."""
 
 

@@ -41,6 +41,21 @@ def copy(source: Registry, target: Registry, progress: Progress) -> dict[str, in
     return found
 
 
+def duplicate(source: Registry, target: Registry, progress: Progress) -> dict[str, int]:
+    """Copy all rows as they are at one instant into an empty registry, whoever goes on with the source; return rows by table.
+
+    Raises:
+        RefusedError: the target holds something already.
+        RetryError: the copy does not hold what the source does; nothing of it is kept.
+    """
+    target.migrate()
+    with source.snapshot() as old, target.begin() as new:
+        _require_empty(new, target.shown)
+        found = {table.name: _copy_table(old, new, table, progress) for table in schema.metadata.sorted_tables}
+        _verify(new, found, progress)
+    return found
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many rows each table has."""
     return {table.name: _count(connection, table) for table in schema.metadata.sorted_tables}

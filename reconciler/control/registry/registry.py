@@ -88,6 +88,13 @@ class Registry:
         with told(self._engines.shown), self._engines.reader.begin() as connection:
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a transaction that only reads, and finds all tables as they are at one instant, however long it takes."""
+        reader = self._engines.reader if self.sqlite else self._engines.reader.execution_options(isolation_level="REPEATABLE READ")
+        with told(self._engines.shown), reader.begin() as connection:
+            yield connection
+
     def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return `function(connection, …)` of a committed write transaction, tried again where another was in its way.
 
