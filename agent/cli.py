@@ -40,6 +40,7 @@ format_option = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
 )
 ROLLBACK_WAIT = 60.0
+VERDICTS = {"unknown": "has not held yet", "holds": "holds", "failed": "fails"}
 BUSY = "the agent is in the middle of a step; try again when it is done"
 
 
@@ -137,8 +138,8 @@ def status(state: Path, form: Form) -> None:
         for entry in fleet["account"]:
             said = printable(f" ({entry['said']})" if entry["said"] else "")
             click.echo(f"  changed, not restored by a rollback: {entry['outcome']} {entry['resource']}{said}, {entry['at']}")
-        for drift in fleet["drift"]:
-            click.echo(f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}")
+        for line in _looks(fleet):
+            click.echo(line)
     for line in table(rows):
         click.echo(line)
 
@@ -306,6 +307,15 @@ def _head(shown: dict[str, Any]) -> Iterator[str]:
     if held is not None:
         yield f"certificate until {held['until']}{', which is over' if held['lapsed'] else ''}"
     yield from (f"problem: {printable(problem)}" for problem in _texts(shown["problems"]))
+
+
+def _looks(fleet: dict[str, Any]) -> Iterator[str]:
+    """Yield how a fleet's probes stand, and what drifted."""
+    for probe in _rows(fleet["probes"]):
+        why = f" ({printable(probe['why'])})" if probe.get("why") else ""
+        yield f"  probe: {probe['name']} {VERDICTS[probe['verdict']]}{why} since {probe['since']}"
+    for drift in _rows(fleet["drift"]):
+        yield f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}"
 
 
 def _built(rows: list[Any], kind: str) -> list[Any]:

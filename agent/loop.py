@@ -23,6 +23,9 @@ from agent.fetching.cache import Cache
 from agent.fetching.fetcher import Http
 from agent.following.admission import NotListedError, WaitingError, Wanted
 from agent.following.follow import Follower, UnknownAgentError, fleets_to_follow, left_behind
+from agent.healing.healer import Healer
+from agent.health.checkup import Checkup
+from agent.health.prober import Prober
 from agent.host import Host
 from agent.joining.identity import Enrolled
 from agent.logs import Log
@@ -42,7 +45,7 @@ from agent.secrets.keys import HostKeys
 from agent.secrets.values import Secrets
 from agent.services.services import Services
 from agent.services.systemd import Systemd
-from agent.settings import REBOOT, Settings, read_downloads, read_reboot, read_secrets
+from agent.settings import REBOOT, Settings, read_confirm, read_downloads, read_reboot, read_secrets
 from agent.settling.converger import Converger
 from agent.settling.drift import watch
 from agent.settling.settle import Settler
@@ -59,6 +62,8 @@ FOLLOW_SECONDS = 600.0
 FACTS_SECONDS = 600.0
 """Between two looks at what this host is."""
 JITTER = 0.2
+DECIDING_SECONDS = 1.0
+"""Between two looks of an agent that looks once, while the probes of what it switched to are still undecided."""
 BUSY = "another ordain-agent runs with this state directory; stop it, or give --state"
 DONE, REFUSED, UNREACHABLE = 0, 1, 3
 
@@ -103,6 +108,7 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
     keys = HostKeys(directory=work.disk.secrets)
     secrets = Secrets(host=work.host, own=work.disk.root, config=settings.config, keys=keys, tenant=settings.tenant, agent=settings.name)
     log.veil = secrets.veil
+    spool = Spool(disk=work.disk)
     return Settler(
         settings=settings,
         work=work,
@@ -110,8 +116,9 @@ def make_settler(settings: Settings, work: Workspace, log: Log) -> Settler:
         log=log,
         effects=make_effects(settings, work, log),
         converger=Converger(disk=work.disk, here=here, log=log),
-        spool=Spool(disk=work.disk),
+        spool=spool,
         secrets=secrets,
+        checkup=Checkup(prober=Prober(work.host, Commands()), disk=work.disk, spool=spool, log=log),
         usage=UsageBook(work.disk, work.host.root),
     )
 
@@ -140,6 +147,7 @@ class Agent:
         self._disk = self._work.disk
         self._settler = make_settler(settings, self._work, log)
         self._contact = Contact(settings=settings, enrolled=enrolled, http=self._http, disk=self._disk, stop=stop, log=log)
+        self._healer = Healer(self._settler)
         self._resumed = False
         """Whether what runs was looked after once, before anybody is asked for news."""
         self._upgrades = upgrades(settings.state, version("ordain"))
@@ -163,16 +171,24 @@ class Agent:
             self._claim()
             durable.sweep(self._disk.root)
             stack.enter_context(looking_after(self._settler.effects, self._work, self._log))
+            stack.enter_context(self._settler.checkup.prober.asking(self._stop.wake))
+            self._healer.started()
             self._log.step("start", agent=f"{self._settings.tenant}/{self._settings.name}", server=self._settings.server)
             while not self._stop() and not self._is_left():
                 self._contact.keep_certificate()
                 code = self._guarded_poll()
                 self._contact.report()
-                if once:
+                if once and not self._healer.is_deciding():
+                    self._healer.ended()
                     return code
-                if self._left or self._attend_upgrade(code):
+                if self._left or (not once and self._attend_upgrade(code)):
                     break
-                self._contact.wait(self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreads load
+                if once:
+                    self._stop.wait(DECIDING_SECONDS)
+                    continue
+                rest = self._settings.poll * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load
+                self._contact.wait(min(rest, self._healer.seconds()))
+            self._healer.ended()
             self._log.step("stop")
         return DONE
 
@@ -235,12 +251,15 @@ class Agent:
         self._look_at_host()
         hinted = self._hear()
         self._tell()
+        self._healer.attend(in_contact=self._settler.in_contact)
         reached("agent:after-hear")
         followers = self._followers(hinted)
         wanted, errors = self._follow(followers)
         reached("agent:after-follow")
         left = left_behind(errors, hinted) | self._left_before(errors)
         self._settler.settle(wanted, left)
+        if self._healer.awaits_contact():
+            self._http.close()  # a connection that was there before proves nothing of what comes after
         reached("agent:after-settle")
         self._keep_heard(followers, errors)
         watch(self._settler, self._settler.table(wanted, left))
@@ -259,6 +278,7 @@ class Agent:
     def _resume(self) -> None:
         """Have run what ran before this agent, or this machine, started: that waits for no server."""
         if not self._resumed:
+            self._healer.settle_crashes()
             self._settler.bring_about(self._settler.table({}, self._settler.book.unlisted()))
             self._resumed = True
 
@@ -268,6 +288,7 @@ class Agent:
             read_allow(self._settings.config)
             read_downloads(self._settings.config)
             read_secrets(self._settings.config)
+            read_confirm(self._settings.config)
         except InputError as error:
             self._problems.append(str(error))
         self._problems += [*self._settler.effects.leftovers, *self._settler.secrets.troubles()]
@@ -294,7 +315,7 @@ class Agent:
 
     def _hear(self) -> list[str] | None:
         """Return the fleets that the server names, None if it does not answer or knows no such agent."""
-        self._unknown = False
+        self._unknown, self._settler.in_contact = False, False
         try:
             hinted = self._contact.source.fleets()
         except (UnknownAgentError, HeldBackError) as error:
@@ -304,6 +325,7 @@ class Agent:
         except RetryError as error:
             self._log.step("unreachable", why=str(error))
             return None
+        self._settler.in_contact = True
         self._settler.book.contacted()
         return hinted
 

@@ -22,6 +22,9 @@ REBOOT = ("shutdown", "-r", "now")
 REFRESH_SECONDS = 300
 """Between two looks at what Vault holds: a value that was rotated there is here soon, and 10,000 hosts ask 33 times a second."""
 LEAST_REFRESH = 5
+CONFIRM_SECONDS = 300
+"""How long a host tries to reach its server after a switch before it goes back: a server that is started anew is there within."""
+LEAST_CONFIRM = 10
 STAGGER_LIMIT = 86_400
 """Seconds: a release that reaches its last host days later is a rollout's work, which counts and can be stopped."""
 _BYTES = re.compile(r"([1-9][0-9]{0,8})([KMG]i?B)", re.ASCII)
@@ -192,6 +195,20 @@ def read_reboot(path: Path) -> tuple[str, ...]:
         message = f'{path}: how to reboot is stated as command = ["/sbin/shutdown", "-r", "now"]'
         raise InputError(message)
     return tuple(command)
+
+
+def read_confirm(path: Path) -> int:
+    """Read for how many seconds the server may be silent after a switch, 0 for ever; raise `InputError` if it isn't understood."""
+    _, document = read_sections(path)
+    stated = document["confirm"].get("within", f"{CONFIRM_SECONDS}s")
+    try:
+        seconds = duration.seconds(stated) if isinstance(stated, str) else -1
+    except MalformedError:
+        seconds = -1
+    if seconds and seconds < LEAST_CONFIRM:
+        message = f'{path}: how long the server may be silent after a switch is within = "5m", at least {LEAST_CONFIRM}s, or "0s" for ever'
+        raise InputError(message)
+    return seconds
 
 
 def _bytes(stated: object, ending: str = "") -> int | None:

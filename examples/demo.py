@@ -192,7 +192,7 @@ def process(stage: Stage) -> None:
     stage.chapter("A process")
     stage.say("What reads a configuration should run, and run with the newest. `sleep` stands for the collector:\n")
     web = HOSTS[:2]
-    edit(stage, "library/collector/collector.yaml", "  probes:\n", PROCESS)
+    edit(stage, "library/collector/collector.yaml", "  files:\n", PROCESS)
     stage.run("git -C fleets diff --unified=0")
     committed = commit(stage, "Run the collector")
     first = running(stage, web, dict.fromkeys(web, 0))
@@ -225,7 +225,7 @@ PROCESS = """\
       command: [/bin/sleep, "100000"]
       restartOn: [/etc/otelcol/config.yaml]
       limits: {memory: 64Mi}
-  probes:
+  files:
 """
 EU_TELEMETRY = '{matchLabels: {region: eu}, parameters: {library/collector: {endpoint: "otel.eu'
 

@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-LEFT_OUT = "after|containers|groups|hostFiles|kernelSettings|packageRepositories|packages|processes|reboot|services|users"
+LEFT_OUT = "after|containers|groups|hostFiles|kernelSettings|packageRepositories|packages|probes|processes|reboot|services|users"
 _SECTION = re.compile(rf"^  (?:{LEFT_OUT}):.*\n(?:   .*\n|\n(?=   ))*", re.MULTILINE)
 _REMARK = re.compile(r"^  #.*\n(?=  (?:#|probes:)|\Z)", re.MULTILINE)
 _OWNER = re.compile(r", (?:owner|group): [a-z]+|^ +(?:owner|group): [a-z]+\n", re.MULTILINE)
 
 
 def trim(repository: Path) -> None:
-    """Leave out of all components what they say beside files, artifacts and probes, and to whom files belong."""
+    """Leave out of all components what they say beside files and artifacts, and to whom files belong."""
     for path in [*repository.glob("library/*/*.yaml"), *repository.glob("tenants/*/components/*.yaml")]:
         text = path.read_text()
         for shape in (_SECTION, _REMARK):

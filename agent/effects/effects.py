@@ -141,6 +141,10 @@ class Effects:
                     found[holding.fleet] = replace(found[holding.fleet], waiting=standing.why)
         return found
 
+    def is_up(self, holding: Holding) -> bool:
+        """Return whether no reboot of a fleet's generation is still to come: before, probes would ask what is about to go."""
+        return self.rebooter.is_over(holding)
+
     def _boot(self) -> str:
         return boot_id(self.rebooter.host.root)
 

@@ -7,7 +7,7 @@ waiting, never as applied.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,6 @@ from agent.commands import Commands
 from agent.disk import Disk, read_optional
 from agent.effects.holding import Holding
 from agent.effects.records import boot_id
-from agent.health.probes import ask
 from agent.host import Host
 from agent.logs import Log, timestamp
 from agent.protocol import codec, durable, duration
@@ -45,10 +44,6 @@ class Asked(Struct):
     """That in which it became due."""
     since: str = ""
     at: str = ""
-    back: str = ""
-    """When the host was first seen in another boot."""
-    failures: int = 0
-    """Looks in a row at which a probe failed since then."""
     settled: bool = False
     """Whether it is over, or none was due."""
 
@@ -95,8 +90,14 @@ class Rebooter:
         if asked.settled:
             return DONE
         if boot_id(self.host.root) != asked.boot:
-            return self._came_back(holding, asked)
+            self.log.step("rebooted", fleet=holding.fleet)
+            return self._settle(holding)
         return self._wait(holding, asked, reboot) if not asked.at else self._went_down(asked)
+
+    def is_over(self, holding: Holding) -> bool:
+        """Return whether no reboot of a fleet's generation is to come, or still under way."""
+        asked = read_optional(self._path(holding.fleet), Asked)
+        return holding.state.reboot is None or (asked is not None and asked.generation == holding.generation and asked.settled)
 
     def _is_due(self, reboot: Reboot) -> bool:
         return reboot.when == "always" or self._is_required()
@@ -140,20 +141,6 @@ class Rebooter:
         if seconds < DOWN_SECONDS:
             return Standing(result="waiting", why=f"{ABOUT}the host goes down now")
         return Standing(result="failed", why=f"{ABOUT}the host was told to at {asked.at}, and is still in the same boot")
-
-    def _came_back(self, holding: Holding, asked: Asked) -> Standing:
-        """Confirm a generation after the boot if its probes hold, each within its own grace and number of failures."""
-        asked = asked if asked.back else msgspec.structs.replace(asked, back=timestamp(self.now()))
-        failing = [(probe, why) for probe in holding.state.probes if (why := ask(probe, host=self.host, run=self.run)) is not None]
-        if not failing:
-            self.log.step("rebooted", fleet=holding.fleet)
-            return self._settle(holding)
-        asked = msgspec.structs.replace(asked, failures=asked.failures + 1)
-        self._write(holding.fleet, asked)
-        probe, why = failing[0]
-        patient = self.now() < _instant(asked.back) + timedelta(seconds=duration.seconds(probe.grace)) or asked.failures < probe.failures
-        said = f"{ABOUT}the host came back at {asked.back}; probe {probe.name}: {why}"
-        return Standing(result="waiting" if patient else "failed", why=said)
 
     def _settle(self, holding: Holding) -> Standing:
         self._write(holding.fleet, Asked(generation=holding.generation, settled=True))

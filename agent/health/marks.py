@@ -20,9 +20,10 @@ KEPT = 50
 
 
 class Bad(Struct):
-    """Release key (`<digest>/<group>/<mode>/<attempt>`) → why it failed, oldest first."""
+    """Release key (`<digest>/<group>/<mode>/<attempt>`) → why it failed, oldest first; `restored` are those that were taken back."""
 
     keys: list[tuple[str, str]] = []
+    restored: list[str] = []
 
 
 class Marks:
@@ -35,10 +36,16 @@ class Marks:
         """Return why this release is bad here, None if it isn't known to be."""
         return dict((read_optional(directory / "bad.json", Bad) or Bad()).keys).get(key)
 
-    def mark_bad(self, directory: Path, key: str, why: str) -> None:
+    def was_restored(self, directory: Path, key: str) -> bool:
+        """Return whether a release that is bad here had been switched to, and was taken back."""
+        return key in (read_optional(directory / "bad.json", Bad) or Bad()).restored
+
+    def mark_bad(self, directory: Path, key: str, why: str, *, restored: bool = False) -> None:
         """Remember, for keeps, that this release fails here."""
-        known = [entry for entry in (read_optional(directory / "bad.json", Bad) or Bad()).keys if entry[0] != key]
-        durable.replace(directory / "bad.json", codec.canonical(Bad(keys=[*known, (key, why)][-KEPT:])), mode=0o600)
+        old = read_optional(directory / "bad.json", Bad) or Bad()
+        keys = [*(entry for entry in old.keys if entry[0] != key), (key, why)][-KEPT:]
+        back = [one for one in old.restored if one != key and one in dict(keys)] + ([key] if restored else [])
+        durable.replace(directory / "bad.json", codec.canonical(Bad(keys=keys, restored=back)), mode=0o600)
 
     def forget(self, directory: Path) -> None:
         """Forget a fleet's bad releases."""

@@ -15,8 +15,8 @@ from agent.protocol import duration
 from agent.protocol.errors import OrdainError
 from agent.protocol.state import Probe
 
-GOOD = range(200, 400)
-"""Answers that are a yes; redirects are not followed, since where they lead is another thing's health."""
+GOOD = range(200, 300)
+"""Answers that are a yes. Redirects are none and not followed: where they lead is another thing's health."""
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer that are read, so that the other end may finish; nothing is looked for in them."""
 

@@ -85,7 +85,7 @@ def came_about(settler: Settler, fleet: str, *, seconds: float) -> bool:
 def _number(numbers: list[int], current: int, to: int | None, fleet: str) -> int:
     if to is not None:
         return to
-    older = [number for number in numbers if number < current]
+    older = [number for number in numbers if 0 < number < current]  # 0 is what was there before all releases
     if not older:
         message = f"fleet {fleet} has no generation before {current} here"
         raise InputError(message)

@@ -15,6 +15,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "downloads": ("rate", "stagger", "unpacked"),
     "reboot": ("command",),
     "leave": ("remove",),
+    "confirm": ("within",),
     "secrets": ("age_keys", "refresh"),
     "vault": (
         *("address", "namespace", "ca", "token_file", "role_id_file", "secret_id_file"),

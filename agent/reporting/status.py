@@ -6,6 +6,7 @@ import msgspec
 
 from agent.apply.generations import Generations
 from agent.disk import Disk, read_optional
+from agent.health.seen import read_probes
 from agent.logs import timestamp
 from agent.protocol import codec, durable
 from agent.protocol.report import Receipt
@@ -166,5 +167,6 @@ def _fleet(disk: Disk, fleet: str, last: Receipt | None) -> dict[str, object]:
             {"resource": entry.resource, "why": entry.why, "at": entry.at, "outcome": entry.outcome, "said": entry.said}
             for entry in Account(disk.account(fleet)).read()
         ],
+        "probes": [msgspec.to_builtins(probe) for probe in read_probes(disk, fleet)],
         "receipt": msgspec.to_builtins(last) if last else None,
     }

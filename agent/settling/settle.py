@@ -8,7 +8,7 @@ a release is said only after them.
 import os
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,8 @@ from agent.effects.reboot import ABOUT
 from agent.effects.resources import resources
 from agent.fetching.cache import NotYetError
 from agent.following.admission import Wanted
+from agent.healing.trial import Trials
+from agent.health.checkup import Checkup
 from agent.health.marks import Marks
 from agent.logs import Log, timestamp
 from agent.owner.allow import Allow, read_allow, require_resources
@@ -47,6 +49,8 @@ from agent.settling.converger import Converger, coming_with
 from agent.settling.supported import require_supported, within_reach
 from agent.settling.table import Table
 
+PROBE = "probe "
+"""How begins what is said of a release whose probes do not hold yet."""
 OWN = "/etc/ordain"
 """Where a host's owner keeps what the agent is told: which server, whom to trust, and what releases may do."""
 
@@ -82,9 +86,12 @@ class Settler:
     converger: Converger
     spool: Spool
     secrets: Secrets
+    checkup: Checkup
     usage: UsageBook
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
+    in_contact: bool = False
+    """Whether the server answers at this poll."""
 
     def generations(self, fleet: str) -> Generations:
         """Return the generations of a fleet."""
@@ -202,9 +209,24 @@ class Settler:
         except Exception as error:  # noqa: BLE001 - files are held to what they should be whatever becomes of what runs
             why = self._logged("what runs", error)
             outcomes = {holding.fleet: Outcome(troubles=(why,)) for holding in holdings}
+        self.checkup.keep([holding.fleet for holding in holdings])
+        outcomes = {holding.fleet: self._probed(holding, outcomes[holding.fleet]) for holding in holdings}
         for fleet, outcome in outcomes.items():
             self._note_standing(fleet, outcome, said=fleet in said)
         return outcomes
+
+    def _probed(self, holding: Holding, outcome: Outcome) -> Outcome:
+        """Return how a fleet stands with what its probes say, once all that it asks for was brought about."""
+        if holding.items is None or not self.effects.is_up(holding):
+            return outcome
+        standing = self.checkup.look(holding.fleet, holding.generation, holding.state.probes)
+        if standing is None or standing.verdict == "holds":
+            return outcome
+        if standing.verdict == "failed":
+            return replace(outcome, troubles=(*outcome.troubles, standing.why))
+        trial = Trials(self.work.disk.fleet(holding.fleet)).read()
+        on_trial = trial is not None and trial.generation == holding.generation and not trial.proven
+        return replace(outcome, waiting=outcome.waiting or standing.why) if on_trial else outcome
 
     def _spared(self, table: Table) -> frozenset[str]:
         """Return what goes on though no fleet holds it now, since one is about to."""
@@ -250,7 +272,7 @@ class Settler:
         drift += self.converger.drifts.get(fleet, ())
         drift += [msgspec.structs.replace(one, since=since.get(one.path, one.since)) for one in outcome.drifts]
         status = msgspec.structs.replace(status, drift=drift)
-        ours = status.result in ("applied", "failed") or status.why.startswith(ABOUT)
+        ours = status.result in ("applied", "failed") or status.why.startswith((ABOUT, PROBE))
         if not said and status.digest == meta.digest and ours:
             result, why = _came_of(outcome)
             status = msgspec.structs.replace(status, result=result, why=self.secrets.veil(why), since=timestamp())
@@ -289,10 +311,17 @@ class Settler:
             there[wanted.fleet] = None
             return
         bad = self.marks.bad(self.work.disk.fleet(wanted.fleet), wanted.key)
+        cut_off = Trials(self.work.disk.fleet(wanted.fleet)).rests(wanted.key, told=self._is_told())
         if bad is not None:
-            self._outcome(wanted, "failed", bad)
+            self._outcome(wanted, "restored" if self.marks.was_restored(self.work.disk.fleet(wanted.fleet), wanted.key) else "failed", bad)
+        elif cut_off is not None:
+            self._outcome(wanted, "restored", cut_off)
         elif not self.marks.is_waiting(wanted.key):
             self._try(wanted, table, generations, there)
+
+    def _is_told(self) -> bool:
+        """Return whether the server answers, and knows all that came of releases here; nobody tells one where this host is not enrolled."""
+        return self.in_contact and not (self.work.disk.joining.is_dir() and self.spool.read().receipts)
 
     def _is_held(self, generations: Generations, wanted: Wanted) -> bool:
         hold = generations.hold()
@@ -324,6 +353,8 @@ class Settler:
             former = table.current.get(wanted.fleet, State())
             self.usage.begin(wanted.fleet, digest=wanted.release.digest, attempt=wanted.attempt)
             self.effects.adopt(prepared.state, prepared.items, [action.path for action in plan.actions])
+            trials = Trials(self.work.disk.fleet(wanted.fleet))
+            trials.begin(meta.generation, key=wanted.key, contact=self.in_contact, at=meta.applied_at)
             apply(self.work, Change(fleet=wanted.fleet, meta=meta, items=prepared.items, plan=plan, state=wanted.state))
             self.marks.settle(wanted.key)
             there[wanted.fleet] = prepared
@@ -350,6 +381,11 @@ class Settler:
         conflict = table.conflict(wanted.fleet, wanted.state)
         if conflict is not None:
             self._outcome(wanted, "waiting", conflict)
+
+    def note_restored(self, wanted: Wanted, why: str) -> None:
+        """Note that a release was taken back, and that the generation of now is one from before it."""
+        self._outcome(wanted, "restored", why)
+        self.spool.note("restored", fleet=wanted.fleet, text=why)
 
     def _outcome(self, wanted: Wanted, result: Result, why: str, prepared: Prepared | None = None) -> None:
         """Note what came of a release: status, receipt and log."""

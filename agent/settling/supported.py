@@ -35,7 +35,12 @@ def within_reach(state: State, host: Host, *, has_systemd: Callable[[], bool], r
         return state, ()
     out = {(part, name): why for part, name, why in _out_of_reach(state, host, has_systemd)}
     kept = {part: [one for one in getattr(state, part) if (part, one.name) not in out] for part in {part for part, _ in out}}
+    runs = [*state.processes, *(one for one in state.services if ("services", one.name) not in out)]
+    if not runs and any(one.http is not None or one.tcp is not None for one in state.probes):
+        kept["probes"] = [one for one in state.probes if one.http is None and one.tcp is None]
     warnings = [f"{part.replace('_', ' ')} {name}: left out, {why}" for (part, name), why in out.items()]
+    asked = {one.name for one in kept.get("probes", state.probes)}
+    warnings += [f"probe {one.name}: left out, nothing runs below --root that it asks" for one in state.probes if one.name not in asked]
     reboot = state.reboot if reboots else None
     if reboot != state.reboot:
         warnings.append("reboot: left out, nothing below --root is rebooted")

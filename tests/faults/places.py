@@ -5,7 +5,17 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-ELSEWHERE = ("processes:", "agent:before-effect", "agent:after-effect", "agent:fix-", "agent:before-reboot", "agent:after-reboot")
+ELSEWHERE = (
+    "processes:",
+    "agent:before-effect",
+    "agent:after-effect",
+    "agent:fix-",
+    "agent:before-reboot",
+    "agent:after-reboot",
+    "healing:",
+    "joining:",
+    "spool:before-settle",
+)
 """Places passed where something runs or goes forward only: agents are killed there by tests of their own."""
 _CALL = re.compile(r"\breached\(\s*\"([a-z]+:[a-z-]+)\"")
 
