@@ -104,6 +104,7 @@ def _console(loaded: Settings, zone: Zone, *, authz: Authz, platforms: Platforms
             fingerprints=zone.fingerprints,
             admins=loaded.operators.admins,
             sign_in=_sign_in(loaded.operators, platforms),
+            intake=zone.talk.intake,
         )
     )
 

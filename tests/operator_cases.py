@@ -169,6 +169,7 @@ def site(directory: Path, opa: Path, *, sign_in: SignIn | None = None, roles: Se
             fingerprints=zone.fingerprints,
             admins=["operator:root"],
             sign_in=sign_in,
+            intake=zone.talk.intake,
         )
         console = Console(settings)
         made = Site(directory=directory, registry=registry, zone=zone, console=console, authz=authz)

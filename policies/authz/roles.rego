@@ -12,7 +12,7 @@ package ordain.authz.roles
 
 seeing := {"agents.read", "fleets.read", "pending.read"}
 
-operating := {"agents.quarantine", "agents.revoke", "modes.switch", "rollouts.operate", "tasks.run"}
+operating := {"agents.quarantine", "agents.revoke", "modes.switch", "reports.carry", "rollouts.operate", "tasks.run"}
 
 approving := {"rollouts.approve", "tasks.approve"}
 

@@ -1,4 +1,4 @@
-"""`ordain mirror`: releases to a site on a stick, verified on both ends."""
+"""`ordain mirror`: releases to a site on a stick, verified on both ends, and its reports home."""
 
 import json
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import click
 from agent.protocol import durable
 from agent.protocol.errors import InputError, OrdainError, RefusedError
 from reconciler import settings
+from reconciler.cli.mirror_reports import reports_in, reports_out
 from reconciler.cli.progress import Progress
 from reconciler.mirror.copying import Copied
 from reconciler.mirror.sources import StoreSource
@@ -23,13 +24,19 @@ ROOT_LIMIT = 512_000
 
 @click.group()
 def mirror() -> None:
-    """Carry releases to a site without a network, and keep a copy there that its hosts read.
+    """Carry releases to a site without a network, keep a copy there that its hosts read, and bring their reports home.
 
     \b
     Example:
       ordain mirror export --state /var/lib/ordain --tenant shop /media/stick
-      ordain mirror import /media/stick --tenant shop --state /var/lib/ordain-site --root-metadata shop.root.json
+      ordain mirror import /media/stick --tenant shop --state /var/lib/ordain-relay --root-metadata shop.root.json
+      ordain mirror reports-out /media/stick --tenant shop --state /var/lib/ordain-relay
+      ordain mirror reports-in /media/stick --tenant shop --state /var/lib/ordain --reason "site 7, November"
     """
+
+
+mirror.add_command(reports_out)
+mirror.add_command(reports_in)
 
 
 def _shared(command: click.decorators.FC) -> click.decorators.FC:

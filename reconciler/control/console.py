@@ -15,6 +15,7 @@ from reconciler.control.identity import local
 from reconciler.control.identity.operators import Bearers
 from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.identity.standing import Standing
+from reconciler.control.intake.taking import Intake
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.store import Store
@@ -32,6 +33,7 @@ class ConsoleSettings:
     fingerprints: Callable[[], Sequence[str]]
     admins: Sequence[str] = ()
     sign_in: SignIn | None = None
+    intake: Intake | None = None
 
 
 class Console:
@@ -52,6 +54,7 @@ class Console:
             fingerprints=settings.fingerprints,
             sign_in=settings.sign_in,
             admins=admins,
+            intake=settings.intake,
         )
         self.admission = Admission(
             bearers=Bearers(settings.registry, own=self._own),

@@ -82,7 +82,11 @@ def waiting(directory: Path) -> list[Path]:
 
 
 def batches(path: Path) -> Iterator[bytes]:
-    """Yield the batches of a file, each no longer than one may be."""
-    with path.open("rb") as stream:
+    """Yield the batches of a file, each no longer than one may be; none where an operator removed it meanwhile."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return
+    with stream:
         while line := stream.readline(CARRIED_LIMIT + 1):
             yield line.rstrip(b"\n")

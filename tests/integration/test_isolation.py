@@ -82,6 +82,7 @@ ASKED: Mapping[str, Mapping[str, Any] | None] = {
     "POST /api/v1/agents/{tenant}/{agent}/members/{id}/decommission": {**WHY, "leave": "remove"},
     "GET /api/v1/agents/{tenant}/{agent}/receipts": None,
     "GET /api/v1/agents/{tenant}/{agent}/members/{id}/receipts": None,
+    "POST /api/v1/reports/{tenant}": {"batches": ["{}"], **WHY},
     "POST /api/v1/tokens/{tenant}": {"agent": "web-01", "ttl": 60},
     "GET /api/v1/tokens/{tenant}": None,
     "DELETE /api/v1/tokens/{tenant}/{token}": None,

@@ -39,9 +39,9 @@ class Bodied:
         """Nothing is being read."""
         self._bodies = Bodies()
 
-    async def read(self, request: web.Request, shape: type[S]) -> S:
-        """Return the request's body; raise `Denied` (malformed) if it is not of that shape."""
-        data = await self._bodies.read(request, limit=BODY_LIMIT)
+    async def read(self, request: web.Request, shape: type[S], *, limit: int = BODY_LIMIT) -> S:
+        """Return the request's body of at most `limit` bytes; raise `Denied` (malformed) if it is not of that shape."""
+        data = await self._bodies.read(request, limit=limit)
         try:
             plain = json.loads(data, object_pairs_hook=_once, parse_constant=_no_number)
             return msgspec.convert(plain, shape, strict=True)

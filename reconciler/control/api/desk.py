@@ -9,6 +9,7 @@ from reconciler.control.authz.permissions import Permissions
 from reconciler.control.conduct.viewing import Viewer
 from reconciler.control.identity.sign_in import SignIn
 from reconciler.control.identity.standing import Standing
+from reconciler.control.intake.taking import Intake
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.store import Store
@@ -28,6 +29,7 @@ class Desk:
     fingerprints: Callable[[], Sequence[str]]
     sign_in: SignIn | None = None
     admins: Sequence[str] = ()
+    intake: Intake | None = None
     bodies: Bodied = field(default_factory=Bodied)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 

@@ -370,6 +370,20 @@ class FleetList(Shape):
     fleets: list[FleetStatus]
 
 
+class CarriedReports(Shape):
+    """Reports that were carried here by hand: each a `SignedBatch` of the agents' protocol, as text; `reason` stands in the audit."""
+
+    batches: list[str]
+    reason: str
+
+
+class CarriedDone(Shape):
+    """What became of them: how many are kept (now, or before), and why each of the others never will be."""
+
+    kept: int
+    dropped: list[str]
+
+
 class Done(Shape):
     """What was changed: its name and its state now."""
 

@@ -71,6 +71,23 @@ class Intake:
         missing = await self._missing(agent, account, batch)
         return await self._kept(agent, account, await self._checked(agent, batch, missing), ask=bool(missing) and not batch.whole)
 
+    async def take_carried(self, tenant: str, body: bytes) -> Acknowledged:
+        """Keep a signed batch of any agent of a tenant that an operator carried here; return what its host would be told.
+
+        Raises:
+            MalformedError: no signed batch.
+            Denied: it is of no agent of that tenant, or can't be kept now.
+        """
+        found = decoding.decode(body)
+        if not isinstance(found, SignedBatch):
+            message = "a batch that its host did not sign as a whole can't be carried"
+            raise Denied("malformed", message)
+        agent, fingerprint, batch = await self._signed_by(tenant, found)
+        self.counts["by-hand"] += 1
+        account = await self.accounts.load(agent, fingerprint)
+        missing = await self._missing(agent, account, batch)
+        return await self._kept(agent, account, await self._checked(agent, batch, missing), ask=False)
+
     async def _checked(self, agent: Agent, batch: Batch, missing: int) -> Batch:
         """Return a batch with the receipts that hold, and with events of our own about what is wrong with it."""
         said = {"reports-missing": f"{missing} batches before this one never came"} if missing else {}
@@ -106,20 +123,24 @@ class Intake:
         return missing
 
     async def _carried(self, relay: Agent, carried: SignedBatch) -> tuple[Agent, str, Batch]:
-        """Return whose batch a relay brings, the fingerprint of the certificate that signed it, and the batch.
-
-        Raises:
-            Denied: it is no relay, or the batch is not signed by an agent of its tenant.
-            MalformedError: it holds no batch.
-        """
+        """Return what `_signed_by` does of a batch that a relay brings; raise `Denied` (unknown) where it is none."""
         controls = self._known.controls(relay[0])
         stated = member(controls, relay[1]) if controls else None
         if not isinstance(stated, StatedAgent) or not stated.relay:
             message = f"{relay[0]}/{relay[1]} is no relay: its manifest names no fleets that it carries"
             raise Denied("unknown", message)  # and not `refused`, which is said of a batch: a relay keeps what it has, and asks again
+        return await self._signed_by(relay[0], carried)
+
+    async def _signed_by(self, tenant: str, carried: SignedBatch) -> tuple[Agent, str, Batch]:
+        """Return whose batch it is, the fingerprint of the certificate that signed it, and the batch.
+
+        Raises:
+            Denied: it is not signed by an agent of the tenant.
+            MalformedError: it holds no batch.
+        """
         fingerprint = _fingerprint(carried.certificate)
         holder = await self.signatures.holder(fingerprint)
-        if holder is None or holder.tenant != relay[0]:
+        if holder is None or holder.tenant != tenant:
             message = "the batch is of no agent of this tenant whose certificate is known and not revoked"
             raise Denied("refused", message)
         data = decoding.carried_bytes(carried.batch, what="batch")
