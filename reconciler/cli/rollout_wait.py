@@ -1,0 +1,88 @@
+"""`ordain rollout wait`: a pipeline of CI goes on, or not, by what became of a release."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from agent.protocol.errors import InputError, RetryError
+from reconciler.cli.connection import FORMAT, Server, reach, reaching
+from reconciler.cli.instants import as_seconds
+from reconciler.cli.rollout import FLEET, fleet_of, headline
+from reconciler.printable import printable
+
+LOOK_EVERY = 1.0
+"""Seconds between looks."""
+REVISION = 7
+"""Digits of a commit that tell it from others."""
+CODES = {"done": 0, "taken back": 1, "going": 4}
+Outcome = Literal["done", "taken back", "going"]
+
+
+@click.command()
+@FLEET
+@click.option("--commit", metavar="REV", help="The commit whose release is waited for, by 7 digits or more. [default: the newest]")
+@click.option("--timeout", default="30m", show_default=True, callback=as_seconds, help="How long to wait.")
+@FORMAT
+@reaching
+@click.pass_context
+def wait(  # noqa: PLR0917 - click passes options by name
+    ctx: click.Context, name: str, commit: str | None, timeout: int, form: str, state: Path | None, server: str | None
+) -> None:
+    """Wait until a rollout is over: exit code 0 done, 1 taken back, 4 still going when the time is up.
+
+    With --commit a release that is not there yet is waited for too. It is the commit that ordain status shows for the fleet: the last
+    one that changed what its hosts get.
+
+    \b
+    Example:
+      ordain rollout wait shop/web --commit "$GIT_COMMIT" --timeout 2h
+    """
+    place = fleet_of(name)
+    if commit is not None and len(commit) < REVISION:
+        message = f"--commit {commit!r}: write {REVISION} digits of it or more"
+        raise InputError(message)
+    row, outcome = _waited(reach(state=state, server=server), place, commit, time.monotonic() + timeout)
+    if form == "json":
+        click.echo(json.dumps({"outcome": outcome, "rollout": row}, indent=2, ensure_ascii=False))
+    elif row is None:
+        click.echo(f"{place}: nothing was rolled out to it yet", err=True)
+    else:
+        why = f": {row['why']}" if row["why"] else ""
+        click.echo(f"{place}: {outcome}: {printable(headline(row) + why)}", err=True)
+    ctx.exit(CODES[outcome])
+
+
+def _waited(server: Server, name: str, commit: str | None, until: float) -> tuple[dict[str, Any] | None, Outcome]:
+    """Return how the rollout stood last, and what became of it; what is said on the way goes to stderr."""
+    said, row = "", None
+    while True:
+        try:
+            row = _row(server, name)
+        except RetryError:
+            if time.monotonic() >= until:
+                raise  # a serve that is restarted is waited for, one that stays away is not
+        outcome = outcome_of(row, commit) if row else "going"
+        if outcome != "going" or time.monotonic() >= until:
+            return row, outcome
+        now = f"{name}: {printable(headline(row))}" if row else said
+        if now != said:
+            click.echo(now, err=True)
+        said = now
+        time.sleep(min(LOOK_EVERY, max(until - time.monotonic(), 0.0)))
+
+
+def _row(server: Server, name: str) -> dict[str, Any] | None:
+    tenant, _, fleet = name.partition("/")
+    rows = server.ask("GET", "/api/v1/rollouts", query={"tenant": tenant})["rollouts"]
+    return next((row for row in rows if row["fleet"] == fleet), None)
+
+
+def outcome_of(row: dict[str, Any], commit: str | None) -> Outcome:
+    """Return what became of a commit's release, or of whichever is the newest."""
+    if row["phase"] == "stopped" and row["refusedCommit"].startswith(commit or ""):
+        return "taken back"
+    settled = row["phase"] == "settled" if commit is None else row["stableCommit"].startswith(commit)
+    return "done" if settled and row["stable"] else "going"
