@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages test test-copies test-hosts test-history test-hostile test-recovery test-browser test-conformance test-faults test-mutations lint format bench lock
+.PHONY: help setup demo fuzz packages prometheus test test-copies test-hosts test-history test-hostile test-recovery test-browser test-conformance test-faults test-mutations lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ demo: setup ## Watch a commit reach three agents, a bad one be refused, and a pr
 s3: setup
 	@$(BIN)/python -m tests.s3_server > /dev/null
 
+# The gate that asks Prometheus is tried with a real one where there is one; what Debian packages is unpacked, and nothing is installed.
+prometheus: ## Unpack Prometheus for the test of its gate (Debian and Ubuntu)
+	@into=$${ORDAIN_CACHE:-$$HOME/.cache/ordain}/prometheus; made=$$(mktemp -d); \
+	  cd "$$made" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb . \
+	  && mkdir -p "$$into" && cp usr/bin/prometheus "$$into/" && rm -r "$$made" && echo "$$into/prometheus"
+
 test: setup s3 ## Run all tests and print the coverage figure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --cov --cov-report term
 
@@ -82,6 +88,9 @@ test-browser: setup ## Look at the pages that ordain writes in a real Chromium: 
 
 test-recovery: setup ## Lose a registry, and then a whole disk, under agents that run; a minute
 	@$(BIN)/python -m pytest tests/e2e/test_backup.py -m "slow or not slow" -v
+
+test-cut: setup ## Cut a host off from its server by a real firewall, in a network of its own, and see it heal; a minute
+	@$(BIN)/python -m pytest tests/e2e/test_cut_network.py -m "slow or not slow" -v
 
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from reconciler.control.api.talk import Talk
+from reconciler.control.rollout.gates import Burn
 from reconciler.control.zone import Zone
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.waivers import NOTICE_DAYS, ends_within
@@ -110,6 +111,24 @@ class TalkCollector(Collector):
         for labels, count in sorted(self.refused.items()):
             refused.add_metric(labels, count)
         yield refused
+
+
+class BudgetCollector(Collector):
+    """How fast fleets burn their error budgets, as this copy read it last; one that doesn't lead reads none."""
+
+    def __init__(self, burns: Mapping[tuple[str, str], Burn]) -> None:
+        """Read `burns` at each scrape."""
+        self.burns = burns
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family, with what can be told."""
+        text = "How many times as fast as its objective lets it a fleet burns its error budget; above 2 its rollouts hold"
+        family = GaugeMetricFamily("ordain_error_budget_burn", text, labels=("tenant", "fleet", "span"))
+        for (tenant, fleet), burn in sorted(dict(self.burns).items(), key=lambda one: one[0]):
+            for span, rate in (("1h", burn.hour), ("6h", burn.six_hours)):
+                if rate is not None:
+                    family.add_metric((tenant, fleet, span), rate)
+        yield family
 
 
 class JoinCollector(Collector):

@@ -185,6 +185,18 @@ class HookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Whom `serve` asks what strategies' `health.metrics` say; without it such waves hold."""
+
+    prometheus: str = ""
+    """Address of Prometheus, or of what speaks like it: `http://127.0.0.1:9090`, `https://mimir.example.com/prometheus`."""
+    token: str = ""
+    """File, or systemd credential, with the bearer token for it; only sent over https, or to this machine."""
+    authority: str = ""
+    """File with certificates (PEM) of authorities that its certificate may come from, instead of the system's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How a process says what it does."""
 
@@ -211,6 +223,7 @@ class Settings:
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     operators: OperatorSettings = field(default_factory=OperatorSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -258,6 +271,7 @@ GROUPS = {
     "identity": IdentitySettings,
     "operators": OperatorSettings,
     "hooks": HookSettings,
+    "metrics": MetricsSettings,
     "log": LogSettings,
 }
 

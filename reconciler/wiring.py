@@ -15,6 +15,7 @@ from reconciler.control.authority.ceremony import DOMAIN, development_authority
 from reconciler.control.authority.rotation import held_for
 from reconciler.control.conduct.conductor import Conductor
 from reconciler.control.conduct.gates import Gatekeeper
+from reconciler.control.conduct.prometheus import Prometheus
 from reconciler.control.housekeeping import Housekeeping
 from reconciler.control.known import KnownTenants
 from reconciler.control.leading import RegistryLeases, rollouts_told, tell_published
@@ -29,6 +30,7 @@ from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAcc
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
+from reconciler.publication.secret_files import SecretFile
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
 from reconciler.publication.store.probe import require_conditional
 from reconciler.settings import PolicySettings, Settings, SourceSettings
@@ -107,11 +109,29 @@ def opened_registry(settings: Settings) -> Iterator[Registry]:
         registry.close()
 
 
-def control(settings: Settings, *, ready: Callable[[], None], registry: Registry | None = None) -> Callable[[threading.Event], None]:
+@contextmanager
+def gatekeeper(settings: Settings) -> Iterator[Gatekeeper]:
+    """Give what reads the gates of rollouts; raises `InputError` for an address of Prometheus, or a token, that can't be."""
+    asked, prometheus = settings.metrics, None
+    if asked.prometheus:
+        token = SecretFile(name=asked.token, purpose="the token for [metrics] prometheus") if asked.token else None
+        if token is not None:
+            token.read()
+        prometheus = Prometheus(asked.prometheus, token=token, authority=asked.authority)
+    try:
+        yield Gatekeeper(prometheus, held=partial(held_for, settings.open_store()))
+    finally:
+        if prometheus is not None:
+            prometheus.close()
+
+
+def control(
+    settings: Settings, *, ready: Callable[[], None], registry: Registry | None = None, gates: Gatekeeper | None = None
+) -> Callable[[threading.Event], None]:
     """Return the control zone's loop, wired; `ready` is called after its first whole pass, or once another copy publishes.
 
-    Rollouts are conducted by what the `registry` knows; without one the newest release is stable at once. What is published is told to
-    all who listen to it. Copies that share one agree there who publishes; one on SQLite is a
+    Rollouts are conducted by what the `registry` knows and `gates` read; without one the newest release is stable at once. What is
+    published is told to all who listen to it. Copies that share one agree there who publishes; one on SQLite is a
     single machine's, so that the store has the lease.
 
     Raises `InputError` where there are keys and none of them can be used: a zone that can sign nothing should not look as if it ran.
@@ -124,7 +144,7 @@ def control(settings: Settings, *, ready: Callable[[], None], registry: Registry
         keys=ring,
         holder=holder(settings, "control"),
         leases=RegistryLeases(registry=registry, holder=holder(settings, "control")) if registry and not registry.sqlite else None,
-        conductor=Conductor(registry, store, gatekeeper=Gatekeeper(held=partial(held_for, store))) if registry else None,
+        conductor=Conductor(registry, store, gatekeeper=gates) if registry else None,
         news=partial(rollouts_told, registry) if registry else nullcontext,
         published=partial(tell_published, registry) if registry else lambda tenant, fleet: None,  # noqa: ARG005 - nobody waits
     )

@@ -60,6 +60,12 @@ def _s3() -> Path | None:
     return s3_server.find()
 
 
+def _prometheus() -> Path | None:
+    from tests import prometheus_server  # noqa: PLC0415 - only the test that needs it looks
+
+    return prometheus_server.find()
+
+
 def _postgresql() -> Path | None:
     from tests import postgresql_server  # noqa: PLC0415 - only tests that need it look
 
@@ -79,9 +85,21 @@ def _mount() -> Path | None:
     return small_disks.possible()
 
 
+def _netns() -> Path | None:
+    from tests import namespaces  # noqa: PLC0415 - only the test of a host that is cut off tries
+
+    return namespaces.possible()
+
+
 def _sshd() -> Path | None:
     """Return sshd, which stands where only root's PATH leads on some systems; it must be started by its whole path."""
     places = [_on_path("sshd"), Path("/usr/sbin/sshd"), Path("/usr/local/sbin/sshd")]
+    return next((place for place in places if place and place.is_file()), None)
+
+
+def _nginx() -> Path | None:
+    """Return nginx, which stands where only root's PATH leads on Debian."""
+    places = [_on_path("nginx"), Path("/usr/sbin/nginx")]
     return next((place for place in places if place and place.is_file()), None)
 
 
@@ -143,8 +161,11 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "ssh-keygen": (lambda: _on_path("ssh-keygen"), "install openssh-client"),
     "go-tuf": (_go_tuf, "install Go, which builds go-tuf's example client"),
     "mount": (_mount, "run `make test-faults` as root, or where users may have namespaces of their own"),
+    "netns": (_netns, "install iproute2 and iptables, and run the tests as root where network namespaces can be made"),
     "openssl": (lambda: _on_path("openssl"), "install openssl"),
+    "nginx": (_nginx, "install nginx-light or nginx (it is run by the tests alone, on loopback)"),
     "postgresql": (_postgresql, "make setup brings one"),
+    "prometheus": (_prometheus, "run `make prometheus` on Debian or Ubuntu, or install prometheus"),
     "softhsm2": (_softhsm, "install softhsm2 (Debian and Ubuntu have it) and the extra: pip install -e '.[hsm]'"),
     "s3": (_s3, "install Go, which builds versitygw, an S3 server"),
     "quadlet": (_quadlet, "install podman 5 or later (Debian 13 has it, Debian 12 does not)"),
@@ -154,7 +175,7 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
-OPTIONAL = frozenset({"cgroup", "cgroup-memory", "own-mounts", "quadlet", "systemd"})
+OPTIONAL = frozenset({"cgroup", "cgroup-memory", "netns", "own-mounts", "prometheus", "quadlet", "systemd"})
 """Parts that some machines can't have whatever is installed: there their tests are skipped under CI=true too, and said to be."""
 
 

@@ -107,9 +107,10 @@ def serve(state: Path, file: Path | None, log_format: str | None, listen: str | 
     """
     loaded = _load(state, file, log_format, listen={"control": listen, "local": local})
     passed: list[bool] = []
-    with process.only_one(state), wiring.opened_registry(loaded) as registry:
-        loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True), registry=registry)}
-        with listeners(loaded, registry, say=_say, ready=lambda: bool(passed), collectors=[_expiry(loaded)], files=False) as facing_them:
+    with process.only_one(state), wiring.opened_registry(loaded) as registry, wiring.gatekeeper(loaded) as gates:
+        loops = {"control": wiring.control(loaded, ready=lambda: passed.append(True), registry=registry, gates=gates)}
+        collectors = [_expiry(loaded), metrics.BudgetCollector(gates.burns)]
+        with listeners(loaded, registry, say=_say, ready=lambda: bool(passed), collectors=collectors, files=False) as facing_them:
             code = process.run(loops, facing_them)
         sys.exit(code)
 
@@ -134,17 +135,17 @@ def up(  # noqa: PLR0917 - click passes options by name
     _need_repository(loaded)
     progress = Progress()
     passed: list[bool] = []
-    with process.only_one(state), wiring.opened_registry(loaded) as registry:
+    with process.only_one(state), wiring.opened_registry(loaded) as registry, wiring.gatekeeper(loaded) as gates:
         loops = {
             "pipeline": wiring.pipeline(loaded, progress, make_keys=wiring.development(loaded)),
-            "control": wiring.control(loaded, ready=lambda: passed.append(True), registry=registry),
+            "control": wiring.control(loaded, ready=lambda: passed.append(True), registry=registry, gates=gates),
         }
         with listeners(
             loaded,
             registry,
             say=_say,
             ready=lambda: bool(passed) and progress.ready,
-            collectors=[metrics.PipelineCollector(progress), _expiry(loaded)],
+            collectors=[metrics.PipelineCollector(progress), _expiry(loaded), metrics.BudgetCollector(gates.burns)],
             files=True,
             make=lambda tenant, domain: wiring.development_certificates(loaded, tenant, domain=domain),
         ) as facing_them:
