@@ -175,7 +175,7 @@ PARTS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "opa": (_opa, "run make setup with Go installed, or put the pinned OPA on PATH"),
 }
 """Part → how to find it, and what to do where it is missing."""
-OPTIONAL = frozenset({"cgroup", "cgroup-memory", "netns", "own-mounts", "prometheus", "quadlet", "systemd"})
+OPTIONAL = frozenset({"cgroup", "cgroup-memory", "netns", "nginx", "own-mounts", "prometheus", "quadlet", "systemd"})
 """Parts that some machines can't have whatever is installed: there their tests are skipped under CI=true too, and said to be."""
 
 
