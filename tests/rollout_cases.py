@@ -20,6 +20,7 @@ from reconciler.rollouts.waves import Member, Wave, waves
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HEARTBEAT = timedelta(seconds=60)
+LOST_AFTER = 5 * HEARTBEAT
 OLD = Release(digest="a" * 64, members=1)
 NEW = Release(digest="b" * 64, members=1)
 NEWER = Release(digest="c" * 64, members=1)
@@ -48,6 +49,8 @@ class Fleet:
     outcome: Outcome | None = None
     said: dict[tuple[str, str, int], Said] = field(default_factory=dict)
     gone: dict[str, datetime] = field(default_factory=dict)
+    returned: dict[str, datetime] = field(default_factory=dict)
+    """When hosts came back that were away before."""
     most: int = 0
     """The most hosts that had the candidate at any time."""
 
@@ -120,9 +123,9 @@ class Fleet:
             return Host(name=name, seen=NOON - timedelta(days=2), connected=False, since=NOON - timedelta(days=1))
         gone = self.gone.get(name)
         if gone is not None:
-            lost = self.now - gone > 5 * HEARTBEAT
-            return Host(name=name, seen=gone, connected=not lost, since=gone + 5 * HEARTBEAT if lost else None, said=said)
-        return Host(name=name, seen=self.now, connected=True, since=None, said=said)
+            lost = self.now - gone > LOST_AFTER
+            return Host(name=name, seen=gone, connected=not lost, since=gone + LOST_AFTER if lost else None, said=said)
+        return Host(name=name, seen=self.now, connected=True, since=self.returned.get(name), said=said)
 
     def _tallies(self) -> tuple[Tally, Tally]:
         candidate, progress = self.progress.candidate, self.progress

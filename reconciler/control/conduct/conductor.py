@@ -60,7 +60,7 @@ class Conductor:
         """`store` is where approved files stand; `gatekeeper` reads what may be in the way."""
         self._registry, self._gatekeeper = registry, gatekeeper or Gatekeeper()
         self._roll = Roll(store)
-        self._plans, self._looking = Plans(), Looking()
+        self._plans, self._looking, self._turn = Plans(), Looking(), 0
 
     def ordered(self, tenant: str) -> set[str]:
         """Return the fleets about which somebody ordered something that was not followed yet."""
@@ -76,6 +76,7 @@ class Conductor:
         return self._registry.write(self._step, task)
 
     def _step(self, connection: Connection, task: Task) -> Decided:
+        self._turn += 1
         kept = rollouts.get(connection, task.tenant, task.fleet)
         before = _believed(kept, task)
         orders = rollouts.unfollowed(connection, task.tenant, task.fleet)
@@ -142,9 +143,9 @@ class Conductor:
             digest=candidate.release.digest,
             number=progress.attempt,
             terms=terms,
-            stage=(candidate.release, progress.selectors, progress.bound, before and (before.selectors, before.bound)),
+            stage=(planned.members, progress.selectors, progress.bound, before and (before.selectors, before.bound)),
         )
-        return self._looking.look(connection, attempt, lambda: admitted(planned, progress, before), task.now, anew=anew)
+        return self._looking.look(connection, attempt, lambda: admitted(planned, progress, before), task.now, turn=self._turn, anew=anew)
 
     def _members(self, connection: Connection, task: Task, release: Release) -> Sequence[Member]:
         return self._roll.members(connection, task.releases, task.tenant, task.fleet, release.members)

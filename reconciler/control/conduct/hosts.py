@@ -1,6 +1,6 @@
 """What is known of each host of an attempt, read in a few questions about the whole fleet, or about what is new."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -12,11 +12,24 @@ _agents, _beats, _receipts, _statuses = schema.agents, schema.heartbeats, schema
 GONE = ("revoked", "decommissioned")
 NOTHING = 0
 """The number before that of the first receipt."""
+FEW = 5000
+"""Hosts that are asked for by name: the first waves of a large fleet are small."""
+_SLICE = 500
+"""Names in one statement: SQLite takes 32,766 parameters."""
 
 
-def read_hosts(connection: Connection, tenant: str, fleet: str, *, said: Mapping[str, Said], unwell: set[str]) -> dict[str, Host]:
-    """Return the enrolled hosts of a tenant that are in a fleet, by name, with what they `said` and whether they are well."""
-    return {row.agent: _host(row, said.get(row.agent), row.agent not in unwell) for row in connection.execute(_known(tenant, fleet))}
+def read_hosts(
+    connection: Connection, tenant: str, fleet: str, *, said: Mapping[str, Said], unwell: set[str], names: Sequence[str] | None = None
+) -> dict[str, Host]:
+    """Return the enrolled hosts of a tenant that are in a fleet, by name, with what they `said` and whether they are well.
+
+    Where few are named, only those are read.
+    """
+    found = dict[str, Host]()
+    for name, presence, since, seen in _rows(connection, _known(tenant, fleet), names):
+        connected = seen is not None and presence != "lost"
+        found[name] = Host(name=name, seen=seen, connected=connected, since=since, said=said.get(name), well=name not in unwell)
+    return found
 
 
 def newest_receipts(
@@ -53,11 +66,14 @@ def _known(tenant: str, fleet: str) -> Any:
     in_fleet = (_agents.c.tenant == subjects.c.tenant) & (_agents.c.subject == subjects.c.subject)
     beats = (_agents.c.tenant == _beats.c.tenant) & (_agents.c.agent == _beats.c.agent)
     joined = _agents.join(subjects, in_fleet).outerjoin(_beats, beats)
-    columns = (_agents.c.agent, _agents.c.presence, _agents.c.presence_at, _agents.c.enrolled_at, _beats.c.last_seen)
+    columns = (_agents.c.agent, _agents.c.presence, _agents.c.presence_at, _beats.c.last_seen)
     wanted = (_agents.c.tenant == tenant, subjects.c.fleet == fleet, _agents.c.state.not_in(GONE))
     return select(*columns).select_from(joined).where(*wanted)
 
 
-def _host(row: Any, said: Said | None, well: bool) -> Host:  # noqa: FBT001 - private, and named where it is passed on
-    connected = row.last_seen is not None and row.presence != "lost"
-    return Host(name=row.agent, seen=row.last_seen, connected=connected, since=row.presence_at, said=said, well=well)
+def _rows(connection: Connection, found: Any, names: Sequence[str] | None) -> Iterator[Any]:
+    if names is None or len(names) > FEW:
+        yield from connection.execute(found)
+        return
+    for start in range(0, len(names), _SLICE):
+        yield from connection.execute(found.where(_agents.c.agent.in_(names[start : start + _SLICE])))

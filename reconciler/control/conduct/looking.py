@@ -58,6 +58,7 @@ class _Kept:
     last: int
     """The last receipt that was read."""
     unwell: set[str]
+    turn: int
 
 
 class Looking:
@@ -67,13 +68,17 @@ class Looking:
         """Nothing is kept before it is asked for."""
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
-    def look(self, connection: Connection, attempt: Attempt, who: Callable[[], Admitted], now: datetime, *, anew: bool) -> Shown:
-        """Return what the hosts of an attempt show at `now`; `who` is asked only where all of it is read, as `anew` demands."""
+    def look(self, connection: Connection, attempt: Attempt, who: Callable[[], Admitted], now: datetime, *, turn: int, anew: bool) -> Shown:
+        """Return what the hosts of an attempt show at `now`; `who` is asked only where all of it is read, as `anew` demands.
+
+        `turn` numbers transactions: what was read whole in one is not read again in it.
+        """
         place = (attempt.tenant, attempt.fleet)
         kept = self._kept.get(place)
-        if anew or kept is None or kept.attempt != attempt or not kept.read_at <= now < kept.until:
-            kept = self._kept[place] = _read(connection, attempt, who(), now)
-        else:
+        old = kept is None or kept.attempt != attempt or not kept.read_at <= now < kept.until or (anew and kept.turn != turn)
+        if kept is None or old:
+            kept = self._kept[place] = _read(connection, attempt, who(), now, turn)
+        elif kept.turn != turn:
             _catch_up(connection, kept, now)
         self._kept.move_to_end(place)
         if len(self._kept) > KEPT:
@@ -86,17 +91,17 @@ class Looking:
         self._kept.pop((tenant, fleet), None)
 
 
-def _read(connection: Connection, attempt: Attempt, who: Admitted, now: datetime) -> _Kept:
+def _read(connection: Connection, attempt: Attempt, who: Admitted, now: datetime, turn: int) -> _Kept:
     began = time.perf_counter()
     wanted = (attempt.tenant, attempt.fleet, attempt.digest)
     unwell = read_unwell(connection, *wanted)
     said, last = newest_receipts(connection, *wanted, attempt.number)
-    known = read_hosts(connection, attempt.tenant, attempt.fleet, said=said, unwell=unwell)
+    known = read_hosts(connection, attempt.tenant, attempt.fleet, said=said, unwell=unwell, names=who.names)
     running = Running(attempt.terms, who.joining)
     for name in who.names:
         running.put(known.get(name) or Host(name=name), now)
     until = now + timedelta(seconds=REST_FACTOR * (time.perf_counter() - began))
-    return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, unwell=unwell)
+    return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, unwell=unwell, turn=turn)
 
 
 def _catch_up(connection: Connection, kept: _Kept, now: datetime) -> None:

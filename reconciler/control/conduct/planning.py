@@ -6,7 +6,7 @@ then, and whenever a rollout is about to move.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -53,25 +53,14 @@ class Admitted:
 
 def admitted(plan: Plan, progress: Progress, before: Wave | None) -> Admitted:
     """Return whom a rollout has admitted; `before` is the wave before the last one, None where the last one is the first."""
-    now_in = Reach(plan.asked.name, plan.asked.attempt, progress.selectors, progress.bound)
-    names = [one for one in plan.members if now_in.admits(one)]
-    earlier = Reach(plan.asked.name, plan.asked.attempt, before.selectors, before.bound) if before else None
-    joining = frozenset(one.name for one in names if earlier is None or not earlier.admits(one))
-    return Admitted(names=[one.name for one in names], joining=joining)
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Whom selectors and a bound admit to a candidate (its digest): as hosts decide for themselves."""
-
-    candidate: str
-    attempt: int
-    selectors: Sequence[Mapping[str, str]]
-    bound: int
-
-    def admits(self, member: Member) -> bool:
-        """Return whether a member is admitted."""
-        return selected(member.labels, self.selectors) or slot(self.candidate, self.attempt, member.name) < self.bound
+    names, joining = list[str](), list[str]()
+    for member in plan.members:
+        place = slot(plan.asked.name, plan.asked.attempt, member.name)
+        if place < progress.bound or selected(member.labels, progress.selectors):
+            names.append(member.name)
+            if before is None or not (place < before.bound or selected(member.labels, before.selectors)):
+                joining.append(member.name)
+    return Admitted(names=names, joining=frozenset(joining))
 
 
 class Plans:
