@@ -25,6 +25,7 @@ from reconciler.control.telling import Telling
 from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
 from reconciler.publication.store import CONTROL_PREFIXES, Scoped, Store
+from reconciler.rollout_metrics import RolloutCollector
 from reconciler.settings import OperatorSettings, Settings
 
 Say = Callable[[str, str], None]
@@ -67,6 +68,7 @@ def listeners(
             metrics.TalkCollector(zone.talk, zone.gate.refused),
             metrics.JoinCollector(zone),
             metrics.OperatorCollector(console.admission.refused, authz.counts),
+            RolloutCollector(registry, zone.known),
         )
         local = application(store, ready=ready, metrics=exposed, hooks=hooks, with_files=files or loaded.listen.files)
         yield [

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.errors import OrdainError
 from agent.protocol.membership import Member
+from reconciler import metrics
 from reconciler.cli import cli
 from reconciler.cli.rollout_wait import outcome_of
 from reconciler.control import loop
@@ -27,6 +28,7 @@ from reconciler.publication.ceremony import Rings
 from reconciler.publication.controls import Controls, Mode, Role
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import CONTROL_PREFIXES, LocalStore, Scoped
+from reconciler.rollout_metrics import RolloutCollector
 from tests import operator_cases, publication_cases
 from tests.registry_cases import receipt, received
 
@@ -297,6 +299,25 @@ def test_a_mode_that_hurts_the_canary_is_taken_back(operated: Operated) -> None:
     operated.say("web-01", mode="incident", result="failed", why="no memory")
     shown = operated.until(lambda shown: not shown["modes"])
     assert shown["events"][0]["kind"] == "mode-taken-back"
+
+
+def test_what_happened_is_in_the_audit_with_its_commit_and_counted_for_alerts(operated: Operated) -> None:
+    digest = operated.approve("counted", "7")
+    operated.until(lambda shown: shown["candidate"] == digest and shown["wave"] == "canary")
+    numbers = metrics.exposition(RolloutCollector(operated.site.registry, operated.site.zone.known))().decode()
+    assert 'ordain_rollouts{phase="applying"} 1.0' in numbers
+    assert 'ordain_rollout_wave{fleet="web",tenant="shop"} 1.0' in numbers
+    assert 'ordain_rollout_waiting_seconds{fleet="web",for="evidence",tenant="shop"}' in numbers
+    operated.say("web-01", result="failed", why="no memory")
+    operated.until(lambda shown: shown["phase"] == "stopped")
+    after = metrics.exposition(RolloutCollector(operated.site.registry, operated.site.zone.known))().decode()
+    assert 'ordain_rollouts{phase="stopped"} 1.0' in after
+    assert 'ordain_rollout_transitions_total{fleet="web",kind="taken-back",tenant="shop"}' in after
+    newest = operated.site.registry.look(audit.listed, "shop", limit=3).items
+    assert [(one.action, one.target, one.who) for one in newest[::-1]] == [
+        (f"rollout.{kind}", f"shop/web@{'7' * 40}", "system") for kind in ("candidate", "admitted", "taken-back")
+    ]
+    assert "1 of 1 hosts" in newest[0].reason
 
 
 @pytest.mark.parametrize(

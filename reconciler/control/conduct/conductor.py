@@ -4,6 +4,7 @@ A crash in between loses nothing: the next step finds what was kept, and makes t
 than what the registry remembers: one that was restored from a backup yields to it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,13 +18,14 @@ from reconciler.control.conduct.gates import Gatekeeper, Standing
 from reconciler.control.conduct.hosts import is_provable
 from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
 from reconciler.control.conduct.membership import Roll, additive_since
+from reconciler.control.conduct.modes import mode_hosts, mode_tally
 from reconciler.control.conduct.planning import Asked, Plan, Plans, admitted
 from reconciler.control.conduct.task import Task, desired_of
 from reconciler.control.records import Rolled
-from reconciler.control.registry import events, rollouts
+from reconciler.control.registry import audit, events, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
-from reconciler.control.rollout.evidence import Terms
+from reconciler.control.rollout.evidence import Tally, Terms
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.progress import Candidate, Progress
@@ -51,6 +53,10 @@ class Decided:
     """Whether something is on its way, so that receipts may move it."""
     rollout: Rolled | None = None
     """How it stands, for whoever asks for the fleet's status."""
+
+
+TRANSITION = "rollout."
+"""What actions in the audit begin with that the state machine took, by itself or as ordered; orders themselves are `rollouts.…`."""
 
 
 class Conductor:
@@ -94,11 +100,14 @@ class Conductor:
         )
         told = before.told + len(outcome.events)
         after = self._gatekeeper.counted(connection, task, outcome.progress)
-        after = msgspec.structs.replace(after, serial=document.serial, told=told)
+        happened = dict(Counter(before.happened) + Counter(one.kind for one in outcome.events))
+        after = msgspec.structs.replace(after, serial=document.serial, told=told, happened=happened)
         if kept is None or after != kept.progress or orders or rollouts.plain(outcome.holds) != kept.holds:
             rollouts.put(connection, task.tenant, task.fleet, after, holds=outcome.holds, epoch=task.epoch, now=task.now)
             rollouts.follow(connection, [order.id for order in orders], now=task.now)
             events.append(connection, [_event(task, one, before.told + number) for number, one in enumerate(outcome.events)])
+            for one in outcome.events:
+                _audit(connection, task, one, commit=_commit(before, after))
         return Decided(document=document, due=_due(outcome, task.now), moves=not _rests(outcome), rollout=_rolled(task, outcome))
 
     def _situation(self, connection: Connection, task: Task, progress: Progress, *, anew: bool) -> Situation:
@@ -120,6 +129,7 @@ class Conductor:
             admitted=shown.admitted,
             gates=self._gatekeeper.gates(connection, task, standing),
             provable=is_provable(connection, task.tenant, task.fleet),
+            modes=self._modes(connection, task, progress),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
         )
 
@@ -153,7 +163,19 @@ class Conductor:
     def _mode_wave(self, connection: Connection, task: Task, progress: Progress, name: str) -> Wave | None:
         if progress.stable is None:
             return None
-        return self._plan(connection, task, name, progress.attempt, progress.stable, anew=False).waves[0]
+        standing = task.standing  # a candidate of which no wave was admitted is in no document yet, and so its attempt isn't
+        attempt = standing.attempt if standing is not None and progress.wave < 0 else progress.attempt
+        return self._plan(connection, task, name, attempt, progress.stable, anew=False).waves[0]
+
+    def _modes(self, connection: Connection, task: Task, progress: Progress) -> dict[str, Tally]:
+        """Return what hosts show of each mode that is not everywhere yet."""
+        found: dict[str, Tally] = {}
+        for one in progress.switches:
+            wave = None if one.everywhere else self._mode_wave(connection, task, progress, one.name)
+            if wave is not None and progress.stable is not None:
+                known = mode_hosts(connection, task.tenant, task.fleet, one, list(wave.joining), digest=progress.stable.digest)
+                found[one.name] = mode_tally(known, one, task.strategy, now=task.now)
+        return found
 
     def _plan(self, connection: Connection, task: Task, name: str, attempt: int, release: Release, *, anew: bool) -> Plan:
         asked = Asked(fleet=task.name, name=name, attempt=attempt, release=release, strategy=task.strategy)
@@ -192,6 +214,20 @@ def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:
         selectors=standing.selectors,
         bound=standing.bound,
     )
+
+
+def _audit(connection: Connection, task: Task, one: Event, *, commit: str) -> None:
+    """Write a transition into the tenant's audit, which is signed and brought into git: of which commit it was stands in its target."""
+    target = f"{task.name}@{commit}" if commit else task.name
+    detail = {"digest": one.digest, "attempt": one.attempt} | ({"wave": one.wave} if one.wave else {})
+    who = one.who or "system"
+    audit.append(connection, task.tenant, who=who, action=TRANSITION + one.kind, target=target, reason=one.why, detail=detail, at=task.now)
+
+
+def _commit(before: Progress, after: Progress) -> str:
+    """Return the commit that a step was about: of the candidate that is, or was, on its way; or of the stable release."""
+    found = after.candidate or before.candidate
+    return found.commit if found else after.refused_commit or after.stable_commit
 
 
 def _event(task: Task, one: Event, number: int) -> events.Event:

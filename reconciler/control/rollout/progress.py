@@ -52,7 +52,7 @@ class Progress(Struct):
     `paused` by a person or after a failure; `stopped` after the candidate was taken back. `wave` is the index of the last wave that
     was admitted, -1 for none; `selectors`, `bound` and `total` (members, the denominator) are as they were then.
     `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
-    published, this is older than what agents know. `told` counts its events.
+    published, this is older than what agents know. `told` counts its events, `happened` those of each kind.
     `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
     """
 
@@ -79,4 +79,5 @@ class Progress(Struct):
     paused_by: str = ""
     serial: int = 0
     told: int = 0
+    happened: dict[str, int] = {}
     budget: list[tuple[int, int, int]] = []
