@@ -1,143 +1,28 @@
 """A rollout by what the registry knows, on either database: receipts move it, orders and freezes hold it, nothing is forgotten."""
 
 import random
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from agent.protocol.membership import Member
-from agent.protocol.rollout import RolloutDocument
-from reconciler.control.conduct.conductor import Conductor, Decided
-from reconciler.control.conduct.task import Task
-from reconciler.control.registry import agents, batches, events, heartbeats, inventory, rollouts, stops
+from reconciler.control.conduct.conductor import Conductor
+from reconciler.control.registry import agents, batches, heartbeats, inventory, stops
 from reconciler.control.registry.inventory import Subject
 from reconciler.control.registry.registry import Registry
-from reconciler.control.rollout.orders import Order
-from reconciler.publication.controls import Controls, Fleet
 from reconciler.publication.lease import LostError
-from reconciler.publication.releases import read_newest
-from tests.publication_cases import Zone, make_zone
+from tests.conductor_cases import HOSTS, Site, make_site
 from tests.registry_cases import receipt, received
-
-ROLLOUT: dict[str, Any] = {
-    "waves": [{"name": "canary", "matchLabels": {"canary": "true"}, "soak": 60}, {"name": "rest", "limit": "100%", "soak": 60}]
-}
-HOSTS = {f"web-{number}": {"canary": "true"} if number == 1 else {} for number in range(1, 5)}
-
-
-@dataclass(kw_only=True)
-class Site:
-    """Hosts that report, a store with approved releases, and a clock."""
-
-    zone: Zone
-    registry: Registry
-    now: datetime
-    document: RolloutDocument | None = None
-    epoch: int = 1
-    sequence: dict[str, int] = field(default_factory=dict)
-    rollout: dict[str, Any] = field(default_factory=lambda: ROLLOUT)
-    freezes: list[dict[str, Any]] = field(default_factory=list)
-    conductor: Conductor = field(init=False)
-    """The process that leads; what it keeps between steps makes no difference."""
-
-    def __post_init__(self) -> None:
-        """Start one."""
-        self.conductor = Conductor(self.registry, self.zone.store)
-
-    def approve(self, content: str) -> str:
-        """Approve a release for all hosts; return its digest."""
-        members = {name: Member(group="all", labels=labels) for name, labels in HOSTS.items()}
-        self.zone.approve(content, agents=members, at=self.now)
-        releases = read_newest(self.zone.store, self.zone.trust, "web")
-        assert releases is not None
-        assert releases.desired is not None
-        return releases.desired.digest
-
-    def enrol(self, *names: str) -> None:
-        """Enrol hosts, which are heard of at once."""
-        subjects = {name: Subject(kind="agent", labels=labels, fleets=["web"]) for name, labels in HOSTS.items()}
-        with self.registry.begin() as connection:
-            inventory.replace(connection, "shop", subjects, sequence=1)
-            for name in names:
-                agents.enrol(connection, "shop", name, by="token:1", now=self.now)
-            agents.set_presence(connection, [("shop", name, "online") for name in names], now=self.now)
-        self.beat(*names)
-
-    def beat(self, *names: str) -> None:
-        """Have hosts be heard of."""
-        for name in names:
-            self.sequence[name] = self.sequence.get(name, 0) + 1
-        with self.registry.begin() as connection:
-            batches.write_batches(connection, [received(name, sequence=self.sequence[name], at=self.now) for name in names])
-
-    def say(self, name: str, result: str) -> None:
-        """Have a host report what came of the release that the document has for it."""
-        assert self.document is not None
-        release = self.document.candidate or self.document.stable
-        assert release is not None
-        self.sequence[name] = self.sequence.get(name, 0) + 1
-        said = receipt(name, digest=release.digest, members=release.members, attempt=self.document.attempt, result=result)
-        batch = received(name, sequence=self.sequence[name], at=self.now, receipts=[said])
-        with self.registry.begin() as connection:
-            batches.write_batches(connection, [batch])
-
-    def order(self, **stated: Any) -> None:
-        """Order something."""
-        order = Order(id=0, who="operator:ana", reason="because", at="2026-11-23T12:00:00Z", **stated)
-        with self.registry.begin() as connection:
-            rollouts.order(connection, "shop", "web", order, now=self.now)
-
-    def step(self, after: timedelta = timedelta(), conductor: Conductor | None = None) -> Decided:
-        """Let time pass, and the conductor decide; what it decided is published."""
-        self.now += after
-        releases = read_newest(self.zone.store, self.zone.trust, "web")
-        assert releases is not None
-        fleet = Fleet(freshness=86_400, rollout=self.rollout)
-        task = Task(
-            tenant="shop",
-            fleet="web",
-            controls=Controls(tenant="shop", fleets={"web": fleet}, freezes=self.freezes),
-            releases=releases,
-            standing=self.document,
-            epoch=self.epoch,
-            serial_floor=self.document.serial if self.document else 0,
-            now=self.now,
-        )
-        decided = (conductor or self.conductor).decide(task)
-        self.document = decided.document
-        return decided
-
-    def kept(self) -> rollouts.Kept:
-        """Return how it stands in the registry."""
-        with self.registry.read() as connection:
-            found = rollouts.get(connection, "shop", "web")
-        assert found is not None
-        return found
-
-    def told(self) -> list[str]:
-        """Return the kinds of events, oldest first."""
-        with self.registry.read() as connection:
-            found = events.listed(connection, events.Filter(tenant="shop", fleet="web"), newest_first=False)
-        return [one.kind.removeprefix("rollout-") for one in found.items]
 
 
 @pytest.fixture
 def site(tmp_path: Path, registry: Registry) -> Site:
-    made = Site(zone=make_zone(tmp_path), registry=registry, now=datetime.fromisoformat("2026-11-23T12:00:00+00:00"))
-    made.zone.write_controls()
-    made.first = made.approve("one")  # type: ignore[attr-defined]
-    made.step()
-    return made
+    return make_site(tmp_path, registry)
 
 
 def taking(site: Site) -> tuple[str | None, str | None, int]:
-    assert site.document is not None
-    stable, candidate = site.document.stable, site.document.candidate
-    return stable.digest if stable else None, candidate.digest if candidate else None, site.document.bound
+    return site.taking()
 
 
 def test_where_no_host_is_enrolled_the_newest_release_is_stable_at_once(site: Site) -> None:
