@@ -73,7 +73,7 @@ class Watch:
         if self._asks:
             return self._asking.fleets()
         answer = self._now
-        if isinstance(answer, NotGrantedError) and answer.code in HELD_BACK:
+        if isinstance(answer, NotGrantedError) and _held_back(answer):
             message = f"{answer.code}: {answer.said}. What runs here is kept, and nothing new is started"
             raise HeldBackError(message) from answer
         if isinstance(answer, OrdainError):
@@ -107,10 +107,15 @@ class Watch:
         began, hold = time.monotonic(), min(int(seconds), HOLD_LIMIT)
         before, answer = self._fleets, self._ask(hold)
         self._next = answer
-        if isinstance(answer, WatchAnswer) and not (answer.parts or answer.leave or answer.fleets != before):
+        if isinstance(answer, WatchAnswer) and not (answer.parts or answer.leave or answer.fleets != before or _held_back(self._now)):
             early = time.monotonic() - began < hold / 2
             return self._sleep(EARLY_SECONDS) if early else False
-        return not isinstance(answer, OrdainError)
+        return self._is_news(answer)
+
+    def _is_news(self, answer: WatchAnswer | OrdainError | None) -> bool:
+        """Return whether an answer is to be looked at now: news are, and that this host is held back where it was not so before."""
+        held = _held_back(answer)
+        return held != _held_back(self._now) if held else not isinstance(answer, OrdainError)
 
     def _ask(self, hold: int) -> WatchAnswer | OrdainError | None:
         """Return the answer or why there is none; None where it was broken off, or the server has no watch."""
@@ -142,6 +147,11 @@ class Watch:
     def _versions(self) -> dict[str, int]:
         """Return the version of each fleet's timestamp as this host verified it last, 0 for none."""
         return {fleet: _version(self._disk, fleet) for fleet in self._fleets}
+
+
+def _held_back(answer: WatchAnswer | OrdainError | None) -> str:
+    """Return the code by which an operator's decision holds this host back, "" where an answer is none of those."""
+    return answer.code if isinstance(answer, NotGrantedError) and answer.code in HELD_BACK else ""
 
 
 def _version(disk: Disk, fleet: str) -> int:

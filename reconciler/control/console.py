@@ -61,7 +61,6 @@ class Console:
             permissions=permissions,
             known=settings.known,
             registry=settings.registry,
-            store=settings.store,
         )
 
     def routes(self) -> list[Route]:

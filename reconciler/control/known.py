@@ -3,6 +3,7 @@
 Controls are read and verified again only when their file's version changed. Looking is for a thread; asking is not, and never waits.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +14,10 @@ from reconciler.publication import layout
 from reconciler.publication.controls import Agent, Controls, Pool, Reporting
 from reconciler.publication.store import Store
 from reconciler.publication.trust import read_trust
+
+STEP = 0.05
+PATIENCE = 100
+"""Steps after which controls that are in the store are known: they are looked for each second, or more seldom where that takes long."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +64,15 @@ class KnownTenants:
         """Return a tenant's controls as they were when last looked at, None where there are none that can be believed."""
         known = self._known.get(tenant)
         return known.controls if known else None
+
+    async def awaited(self, tenant: str) -> Controls | None:
+        """Return a tenant's controls, waiting for those that came this very second: whoever saw that they are there asks at once."""
+        if self.controls(tenant) is None and await asyncio.to_thread(self._store.version, layout.controls(tenant)) is not None:
+            for _ in range(PATIENCE):
+                if self.controls(tenant) is not None:
+                    break
+                await asyncio.sleep(STEP)
+        return self.controls(tenant)
 
     def tenants(self) -> list[str]:
         """Return all tenants with controls, sorted."""

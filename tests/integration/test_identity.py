@@ -1,5 +1,6 @@
 """Who a host is, as the server sees it: it joins, proves itself on every request, renews, and is cut off. Over real mutual TLS."""
 
+import asyncio
 import base64
 import http.client
 import ssl
@@ -19,6 +20,7 @@ from agent.protocol.identity import renewal_message, spiffe
 from reconciler.control.authority import certificates as made_by
 from reconciler.control.authority.ceremony import DOMAIN
 from reconciler.control.authority.signing import SigningKey
+from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents, audit, certificates, pending
 from tests import zone_cases
 from tests.conftest import part
@@ -162,6 +164,22 @@ def test_members_of_a_pool_get_their_names_here_and_no_more_than_it_may_have(sit
 def test_without_a_policy_to_ask_nobody_joins(tmp_path: Path) -> None:
     with zone_cases.site(tmp_path, None) as alone:
         assert alone.host().enrol(alone.token(agent="web-01")).code == "refused"
+
+
+def test_a_tenant_whose_controls_came_just_now_is_waited_for(tmp_path: Path) -> None:
+    known = KnownTenants(zone_cases.founded(tmp_path))
+
+    async def scenario() -> None:
+        asking = asyncio.create_task(known.awaited("shop"))
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        await asyncio.to_thread(known.look)
+        found = await asking
+        assert found is not None
+        assert found.tenant == "shop"
+        assert await known.awaited("nobody") is None
+
+    asyncio.run(scenario())
 
 
 # Who asks
@@ -328,7 +346,35 @@ def test_one_that_is_decommissioned_is_told_so_and_to_leave(site: Site) -> None:
     assert answer.status == 410
     told = host.ask("POST", "/v1/watch", {"format": 1})
     assert (told.status, told.body["leave"]["what"]) == (200, "remove")
+    assert host.ask("GET", "/v1/agents/shop/web-02/fleets").code == "decommissioned", "and nothing else"
     assert lapsed(host, new_key()).code == "decommissioned"
+
+
+def test_a_certificate_that_was_revoked_before_is_not_told_to_leave(site: Site) -> None:
+    stolen = site.enrolled("web-02")
+    host = site.enrolled("web-02")
+    move(site, "web-02", "decommissioned", leave="remove")
+    with host.connected() as connection:
+        await_refusal(connection, "/v1/agents/shop/web-02/fleets", "decommissioned")
+    assert stolen.ask("POST", "/v1/watch", {"format": 1}).code == "revoked"
+    assert host.ask("POST", "/v1/watch", {"format": 1}).status == 200
+
+
+def test_one_that_was_revoked_and_then_decommissioned_stays_revoked(site: Site) -> None:
+    host = site.enrolled("web-02")
+    move(site, "web-02", "revoked")
+    move(site, "web-02", "decommissioned", leave="remove")
+    with host.connected() as connection:
+        await_refusal(connection, "/v1/agents/shop/web-02/fleets", "revoked")
+    assert host.ask("POST", "/v1/watch", {"format": 1}).code == "revoked"
+
+
+def test_a_certificate_that_is_written_down_after_its_agent_was_revoked_is_refused_at_first_sight(site: Site) -> None:
+    site.enrolled("web-02")
+    move(site, "web-02", "revoked")
+    late = site.made("web-02", life=timedelta(hours=1))
+    site.zone.standing.release(("shop", "web-02"))  # as in a process that has not read the registry since
+    assert late.ask("GET", "/v1/agents/shop/web-02/fleets").code == "revoked"
 
 
 # Losing the registry

@@ -106,7 +106,7 @@ def test_a_decommissioned_agent_leaves_a_tombstone_and_comes_back_by_enrolling_a
         assert (gone.state, gone.reason, gone.state_by, gone.leave) == ("decommissioned", "sold", "operator:ana", "keep")
         found = certificates.get(connection, certificate().fingerprint)
         assert found is not None
-        assert found.revoked_why == "sold"
+        assert found.revoked_why == "decommissioned: sold"
         with pytest.raises(InputError, match=r"shop/web-01 is decommissioned \(sold\)"):
             agents.set_state(connection, "shop", "web-01", "enrolled", by="operator:ana", reason="", now=NOW)
         assert agents.enrol(connection, "shop", "web-01", by="token:t", now=NOW + DAY).incarnation == 2

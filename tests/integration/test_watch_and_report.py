@@ -119,6 +119,17 @@ def test_a_host_that_is_held_back_keeps_what_runs_and_says_so(host: Joined, code
     assert any(code in problem for problem in host.answer("status")["problems"])
 
 
+def test_a_host_hears_at_once_that_it_is_held_back_and_that_it_is_let_go(host: Joined) -> None:
+    with running(host, poll=3600):
+        until(lambda: host.server.watched and host.server.watched[-1].wait > 0, host)
+        host.server.retry_after["/v1/watch"] = 1
+        host.server.refusals["/v1/watch"] = 403, Refusal(code="quarantined", error="an operator said so")
+        host.server.stir()
+        until(lambda: "quarantined" in str(host.answer("status")["problems"]), host)
+        del host.server.refusals["/v1/watch"]
+        until(lambda: host.answer("status")["problems"] == [], host)
+
+
 def test_an_overloaded_server_is_left_alone_for_as_long_as_it_asks_for(host: Joined) -> None:
     host.poll()
     host.server.refusals["/v1/watch"] = 429, Refusal(code="slow-down", error="too many")

@@ -5,7 +5,6 @@ is about all that the asker may see (`seen`); any other without one is about the
 of the same kind are written once a minute, with how many there were.
 """
 
-import asyncio
 import logging
 import time
 from collections import Counter
@@ -26,16 +25,11 @@ from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.printable import printable
-from reconciler.publication import layout
-from reconciler.publication.store import Store
 
 REFUSED = Rate(per_second=1, burst=60)
 """Requests of one address whose token is refused; further ones wait, whatever they bring."""
 AGAIN = 60.0
 """Seconds between two rows of audit about the same refusal."""
-STEP = 0.05
-PATIENCE = 100
-"""Steps after which controls that are in the store are known: they are looked for each second, or more seldom where that takes long."""
 SAID = 1000
 """Refusals that are told apart in that time; more of them share a row."""
 INSTALLATION_ONLY = frozenset({"installation.read", "operators.read", "self.read"})
@@ -57,13 +51,11 @@ class Admission:
         permissions: Permissions,
         known: KnownTenants,
         registry: Registry,
-        store: Store,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wire it; `clock` is in seconds."""
         self.refused: Counter[tuple[str, str]] = Counter()
         self._bearers, self._permissions, self._known, self._registry, self._clock = bearers, permissions, known, registry, clock
-        self._store = store
         self._rates = Rates()
         self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
 
@@ -73,7 +65,7 @@ class Admission:
         request[OPERATOR] = operator
         tenant = label(request, "tenant") if "tenant" in request.match_info else ""
         if tenant:
-            await self._know(tenant)
+            await self._known.awaited(tenant)
         if not tenant and action.endswith(".read") and action not in INSTALLATION_ONLY:
             request[SEEN], decision = await self._permissions.seen(operator, action)
             allowed = request[SEEN].everywhere or bool(request[SEEN].tenants)
@@ -84,18 +76,6 @@ class Admission:
             request[SEEN] = Seen(tenants={tenant: decision})
         if not allowed:
             await self._refuse(request, operator, action, tenant, decision)
-
-    async def _know(self, tenant: str) -> None:
-        """Wait for a tenant whose first controls came this very second: whoever saw that they are there asks at once."""
-        if self._known.controls(tenant) is not None or not await asyncio.to_thread(self._has_controls, tenant):
-            return
-        for _ in range(PATIENCE):
-            if self._known.controls(tenant) is not None:
-                return
-            await asyncio.sleep(STEP)
-
-    def _has_controls(self, tenant: str) -> bool:
-        return self._store.version(layout.controls(tenant)) is not None
 
     async def _identify(self, request: web.Request, action: str) -> Operator:
         address = request.remote or ""

@@ -106,6 +106,7 @@ async def by_platform(platforms: Platforms, known: KnownTenants, request: Enrolm
     ):
         message = "a platform's token is shown for a tenant, and for one agent or one pool of it: name both"
         raise Denied("malformed", message)
+    await known.awaited(request.tenant)
     platform, claims = await platforms.verify(request.platform, _platforms(known, request))
     who = f"platform:{platform.issuer}#{claims.get('sub', '')}"[:500]
     return Credential(

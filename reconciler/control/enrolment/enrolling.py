@@ -86,6 +86,7 @@ class Enrolling:
     async def _enrol(self, request: EnrolmentRequest, address: str) -> Issued:
         key = answering.wanted_key(request.request, request.format)
         credential = await self._credential(request)
+        await self._known.awaited(credential.tenant)
         place = self._place(credential, recording.key_text(key))
         standing = await self._registry.ask(_standing, credential, place.name, recording.key_text(key))
         try:

@@ -25,6 +25,10 @@ REMEMBERED = 50_000
 """Certificates whose checks are remembered: five times the agents that one process serves; about 400 bytes each."""
 
 
+QUARANTINE_RETRY = 10
+"""Seconds after which a host in quarantine asks again: whoever lets it go waits for it. A hundred of them are a few requests a second."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """An agent whose certificate was checked; `fingerprint` is its SHA-256 in hexadecimal digits."""
@@ -95,16 +99,15 @@ class Agents:
     def require(self, asker: Asker, *, even: Collection[str] = ()) -> None:
         """Raise `Denied` where a certificate is revoked, or its agent is held in a state that `even` does not name."""
         held, who = self._standing.held((asker.tenant, asker.agent)), f"{asker.tenant}/{asker.agent}"
-        if held == "decommissioned":  # its certificates are revoked too, and it is to be told why
-            if held not in even:
-                message = f"{who} is decommissioned; ask /v1/watch what to do with what it manages"
-                raise Denied("decommissioned", message)
-        elif held == "revoked" or self._standing.is_revoked(asker.fingerprint):
+        if held == "revoked" or self._standing.is_revoked(asker.fingerprint):
             message = f"the certificate of {who} is revoked; an operator can let the host enrol again"
             raise Denied("revoked", message)
-        elif held == "quarantined" and held not in even:
+        if held == "decommissioned" and held not in even:
+            message = f"{who} is decommissioned; ask /v1/watch what to do with what it manages"
+            raise Denied("decommissioned", message)
+        if held == "quarantined" and held not in even:
             message = f"{who} is in quarantine; an operator decides what becomes of it"
-            raise Denied("quarantined", message)
+            raise Denied("quarantined", message, retry_after=QUARANTINE_RETRY)
 
     async def _check(self, der: bytes, digest: bytes) -> Asker:
         certificate = x509.load_der_x509_certificate(der)

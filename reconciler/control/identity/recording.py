@@ -57,15 +57,20 @@ class Recorder:
     def __init__(self, registry: Registry, known: KnownTenants, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Keep whom to ask."""
         self._registry, self._known, self._now = registry, known, now
-        self._recorded: Lookups[str, bool] = Lookups(registry, _recorded)
+        self._recorded: Lookups[str, str] = Lookups(registry, _recorded)
 
     async def __call__(self, certificate: x509.Certificate, name: AgentName) -> None:
         """Return once the registry knows a certificate; whether it is revoked there is for `Standing` to say.
 
         Raises:
-            Denied: it is not known, and can't be taken in.
+            Denied: it is not known, and can't be taken in; or it was written down after its agent was revoked, of which `Standing`
+                need not have heard: an agent without a certificate to show is not in it.
         """
-        if await self._recorded.find(made.fingerprint(certificate)):
+        state = await self._recorded.find(made.fingerprint(certificate))
+        if state in ("revoked", "decommissioned"):
+            message = f"{name.tenant}/{name.agent} is {state}; an operator can let the host enrol again"
+            raise Denied("revoked", message)
+        if state is not None:
             return
         controls = self._known.controls(name.tenant)
         known = controls is not None and member(controls, name.agent) is not None
@@ -95,5 +100,9 @@ def _take_in(
     return found
 
 
-def _recorded(connection: Connection, fingerprints: Sequence[str]) -> dict[str, bool]:
-    return {one.fingerprint: True for one in certificates.some(connection, fingerprints)}
+def _recorded(connection: Connection, fingerprints: Sequence[str]) -> dict[str, str]:
+    """Return which certificates are known; of those that nobody revoked the state of their agent, else ""."""
+    found = {one.fingerprint: one for one in certificates.some(connection, fingerprints)}
+    good = [(one.tenant, one.agent) for one in found.values() if one.revoked_at is None]
+    states = agents.states(connection, good)
+    return {key: states.get((one.tenant, one.agent), "") if one.revoked_at is None else "" for key, one in found.items()}

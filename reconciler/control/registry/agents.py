@@ -120,6 +120,13 @@ def counts(connection: Connection, *, tenants: Sequence[str] | None = None) -> d
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
 
 
+def states(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
+    """Return the states of these agents, by (tenant, agent); those that never enrolled are left out."""
+    columns = (_agents.c.tenant, _agents.c.agent)
+    rows = connection.execute(select(*columns, _agents.c.state).where(tuple_(*columns).in_(names))) if names else ()
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def enrol(connection: Connection, tenant: str, agent: str, *, by: str, now: datetime, lease_until: datetime | None = None) -> Agent:
     """Write that an agent enrolled: new, or a name that enrols again, whose incarnation rises and whose state is `enrolled` again.
 
@@ -158,7 +165,8 @@ def set_state(
     changed = {"state": state, "reason": reason, "state_by": by, "state_at": now, "leave": leave if state == "decommissioned" else ""}
     connection.execute(update(_agents).where(_agents.c.tenant == tenant, _agents.c.agent == agent).values(changed))
     if state in ("revoked", "decommissioned"):
-        certificates.revoke_agent(connection, tenant, agent, why=reason)
+        why = certificates.DECOMMISSIONED + reason if state == "decommissioned" else reason
+        certificates.revoke_agent(connection, tenant, agent, why=why)
     notify(connection, AGENTS, found.name)
     return _required(connection, tenant, agent)
 

@@ -17,6 +17,8 @@ from reconciler.control.registry.upserts import insert
 from reconciler.control.registry.wakeups import REVOCATIONS, notify
 
 How = Literal["enrolled", "renewed", "lapsed", "taken-in"]
+DECOMMISSIONED = "decommissioned: "
+"""What the reason begins with of certificates that were good until their agent was decommissioned: those alone are told to leave."""
 OVERLAP = timedelta(minutes=2)
 """Longer than any transaction takes."""
 _table = schema.certificates

@@ -6,6 +6,7 @@ from typing import Literal, cast
 from sqlalchemy import Connection, exists, select
 
 from reconciler.control.registry import schema
+from reconciler.control.registry.certificates import DECOMMISSIONED
 
 _agents = schema.agents
 _certificates = schema.certificates
@@ -16,9 +17,18 @@ SLACK = timedelta(hours=1)
 
 
 def revoked(connection: Connection, *, now: datetime) -> frozenset[str]:
-    """Return the fingerprints of revoked certificates that have not ended by their own date."""
-    statement = select(_certificates.c.fingerprint).where(_certificates.c.revoked_at.is_not(None), _certificates.c.not_after > now - SLACK)
-    return frozenset(connection.execute(statement).scalars())
+    """Return the fingerprints of revoked certificates that have not ended by their own date.
+
+    Those of a decommissioned agent that were good until then are left out: `held` has the agent, and it is to hear that it should leave.
+    """
+    leaves = exists().where(
+        _certificates.c.revoked_why.startswith(DECOMMISSIONED, autoescape=True),
+        _certificates.c.tenant == _agents.c.tenant,
+        _certificates.c.agent == _agents.c.agent,
+        _agents.c.state == "decommissioned",
+    )
+    conditions = (_certificates.c.revoked_at.is_not(None), _certificates.c.not_after > now - SLACK, ~leaves)
+    return frozenset(connection.execute(select(_certificates.c.fingerprint).where(*conditions)).scalars())
 
 
 def held(connection: Connection, *, now: datetime) -> dict[tuple[str, str], Held]:
