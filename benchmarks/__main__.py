@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes, talking
+from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes, talking, wave_steps
 from benchmarks.report import RESULTS, Report
 
 ITEMS: dict[str, Callable[..., Report]] = {
@@ -19,6 +19,7 @@ ITEMS: dict[str, Callable[..., Report]] = {
     "plan": planned.measure,
     "backtest": replayed.measure,
     "registry": registry.measure,
+    "waves": wave_steps.measure,
     "news": talking.news,
     "checkins": talking.checkins,
     "outage": talking.return_home,

@@ -61,6 +61,9 @@ class Replay:
     reach: dict[int, frozenset[str]] = field(default_factory=dict)
     """Who had the candidate when each wave was admitted."""
     approved: set[tuple[str, int, str]] = field(default_factory=set)
+    said: dict[tuple[str, str, int], Said] = field(default_factory=dict)
+    gone: dict[str, datetime] = field(default_factory=dict)
+    """What hosts had said, and who had fallen silent, when it was decided last."""
     waves: int = 0
     far: int = 0
 
@@ -92,6 +95,7 @@ class Replay:
         fleet.gates = Gates(stops=freezes)
         orders = self._orders()
         before, had, serial, known = fleet.progress, frozenset(fleet.has()), _serial(fleet), len(fleet.events)
+        self.said, self.gone = dict(fleet.said), dict(fleet.gone)
         outcome = fleet.step(desired(self.release), *orders)
         self._must_hold(before, had, serial, fleet.events[known:])
         if outcome.due is None and fleet.progress == before and fleet.progress.phase in ("settled", "stopped"):
@@ -155,6 +159,13 @@ class Replay:
         if any(kind in BACK for kind in kinds) and "candidate" not in kinds:
             assert not has, "whatever is taken back is at once taken back from everybody"
             self.reach.clear()
+        if (
+            progress.phase == before.phase == "applying"
+            and before.wave == progress.wave in self.reach
+            and before.attempt == progress.attempt
+        ):
+            most = (WHOLE - fleet.strategy.health.threshold) * len(self.reach[progress.wave])
+            assert len(self._bad(self.reach[progress.wave], before)) * WHOLE <= most, "what hurts goes on"
         if before.phase == progress.phase == "paused":
             assert has == had, "a pause moves nobody"
 
@@ -215,7 +226,7 @@ class Replay:
         admitted, found = instant(before.admitted_at, what="wave"), set[str]()
         for name in hosts:
             said = self._said(name, before)
-            there = name not in fleet.away and fleet.gone.get(name, admitted) + LOST_AFTER > admitted
+            there = name not in fleet.away and self.gone.get(name, admitted) + LOST_AFTER > admitted
             began = max(admitted, fleet.returned.get(name, admitted))
             if (said is not None and said.result != "applied") or (said is None and there and fleet.now - began > late):
                 found.add(name)
@@ -223,7 +234,7 @@ class Replay:
 
     def _said(self, name: str, before: Progress) -> Said | None:
         assert before.candidate is not None
-        return self.fleet.said.get((name, before.candidate.release.digest, before.attempt))
+        return self.said.get((name, before.candidate.release.digest, before.attempt))
 
 
 def _serial(fleet: Fleet) -> int:
