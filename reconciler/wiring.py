@@ -24,6 +24,7 @@ from reconciler.control.registry.retention import Keep
 from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
+from reconciler.pipeline.operated import OperationsExporter
 from reconciler.pipeline.session import Parts
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAccess, mirror_path
@@ -87,6 +88,7 @@ def pipeline(
         opa_memory=settings.policy.opa_memory,
         pinned=read_pinned(settings.signatures.signers),
         notes=NoteExporter(git, settings.state) if settings.source.notes else None,
+        operations=OperationsExporter(mirror=git, store=settings.open_store(), state=settings.state) if settings.source.notes else None,
         make_keys=make_keys or (lambda tenants: None),  # noqa: ARG005 - a real installation leaves keys to the ceremony
     )
     waits = pipeline_loop.LoopSettings(holder=holder(settings, "pipeline"), poll=settings.source.poll)

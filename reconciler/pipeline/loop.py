@@ -343,7 +343,9 @@ def _retry_later(parts: Parts, session: Session) -> None:
 
 
 def _notes(parts: Parts, session: Session) -> None:
-    """Bring decisions to git's notes; a repository that can't be written holds up nothing."""
+    """Bring decisions, and what operators did, to git's notes; a repository that can't be written holds up nothing."""
+    if session.state is not None and parts.operations is not None:
+        parts.operations.catch_up(session.state.head, session.corpus.world.names)
     if parts.notes is None or session.state is None:
         return
     reached("pipeline:before-notes")

@@ -1,8 +1,8 @@
 """Decisions as git notes on the heads that they were about, for `git log --notes='ordain/*'`.
 
-Only `refs/notes/ordain/decisions` of the watched repository is ever written, and only forward: others' notes
-are fetched first, ours are appended, and whoever loses a race tries again. No branch is touched. A repository that can't
-be written is warned about once, and holds up nothing: the signed records in the store are what counts.
+Only `refs/notes/ordain/decisions` and `refs/notes/ordain/operations` (`pipeline.operated`) of the watched repository are ever
+written, and only forward: others' notes are fetched first, ours are appended, and whoever loses a race tries again. No branch is
+touched. A repository that can't be written is warned about once, and holds up nothing: the signed records in the store are what counts.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from reconciler.pipeline.source.directories import EMPTY_TREE, TREE, read_direct
 from reconciler.pipeline.source.location import refuse_alternates
 
 DECISIONS = "refs/notes/ordain/decisions"
+OPERATIONS = "refs/notes/ordain/operations"
 TRIES = 5
 """Attempts against writers that were quicker; each needs a whole fetch and push of theirs in between."""
 PAUSE = 0.05
@@ -32,6 +33,8 @@ PATIENCE = 300.0
 """Seconds for which a repository that can't be written is left alone: a remote that hangs costs a whole time limit."""
 NOTE_LIMIT = 64 * 1024
 """Bytes of all notes of one commit: of a head that is judged again for years, the oldest and the newest are kept."""
+OPERATIONS_LIMIT = 1024 * 1024
+"""Bytes of all that is said of operators on one commit: some 7,000 operations, of a head that stays for weeks."""
 CATCH_UP_LIMIT = 1000
 """Decisions that are brought to the notes in one round."""
 POSITION = "notes-written"
@@ -48,7 +51,7 @@ def read_note(repository: pygit2.Repository, head: str) -> str | None:
         return None
 
 
-def write_notes(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
+def write_notes(mirror: Mirror, notes: Sequence[tuple[str, str]], *, ref: str = DECISIONS) -> None:
     """Append each (head, text) to its head's note in the watched repository, unless its first line is there already.
 
     Raises:
@@ -58,64 +61,81 @@ def write_notes(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
     problem = ""
     for number in range(TRIES):
         try:
-            return attempt(mirror, notes)
+            return attempt(mirror, notes, ref)
         except RetryError as error:
             problem = str(error)
             break
         except (OrdainError, pygit2.GitError, KeyError, ValueError, OSError) as error:
             problem = str(error)
             time.sleep(PAUSE * (number + 1))
-    message = f"notes can't be written to {mirror.location}: {problem}; let the reconciler write {DECISIONS} there"
+    message = f"notes can't be written to {mirror.location}: {problem}; let the reconciler write {ref} there"
     raise RetryError(message)
 
 
-def _write_local(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
+def fetched(mirror: Mirror, ref: str) -> pygit2.Repository:
+    """Return a repository that has the watched repository's notes of a ref, if there are any.
+
+    Raises:
+        OrdainError, GitError: it can't be reached, or read.
+    """
+    if mirror.location.path is not None:
+        refuse_alternates(mirror.location)
+        return pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH)
+    _bring(mirror, ref)
+    return mirror.repository
+
+
+def _write_local(mirror: Mirror, notes: Sequence[tuple[str, str]], ref: str) -> None:
     """Write straight into the repository's own notes: libgit2 can't push to one with a working tree."""
-    refuse_alternates(mirror.location)
-    repository = pygit2.Repository(str(mirror.location.path), RepositoryOpenFlag.NO_SEARCH)
-    _break_old_lock(repository)
-    _append(repository, notes)
+    repository = fetched(mirror, ref)
+    _break_old_lock(repository, ref)
+    _append(repository, notes, ref)
 
 
-def _break_old_lock(repository: pygit2.Repository) -> None:
+def _break_old_lock(repository: pygit2.Repository, ref: str) -> None:
     """Remove the lock that a writer left who was killed; git itself never does, and no note would ever be written again."""
-    lock = Path(repository.path, DECISIONS + ".lock")
+    lock = Path(repository.path, ref + ".lock")
     with contextlib.suppress(FileNotFoundError):
         if time.time() - lock.stat().st_mtime > LOCK_AGE:
             lock.unlink()
             _log.warning("%s: a killed process left it; removed", lock)
 
 
-def _write_remote(mirror: Mirror, notes: Sequence[tuple[str, str]]) -> None:
-    """Start from the remote's notes each time: what an earlier try wrote here never got there."""
-    if DECISIONS in mirror.transfer.list_heads(mirror.repository):
-        mirror.transfer.fetch(mirror.repository, [f"+{DECISIONS}:{DECISIONS}"])
-    elif DECISIONS in mirror.repository.references:
-        mirror.repository.references.delete(DECISIONS)
-    if _append(mirror.repository, notes):
-        mirror.transfer.push(mirror.repository, f"{DECISIONS}:{DECISIONS}")
+def _bring(mirror: Mirror, ref: str) -> None:
+    """Have the remote's notes in the mirror: what an earlier try wrote here never got there."""
+    if ref in mirror.transfer.list_heads(mirror.repository):
+        mirror.transfer.fetch(mirror.repository, [f"+{ref}:{ref}"])
+    elif ref in mirror.repository.references:
+        mirror.repository.references.delete(ref)
 
 
-def _append(repository: pygit2.Repository, notes: Sequence[tuple[str, str]]) -> bool:
+def _write_remote(mirror: Mirror, notes: Sequence[tuple[str, str]], ref: str) -> None:
+    """Start from the remote's notes each time."""
+    _bring(mirror, ref)
+    if _append(mirror.repository, notes, ref):
+        mirror.transfer.push(mirror.repository, f"{ref}:{ref}")
+
+
+def _append(repository: pygit2.Repository, notes: Sequence[tuple[str, str]], ref: str) -> bool:
     """Add to the notes in one commit, under the lock that git itself takes on a ref; return whether there was anything to add."""
     with repository.transaction() as transaction:
-        transaction.lock_ref(DECISIONS)
-        known = repository.references.get(DECISIONS)
+        transaction.lock_ref(ref)
+        known = repository.references.get(ref)
         parents = [known.target] if known is not None else []
         before = tree_of(repository, str(parents[0])) if parents else EMPTY_TREE
-        tree = before
+        tree, limit = before, OPERATIONS_LIMIT if ref == OPERATIONS else NOTE_LIMIT
         for head, text in notes:
             path = _place(repository, tree, head)
-            tree = write_tree(repository, tree, _note(repository, tree, path, text))
+            tree = write_tree(repository, tree, _note(repository, tree, path, text, limit))
         if tree == before:
             return False
         who = pygit2.Signature("ordain", "ordain@localhost")
         commit = repository.create_commit(None, who, who, "Notes added by ordain\n", pygit2.Oid(hex=tree), parents)
-        transaction.set_target(DECISIONS, commit, message="ordain: decisions")
+        transaction.set_target(ref, commit, message=f"ordain: {ref.rpartition('/')[2]}")
     return True
 
 
-def _note(repository: pygit2.Repository, tree: str, path: str, text: str) -> dict[str, str | None]:
+def _note(repository: pygit2.Repository, tree: str, path: str, text: str, limit: int) -> dict[str, str | None]:
     """Return what to replace in the tree of notes so that the note at `path` has `text` too: nothing if it has it."""
     try:
         before = CommitTree(repository, tree).read(path).decode(errors="replace")
@@ -123,7 +143,7 @@ def _note(repository: pygit2.Repository, tree: str, path: str, text: str) -> dic
         before = ""
     if text.partition("\n")[0] in before.splitlines():
         return {}
-    return {path: str(repository.create_blob(_joined(before, text).encode()))}
+    return {path: str(repository.create_blob(_joined(before, text, limit).encode()))}
 
 
 def _place(repository: pygit2.Repository, tree: str, head: str) -> str:
@@ -142,9 +162,9 @@ def _place(repository: pygit2.Repository, tree: str, head: str) -> str:
     return above + rest if found or above else f"{rest[:2]}/{rest[2:]}"
 
 
-def _joined(before: str, text: str) -> str:
+def _joined(before: str, text: str, limit: int) -> str:
     blocks = [block for block in (*before.strip("\n").split("\n\n"), text.strip("\n")) if block]
-    while len(blocks) > 2 and sum(len(block.encode()) + 2 for block in blocks) > NOTE_LIMIT:  # noqa: PLR2004 - the first and the last
+    while len(blocks) > 2 and sum(len(block.encode()) + 2 for block in blocks) > limit:  # noqa: PLR2004 - the first and the last
         del blocks[1]
     return "\n\n".join(blocks) + "\n"
 

@@ -18,6 +18,7 @@ from reconciler.pipeline.compile.compiler import Compiled, CompileRefused, compi
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.manifests import REPOSITORY_FILE, Document
 from reconciler.pipeline.notes import NoteExporter
+from reconciler.pipeline.operated import OperationsExporter
 from reconciler.pipeline.policy.evaluate import Policies
 from reconciler.pipeline.signatures.verifier import Verifier
 from reconciler.pipeline.signing import repository_signing
@@ -44,6 +45,7 @@ class Parts:
     batch_seconds: float = 2.0
     opa_memory: int = MEMORY_LIMIT
     notes: NoteExporter | None = None
+    operations: OperationsExporter | None = None
     pinned: tuple[Document, ...] = ()
     """Signers that the settings name: they judge beside those in git, and from the first commit on."""
     verifier: Verifier = field(default_factory=Verifier)

@@ -74,9 +74,9 @@ def sequence_of(block: str) -> int:
     return int(found[1]) if found else 0
 
 
-def noted(repository: pygit2.Repository) -> Iterator[tuple[str, str]]:
-    """Yield (commit, note) of all decision notes of a repository, none where it has none; damaged objects raise `MalformedError`."""
-    reference = repository.references.get(DECISIONS)
+def noted(repository: pygit2.Repository, ref: str = DECISIONS) -> Iterator[tuple[str, str]]:
+    """Yield (commit, note) of all notes of a repository at a ref, none where it has none; damaged objects raise `MalformedError`."""
+    reference = repository.references.get(ref)
     if reference is None:
         return
     tree = tree_of(repository, str(reference.target))
