@@ -47,7 +47,7 @@ def reports_out(directory: Path, tenant: str, state: Path, form: str, *, remove:
     if form == "json":
         click.echo(json.dumps({"tenant": tenant, "reports": count, "new": new, "removed": remove}))
         return
-    click.echo(f"{tenant}: {count} reports on the stick, {new} of them new" + ("; removed from the relay" if remove and count else ""))
+    click.echo(f"{tenant}: reports on the stick: {count}, new: {new}" + ("; removed from the relay" if remove and count else ""))
 
 
 @click.command(name="reports-in")
@@ -82,7 +82,7 @@ def reports_in(directory: Path, tenant: str, state: Path | None, server: str | N
     if form == "json":
         click.echo(json.dumps({"tenant": tenant, "kept": kept, "dropped": dropped}, ensure_ascii=False))
     else:
-        click.echo(f"{tenant}: {kept} reports are kept, {len(dropped)} refused")
+        click.echo(f"{tenant}: reports kept: {kept}, refused: {len(dropped)}")
     for one in dropped if form == "text" else ():
         click.echo(f"refused: {printable(one)}", err=True)
     if dropped:

@@ -74,8 +74,8 @@ def kept(shared: Site, agent: str) -> list[int]:
 def test_reports_come_home_on_a_stick_once_however_often_they_are_brought(shared: Site, tmp_path: Path) -> None:
     relay, stick = relay_with(tmp_path, signed(shared, "web-01", 1), signed(shared, "web-02", 1)), tmp_path / "stick"
     out = run("reports-out", stick, "--tenant", "shop", "--state", relay)
-    assert out.output == "shop: 2 reports on the stick, 2 of them new\n"
-    assert bring(shared, stick).output == "shop: 2 reports are kept, 0 refused\n"
+    assert out.output == "shop: reports on the stick: 2, new: 2\n"
+    assert bring(shared, stick).output == "shop: reports kept: 2, refused: 0\n"
     assert json.loads(bring(shared, stick, "--format", "json").output) == {"tenant": "shop", "kept": 2, "dropped": []}
     assert (kept(shared, "web-01"), kept(shared, "web-02")) == ([1], [1])
     with shared.registry.read() as connection:
@@ -98,7 +98,7 @@ def test_what_was_changed_on_the_way_or_is_anothers_is_refused_and_the_rest_is_k
     stick = tmp_path / "stick"
     run("reports-out", stick, "--tenant", "shop", "--state", relay_with(tmp_path, forged, other, good))
     done = bring(shared, stick)
-    assert (done.return_value, done.stdout) == (1, "shop: 1 reports are kept, 2 refused\n")
+    assert (done.return_value, done.stdout) == (1, "shop: reports kept: 1, refused: 2\n")
     assert done.stderr.count("refused: ") == 2
     assert 2 in kept(shared, "web-01")
 
