@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-browser test-conformance test-faults test-mutations test-simulated lint format bench lock
+.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ test-cut: setup ## Cut a host off from its server by a real firewall, in a netwo
 
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v
+
+test-fencing: setup ## Stop, wake and kill two that publish into one store for ten minutes (ORDAIN_TEST_SECONDS): nobody sees two orders
+	@$(BIN)/python -m pytest tests/integration/test_fencing.py -m "slow or not slow" -s -v
 
 test-simulated: setup ## Replay a thousand rollouts by dice; `python -m tests.simulator.replays N` runs one of them again
 	@$(BIN)/python -m pytest tests/unit/test_replays.py -m "slow or not slow" -s -q
