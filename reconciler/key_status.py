@@ -11,13 +11,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from securesystemslib.signer import Key
 
 from agent.protocol.errors import OrdainError
+from reconciler.control.authority.change import read as read_change
+from reconciler.control.authority.generations import read_generations
 from reconciler.pipeline import accepted
 from reconciler.publication import controls, envelope, layout, metadata, releases
+from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER
 from reconciler.publication.published import read_published
 from reconciler.publication.store import Store
 from reconciler.publication.times import instant
@@ -63,7 +68,28 @@ class Expiry:
 def gather(store: Store, repository: Iterable[Key] = ()) -> list[Expiry]:
     """Return all that expires; accepted state only where the pipeline's keys (`repository`) are known."""
     found = [one for tenant in layout.children(store, "trust/") for one in _tenant(store, tenant)]
-    return [*_accepted(store, list(repository)), *found]
+    return [*_accepted(store, list(repository)), *_authority(store), *found]
+
+
+def _authority(store: Store) -> Iterator[Expiry]:
+    """Yield the certificates of the authority by which something is issued: its roots, those of servers, and of each tenant."""
+    try:
+        generations = read_generations(store)
+        change = read_change(store)
+    except OrdainError as error:
+        yield Expiry(tenant="", role=AUTHORITY_ROOT, why=str(error))
+        return
+    used = change.used if change else {one.number for one in generations[-1:]}
+    for one in generations:
+        if one.number in used:
+            yield _certificate("", AUTHORITY_ROOT, one.root)
+            yield _certificate("", AUTHORITY_SERVER, one.server)
+            yield from (_certificate(tenant, AUTHORITY, found) for tenant, found in one.tenants.items())
+
+
+def _certificate(tenant: str, role: str, found: x509.Certificate) -> Expiry:
+    """Return until when a certificate is valid; its keys are named by the SHA-256 of it, as tokens name roots."""
+    return Expiry(tenant=tenant, role=role, expires=found.not_valid_after_utc, keys=(found.fingerprint(hashes.SHA256()).hex(),))
 
 
 def _accepted(store: Store, keys: list[Key]) -> Iterator[Expiry]:

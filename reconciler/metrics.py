@@ -153,7 +153,8 @@ class JoinCollector(Collector):
             changes.add_metric((outcome,), self.zone.rotation.outcomes[outcome])
         yield changes
         yield GaugeMetricFamily("ordain_authority_trial", "1 while a new authority is tried", value=int(self.zone.rotation.under_way))
-        yield GaugeMetricFamily("ordain_authority_change_seconds", "Seconds that the last step took", value=self.zone.rotation.seconds)
+        text = "Seconds from the first failure of a trial until it was taken back, of the last one"
+        yield GaugeMetricFamily("ordain_authority_rollback_seconds", text, value=self.zone.rotation.seconds)
         yield CounterMetricFamily("ordain_platform_fetches", "Fetches of platforms' keys", value=self.zone.settings.platforms.fetches)
 
 

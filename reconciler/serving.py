@@ -15,6 +15,7 @@ from reconciler import metrics, process, settings, wiring
 from reconciler.control.api.application import application
 from reconciler.control.authority.keeper import Make
 from reconciler.control.authority.listening import BACKLOG, tune
+from reconciler.control.authority.rotation import Terms
 from reconciler.control.authz.asking import Authz
 from reconciler.control.console import Console, ConsoleSettings
 from reconciler.control.enrolment.platforms import Platforms
@@ -26,7 +27,7 @@ from reconciler.control.zone import Zone, ZoneSettings
 from reconciler.publication import operator_rules
 from reconciler.publication.store import CONTROL_PREFIXES, Scoped, Store
 from reconciler.rollout_metrics import RolloutCollector
-from reconciler.settings import OperatorSettings, Settings
+from reconciler.settings import AuthoritySettings, OperatorSettings, Settings
 
 Say = Callable[[str, str], None]
 """Called with what listens (`agents`, `local`) and its URL."""
@@ -90,7 +91,25 @@ def _zone(loaded: Settings, registry: Registry, *, store: Store, authz: Authz, p
             platforms=platforms,
             lifetime=timedelta(seconds=loaded.identity.certificate_life),
             make=make,
+            terms=_terms(loaded.authority),
         )
+    )
+
+
+def _terms(asked: AuthoritySettings) -> Terms:
+    """Return how a change of authority is tried; raise `InputError` for what can't be."""
+    shares, times = (asked.canary_share, asked.threshold), (asked.canary_time, asked.canary_grace)
+    if not all(1 <= one <= 100 for one in shares) or not all(0 < one <= 366 * 86_400 for one in times):  # noqa: PLR2004 - per cent, a year
+        message = (
+            "[authority] canary_share and threshold are percentages from 1 to 100, canary_time and canary_grace seconds, at most a year"
+        )
+        raise InputError(message)
+    return Terms(
+        share=asked.canary_share,
+        labels=asked.canary_labels,
+        within=timedelta(seconds=asked.canary_time),
+        grace=timedelta(seconds=asked.canary_grace),
+        threshold=asked.threshold,
     )
 
 

@@ -147,6 +147,22 @@ class IdentitySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthoritySettings:
+    """How a new certificate authority is tried on some hosts before it is for all."""
+
+    canary_share: int = 10
+    """Percentage of hosts that it is tried on first."""
+    canary_labels: dict[str, str] = field(default_factory=dict)
+    """Labels of hosts that it is tried on instead: those that have all of them."""
+    canary_time: float = 86_400.0
+    """Seconds that it is tried for; longer than half the life of a certificate, so that each chosen host renews."""
+    canary_grace: float = 600.0
+    """Seconds within which a host comes back with its new certificate; else it has failed."""
+    threshold: int = 95
+    """Percentage of hosts that must come back; below, the change is taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorSettings:
     """Who signs in, and who runs the installation; what others may do, Role manifests say."""
 
@@ -221,6 +237,7 @@ class Settings:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     operators: OperatorSettings = field(default_factory=OperatorSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -269,6 +286,7 @@ GROUPS = {
     "registry": RegistrySettings,
     "retention": RetentionSettings,
     "identity": IdentitySettings,
+    "authority": AuthoritySettings,
     "operators": OperatorSettings,
     "hooks": HookSettings,
     "metrics": MetricsSettings,

@@ -12,7 +12,7 @@ from rich.table import Table
 from agent.protocol.errors import InputError
 from reconciler import settings
 from reconciler.key_status import Expiry, gather
-from reconciler.publication.keys import REPOSITORY
+from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER, REPOSITORY
 from reconciler.publication.times import stamp
 
 SHORT = 12
@@ -25,6 +25,9 @@ REMEDIES = {
     "accepted": "the next decision renews it",
     "root": "`ordain keys renew`",
     "targets": "`ordain keys renew`",
+    AUTHORITY: "`ordain keys init --zone authority … --next-generation`",
+    AUTHORITY_ROOT: "`ordain keys init --zone authority … --next-generation`",
+    AUTHORITY_SERVER: "`ordain keys init --zone authority … --next-generation`",
 }
 ONLINE = "`ordain serve` renews it: see whether it runs"
 

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.protocol.identity import AgentName
 from reconciler.control.authority.ceremony import found_authority
-from reconciler.control.authority.rotation import FORMAT, SERVER_FOLLOWS, Change, Terms, next_change
+from reconciler.control.authority.change import FORMAT, Change
+from reconciler.control.authority.rotation import SERVER_FOLLOWS, Terms, next_change
 from reconciler.control.registry.trials import Tally
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import KeyRing
@@ -163,6 +164,7 @@ def test_one_with_which_hosts_do_not_come_back_is_taken_back_and_nobody_is_cut_o
     assert chosen, "and none of them comes back"
     until(lambda: standing(site).refused == [2])
     assert (standing(site).current, site.zone.rotation.outcomes) == (1, {"taken-back": 1})
+    assert 0 < site.zone.rotation.seconds < PATIENCE, "from the first that stayed away on"
     assert all(everybody(hosts, gets_in)), "those with a certificate of the new one too"
     assert set(everybody(hosts, renew)) == {201}
     assert set(generations(site, hosts)) == {1}

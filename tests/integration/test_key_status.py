@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agent.protocol import codec
 from agent.protocol.errors import InputError
 from reconciler import key_status, metrics
 from reconciler.cli.keys import keys
+from reconciler.control.authority.ceremony import development_authority
+from reconciler.control.authority.change import Change
 from reconciler.key_status import Expiry, KeyExpiryCollector, gather
+from reconciler.publication import layout
 from tests.key_cases import Installation
 from tests.publication_cases import now
 
@@ -110,3 +114,17 @@ def test_a_place_where_nothing_is_signed_is_an_error_so_that_no_monitoring_stays
     answer = CliRunner().invoke(keys, ["status", "--state", str(tmp_path)])
     assert isinstance(answer.exception, InputError)
     assert "nothing is signed there; is --state" in str(answer.exception)
+
+
+def test_the_authoritys_certificates_warn_in_time_and_those_that_nothing_is_issued_by_do_not(
+    installed: Installation, tmp_path: Path
+) -> None:
+    development_authority(tmp_path / "authority", installed.store, ["shop"])
+    found = {one.role: one for one in gather(installed.store) if one.role.startswith("authority")}
+    assert found.keys() == {"authority", "authority/root", "authority/server"}
+    assert (found["authority"].tenant, found["authority/root"].tenant) == ("shop", "")
+    assert [found["authority"].warning(now() + timedelta(days=days)) for days in (600, 700, 731)] == ["", "30d", "expired"]
+    assert found["authority/root"].warning(now() + timedelta(days=3600)) == "60d"
+    change = Change(format=1, current=2, server=2)
+    installed.store.create(layout.AUTHORITY_CHANGE, codec.canonical(change))
+    assert not [one for one in gather(installed.store) if one.role.startswith("authority")]

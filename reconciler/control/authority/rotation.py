@@ -11,7 +11,6 @@ What was decided stands in the store (`records/_authority.json`), replaced only 
 
 import logging
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,8 @@ from sqlalchemy import Connection
 from agent.protocol import codec
 from agent.protocol.errors import OrdainError
 from agent.protocol.identity import AgentName
-from agent.protocol.state import Struct
+from reconciler.control.authority import change as change_file
+from reconciler.control.authority.change import FORMAT, Change
 from reconciler.control.authority.keeper import Keeper, Plan
 from reconciler.control.known import KnownTenants, member
 from reconciler.control.registry import trials
@@ -35,7 +35,6 @@ from reconciler.publication import layout
 from reconciler.publication.store import Store
 from reconciler.publication.times import instant, stamp
 
-FORMAT = 1
 SERVER_FOLLOWS = timedelta(days=98)
 """After which the server shows a certificate of the new authority: longer than any host may be away and still renew (90 days and 7)."""
 JUDGED_AT_LEAST = 5
@@ -44,19 +43,6 @@ WIDER = 3
 """How many times as many are chosen where nobody was."""
 
 _log = logging.getLogger(__name__)
-
-
-class Change(Struct):
-    """How a change of authority stands: generations by number, 0 for none; `share` in percent; instants RFC 3339."""
-
-    format: int
-    current: int
-    server: int
-    candidate: int = 0
-    share: int = 0
-    began: str = ""
-    promoted: str = ""
-    refused: list[int] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +79,11 @@ def next_change(change: Change, *, newest: int, tally: Tally, terms: Terms, now:
 
 
 class Rotation:
-    """Moves a keeper's plan on; one for a process. `outcomes` counts (`promoted`, `taken-back`), `seconds` is what the last step took."""
+    """Moves a keeper's plan on; one for a process. `outcomes` counts (`promoted`, `taken-back`).
+
+    `seconds` is how long it took from the first failure of the trial that was taken back last, a host that did not come back in time,
+    until no host was given a certificate of it any more.
+    """
 
     def __init__(
         self,
@@ -127,18 +117,18 @@ class Rotation:
             return
         newest = numbers[-1]
         found = self._store.get_versioned(layout.AUTHORITY_CHANGE)
-        change = _read(found[0]) if found else Change(format=FORMAT, current=newest, server=newest)
+        change = change_file.decode(found[0]) if found else Change(format=FORMAT, current=newest, server=newest)
         if not {change.current, change.server} <= set(numbers):
             change = Change(format=FORMAT, current=newest, server=newest)  # somebody removed what was left behind
-        began = time.monotonic()
-        after = next_change(change, newest=newest, tally=self._tally(change), terms=self._terms, now=self._now())
+        tally = self._tally(change)
+        after = next_change(change, newest=newest, tally=tally, terms=self._terms, now=self._now())
         if found is None or codec.canonical(after) != found[0]:
             if not self._store.replace(layout.AUTHORITY_CHANGE, codec.canonical(after), found[1] if found else None):
                 return  # another copy of serve was first; its decision is read at the next step
             self._note(change, after)
         self._follow(after)
-        if after != change:
-            self.seconds = time.monotonic() - began
+        if len(after.refused) > len(change.refused) and tally.first is not None:
+            self.seconds = (self._now() - tally.first - self._terms.grace).total_seconds()
 
     async def seen(self, name: AgentName, generation: int) -> None:
         """Note that a host showed a certificate of a generation; costs nothing unless that is being tried."""
@@ -194,12 +184,7 @@ def try_step(rotation: Rotation) -> None:
 
 def held_for(store: Store) -> list[Hold]:
     """Return that rollouts wait while a new authority is tried, nothing where none is: a host that falls silent should have one cause."""
-    found = store.get(layout.AUTHORITY_CHANGE)
-    change = _read(found) if found else None
+    change = change_file.read(store)
     if change is None or not change.candidate:
         return []
     return [Hold(kind="authority", why=f"a change of authority is under way: generation {change.candidate} is tried since {change.began}")]
-
-
-def _read(data: bytes) -> Change:
-    return codec.decode(data, Change, what=layout.AUTHORITY_CHANGE)

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select
 
 from reconciler.control.registry import schema
-from reconciler.control.registry.columns import microseconds
+from reconciler.control.registry.columns import from_microseconds, microseconds
 from reconciler.control.registry.upserts import insert
 
 _marks = schema.marks
@@ -15,11 +15,15 @@ _USED = "used"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How many hosts were given one, how many came back with it, and how many did not though they should have by now."""
+    """How many hosts were given one, how many came back with it, and how many did not though they should have by now.
+
+    `first` is when the first of those was given it, None where all came back.
+    """
 
     issued: int = 0
     used: int = 0
     overdue: int = 0
+    first: datetime | None = None
 
 
 def issued(connection: Connection, generation: int, host: str, *, now: datetime) -> None:
@@ -40,7 +44,9 @@ def tally(connection: Connection, generation: int, *, before: datetime) -> Tally
     count = select(func.count()).select_from(_marks).where(of)
     late = count.where(_marks.c.value != _USED, _marks.c.value < f"{microseconds(before):020d}")
     found = [connection.execute(one).scalar_one() for one in (count, count.where(_marks.c.value == _USED), late)]
-    return Tally(issued=found[0], used=found[1], overdue=found[2])
+    oldest = connection.execute(select(func.min(_marks.c.value)).where(of, _marks.c.value != _USED)).scalar_one() if found[2] else None
+    first = from_microseconds(int(oldest)) if oldest is not None else None
+    return Tally(issued=found[0], used=found[1], overdue=found[2], first=first)
 
 
 def forget(connection: Connection, generation: int) -> None:
