@@ -315,7 +315,9 @@ def _looks(fleet: dict[str, Any]) -> Iterator[str]:
         why = f" ({printable(probe['why'])})" if probe.get("why") else ""
         yield f"  probe: {probe['name']} {VERDICTS[probe['verdict']]}{why} since {probe['since']}"
     for drift in _rows(fleet["drift"]):
-        yield f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}"
+        left = ", put right too often and left for a while" if drift.get("contested") else ""
+        whose = f", of user {drift['owner']}, written {drift['changed']}" if drift.get("changed") else ""
+        yield f"  drift: {printable(drift['path'])} ({', '.join(drift['differs'])}) since {drift['since']}{whose}{left}"
 
 
 def _built(rows: list[Any], kind: str) -> list[Any]:

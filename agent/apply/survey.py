@@ -25,11 +25,42 @@ SETTLED_NANOSECONDS = 100_000_000
 """A file changed more recently may change again within the same tick of its clock, and would look the same."""
 
 
+ANEW_SHARE = 0.001
+"""Of a core, for contents that are read again though nothing says that they changed."""
+ROUND_SECONDS = 3600.0
+"""Between two rounds of that."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Digests:
     """Content digests by path, reused as long as inode, size and times stay: so that a look at rest reads no file."""
 
     known: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _costs: dict[str, float] = field(default_factory=dict)
+    """Path → seconds of processor time that it took to read last."""
+    _turn: list[str] = field(default_factory=list)
+    """What of this round is still to be read anew."""
+    _round: float = 0.0
+    _looked: float | None = None
+    _credit: float = 0.0
+
+    def read_anew(self) -> None:
+        """Have a slice of what is known read again at the next look, however it looks: a disk may rot, and a clock be turned back.
+
+        All of it once within an hour, or as often as a thousandth of a core allows.
+        """
+        now = self.clock()
+        if self._looked is None:
+            self._looked = self._round = now
+        self._credit = min(self._credit + (now - self._looked) * ANEW_SHARE, max([1.0, *self._costs.values()]))
+        self._looked = now
+        if not self._turn and now - self._round >= ROUND_SECONDS:
+            self._turn, self._round = sorted(self.known), now
+        while self._turn and self._costs.get(self._turn[-1], 0.0) <= self._credit:
+            path = self._turn.pop()
+            self._credit -= self._costs.pop(path, 0.0)
+            self.known.pop(path, None)
 
     def fill(self, host: Host, path: str, seen: Observed) -> Observed:
         """Return `seen` with the digest of the file's content."""
@@ -47,8 +78,10 @@ class Digests:
         known, digest = self.known.get(path, ((), ""))
         if known != fingerprint:
             settled = time.time_ns() - latest > SETTLED_NANOSECONDS
+            begun = time.thread_time()
             digest = read()
             if settled:
+                self._costs[path] = time.thread_time() - begun
                 self.known[path] = (fingerprint, digest)
         return digest
 

@@ -104,14 +104,37 @@ class FleetReport(Struct):
     usage: Usage | None = None
 
 
+class Difference(Struct):
+    """How a path differs from what its release says: digests of contents, or kind and mode; `since` when it has been seen.
+
+    `owner` (user id) and `changed` are what the file system knows of whoever wrote it last, None and "" where nothing is there.
+    """
+
+    differs: list[str]
+    expected: str
+    actual: str
+    since: str
+    owner: int | None = None
+    changed: str = ""
+
+    def __str__(self) -> str:
+        """The words in which it is kept."""
+        whose = "" if self.owner is None else f", of user {self.owner}, written {self.changed}"
+        return f"{','.join(self.differs)}: {self.actual} for {self.expected} since {self.since}{whose}"
+
+
 class Event(Struct):
-    """Something that happened on a host and is worth keeping: `kind` is `drift`, `repaired`, `restored`, `problem`, `recovered`."""
+    """Something that happened on a host and is worth keeping.
+
+    `kind` is `drift`, `contested` (drift that is put right less often), `repaired`, `restored`, `problem` or `recovered`.
+    """
 
     kind: str
     at: str
     fleet: str = ""
     path: str = ""
     text: str = ""
+    drift: Difference | None = None
 
 
 class Batch(Struct):

@@ -14,7 +14,7 @@ import msgspec
 from agent.disk import Disk, read_optional
 from agent.logs import timestamp
 from agent.protocol import codec, durable, faults, report
-from agent.protocol.report import Event, Receipt
+from agent.protocol.report import Difference, Event, Receipt
 from agent.protocol.state import Struct
 
 PLACES = ("spool:after-record", "spool:before-settle")
@@ -79,12 +79,12 @@ class Spool:
         )
         faults.reached("spool:after-record")
 
-    def note(self, kind: str, *, fleet: str = "", path: str = "", text: str = "") -> None:
+    def note(self, kind: str, *, fleet: str = "", path: str = "", text: str = "", drift: Difference | None = None) -> None:
         """Keep an event as of now, where there is somebody to tell."""
         if not self.disk.joining.is_dir():
             return
         known = self.read()
-        event = Event(kind=kind, at=timestamp(), fleet=fleet, path=path[:TEXT_LIMIT], text=text[:TEXT_LIMIT])
+        event = Event(kind=kind, at=timestamp(), fleet=fleet, path=path[:TEXT_LIMIT], text=text[:TEXT_LIMIT], drift=drift)
         self._write(msgspec.structs.replace(known, events=[*known.events, event]), lasting=False)
 
     def take(self) -> Taken:

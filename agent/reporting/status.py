@@ -19,7 +19,9 @@ from agent.reporting.spool import Spool
 class Drift(Struct):
     """A managed path that is not as its generation says: what differs, and since when it has been seen (RFC 3339).
 
-    `inside` are the first names that differ within an unpacked artifact.
+    `inside` are the first names that differ within an unpacked artifact. `owner` is the user that it belongs to now and `changed` when its
+    content was written last, both as the file system has them: whoever wrote it may have set them. `contested` is whether it was put
+    right so often that it is left as it is for a while.
     """
 
     path: str
@@ -28,6 +30,9 @@ class Drift(Struct):
     actual: str
     since: str
     inside: list[str] = []
+    owner: int | None = None
+    changed: str = ""
+    contested: bool = False
 
 
 class FleetStatus(Struct):

@@ -1,11 +1,13 @@
 """Drift: managed paths that are no longer as the current generation says. Enforced, or only reported.
 
-Looked for at each poll, at the cost of a stat for each path: content is read again only where inode, size or times
-changed. Fleets that let this host go are left alone.
+Looked for at each poll, at the cost of a stat for each path: content is read again where inode, size or times changed, and a slice of
+the rest (`Digests.read_anew`). What somebody changes again and again is put right less and less often. Fleets that let this host go are
+left alone.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -15,10 +17,12 @@ from agent.apply.transaction import Change, Workspace, apply
 from agent.archives import trees
 from agent.logs import timestamp
 from agent.protocol.errors import InputError, RefusedError, RetryError
+from agent.protocol.report import Difference
 from agent.protocol.state import State
 from agent.providers.item import Item
 from agent.reporting.status import Drift, FleetStatus
 from agent.secrets.rotation import note_put, read_put
+from agent.settling.repairs import without
 from agent.settling.settle import Settler
 from agent.settling.table import Table
 
@@ -43,6 +47,7 @@ def watch(settler: Settler, table: Table) -> None:
     Where a secret was rotated, what reads it is restarted or reloaded at once.
     """
     rotated = False
+    settler.digests.read_anew()
     for fleet in sorted(set(table.current) - table.left):
         meta = settler.generations(fleet).current()
         if meta is None or settler.work.stopping() or settler.marks.is_waiting(f"drift of {fleet}"):
@@ -67,18 +72,21 @@ def _attend(settler: Settler, seen: _Seen) -> bool:
     directory = settler.work.disk.fleet(seen.fleet)
     rotated = _rotated(settler, seen)
     drifts = _note(settler, seen, rotated)
-    plan = seen.plan
+    plan, contested = seen.plan, {one.path for one in drifts if one.contested}
     if drifts and seen.state.drift == "report":
-        plan = Plan(actions=tuple(one for one in plan.actions if one.path in rotated), adopted=(), released=(), replacing=plan.replacing)
+        plan = _only(plan, lambda path: path in rotated)
+    elif contested:
+        plan = _only(plan, lambda path: path in rotated or without(frozenset(contested), path))
     if not plan.empty:
         apply(settler.work, Change(fleet=seen.fleet, meta=seen.meta, items=seen.items, plan=plan))
         settler.marks.settle(f"drift of {seen.fleet}")
+        settler.repairs.note(seen.fleet, (one.path for one in plan.actions if one.path not in rotated))
     left = {one.path for one in seen.plan.actions} - {one.path for one in plan.actions}
     note_put(directory, seen.items, differing=left)
     if rotated:
         settler.log.step("rotated", fleet=seen.fleet, paths=len(rotated))
     if len(plan.actions) > len(rotated) or (not plan.empty and not rotated):
-        _write(settler, seen.fleet, [])
+        _write(settler, seen.fleet, [one for one in drifts if one.path in left])
         settler.log.step("repaired", fleet=seen.fleet, paths=len(plan.actions) - len(rotated))
         settler.spool.note("repaired", fleet=seen.fleet, text=f"{len(plan.actions) - len(rotated)} paths")
     return bool(rotated)
@@ -95,15 +103,33 @@ def _note(settler: Settler, seen: _Seen, rotated: Collection[str]) -> list[Drift
     """Write down what differs now, with the time since when it has, and return it."""
     status = settler.book.read(seen.fleet)
     known = {drift.path: drift for drift in status.drift} if status else {}
+    enforced = seen.state.drift == "enforce"
     actions = [action for action in seen.plan.actions if action.item is not None and action.path not in rotated]
     drifts = [_drift(settler, action, known.get(action.path)) for action in actions]
+    if enforced:
+        contested = settler.repairs.contested(seen.fleet, (one.path for one in drifts))
+        drifts = [msgspec.structs.replace(one, contested=one.path in contested) for one in drifts]
     for drift in drifts:
-        if drift.path not in known:
-            differs = ",".join(drift.differs)
-            settler.log.step("drift", fleet=seen.fleet, path=drift.path, differs=differs, policy=seen.state.drift)
-            settler.spool.note("drift", fleet=seen.fleet, path=drift.path, text=f"{differs}; {seen.state.drift}")
+        if drift.path not in known or (drift.contested and not known[drift.path].contested):
+            _tell(settler, seen, drift)
     _write(settler, seen.fleet, drifts)
     return drifts
+
+
+def _tell(settler: Settler, seen: _Seen, drift: Drift) -> None:
+    """Say that a path drifted, or that it does so again and again and is left alone for a while."""
+    kind = "contested" if drift.contested else "drift"
+    settler.log.step(kind, fleet=seen.fleet, path=drift.path, differs=",".join(drift.differs), policy=seen.state.drift)
+    text = "put right too often; left as it is for a while" if drift.contested else seen.state.drift
+    differs = Difference(
+        differs=drift.differs, expected=drift.expected, actual=drift.actual, since=drift.since, owner=drift.owner, changed=drift.changed
+    )
+    settler.spool.note(kind, fleet=seen.fleet, path=drift.path, text=text, drift=differs)
+
+
+def _only(plan: Plan, wanted: Callable[[str], bool]) -> Plan:
+    """Return what of a plan changes these paths."""
+    return Plan(actions=tuple(one for one in plan.actions if wanted(one.path)), adopted=(), released=(), replacing=plan.replacing)
 
 
 def _write(settler: Settler, fleet: str, drifts: list[Drift]) -> None:
@@ -121,7 +147,17 @@ def _drift(settler: Settler, action: Action, known: Drift | None) -> Drift:
     expected = "" if item is None else (item.shown_digest or "") if "content" in action.why else f"{item.kind} {item.mode:04o}"
     since = known.since if known is not None else timestamp()
     inside = _inside(work, item) if item is not None and item.kind == "tree" and now.kind == "directory" else []
-    return Drift(path=action.path, differs=list(action.why), expected=expected, actual=actual, since=since, inside=inside)
+    changed = timestamp(datetime.fromtimestamp(now.modified / 1e9, UTC)) if now.kind != "absent" else ""
+    return Drift(
+        path=action.path,
+        differs=list(action.why),
+        expected=expected,
+        actual=actual,
+        since=since,
+        inside=inside,
+        owner=now.uid if now.kind != "absent" else None,
+        changed=changed,
+    )
 
 
 def _inside(work: Workspace, item: Item) -> list[str]:

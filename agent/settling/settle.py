@@ -46,6 +46,7 @@ from agent.secrets.filling import NOTHING, Filling
 from agent.secrets.values import Secrets
 from agent.settings import Settings, read_reboot
 from agent.settling.converger import Converger, coming_with
+from agent.settling.repairs import Repairs
 from agent.settling.supported import require_supported, within_reach
 from agent.settling.table import Table
 
@@ -90,6 +91,7 @@ class Settler:
     usage: UsageBook
     marks: Marks = field(default_factory=Marks)
     digests: Digests = field(default_factory=Digests)
+    repairs: Repairs = field(default_factory=Repairs)
     in_contact: bool = False
     """Whether the server answers at this poll."""
 

@@ -1,10 +1,12 @@
 """News that comes while a request is held, reports that get through whatever happens in between, and being let go."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from agent.protocol.enrolment import Refusal
 from agent.protocol.report import Batch
 from agent.protocol.watching import Leave
 from agent.reporting.spool import Spool
+from agent.settling.repairs import FREE
 from tests.agent_cases import file_state
 from tests.joining_cases import Joined, joined
 
@@ -210,6 +213,25 @@ def test_drift_is_told_and_that_it_was_put_right(host: Joined) -> None:
     host.poll()
     events = [event for batch in host.server.batches for event in batch.events]
     assert [(event.kind, event.fleet, event.path) for event in events] == [("drift", "web", "/etc/app/a"), ("repaired", "web", "")]
+    told = events[0].drift
+    assert told is not None
+    assert (told.differs, told.expected, told.owner) == (["content"], sha256(b"1").hexdigest(), os.geteuid())
+    assert told.actual == sha256(b"changed by hand").hexdigest()
+    assert told.since >= told.changed > ""
+
+
+def test_an_editor_war_is_told_and_not_fought_for_ever(host: Joined) -> None:
+    host.poll()
+    agent = host.agent()
+    for round_ in range(FREE + 2):
+        (host.root / "etc/app/a").write_text(f"changed by hand {round_}")
+        assert agent.poll() == 0
+    assert host.text("/etc/app/a") == f"changed by hand {FREE + 1}"
+    assert [(one["path"], one["contested"]) for one in host.status()["drift"]] == [("/etc/app/a", True)]
+    assert host.status()["result"] == "applied"
+    events = [event.kind for event in Spool(disk=Disk(root=host.state)).read().events]
+    assert (events.count("repaired"), events.count("contested")) == (FREE, 1)
+    assert "put right too often" in host.ask("status").stdout
 
 
 def test_a_certificate_is_renewed_under_way_and_reports_go_on(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def _require_batch(batch: Batch) -> None:
     for event in batch.events:
         _require_words(event.kind, event.at)
         _require_texts((event.path, event.text))
+        if event.drift is not None:
+            _require_words(event.drift.expected, event.drift.actual, event.drift.since, event.drift.changed, *event.drift.differs)
     _require_shallow(batch.facts)
 
 

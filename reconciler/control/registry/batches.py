@@ -89,7 +89,7 @@ def _events(one: Received) -> Iterator[events.Event]:
             received_at=one.received_at,
             fleet=event.fleet,
             path=event.path,
-            text=event.text,
+            text=event.text if event.drift is None else f"{event.text}; {event.drift}",
         )
 
 
