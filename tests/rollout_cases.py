@@ -1,5 +1,6 @@
 """A fleet that a rollout is run on in memory: hosts that decide by the agents' own function, and a clock that jumps to what comes next."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from reconciler.control.rollout.gates import Gates
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.orders import Order
+from reconciler.control.rollout.pacing import Pace, Placed, pace
 from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.control.rollout.situation import Desired, Situation
 from reconciler.rollouts.strategy import Strategy
@@ -85,7 +87,26 @@ class Fleet:
             joining=joining,
             admitted=admitted,
             gates=self.gates,
+            pace=self.pace if self.strategy.unavailable else None,
         )
+
+    def pace(self, before: Progress, wave: Wave) -> Pace:
+        """Return how far a wave may go."""
+        assert before.candidate is not None
+        assert self.strategy.unavailable is not None
+        limit, digest = self.strategy.unavailable, before.candidate.release.digest
+        hosts = [self._placed(one, digest, before, wave) for one in self.members]
+        sizes = Counter(one.labels.get(limit.label, "") if limit.label else "" for one in self.members)
+        reached = [one for one in hosts if one.selected or one.slot < wave.bound]
+        return pace(limit, reached, sizes, bound=before.bound, most=wave.bound)
+
+    def _placed(self, one: Member, digest: str, before: Progress, wave: Wave) -> Placed:
+        host = self._host(one.name, digest, before.attempt)
+        place = slot(digest, before.attempt, one.name)
+        let = (place < before.bound or selected(one.labels, before.selectors)) and one.name not in before.held
+        well = host.said is not None and host.said.result == "applied"
+        chosen = selected(one.labels, wave.selectors)
+        return Placed(name=one.name, labels=one.labels, slot=place, selected=chosen, let=let, there=host.connected, well=well)
 
     def waves(self, candidate: Candidate, attempt: int) -> Sequence[Wave]:
         """Return the waves of an attempt."""
@@ -133,10 +154,14 @@ class Fleet:
             return Tally(), Tally()
         planned = self.waves(candidate, progress.attempt)
         earlier = planned[progress.wave - 1] if progress.wave else None
-        now_in = [one for one in self.members if _in(one, progress.selectors, progress.bound, candidate, progress.attempt)]
+        now_in = [
+            one
+            for one in self.members
+            if one.name not in progress.held and _in(one, progress.selectors, progress.bound, candidate, progress.attempt)
+        ]
         before = {one.name for one in now_in if earlier and _in(one, earlier.selectors, earlier.bound, candidate, progress.attempt)}
         terms = Terms(
-            admitted=_instant(progress.admitted_at),
+            admitted=_instant(max(progress.admitted_at, progress.paced_at)),
             soak=timedelta(seconds=planned[progress.wave].step.soak),
             timeout=timedelta(seconds=self.strategy.health.timeout),
         )

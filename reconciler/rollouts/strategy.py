@@ -111,7 +111,8 @@ def strategy_of(rollout: Mapping[str, Any]) -> Strategy:
     """
     steps = tuple(_step(wave) for wave in rollout.get("waves") or _default())
     if not any(step.limit == WHOLE or step.selector == {} for step in steps):
-        steps = (*steps, Step(name=IMPLIED, limit=WHOLE, soak=0, implied=True))
+        at_once = "maxUnavailable" not in rollout  # where hosts go a few at a time, the rest does too
+        steps = (*steps, Step(name=IMPLIED, limit=WHOLE, soak=0, implied=at_once))
     windows = tuple(window_of(window) for window in rollout.get("windows") or ())
     return Strategy(
         steps=steps,

@@ -153,3 +153,24 @@ def test_a_fleet_without_an_objective_is_not_counted(site: Site) -> None:
     site.objectives = {}
     site.step()
     assert (site.kept().progress.budget, site.gatekeeper.burns, site.kept().progress.wave) == ([], {}, 0)
+
+
+def test_hosts_go_one_at_a_time_where_no_more_may_be_unavailable(both: Site) -> None:
+    wave = {"name": "all", "limit": "100%", "soak": 60}
+    both.rollout = {"waves": [wave], "maxUnavailable": {"count": 1}}
+    second = both.approve("two")
+    both.step()
+    went: list[str] = []
+    for waiting in (3, 2, 1, 0):
+        assert both.document is not None
+        assert both.document.candidate is not None
+        assert (both.taking()[1], len(both.document.held.names), both.kept().progress.waiting) == (second, waiting, waiting)
+        (next_one,) = set(HOSTS) - set(both.document.held.names) - set(went)
+        went.append(next_one)
+        both.say(next_one, "applied")
+        both.beat(*HOSTS)
+        both.step(timedelta(seconds=1))
+    both.now += timedelta(seconds=61)
+    both.beat(*HOSTS)
+    both.step()
+    assert both.taking() == (second, None, 0)

@@ -19,6 +19,7 @@ from reconciler.control.conduct.hosts import is_provable
 from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
 from reconciler.control.conduct.membership import Roll, additive_since
 from reconciler.control.conduct.modes import mode_hosts, mode_tally
+from reconciler.control.conduct.pacing import paced_wave
 from reconciler.control.conduct.planning import Asked, Plan, Plans, admitted
 from reconciler.control.conduct.task import Task, desired_of
 from reconciler.control.records import Rolled
@@ -28,6 +29,7 @@ from reconciler.control.rollout.document import document_of
 from reconciler.control.rollout.evidence import Tally, Terms
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
+from reconciler.control.rollout.pacing import Pace
 from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.store import Store
@@ -131,7 +133,21 @@ class Conductor:
             provable=is_provable(connection, task.tenant, task.fleet),
             modes=self._modes(connection, task, progress),
             mode_wave=lambda name: self._mode_wave(connection, task, progress, name),
+            pace=self._pace(connection, task, plan),
         )
+
+    def _pace(self, connection: Connection, task: Task, plan: Planned) -> Callable[[Progress, Wave], Pace] | None:
+        """Return what says how far a wave may go, where not all of it may go at once."""
+        limit = task.strategy.unavailable
+        if limit is None:
+            return None
+
+        def how_far(before: Progress, wave: Wave) -> Pace:
+            assert before.candidate is not None  # noqa: S101 - only a candidate has waves
+            planned = plan(before.candidate, before.attempt)
+            return paced_wave(connection, task, limit, planned, before, wave)
+
+        return how_far
 
     def _shown(self, connection: Connection, task: Task, progress: Progress, plan: Planned, *, anew: bool) -> Shown:
         """Return what the hosts show whom the last wave newly reached, and what all show that were admitted."""
@@ -143,7 +159,7 @@ class Conductor:
         index = min(progress.wave, len(planned.waves) - 1)
         before = planned.waves[index - 1] if index else None
         terms = Terms(
-            admitted=instant(progress.admitted_at, what="wave"),
+            admitted=instant(max(progress.admitted_at, progress.paced_at), what="wave"),
             soak=timedelta(seconds=planned.waves[index].step.soak),
             timeout=timedelta(seconds=task.strategy.health.timeout),
         )
@@ -153,7 +169,7 @@ class Conductor:
             digest=candidate.release.digest,
             number=progress.attempt,
             terms=terms,
-            stage=(planned.members, progress.selectors, progress.bound, before and (before.selectors, before.bound)),
+            stage=(planned.members, progress.selectors, progress.bound, progress.held, before and (before.selectors, before.bound)),
         )
         return self._looking.look(connection, attempt, lambda: admitted(planned, progress, before), task.now, turn=self._turn, anew=anew)
 
@@ -213,6 +229,8 @@ def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:
         admitted_at=stamp(task.now),
         selectors=standing.selectors,
         bound=standing.bound,
+        held=standing.held.names,
+        waiting=len(standing.held.names),
     )
 
 

@@ -53,8 +53,10 @@ class Admitted:
 
 def admitted(plan: Plan, progress: Progress, before: Wave | None) -> Admitted:
     """Return whom a rollout has admitted; `before` is the wave before the last one, None where the last one is the first."""
-    names, joining = list[str](), list[str]()
+    names, joining, held = list[str](), list[str](), frozenset(progress.held)
     for member in plan.members:
+        if member.name in held:
+            continue
         place = slot(plan.asked.name, plan.asked.attempt, member.name)
         if place < progress.bound or selected(member.labels, progress.selectors):
             names.append(member.name)

@@ -45,7 +45,6 @@ def document_of(
     epoch: int,
     now: datetime,
     serial_floor: int = 0,
-    held: Held | None = None,
 ) -> RolloutDocument:
     """Return the rollout document of how a rollout stands; `previous` itself where it says the same.
 
@@ -64,7 +63,7 @@ def document_of(
         not_before=stamp(now),
         selectors=progress.selectors if candidate is not None else [],
         bound=progress.bound if candidate is not None else 0,
-        held=held or Held(),
+        held=Held(names=progress.held) if candidate is not None else Held(),
         modes=list(modes),
     )
     if previous is not None and serial_floor <= last and _substance(previous) == _substance(wanted):

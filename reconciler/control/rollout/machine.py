@@ -12,8 +12,8 @@ from functools import partial
 
 import msgspec
 
-from agent.protocol.rollout import ModeSwitch
-from reconciler.control.rollout import moves
+from agent.protocol.rollout import HELD_LIMIT, ModeSwitch
+from reconciler.control.rollout import moves, pacing
 from reconciler.control.rollout.evidence import Tally
 from reconciler.control.rollout.gates import Hold, holds, refusing, unanswered, unapproved
 from reconciler.control.rollout.moves import Event, Moved
@@ -21,7 +21,7 @@ from reconciler.control.rollout.orders import Order, follow
 from reconciler.control.rollout.progress import Candidate, Progress, Switch
 from reconciler.control.rollout.situation import Desired, Situation
 from reconciler.publication.times import instant, stamp
-from reconciler.rollouts.strategy import WHOLE, Health, Step
+from reconciler.rollouts.strategy import WHOLE, Health
 from reconciler.rollouts.waves import Wave
 
 Move = Callable[[Progress, Situation], Moved]
@@ -46,7 +46,7 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     """
     events: list[Event] = []
     before = progress.admitted_at, progress.wave
-    steps: list[Move] = [*(partial(_order, order) for order in orders), _newest, _judge, _forward, _switches]
+    steps: list[Move] = [*(partial(_order, order) for order in orders), _newest, _judge, _paced, _forward, _switches]
     for take in steps:
         moved = take(progress, situation)
         progress, events = moved.progress, [*events, *moved.events]
@@ -107,12 +107,22 @@ def _judge(progress: Progress, situation: Situation) -> Moved:
         return moves.told(after, situation, "failed", f"{bad}; paused, as its strategy has it")
     if bad:
         return moves.taken_back(progress, situation, bad)
-    if progress.phase == "waiting" or not _passed(situation.joining, health) or unanswered(situation.gates) is not None:
+    proved = _passed(situation.joining, health) and not progress.waiting
+    if progress.phase == "waiting" or not proved or unanswered(situation.gates) is not None:
         return Moved(progress=progress)
     planned = situation.waves(progress.candidate, progress.attempt)
     name = planned[progress.wave].step.name if progress.wave < len(planned) else "last"
     after = msgspec.structs.replace(progress, phase="waiting")
     return moves.told(after, situation, "proved", f"wave {name}: {_counted(situation.joining)}", wave=name)
+
+
+def _paced(progress: Progress, situation: Situation) -> Moved:
+    """Let more hosts of the admitted wave go, where some wait for others."""
+    if progress.phase != "applying" or progress.candidate is None or situation.pace is None or not (progress.waiting or progress.held):
+        return Moved(progress=progress)
+    planned = situation.waves(progress.candidate, progress.attempt)
+    wave = planned[min(progress.wave, len(planned) - 1)]
+    return Moved(progress=moves.paced(progress, situation, situation.pace(progress, wave)))
 
 
 def _forward(progress: Progress, situation: Situation) -> Moved:
@@ -123,9 +133,13 @@ def _forward(progress: Progress, situation: Situation) -> Moved:
     index = _next(planned, progress.wave)
     if index is None or planned[index].step.implied:
         return moves.done(progress, situation) if not _held_by_gates(situation) else Moved(progress=progress)
-    if _held(progress, situation, planned[index].step) or _is_empty(planned[index]):
+    if _held(progress, situation, planned[index]) or _is_empty(planned[index]):
         return Moved(progress=progress)
-    return moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached)
+    moved = moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached)
+    if situation.pace is None:
+        return moved
+    first = situation.pace(progress, planned[index])
+    return replace(moved, progress=moves.paced(msgspec.structs.replace(moved.progress, bound=progress.bound), situation, first))
 
 
 def _next(planned: Sequence[Wave], wave: int) -> int | None:
@@ -199,8 +213,12 @@ def _passed(shown: Tally, health: Health) -> bool:
     )
 
 
-def _held(progress: Progress, situation: Situation, waiting: Step) -> list[Hold]:
-    found = _held_by_gates(situation)
+def _held(progress: Progress, situation: Situation, wave: Wave) -> list[Hold]:
+    found, waiting = _held_by_gates(situation), wave.step
+    many = situation.pace(progress, wave).too_many if situation.pace is not None else 0
+    if many:
+        why = f"wave {waiting.name} selects {many:,} hosts by labels that would wait for others, and {HELD_LIMIT:,} can: give it a limit"
+        found.append(Hold(kind="unavailable", why=why))
     given = [one.who for one in progress.approvals if (one.wave, one.attempt) == (waiting.name, progress.attempt)]
     missing = unapproved(waiting, given)
     return [*found, *([missing] if missing else [])]
@@ -216,15 +234,16 @@ def _waits(progress: Progress, situation: Situation) -> Sequence[Hold]:
         return ()
     planned = situation.waves(progress.candidate, progress.attempt)
     if progress.phase == "applying":
-        silent = unanswered(situation.gates)
-        return [Hold(kind="evidence", why=_evidence(situation), until=situation.joining.due), *([silent] if silent else [])]
+        silent, limit = unanswered(situation.gates), situation.strategy.unavailable
+        busy = [Hold(kind="unavailable", why=pacing.told(limit, progress.waiting))] if limit is not None and progress.waiting else []
+        return [Hold(kind="evidence", why=_evidence(situation), until=situation.joining.due), *busy, *([silent] if silent else [])]
     index = _next(planned, progress.wave)
     if progress.phase != "waiting":
         return ()
     if index is None:
         return _held_by_gates(situation)
     empty = Hold(kind="empty", why=f"wave {planned[index].step.name} selects no member: give hosts its labels, or change the strategy")
-    return [*_held(progress, situation, planned[index].step), *([empty] if _is_empty(planned[index]) else [])]
+    return [*_held(progress, situation, planned[index]), *([empty] if _is_empty(planned[index]) else [])]
 
 
 def _evidence(situation: Situation) -> str:

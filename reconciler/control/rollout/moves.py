@@ -6,6 +6,7 @@ import msgspec
 
 from agent.protocol.rollout import Release
 from agent.protocol.state import Struct
+from reconciler.control.rollout.pacing import Pace
 from reconciler.control.rollout.progress import ATTEMPTS_KEPT, FORMER_KEPT, Candidate, Progress
 from reconciler.control.rollout.situation import Desired, Situation
 from reconciler.publication.times import stamp
@@ -76,6 +77,12 @@ def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, t
     return told(after, situation, "admitted", why, wave=wave.step.name)
 
 
+def paced(progress: Progress, situation: Situation, pace: Pace) -> Progress:
+    """Return a state in which a wave has gone as far as it may; time for silence is counted anew for whoever was let go."""
+    went = stamp(situation.now) if pace.went else progress.paced_at
+    return msgspec.structs.replace(progress, bound=pace.bound, held=list(pace.held), waiting=pace.waiting, paced_at=went)
+
+
 def done(progress: Progress, situation: Situation) -> Moved:
     """Make the candidate the stable release."""
     candidate = progress.candidate
@@ -107,7 +114,8 @@ def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *
     newest = situation.desired.release if situation.desired else progress.stable
     former = [one for one in progress.former if one != goal]
     after = msgspec.structs.replace(_idle(progress), phase="stopped", stable=goal, refused=newest, former=former)
-    after = msgspec.structs.replace(after, refused_commit=situation.desired.commit if situation.desired else "")
+    commit = situation.desired.commit if situation.desired else ""
+    after = msgspec.structs.replace(after, stable_commit="", stable_decision=0, refused_commit=commit)  # of which commit it was is not kept
     return told(after, situation, "rolled-back", why, who=who)
 
 
@@ -136,6 +144,9 @@ def _idle(progress: Progress) -> Progress:
         selectors=[],
         bound=0,
         total=0,
+        held=[],
+        waiting=0,
+        paced_at="",
         refused=None,
         refused_commit="",
         approvals=[],

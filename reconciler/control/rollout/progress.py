@@ -53,6 +53,7 @@ class Progress(Struct):
     was admitted, -1 for none; `selectors`, `bound` and `total` (members, the denominator) are as they were then.
     `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
     published, this is older than what agents know. `told` counts its events, `happened` those of each kind.
+    `held` are hosts that wait for others of their wave, `waiting` how many that are there do, `paced_at` when some were let go last.
     `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
     """
 
@@ -68,6 +69,9 @@ class Progress(Struct):
     selectors: list[dict[str, str]] = []
     bound: int = 0
     total: int = 0
+    held: list[str] = []
+    waiting: int = 0
+    paced_at: str = ""
     refused: Release | None = None
     refused_commit: str = ""
     why: str = ""

@@ -7,7 +7,8 @@ from datetime import datetime
 from agent.protocol.rollout import Release
 from reconciler.control.rollout.evidence import Tally
 from reconciler.control.rollout.gates import Gates
-from reconciler.control.rollout.progress import Candidate
+from reconciler.control.rollout.pacing import Pace
+from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.rollouts.strategy import Strategy
 from reconciler.rollouts.waves import Wave
 
@@ -47,3 +48,5 @@ class Situation:
     modes: Mapping[str, Tally] = field(default_factory=dict)
     mode_wave: Callable[[str], Wave | None] = field(default=lambda _: None)
     """The first wave's hosts for a mode, whose slots are its own."""
+    pace: Callable[[Progress, Wave], Pace] | None = None
+    """How far a wave may go now where not all of it may go at once: by how the rollout stood before, and the wave."""
