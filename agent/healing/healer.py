@@ -82,7 +82,6 @@ class Healer:
                 self._take_back(fleet, seen, *verdict)
             elif seen.works:
                 self.trials(fleet).end()
-                self.settler.log.step("confirmed", fleet=fleet, generation=seen.generation)
             elif seen != trial:
                 self.trials(fleet).write(seen)
 
