@@ -7,9 +7,9 @@ Run as a program it approves and publishes one release, so that a test can have 
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,9 +105,10 @@ class Zone:
         epoch: int = 1,
         recorded: Floors | None = None,
         store: Store | None = None,
+        leads: Callable[[], object] = lambda: None,
     ) -> Publication:
         """Publish what is approved for a fleet."""
-        work = self.work(fleet=fleet, at=at, freshness=freshness, store=store)
+        work = replace(self.work(fleet=fleet, at=at, freshness=freshness, store=store), leads=leads)
         releases = read_newest(self.store, work.trust, fleet)
         assert releases is not None
         assert releases.desired is not None

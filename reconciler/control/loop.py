@@ -31,7 +31,7 @@ from reconciler.control.tenants import Tenant, discover, read_tenant
 from reconciler.control.wakeup import Wakeup, orders_in, reports_in, watching
 from reconciler.publication import layout
 from reconciler.publication.keys import KeyRing
-from reconciler.publication.leadership import Leadership, Leases, StoreLeases
+from reconciler.publication.leadership import LEASE_TTL, Leadership, Leases, StoreLeases
 from reconciler.publication.lease import HeldError, LostError
 from reconciler.publication.published import Published, read_published
 from reconciler.publication.releases import read_newest
@@ -63,6 +63,8 @@ class ControlSettings:
     """Who holds the lease: stays the same over restarts on one state directory, differs between machines."""
     leases: Leases | None = None
     """Where copies agree who publishes: the registry that they share; None for a file in the store."""
+    lease: timedelta = LEASE_TTL
+    """How long a lease lasts after its last renewal; as `leases` has it."""
     conductor: Conductor | None = None
     """Who conducts rollouts by what the registry knows; without one the newest release is stable at once, since nothing can be measured."""
     poll: float = 1.0
@@ -123,8 +125,10 @@ def run(settings: ControlSettings, stop: threading.Event, *, ready: Callable[[],
 
 
 def _leadership(settings: ControlSettings) -> Leadership:
-    in_store = StoreLeases(store=settings.store, key=layout.CONTROL_LEASE, holder=settings.holder, now=lambda: datetime.now(UTC))
-    return Leadership(leases=settings.leases or in_store)
+    in_store = StoreLeases(
+        store=settings.store, key=layout.CONTROL_LEASE, holder=settings.holder, now=lambda: datetime.now(UTC), ttl=settings.lease
+    )
+    return Leadership(leases=settings.leases or in_store, ttl=settings.lease)
 
 
 def _wait(wakeup: Wakeup, stop: threading.Event, rest_until: float, poll: float) -> frozenset[str] | None:
@@ -297,7 +301,8 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> tuple[da
     document = decided.document
     reached("control:after-document")
     freshness = timedelta(seconds=tenant.controls.fleets[fleet].freshness)
-    work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now)
+    leads = loop.leader.require
+    work = Work(store=store, trust=trust, keys=tenant.keys, fleet=fleet, freshness=freshness, now=now, leads=leads)
     publication = publish_fleet(
         work, releases=releases, document=document, standing=standing, floors=floors, stored=stored, unsigned=unsigned
     )

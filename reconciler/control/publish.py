@@ -72,6 +72,8 @@ class Work:
     fleet: str
     freshness: timedelta
     now: datetime
+    leads: Callable[[], object] = lambda: None
+    """Raises `LostError` where this process does not lead any more: asked right before agents are told, however long it stood still."""
 
     @property
     def name(self) -> str:
@@ -126,6 +128,7 @@ def publish_fleet(
 
     Raises:
         LostRaceError: another publisher was faster.
+        LostError: as `work.leads`.
         RefusedError: what is approved is expired or damaged, or what was written can't be read back.
     """
     _require_live(work, releases, None if "snapshot" in unsigned else standing)
@@ -302,6 +305,7 @@ def _read_back(work: Work, releases: Releases, document: RolloutDocument, timest
 def _move_timestamp(work: Work, timestamp: bytes, stored: str | None) -> None:
     key = work.metadata_key("timestamp.json")
     faults.reached("publish:before-timestamp")
+    work.leads()
     if not work.store.replace(key, timestamp, stored):
         raise _lost(key)
     faults.reached("publish:after-timestamp")
