@@ -103,8 +103,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield a rollout in lines for people: what matters at night stands first."""
     yield f"{found['tenant']}/{found['fleet']}: {printable(headline(found))}"
     for hold in found["holds"]:
-        until = f" (until {hold['until']})" if hold["until"] and hold["kind"] != "evidence" else ""
-        yield f"waits for: {printable(hold['why'])}{until}"
+        yield f"waits for: {printable(hold['why'])}"
     if found["why"] and not found["holds"]:
         yield f"why: {printable(found['why'])}"
     for one in found["moves"]:

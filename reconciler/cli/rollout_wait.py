@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +11,15 @@ import click
 from agent.protocol.errors import InputError, RetryError
 from reconciler.cli.connection import FORMAT, Server, reach, reaching
 from reconciler.cli.instants import as_seconds
-from reconciler.cli.rollout import FLEET, fleet_of, headline
+from reconciler.cli.rollout import FLEET, fleet_of, headline, path_of
 from reconciler.printable import printable
 
 LOOK_EVERY = 1.0
 """Seconds between looks."""
 REVISION = 7
 """Digits of a commit that tell it from others."""
+BACK = ("taken-back", "aborted", "rolled-back")
+"""Events that say why a release was taken back."""
 CODES = {"done": 0, "taken back": 1, "going": 4}
 Outcome = Literal["done", "taken back", "going"]
 
@@ -44,14 +47,17 @@ def wait(  # noqa: PLR0917 - click passes options by name
     if commit is not None and len(commit) < REVISION:
         message = f"--commit {commit!r}: write {REVISION} digits of it or more"
         raise InputError(message)
-    row, outcome = _waited(reach(state=state, server=server), place, commit, time.monotonic() + timeout)
+    asked = reach(state=state, server=server)
+    row, outcome = _waited(asked, place, commit, time.monotonic() + timeout)
     if form == "json":
         click.echo(json.dumps({"outcome": outcome, "rollout": row}, indent=2, ensure_ascii=False))
     elif row is None:
         click.echo(f"{place}: nothing was rolled out to it yet", err=True)
     else:
-        why = f": {row['why']}" if row["why"] else ""
+        why = f": {row['why']}" if row["why"] and outcome == "going" else ""
         click.echo(f"{place}: {outcome}: {printable(headline(row) + why)}", err=True)
+        for line in _reasons(asked, place) if outcome == "taken back" else ():
+            click.echo(f"  {printable(line)}", err=True)
     ctx.exit(CODES[outcome])
 
 
@@ -72,6 +78,15 @@ def _waited(server: Server, name: str, commit: str | None, until: float) -> tupl
             click.echo(now, err=True)
         said = now
         time.sleep(min(LOOK_EVERY, max(until - time.monotonic(), 0.0)))
+
+
+def _reasons(server: Server, name: str) -> Iterator[str]:
+    """Yield why a release was taken back, and what the hosts said that failed: for whoever reads the log of CI."""
+    found = server.ask("GET", path_of(name))
+    back = next((one for one in found["events"] if one["kind"] in BACK), None)
+    if back is not None:
+        yield back["why"]
+    yield from (f"{one['agent']}: {one['why'] or one['result']}" for one in found["failed"])
 
 
 def _row(server: Server, name: str) -> dict[str, Any] | None:

@@ -205,6 +205,8 @@ def test_a_canary_that_fails_is_shown_with_its_words_and_waiting_for_it_ends_wit
     assert "probe http says 503" in text
     waited = operated.run("rollout", "wait", "shop/web", "--commit", "e" * 40, "--timeout", "1m")
     assert waited.exit_code == 1, waited.output
+    assert "1 of 1 hosts of this wave failed" in waited.stderr
+    assert "web-01: collector: probe http says 503" in waited.stderr
     assert operated.run("rollout", "wait", "shop/web", "--commit", "f" * 40, "--timeout", "1s").exit_code == 4
     retried = operated.run("rollout", "retry", "shop/web", "--reason", "the disk was full")
     assert "to be tried again" in retried.stderr
@@ -235,7 +237,8 @@ def test_a_rollback_from_the_stable_release_goes_to_the_one_before(operated: Ope
     assert operated.order("rollback", to="ffff").body["happened"][0]["kind"] == "order-ignored"
     assert operated.order("rollback", to=before[:10]).body["phase"] == "stopped"
     shown = operated.show()
-    assert (shown["stable"], shown["refused"], shown["refusedCommit"]) == (before, now, "3" * 40)
+    assert (shown["stable"], shown["stableCommit"]) == (before, "")
+    assert (shown["refused"], shown["refusedCommit"]) == (now, "3" * 40)
 
 
 def test_a_freeze_by_hand_holds_a_fleet_until_it_is_ended_and_never_a_rollback(operated: Operated) -> None:
