@@ -26,7 +26,14 @@ FAILING = (0.0, 0.0, 0.02, 0.05, 0.2, 0.5, 1.0)
 """Shares of hosts that fail, one of which is drawn for each replay."""
 BACK = ("taken-back", "aborted", "rolled-back", "withdrawn")
 PEOPLE = ("operator:ana", "operator:ben", "operator:eva")
-SAID_OF: Mapping[str, str] = {"well": "applied", "late": "applied", "slow": "applied", "bad": "failed", "restored": "restored"}
+SAID_OF: Mapping[str, str] = {
+    "well": "applied",
+    "late": "applied",
+    "slow": "applied",
+    "mute": "applied",
+    "bad": "failed",
+    "restored": "restored",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +121,8 @@ class Replay:
                 fleet.away -= {name}
                 fleet.returned[name] = fleet.now
         for key, said in list(fleet.said.items()):
+            if self.fate[key[0]] == "mute" and said.result == "applied" and key[0] not in fleet.gone and dice.random() < 0.5:
+                fleet.gone[key[0]] = fleet.now
             if self.fate[key[0]] == "late" and said.result == "applied" and dice.random() < 0.05:
                 fleet.said[key] = Said(result="restored", at=fleet.now)
 
@@ -218,7 +227,8 @@ class Replay:
         """Return the hosts that said that they are well, and held that for the soak."""
         soak = timedelta(seconds=self.fleet.strategy.steps[before.wave].soak)
         said = {name: self._said(name, before) for name in hosts}
-        return {name for name, one in said.items() if one and one.result == "applied" and one.at + soak <= self.fleet.now}
+        held = {name: one.at + soak for name, one in said.items() if one and one.result == "applied"}
+        return {name for name, until in held.items() if until <= min(self.fleet.now, self.gone.get(name, self.fleet.now))}
 
     def _bad(self, hosts: Collection[str], before: Progress) -> set[str]:
         """Return the hosts that said that they are not well, or nothing for as long as they may, or nothing any more."""
@@ -251,12 +261,10 @@ def replay(seed: int) -> Outcome:
     names = [f"web-{number:03}" for number in range(dice.randint(1, 80))]
     members = [Member(name=name, labels={"canary": "true"} if dice.random() < 0.1 else {}) for name in names]
     failing, silent, slow, gone = dice.choice(FAILING), *(dice.choice((0.0, 0.0, 0.1)) for _ in range(3))
-    kinds, shares = (
-        ("bad", "restored", "late", "", "slow", "gone", "well"),
-        (failing / 2, failing / 4, failing / 4, silent, slow, gone, 1.0),
-    )
+    kinds = ("bad", "restored", "late", "", "slow", "gone", "mute", "well")
+    shares = (failing / 2, failing / 4, failing / 4, silent, slow, gone, gone, 1.0)
     timeout = dice.choice((120, 900))
-    fate = {name: dice.choices(kinds, shares if failing < 1 else (1, 0, 0, 0, 0, 0, 0))[0] for name in names}
+    fate = {name: dice.choices(kinds, shares if failing < 1 else (1, 0, 0, 0, 0, 0, 0, 0))[0] for name in names}
     one = Replay(
         seed=seed,
         dice=dice,

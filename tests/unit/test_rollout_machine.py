@@ -138,6 +138,20 @@ def test_a_canary_that_falls_silent_has_failed() -> None:
     assert one.now - NOON >= timedelta(seconds=900)
 
 
+def test_the_threshold_is_of_those_that_showed_something_however_many_are_still_to_come() -> None:
+    fate = {member.name: "failed" if number < 10 else "applied" if number < 60 else "" for number, member in enumerate(members(100))}
+    one = fleet(
+        {"waves": [{"name": "all", "limit": "100%", "soak": 0}], "health": {"quorum": "50%", "successThreshold": "90%"}},
+        behave=lambda host, _release, _attempt: fate[host],
+    )
+    one.members = members(100)
+    one.step(desired(NEW))
+    one.now += timedelta(seconds=1)
+    assert one.step(desired(NEW)).progress.phase == "applying"
+    fate |= {f"web-{number:03}": "applied" for number in range(60, 100)}
+    assert one.run(desired(NEW)).stable == NEW
+
+
 def test_half_of_the_canaries_silent_is_not_success() -> None:
     one = fleet(behave=lambda host, _release, _attempt: "" if host == "web-000" else "applied")
     assert one.run(desired(NEW)).phase == "stopped"
