@@ -22,7 +22,7 @@ from reconciler.control.api.gate import Gate, Operators
 from reconciler.control.api.hooks import Hooks
 from reconciler.control.api.routes import AGENT, Route
 from reconciler.control.api.talk import Talk
-from reconciler.control.authority.certificates import AGENT_LIFETIME
+from reconciler.control.authority.certificates import AGENT_LIFETIME, agent_name
 from reconciler.control.authority.keeper import Keeper, Make
 from reconciler.control.authority.listening import Listening
 from reconciler.control.authority.rotation import Rotation, Terms, try_step
@@ -81,7 +81,7 @@ class Zone:
             store=store, registry=registry, known=self.known, keeper=self.keeper, terms=settings.terms, now=settings.now
         )
         self.agents = Agents(self.keeper, self.standing, self._recorded, now=settings.now)
-        self.talk = Talk(store=store, registry=registry, known=self.known, standing=self.standing)
+        self.talk = Talk(store=store, registry=registry, known=self.known, standing=self.standing, believe=self._believed)
         self.enrolling = Enrolling(
             store=store,
             registry=registry,
@@ -117,6 +117,12 @@ class Zone:
     async def _recorded(self, certificate: x509.Certificate, name: AgentName) -> None:
         await self.recorder(certificate, name)
         await self.rotation.seen(name, self.keeper.generation_of(certificate, name))
+
+    async def _believed(self, certificate: x509.Certificate) -> None:
+        """Take a certificate in that came with a carried report, if the tenant's authority made it and git knows its agent."""
+        name = agent_name(certificate)
+        self.keeper.require_issued(certificate, name)
+        await self.recorder(certificate, name)
 
     def fingerprints(self) -> list[str]:
         """Return the SHA-256 of each root (DER) in hexadecimal digits, as enrolment tokens carry them."""

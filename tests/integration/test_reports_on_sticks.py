@@ -34,13 +34,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-def signed(shared: Site, agent: str, number: int, *, tenant: str = "shop") -> SignedBatch:
+def signed(shared: Site, agent: str, number: int, *, tenant: str = "shop", recorded: bool = True) -> SignedBatch:
     """Return a batch with a receipt, both signed by an agent whose certificate the registry knows."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = AgentName(domain=DOMAIN, tenant=tenant, agent=agent)
     made = shared.zone.keeper.issue(key.public_key(), name)
-    with shared.registry.begin() as connection:
-        certificates.record(connection, recording.row(made.certificate, name), how="enrolled", now=shared.zone.settings.now())
+    if recorded:
+        with shared.registry.begin() as connection:
+            certificates.record(connection, recording.row(made.certificate, name), how="enrolled", now=shared.zone.settings.now())
 
     def signature(message: bytes) -> str:
         return base64.b64encode(key.sign(message, ec.ECDSA(hashes.SHA256()))).decode()
@@ -105,6 +106,15 @@ def test_what_was_changed_on_the_way_or_is_anothers_is_refused_and_the_rest_is_k
 
 def replace_batch(one: SignedBatch, data: bytes) -> SignedBatch:
     return SignedBatch(format=1, certificate=one.certificate, batch=base64.b64encode(data).decode(), signature=one.signature)
+
+
+def test_hosts_behind_a_relay_are_known_again_by_their_reports_once_the_registry_is_lost(shared: Site, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    lost, unknown = signed(shared, "runners/7f3a", 1, recorded=False), signed(shared, "never-01", 1, recorded=False)
+    run("reports-out", stick, "--tenant", "shop", "--state", relay_with(tmp_path, lost, unknown))
+    assert bring(shared, stick).stdout == "shop: reports kept: 1, refused: 1\n"
+    assert kept(shared, "runners/7f3a") == [1]
+    assert kept(shared, "never-01") == []
 
 
 def test_a_stick_without_reports_is_told(shared: Site, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from reconciler.control.api.routes import Route
 from reconciler.control.identity.agents import Agents
 from reconciler.control.identity.standing import Standing
 from reconciler.control.intake import presence
-from reconciler.control.intake.taking import Intake
+from reconciler.control.intake.taking import Believe, Intake
 from reconciler.control.known import KnownTenants
 from reconciler.control.limits import Limits
 from reconciler.control.registry import inventory
@@ -55,12 +55,14 @@ _log = logging.getLogger(__name__)
 class Talk:
     """The parts, for whoever wires and measures; one for a process."""
 
-    def __init__(self, *, store: Store, registry: Registry, known: KnownTenants, standing: Standing) -> None:
-        """Nothing goes on before `running`."""
+    def __init__(
+        self, *, store: Store, registry: Registry, known: KnownTenants, standing: Standing, believe: Believe | None = None
+    ) -> None:
+        """Nothing goes on before `running`; `believe` is about certificates of reports that a relay brings."""
         self.guards = Guards()
         self.limits = Limits(known)
         self.pacing = Pacing(self.limits)
-        self.intake = Intake(registry, known)
+        self.intake = Intake(registry, known, believe=believe)
         self.waiting = Waiting(Parts(store))
         self._answers = Answers(known, self.waiting, self.intake)
         self._registry, self._known, self._standing = registry, known, standing

@@ -6,7 +6,7 @@ everything: what was lost on the way were changes. One with a number far below t
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,12 +16,13 @@ from sqlalchemy import Connection
 
 from agent.protocol import report
 from agent.protocol.enrolment import split_pem
+from agent.protocol.errors import RefusedError
 from agent.protocol.report import Acknowledged, Batch, Event, SignedBatch
 from reconciler.control.intake import decoding, receipts
 from reconciler.control.intake.accounts import Account, Accounts, Agent
 from reconciler.control.intake.groups import Groups
 from reconciler.control.intake.pace import Pace, pace
-from reconciler.control.intake.signatures import Signatures
+from reconciler.control.intake.signatures import Holder, Signatures
 from reconciler.control.known import KnownTenants, member, reporting
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import batches, heartbeats
@@ -38,11 +39,23 @@ ASK_EVERY = 300.0
 """Seconds between asking one agent for a whole report."""
 
 
+Believe = Callable[[x509.Certificate], Awaitable[None]]
+"""Sees to it that the registry knows an agent's certificate; raises `RefusedError` where that must not be believed."""
+
+
 class Intake:
     """Takes reports of all agents; one for a process. `counts` is by what became of a batch, for metrics."""
 
-    def __init__(self, registry: Registry, known: KnownTenants, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Nothing is kept before `groups.run` runs."""
+    def __init__(
+        self,
+        registry: Registry,
+        known: KnownTenants,
+        *,
+        believe: Believe | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Nothing is kept before `groups.run` runs. `believe` is asked about certificates of carried batches that are not known."""
+        self._believe = believe
         self.counts: Counter[str] = Counter()
         self.accounts = Accounts(registry)
         self.signatures = Signatures(registry)
@@ -138,14 +151,25 @@ class Intake:
             Denied: it is not signed by an agent of the tenant.
             MalformedError: it holds no batch.
         """
-        fingerprint = _fingerprint(carried.certificate)
-        holder = await self.signatures.holder(fingerprint)
+        leaf = _leaf(carried.certificate)
+        fingerprint = leaf.fingerprint(hashes.SHA256()).hex()
+        holder = await self.signatures.holder(fingerprint) or await self._taken_in(leaf, fingerprint)
         if holder is None or holder.tenant != tenant:
             message = "the batch is of no agent of this tenant whose certificate is known and not revoked"
             raise Denied("refused", message)
         data = decoding.carried_bytes(carried.batch, what="batch")
         receipts.require_batch_signed(data, carried.signature, holder.key)
         return (holder.tenant, holder.agent), fingerprint, decoding.decode_batch(data)
+
+    async def _taken_in(self, leaf: x509.Certificate, fingerprint: str) -> Holder | None:
+        """Return whose key it is that the registry does not know: it was lost, and this host speaks through a relay alone."""
+        if self._believe is None:
+            return None
+        try:
+            await self._believe(leaf)
+        except RefusedError:  # whoever carries it must hear that of the batch, not of itself
+            return None
+        return await self.signatures.holder(fingerprint)
 
     # What agents are told
 
@@ -201,10 +225,9 @@ def is_empty(batch: Batch) -> bool:
     return not said and batch.facts is None and batch.problems is None
 
 
-def _fingerprint(pem: str) -> str:
-    leaf = split_pem(pem)[0]
+def _leaf(pem: str) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(leaf.encode()).fingerprint(hashes.SHA256()).hex()
+        return x509.load_pem_x509_certificate(split_pem(pem)[0].encode())
     except ValueError as error:
         message = f"the batch's certificate can't be read: {error}"
         raise Denied("malformed", message) from error
