@@ -55,7 +55,7 @@ def listeners(
     tune()
     store = Scoped(inner=loaded.open_store(), write=CONTROL_PREFIXES)
     beside = settings.loopback(loaded.listen.local)
-    hooks = wiring.hooks(loaded)
+    hooks = wiring.hooks(loaded, registry)
     with Authz(wiring.opa(loaded.policy), rules=functools.partial(operator_rules.load, store)) as authz:
         platforms = Platforms(authority=loaded.identity.platforms_authority)
         zone = _zone(loaded, registry, store=store, authz=authz, platforms=platforms, make=make)

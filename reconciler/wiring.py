@@ -160,13 +160,13 @@ def housekeeping(settings: Settings, registry: Registry, known: KnownTenants) ->
     return Housekeeping(registry, known, keep=keep, holder=holder(settings, "control"))
 
 
-def hooks(settings: Settings) -> Hooks:
+def hooks(settings: Settings, registry: Registry | None = None) -> Hooks:
     """Return what takes webhooks; raise `InputError` for a secret that can't be read: a hook that is never heard would go unseen."""
     secrets = settings.hooks.secrets()
     for secret in secrets.values():
         secret.read()
     store = Scoped(inner=settings.open_store(), write=CONTROL_PREFIXES)
-    return Hooks(store, secrets, branch=settings.hooks.branch)
+    return Hooks(store, secrets, branch=settings.hooks.branch, registry=registry)
 
 
 def development(settings: Settings) -> Callable[[Collection[str]], None]:

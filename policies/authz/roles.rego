@@ -20,7 +20,7 @@ recording := {"audit.read", "tokens.read"}
 
 joining := {"agents.decommission", "tokens.create", "tokens.revoke"}
 
-running := {"installation.read", "operators.read", "operators.write", "rollouts.stop"}
+running := {"hooks.read", "hooks.write", "installation.read", "operators.read", "operators.write", "rollouts.stop"}
 
 # Whoever has signed in may see who they are, and sign out.
 own := {"self.end", "self.read"}

@@ -46,6 +46,7 @@ PARTS: Mapping[str, str] = {
     "file": "timestamp.json",
     "path": f"bundles/{DIGEST}.web-1.tar.gz",
     "sha256": DIGEST,
+    "hook": "0123456789abcdef",
     "token": "0" * 16,
 }
 """What stands in paths: all of tenant shop, and agent web-01's where it is about an agent."""
@@ -92,6 +93,10 @@ ASKED: Mapping[str, Mapping[str, Any] | None] = {
     "GET /api/v1/operators/tokens": None,
     "POST /api/v1/operators/tokens": {"subject": "operator:viewer", "ttl": 60},
     "DELETE /api/v1/operators/tokens/{token}": None,
+    "GET /api/v1/hooks": None,
+    "POST /api/v1/hooks": {"forge": "github", **WHY},
+    "POST /api/v1/hooks/{hook}/rotate": WHY,
+    "DELETE /api/v1/hooks/{hook}": None,
     "GET /api/v1/fleets": None,
     "GET /api/v1/rollouts": None,
     "GET /api/v1/rollouts/{tenant}/{fleet}": None,

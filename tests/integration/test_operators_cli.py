@@ -199,3 +199,25 @@ def test_operators_are_added_given_tokens_and_removed(shared: Site) -> None:
     assert re.search(r"^operator:robot +a robot .*: retired$", local(shared, "operators", "list").stdout, re.MULTILINE)
     trail = local(shared, "audit", "operations").stdout
     assert re.search(r"operators\.remove +operator:robot +done +retired$", trail, re.MULTILINE)
+
+
+def test_webhooks_are_made_rotated_and_removed_and_secrets_shown_once(shared: Site) -> None:
+    made = json.loads(local(shared, "hooks", "add", "github", "--reason", "our fleets", "--format", "json").stdout)
+    assert (made["forge"], made["path"], len(made["secret"])) == ("github", "/v1/hooks/github", 43)
+    listed = local(shared, "hooks", "list").stdout
+    assert re.search(rf"^{made['id']} +github ", listed, re.MULTILINE)
+    assert made["secret"] not in listed
+    rotated = local(shared, "hooks", "rotate", made["id"], "--reason", "once a year")
+    assert len(rotated.stdout.strip()) == 43
+    assert made["secret"] not in rotated.stdout
+    local(shared, "hooks", "remove", made["id"])
+    with pytest.raises(InputError, match="there is no webhook"):
+        local(shared, "hooks", "rotate", made["id"], "--reason", "again")
+    trail = local(shared, "audit", "operations").stdout
+    assert all(re.search(rf"hooks\.{action} +github/{made['id']} +done", trail) for action in ("add", "rotate", "remove"))
+    assert made["secret"] not in trail
+
+
+def test_who_runs_a_tenant_makes_no_webhooks(shared: Site) -> None:
+    for method, path, body in (("GET", "", None), ("POST", "", {"forge": "github", "reason": "x"}), ("DELETE", "/0123", None)):
+        assert shared.ask(method, f"/api/v1/hooks{path}", who="admin", body=body).status == 403

@@ -19,12 +19,14 @@ from agent.protocol.errors import InputError
 from reconciler.control.api import hooks as route
 from reconciler.control.api.application import application
 from reconciler.control.api.hooks import Hooks
+from reconciler.control.registry import hooks as made
 from reconciler.pipeline.hints import FETCH_EVERY, LOOK_EVERY, Hints
 from reconciler.publication.hints import FETCH_HINT, read_hint, write_hint
 from reconciler.publication.secret_files import SecretFile
 from reconciler.publication.store import CONTROL_PREFIXES, LocalStore, Scoped
 from reconciler.settings import HookSettings, Settings
 from reconciler.wiring import hooks as wired
+from tests import registry_cases
 from tests.publication_cases import serving
 
 SECRET = b"correct horse battery staple"
@@ -248,3 +250,26 @@ def test_a_storm_of_what_is_refused_makes_a_line_a_minute_with_its_number(
     served.post("github", body, {})
     assert caplog.records[-1].getMessage().endswith("(5 such since the last line)")
     assert served.hooks.counts["github", "401"] == 6
+
+
+def test_a_webhook_that_an_operator_made_counts_until_it_is_removed_and_over_a_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "FRESH", 0.0)
+    store = LocalStore(tmp_path / "store")
+    with registry_cases.empty(tmp_path) as registry, serving(application(store, hooks=Hooks(store, {}, registry=registry))) as url:
+
+        def posted(secret: str) -> int:
+            body = json.dumps({**PUSH, "after": secrets.token_hex(20)}).encode()
+            sign = {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+            return urllib3.request("POST", f"{url}/v1/hooks/github", body=body, headers=sign, retries=False).status
+
+        assert posted("guessed") == 404, "nobody is heard yet"
+        first = registry.write(made.create, "github", by="operator:ana", at="now")
+        assert (posted(first.secret), posted("guessed")) == (202, 401)
+        later = registry.write(made.rotate, first, at="now", former_until=time.time() + 60)
+        assert (posted(later.secret), posted(first.secret)) == (202, 202)
+        over = registry.write(made.rotate, later, at="now", former_until=time.time() - 1)
+        assert (posted(over.secret), posted(later.secret), posted(first.secret)) == (202, 401, 401)
+        assert registry.write(made.remove, over.id)
+        assert posted(over.secret) == 404

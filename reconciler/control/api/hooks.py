@@ -3,7 +3,7 @@
     202 {"result": "fetching soon"}      a push to a branch that counts
     200 {"result": "nothing to fetch"}   signed, and about something else: a ping, a tag, another branch
     400, 401, 408, 409, 413              not JSON, not signed, too slow, seen before, too large
-    404                                  no secret is set for this forge
+    404                                  no secret is set for this forge, in the settings or by an operator
 
 A storm of webhooks costs a hint a second at most; the pipeline, which reads hints when it likes, spreads its fetches further.
 """
@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -20,6 +20,8 @@ from aiohttp import web
 from agent.protocol import codec
 from agent.protocol.errors import MalformedError, OrdainError, RefusedError
 from reconciler.control.hooks import BRANCH, CHECKS, Seen, pushed_branch
+from reconciler.control.registry import hooks
+from reconciler.control.registry.registry import Registry
 from reconciler.printable import printable
 from reconciler.publication.hints import write_hint
 from reconciler.publication.secret_files import SecretFile
@@ -34,6 +36,8 @@ BODIES = 8
 """Webhooks that are read at the same time; others wait their turn."""
 HINT_EVERY = 1.0
 """Seconds between two hints."""
+FRESH = 1.0
+"""Seconds for which the webhooks that operators made are not read again, however many deliveries come."""
 SAY_EVERY = 60.0
 """Seconds between two warnings of one forge and status: anybody may send what is refused, and no log should grow by that."""
 
@@ -43,11 +47,14 @@ _log = logging.getLogger(__name__)
 class Hooks:
     """What becomes of webhooks; `counts` says how often, by forge and result, for metrics."""
 
-    def __init__(self, store: Store, secrets: Mapping[str, SecretFile], *, branch: str = "") -> None:
-        """`secrets` by forge; a push to another branch than `branch` is no news, where one is given."""
+    def __init__(self, store: Store, secrets: Mapping[str, SecretFile], *, branch: str = "", registry: Registry | None = None) -> None:
+        """`secrets` by forge, beside which those in the `registry` count; a push to another branch than `branch` is no news."""
         self.counts: Counter[tuple[str, str]] = Counter()
         self._store = store
         self._secrets = secrets
+        self._registry = registry
+        self._made: tuple[float, list[hooks.Hook]] = (-FRESH, [])
+        """The webhooks that operators made, and when they were read."""
         self._branch = branch
         self._seen = Seen()
         self._said: dict[tuple[str, int], tuple[float, int]] = {}
@@ -63,10 +70,11 @@ class Hooks:
 
     async def _receive(self, request: web.Request) -> web.Response:
         forge = request.match_info["forge"]
-        if forge not in CHECKS or forge not in self._secrets:
-            raise web.HTTPNotFound
         try:
-            status, result = await self._take(forge, request)
+            secrets = await self._secrets_of(forge) if forge in CHECKS else []
+            if not secrets:
+                raise web.HTTPNotFound
+            status, result = await self._take(forge, secrets, request)
         except MalformedError as error:
             status, result = 400, str(error)
         except RefusedError as error:
@@ -88,13 +96,23 @@ class Hooks:
         since = f" ({count - before} such since the last line)" if count - before > 1 else ""
         _log.warning("webhook of %s answered %d: %s%s", forge, status, result, since)
 
-    async def _take(self, forge: str, request: web.Request) -> tuple[int, str]:
+    async def _secrets_of(self, forge: str) -> list[bytes]:
+        """Return the secrets of a forge: of the settings, and those that operators made."""
+        found = [await asyncio.to_thread(self._secrets[forge].read)] if forge in self._secrets else []
+        if self._registry is not None and time.monotonic() - self._made[0] >= FRESH:
+            self._made = (time.monotonic(), self._made[1])
+            try:
+                self._made = (time.monotonic(), await self._registry.ask(hooks.listed))
+            except OrdainError as error:
+                _log.warning("webhooks that operators made can't be read, what was known counts: %s", error)
+        return [*found, *(secret for one in self._made[1] if one.forge == forge for secret in one.secrets(time.time()))]
+
+    async def _take(self, forge: str, secrets: Sequence[bytes], request: web.Request) -> tuple[int, str]:
         async with self._bodies:
             body = await _body(request)
             if isinstance(body, tuple):
                 return body
-            secret = await asyncio.to_thread(self._secrets[forge].read)
-            delivery = CHECKS[forge](request.headers, body, secret, int(time.time()))
+            delivery = _checked(forge, request.headers, body, secrets)
             branch = pushed_branch(body, forge)
         if not self._seen.first_time(forge, delivery):
             return 409, "this webhook was received before"
@@ -120,6 +138,17 @@ class Hooks:
         yield
         if self._writing is not None:
             self._writing.cancel()
+
+
+def _checked(forge: str, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> str:
+    """Return what makes a delivery one of a kind, by whichever secret signed it; raise `RefusedError` where none did."""
+    refused = RefusedError(f"there is no secret of {forge}")
+    for secret in secrets:
+        try:
+            return CHECKS[forge](headers, body, secret, int(time.time()))
+        except RefusedError as error:
+            refused = error
+    raise refused
 
 
 async def _body(request: web.Request) -> bytes | tuple[int, str]:

@@ -389,3 +389,35 @@ class Done(Shape):
 
     target: str
     state: str
+
+
+class HookRow(Shape):
+    """A webhook that an operator made; its secret is never shown again."""
+
+    id: str
+    forge: str
+    created_at: str
+    created_by: str
+    rotated_at: str
+
+
+class HookList(Shape):
+    """All webhooks that operators made."""
+
+    hooks: list[HookRow]
+
+
+class NewHook(Shape):
+    """A webhook for a forge: `github`, `gitlab`, `gitea`, `generic`."""
+
+    forge: str
+    reason: str
+
+
+class HookMade(Shape):
+    """A webhook with its secret, which is shown this once, and the path that the forge is told."""
+
+    id: str
+    forge: str
+    path: str
+    secret: str
