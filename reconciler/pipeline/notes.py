@@ -1,7 +1,7 @@
 """Decisions as git notes on the heads that they were about, for `git log --notes='ordain/*'`.
 
-Only `refs/notes/ordain/decisions` and `refs/notes/ordain/operations` (`pipeline.operated`) of the watched repository are ever
-written, and only forward: others' notes are fetched first, ours are appended, and whoever loses a race tries again. No branch is
+Only `refs/notes/ordain/decisions`, and `refs/notes/ordain/operations` and `…/rollouts` (`pipeline.operated`), of the watched repository
+are ever written, and only forward: others' notes are fetched first, ours are appended, and whoever loses a race tries again. No branch is
 touched. A repository that can't be written is warned about once, and holds up nothing: the signed records in the store are what counts.
 """
 
@@ -23,6 +23,7 @@ from reconciler.pipeline.source.location import refuse_alternates
 
 DECISIONS = "refs/notes/ordain/decisions"
 OPERATIONS = "refs/notes/ordain/operations"
+ROLLOUTS = "refs/notes/ordain/rollouts"
 TRIES = 5
 """Attempts against writers that were quicker; each needs a whole fetch and push of theirs in between."""
 PAUSE = 0.05

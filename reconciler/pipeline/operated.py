@@ -1,5 +1,7 @@
 """What operators did, as git notes on the head of that time: `refs/notes/ordain/operations`.
 
+What became of a release's rollout is told beside the commit that it is of, too: `refs/notes/ordain/rollouts`.
+
 `serve` leaves each tenant's audit in the store, signed with an online key (`publication.operations`). Here the signature and the order
 of the entries are verified, and what is new is written beside the newest examined commit, so that every clone has it. Git keeps what
 was once exported: whoever takes over `serve` later can't take it back.
@@ -17,7 +19,7 @@ import pygit2
 from agent.protocol import codec, durable
 from agent.protocol.errors import MalformedError, OrdainError, RetryError
 from agent.protocol.state import Struct
-from reconciler.pipeline.notes import OPERATIONS, PATIENCE, fetched, write_notes
+from reconciler.pipeline.notes import OPERATIONS, PATIENCE, ROLLOUTS, fetched, write_notes
 from reconciler.pipeline.source import Mirror
 from reconciler.pipeline.trail.decided import noted
 from reconciler.printable import printable
@@ -33,6 +35,8 @@ BLOCK = 200
 LINE_LIMIT = 400
 """Characters of a line: who, what, of what and why."""
 ROLE = "rollouts"
+TRANSITION = "rollout."
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FIRST = re.compile(r"ordain operations ([a-z0-9-]+) ([0-9]+): [0-9]+ to ([0-9]+)$")
 _LAST = re.compile(r"chain ([0-9a-f]{64})$")
 
@@ -89,14 +93,17 @@ class OperationsExporter:
         positions = self._positions()
         tenants = dict(positions.tenants)
         for tenant, version in found:
-            texts = list(self._texts(tenant, tenants))
-            if texts:
-                write_notes(self.mirror, [(head, text) for text in texts], ref=OPERATIONS)
+            news = list(self._texts(tenant, tenants))
+            if news:
+                went = list(rollout_notes(one for _, done in news for one in done))
+                if went:
+                    write_notes(self.mirror, went, ref=ROLLOUTS)
+                write_notes(self.mirror, [(head, text) for text, _ in news], ref=OPERATIONS)
                 durable.replace(self.state / POSITION, codec.canonical(_Positions(tenants=tenants)))
             self._seen[tenant] = version
 
-    def _texts(self, tenant: str, tenants: dict[str, Position]) -> Iterator[str]:
-        """Yield the notes of what is new of a tenant, and move its position on."""
+    def _texts(self, tenant: str, tenants: dict[str, Position]) -> Iterator[tuple[str, Sequence[Operation]]]:
+        """Yield the notes of what is new of a tenant, each with what it is about, and move its position on."""
         known = tenants.get(tenant, Position())
         for part in self._parts(tenant, known):
             fresh = part.series != known.series
@@ -105,7 +112,7 @@ class OperationsExporter:
             gap = "" if not news or fresh else _gap(part, news[0], position)
             for start in range(0, len(news), BLOCK):
                 block = news[start : start + BLOCK]
-                yield note_text(tenant, part.series, block, "" if start else gap)
+                yield note_text(tenant, part.series, block, "" if start else gap), block
                 known = tenants[tenant] = Position(series=part.series, number=block[-1].number, hash=block[-1].hash)
 
     def _parts(self, tenant: str, known: Position) -> Iterator[Operations]:
@@ -151,6 +158,16 @@ def note_text(tenant: str, series: int, done: Sequence[Operation], gap: str = ""
         why = f": {one.reason}" if one.reason else ""
         lines.append(printable(f"{one.number} {one.at} {one.who} {one.action} {one.target} {one.outcome}{why}")[:LINE_LIMIT])
     return "\n".join([*lines, f"chain {done[-1].hash}"]) + "\n"
+
+
+def rollout_notes(done: Iterable[Operation]) -> Iterator[tuple[str, str]]:
+    """Yield the commit and the note of each transition of a rollout: `serve` names them `rollout.…`, of `tenant/fleet@commit`."""
+    for one in done:
+        fleet, _, commit = one.target.rpartition("@")
+        if one.action.startswith(TRANSITION) and _COMMIT.fullmatch(commit):
+            what = one.action.removeprefix(TRANSITION)
+            first = f"ordain rollout of {fleet}: {what} at {one.at} by {one.who} ({one.number}, chain {one.hash[:16]})"
+            yield commit, f"{printable(first)[:LINE_LIMIT]}\n{printable(one.reason)[:LINE_LIMIT]}\n"
 
 
 def _in_notes(repository: pygit2.Repository) -> dict[str, Position]:

@@ -13,7 +13,7 @@ from reconciler.control.known import KnownTenants
 from reconciler.control.registry import audit
 from reconciler.control.registry.registry import Registry
 from reconciler.control.telling import ROLE, Telling
-from reconciler.pipeline.notes import OPERATIONS
+from reconciler.pipeline.notes import OPERATIONS, ROLLOUTS
 from reconciler.pipeline.operated import POSITION, OperationsExporter
 from reconciler.pipeline.source import Mirror, mirror_path
 from reconciler.publication import layout, operations
@@ -90,6 +90,26 @@ def test_plain_git_shows_who_did_what_while_a_commit_was_the_newest(place: Place
     exporter.catch_up(place.head(), ["shop"])
     assert place.note().split("\n")[0] == "ordain operations shop 1: 3 to 3"
     assert "agents.revoke" in place.copy.git("log", "--notes=ordain/*", "-1")
+
+
+def test_what_became_of_a_rollout_stands_beside_its_commit(place: Place) -> None:
+    first = place.head()
+    place.copy.commit("second", {"a": "2"})
+    place.mirror.fetch()
+    with place.registry.begin() as connection:
+        for kind, target in (("admitted", f"shop/web@{first}"), ("taken-back", f"shop/web@{first}"), ("done", "shop/web@no commit")):
+            now = datetime.now(UTC)
+            audit.append(connection, "shop", who="system", action=f"rollout.{kind}", target=target, reason=f"why {kind}", at=now)
+    place.telling.once()
+    place.exporter().catch_up(place.head(), ["shop"])
+    (place.state / POSITION).unlink()
+    place.exporter().catch_up(place.head(), ["shop"])
+    lines = place.copy.git("notes", "--ref", ROLLOUTS, "show", first).split("\n")
+    assert [line.partition(" at ")[0] for line in lines[::3]] == [
+        f"ordain rollout of shop/web: {kind}" for kind in ("admitted", "taken-back")
+    ]
+    assert lines[1::3] == ["why admitted", "why taken-back"]
+    assert "why taken-back" in place.copy.git("log", "--notes=ordain/*", "-1", first)
 
 
 def test_losing_the_position_writes_no_operation_twice(place: Place) -> None:
