@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock
+.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-relay test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ test-hosts: setup ## As root on Debian: packages, systemd and package managers o
 
 test-browser: setup ## Look at the pages that ordain writes in a real Chromium: no error, no request, no word cut off
 	@$(BIN)/python -m pytest -m slow tests/browser
+
+test-relay: setup ## A site behind a relay, with real processes: its server is killed and comes back; half a minute
+	@$(BIN)/python -m pytest tests/e2e/test_relay.py -m "slow or not slow" -v
 
 test-recovery: setup ## Lose a registry, and then a whole disk, under agents that run; a minute
 	@$(BIN)/python -m pytest tests/e2e/test_backup.py -m "slow or not slow" -v

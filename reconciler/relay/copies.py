@@ -25,7 +25,7 @@ from reconciler.relay.uplink import Uplink
 
 HOLD = 55.0
 """Seconds that a watch is held at most."""
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 15.0
 """Between tries while something fails, doubled each time."""
 SPREAD = 0.5
 LOOK_EVERY = 2.0

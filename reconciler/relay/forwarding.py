@@ -24,7 +24,7 @@ from reconciler.relay.uplink import Uplink
 AT_ONCE = 8
 """Hosts whose reports are under way together: half of what the uplink answers to one agent at a time."""
 ANSWER_LIMIT = 65_536
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 15.0
 """Between tries while the uplink does not answer, doubled each time; hosts stand behind this, so it is never given up."""
 SPREAD = 0.5
 NEVER = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
