@@ -21,6 +21,8 @@ KEPT = 256
 """Attempts that are kept, one for each fleet that is under way: some 500 bytes for each host that it admitted."""
 REST_FACTOR = 20
 """A whole reading rests for this many times as long as it took: at most a twentieth of a core. A few hosts are read at each look."""
+RESTS_AT_MOST = timedelta(seconds=30)
+"""However long it took: who is heard of at the end of its soak is known of no later."""
 OVERLAP = 200
 """Receipts before the last that are read again: two copies of `serve` may write them in another order than that of their numbers."""
 
@@ -100,7 +102,7 @@ def _read(connection: Connection, attempt: Attempt, who: Admitted, now: datetime
     running = Running(attempt.terms, who.joining)
     for name in who.names:
         running.put(known.get(name) or Host(name=name), now)
-    until = now + timedelta(seconds=REST_FACTOR * (time.perf_counter() - began))
+    until = now + min(timedelta(seconds=REST_FACTOR * (time.perf_counter() - began)), RESTS_AT_MOST)
     return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, unwell=unwell, turn=turn)
 
 
