@@ -16,6 +16,7 @@ from agent.protocol.rollout import RolloutDocument, slot
 from benchmarks.measuring import Sample
 from benchmarks.report import Report
 from reconciler.control.conduct.conductor import Conductor
+from reconciler.control.conduct.looking import RESTS_AT_MOST
 from reconciler.control.conduct.task import Task
 from reconciler.control.numbering import floors_of
 from reconciler.control.publish import publish_fleet
@@ -33,7 +34,7 @@ from tests.registry_cases import receipt, received
 FEW, MANY = 100, 100_000
 NEWS = 10
 """Hosts that report between two looks."""
-LOOKS, ROUNDS, SOAK = 20, 2, 60
+LOOKS, ROUNDS, SOAK = 20, 1, 60
 GOAL, RATIO_GOAL = 5.0, 2.0
 ROLLOUT: dict[str, Any] = {
     "waves": [{"name": name, "limit": limit, "soak": SOAK} for name, limit in (("first", "20%"), ("half", "50%"), ("all", "100%"))],
@@ -204,7 +205,7 @@ def _looks(one: Installation, figures: Figures) -> None:
 
 def _prove(one: Installation) -> None:
     one.say(_taking(one))
-    one.now += timedelta(seconds=SOAK + 1)
+    one.now += timedelta(seconds=SOAK) + RESTS_AT_MOST
     one.beat()
 
 
