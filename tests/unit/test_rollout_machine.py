@@ -327,6 +327,22 @@ def test_a_newer_release_waits_for_the_candidate_but_not_for_a_paused_one() -> N
     assert (one.progress.candidate.release, one.progress.wave) == (NEWER, 0)
 
 
+def test_a_newer_release_that_waited_is_taken_up_at_once_when_the_candidate_is_through() -> None:
+    one = fleet()
+    one.run(desired(OLD))
+    one.step(desired(NEW))
+    while one.progress.candidate is not None:
+        outcome = one.step(desired(NEWER))
+        one.now = max(one.now + timedelta(seconds=1), outcome.due or one.now)
+    assert one.progress.stable == NEW
+    assert one.outcome is not None
+    assert one.outcome.due is not None
+    assert one.outcome.due <= one.now
+    one.step(desired(NEWER))
+    assert one.progress.candidate is not None
+    assert one.progress.candidate.release == NEWER
+
+
 def test_going_back_in_git_withdraws_a_candidate() -> None:
     one = fleet()
     one.step(desired(NEW))

@@ -45,7 +45,7 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     At most one wave is admitted, since what its hosts show is not known before it is.
     """
     events: list[Event] = []
-    before = progress.admitted_at, progress.wave
+    before, had = (progress.admitted_at, progress.wave), progress.candidate is not None
     steps: list[Move] = [*(partial(_order, order) for order in orders), _newest, _judge, _paced, _forward, _switches]
     for take in steps:
         moved = take(progress, situation)
@@ -57,7 +57,9 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     if said != progress.why:
         progress = msgspec.structs.replace(progress, why=said, since=stamp(situation.now))
     modes = tuple(_mode(one, situation) for one in progress.switches)
-    return Outcome(progress=progress, events=tuple(events), holds=waits, due=_due(progress, situation, waits), modes=modes)
+    ended = had and progress.candidate is None  # a newer release may have waited for that
+    due = situation.now if ended else _due(progress, situation, waits)
+    return Outcome(progress=progress, events=tuple(events), holds=waits, due=due, modes=modes)
 
 
 def _order(order: Order, progress: Progress, situation: Situation) -> Moved:
