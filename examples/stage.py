@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-SECONDS = 180.0
+SECONDS = 400.0
 """For the whole demo: it ends by itself, also where something hangs."""
-PATIENCE = 40.0
-"""Seconds to wait for any one thing: several times what it takes on a slow machine."""
+PATIENCE = 90.0
+"""Seconds to wait for any one thing: many times what it takes, for machines that do other things too."""
 STOP_SECONDS = 5.0
 TAIL = 25
 """Lines of a log that are shown when something did not happen."""
@@ -64,14 +64,16 @@ class Stage:
 
     # Doing
 
-    def run(self, command: str, *, ends: int = 0, shown: bool = True, first: int | None = None) -> str:
+    def run(self, command: str, *, ends: int = 0, shown: bool = True, first: int | None = None, into: str = "") -> str:
         """Run a command in the demo's directory, show it with what it prints (its `first` lines), and return its stdout.
+
+        What it prints goes `into` a file instead, which only its owner may read, where one is named.
 
         Raises:
             FailedError: it ended with another code than `ends`, or did not end.
         """
         if shown:
-            print(f"  $ {command}", flush=True)
+            print(f"  $ {command}{f' > {into}' if into else ''}", flush=True)
         left = max(self._deadline - time.monotonic(), 1.0)
         try:
             done = subprocess.run(
@@ -81,7 +83,11 @@ class Stage:
             self.fail(f"$ {command}\ndid not end within {left:.0f} s ({error})")
         if done.returncode != ends:
             self.fail(f"$ {command}\nended with {done.returncode} instead of {ends}\n{done.stdout}{done.stderr}")
-        if shown:
+        if into:
+            file = self.directory / into
+            file.touch(mode=0o600)
+            file.write_text(done.stdout)
+        elif shown:
             self._show(done.stdout, first)
         return done.stdout
 
