@@ -22,6 +22,8 @@ from reconciler.control.registry.registry import Registry
 from reconciler.pipeline.approve import renew_releases
 from reconciler.publication.store import LocalStore
 from reconciler.publication.times import stamp
+from tests import s3_server
+from tests.conftest import part
 from tests.postgresql_server import Server
 from tests.publication_cases import FRESHNESS, Zone, make_zone, now
 from tests.registry_cases import empty_url
@@ -251,3 +253,31 @@ def test_floors_of_a_lost_store_still_count(tmp_path: Path) -> None:
     records.write_status(store, Status(format=records.FORMAT, tenant="shop", fleet="web", state="published", releases=9, floors=floors))
     numbers.jump(store, made_at=stamp(now()), now=now())
     assert list(store.list("approved/")) == [f"approved/shop/web/{9 + RESTORED_JUMP}.restored.json"]
+
+
+@pytest.mark.needs("s3")
+def test_beside_a_bucket_an_empty_disk_is_enough_and_a_lost_bucket_gets_its_trust_and_numbers_back(place: Place, tmp_path: Path) -> None:
+    program = part("s3")
+    assert program is not None
+    backup = tmp_path / "backup.tar.zst"
+    with s3_server.running(program, tmp_path / "s3") as server:
+
+        def settings(bucket: str) -> Path:
+            file = tmp_path / f"{bucket}.toml"
+            place_of = f'url = "{server.bucket(bucket)}"\nendpoint = "{server.endpoint}"\nregion = "us-east-1"\n'
+            file.write_text(f'[store]\n{place_of}credentials = "{server.credentials()}"\n')
+            return file
+
+        bucket = server.open(server.bucket("there"))
+        for key in place.zone.store.list(""):
+            bucket.create(key, place.zone.store.get(key) or b"")
+        before = list(bucket.list(""))
+        told = done("backup", "--state", place.directory, "--settings", settings("there"), backup).stdout
+        assert "store: trust and records" in told
+        assert "left as it is" in done("restore", backup, "--state", tmp_path / "again", "--settings", settings("there")).stdout
+        assert list(bucket.list("")) == before
+        done("restore", backup, "--state", tmp_path / "anew", "--settings", settings("lost"))
+        anew = server.open(server.bucket("lost"))
+        assert list(anew.list("trust/")) == [key for key in before if key.startswith("trust/")]
+        mark = next(iter(anew.list("approved/shop/web/")))
+        assert int(mark.removeprefix("approved/shop/web/").partition(".")[0]) > RESTORED_JUMP
