@@ -25,6 +25,9 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_./-]*")
 """Text that needs no quotes wherever it stands, unless it reads as something else, such as `yes`."""
 _REST_OF_LINE = re.compile(r"[ \t]*(?:,[ \t]*)?(?:#[^\r\n]*)?(?=\r?\n|\Z)")
 
+_MARK = re.compile(r"\|[-+]?(?=[ \t]|\Z)")
+"""How a block begins whose indentation is that of its first line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
@@ -131,12 +134,28 @@ def _replaced(text: str, parent: Node, field: str | int, value: Any) -> str:
     if isinstance(old.value, (dict, list)) and not _is_flow(text, old):
         problem = f"line {old.line} begins a block of several lines"
         raise _ByHand(problem)
+    if old.style == "|" and isinstance(value, str) and (block := _literal_block(text[old.start : old.end], value)) is not None:
+        return text[: old.start] + block + text[old.end :]
     written = _flow(value, style=old.style, inside=_is_flow(text, parent))
     if old.start == old.end and isinstance(field, str):  # `key:` and nothing
         place = text.find(":", parent.items[field][0].end) + 1
         return f"{text[:place]} {written}{text[place:]}"
     end = "\n" if text[: old.end].endswith("\n") else ""
     return text[: old.start] + written + end + text[old.end :]
+
+
+def _literal_block(old: str, value: str) -> str | None:
+    """Return a text of several lines as a block indented as the old one, with what stands beside its mark; None where it can't be one."""
+    head, feed, body = old.partition("\n")
+    first = next((line for line in body.split("\n") if line.strip()), "")
+    indent = first[: len(first) - len(first.lstrip(" "))]
+    mark = _MARK.match(head)
+    if mark is None or not value.strip() or not indent or value.startswith((" ", "\n")) or "\r" in old + value:
+        return None
+    keep = "+" if value.endswith("\n\n") else "" if value.endswith("\n") else "-"
+    lines = value.removesuffix("\n").split("\n")
+    ending = "\n" if old.endswith("\n") else ""
+    return f"|{keep}{head[mark.end() :]}{feed}" + "\n".join(f"{indent}{line}" if line else "" for line in lines) + ending
 
 
 def _inserted(text: str, parent: Node, field: str, edit: Edit) -> str:

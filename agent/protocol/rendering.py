@@ -75,6 +75,11 @@ def resolve(text: str, *, labels: Mapping[str, str], parameters: Mapping[str, st
     return "".join(resolved)
 
 
+def literal(text: str) -> str:
+    """Return the text that stands for exactly this one, whatever in it looks like a reference."""
+    return _literal([text])
+
+
 def _literal(plain: list[str], *, before: str = "") -> str:
     """Return the text of which `finish` makes what is given."""
     joined = "".join(plain)

@@ -149,6 +149,16 @@ def _via(landing: Landing) -> Iterator[str]:
     yield from reversed(chain)
 
 
+def text_of(landing: Landing) -> Text | None:
+    """Return the text that a file's content is filled in from, None where what landed has none."""
+    part = landing.part
+    wanted = [part.at("content"), part.at("source")] if part.field == "files" and not landing.below else []
+    if part.render is not None or part.item.get("absent") is True or part.item.get("type") in ("directory", "symlink"):
+        return None
+    found = {text.pointer: text for text in landing.assembly.texts[part.ref] if text.document is part.document}
+    return next((found[one] for one in reversed(wanted) if one in found), None)
+
+
 class _Looking:
     """Looks for the sources of one landing."""
 
@@ -157,13 +167,7 @@ class _Looking:
 
     def text(self) -> Text | None:
         """Return the text that the item's content is filled in from, None where it has none."""
-        part = self._landing.part
-        wanted = [part.at("content"), part.at("source")] if part.field == "files" and not self._landing.below else []
-        if part.render is not None or part.item.get("absent") is True or part.item.get("type") in ("directory", "symlink"):
-            return None
-        texts = self._landing.assembly.texts[part.ref]
-        found = {text.pointer: text for text in texts if text.document is part.document}
-        return next((found[one] for one in reversed(wanted) if one in found), None)
+        return text_of(self._landing)
 
     def line(self, text: Text, mode: Layer | None, number: int) -> Line:
         """Return a line of the text as it lies on the host; raise `InputError` if there is none."""
