@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.protocol import codec, watching
-from agent.protocol.errors import MalformedError, OrdainError
+from agent.protocol.errors import MalformedError, OrdainError, RefusedError
 from agent.protocol.watching import WatchAnswer, WatchRequest
 from reconciler.mirror.copying import Copied, copy_fleet
 from reconciler.mirror.stick import fleets_in
@@ -97,12 +97,9 @@ class Copies:
                 await asyncio.sleep(pause * (1 + SPREAD * random.random()))  # noqa: S311 - only spreads load
                 pause = min(pause * 2, LONGEST_SECONDS)
                 continue
-            self._fleets = answer.fleets
-            self._carried.keep_only(frozenset(fleet for fleet in answer.fleets if self._is_wanted(fleet)))
-            for fleet in answer.parts:
-                if self._is_wanted(fleet):
-                    await self._copy(fleet)
-            await self.look()
+            self._carry_only(answer.fleets)
+            for fleet in filter(self._is_wanted, answer.parts):
+                await self._copy(fleet)
 
     async def _watch(self) -> WatchAnswer:
         now = time.monotonic()
@@ -123,6 +120,13 @@ class Copies:
             raise MalformedError(message)
         return answer
 
+    def _carry_only(self, fleets: list[str]) -> None:
+        """Serve no others than git names for this relay now; one that comes back is looked at again."""
+        self._fleets = fleets
+        wanted = frozenset(filter(self._is_wanted, fleets))
+        self._carried.keep_only(wanted)
+        self._stamps = {fleet: stamp for fleet, stamp in self._stamps.items() if fleet in wanted}
+
     def _is_wanted(self, fleet: str) -> bool:
         return not self._only or fleet in self._only
 
@@ -132,6 +136,11 @@ class Copies:
             copied = await asyncio.to_thread(self._copied, tenant, fleet)
         except OrdainError as error:
             self._failed(fleet, error)
+            return
+        await self.look()
+        if self._carried.version(fleet) < copied.after:
+            message = f"{tenant}/{fleet}: the copy is damaged; remove public/{tenant}/{fleet} from the relay's store, and it is made anew"
+            self._failed(fleet, RefusedError(message))
             return
         self.failures.pop(fleet, None)
         self.counts["copied"] += copied.changed

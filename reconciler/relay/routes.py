@@ -63,6 +63,9 @@ class _Hosts:
         raise Denied("unauthenticated", message)
 
     def _require_listed(self, tenant: str, agent: str) -> None:
+        if not self._carried.versions:
+            message = "nothing is copied yet; ask again"
+            raise Denied("unavailable", message, retry_after=RETRY_AFTER)
         if not self._carried.fleets(tenant, agent):
             message = f"no fleet that this relay carries lists {tenant}/{agent}"
             raise Denied("unknown", message)

@@ -142,6 +142,7 @@ def test_reports_wait_for_the_uplink_over_a_restart_and_are_kept_once(case: Case
                         answered = await client.post("/v1/reports", carried(host, number, receipts=[said[number]]))
                         told = codec.decode(answered, Acknowledged, what="")
                         assert told.sequence == number
+                    assert await client.status("/v1/certificates/lapsed", b"{}") == (503, "unavailable")
             assert relay.spool.size > 0
         assert case.receipts() == []
         async with case.up.up(case.port), case.relay() as (relay, _):
@@ -211,8 +212,9 @@ def test_a_relay_that_lost_its_manifest_keeps_what_it_has_and_brings_it_later(ca
             await until(lambda: not case.up.known.carried("shop", "site-01"))
             await client.post("/v1/reports", carried(host, 1, receipts=[host.signed(receipt())]))
             await until(lambda: "404" in relay.forwarding.why)
+            await until(lambda: relay.carried.version("web") == 0)
             case.up.write_controls(agents=AGENTS)
-            await until(lambda: relay.spool.size == 0)
+            await until(lambda: relay.spool.size == 0 and relay.carried.version("web") == 1)
             assert case.receipts() == [1]
 
     asyncio.run(scenario())
@@ -241,6 +243,20 @@ def test_the_agents_renewal_is_followed(case: Case) -> None:
             case.up.zones["shop"].approve("two")
             case.up.zones["shop"].publish()
             await until(lambda: relay.carried.version("web") > before)
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_that_was_damaged_on_the_disk_is_not_served(case: Case) -> None:
+    host = case.host()
+
+    async def scenario() -> None:
+        async with case.whole() as (relay, _):
+            (bundle,) = relay.store.list("public/shop/web/targets/members/")
+        (case.directory / "relay" / "store" / bundle).write_bytes(b"{}")
+        async with case.up.up(case.port), case.relay() as (relay, port), AtRelay(host, port) as client:
+            await until(lambda: "is damaged" in "".join(one.why for one in relay.copies.failures.values()))
+            assert await client.status("/v1/watch", WATCH) == (503, "unavailable")
 
     asyncio.run(scenario())
 
