@@ -1,14 +1,21 @@
 """`ordain state`, `ordain history`, and `ordain why` with a store: what was meant to be where, when, and by which decision."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from agent.protocol import codec
 from agent.protocol.errors import InputError, RefusedError
+from agent.protocol.rollout import BOUND_ALL
 from reconciler.cli import cli
+from reconciler.pipeline.trail.released import published
+from reconciler.publication import layout
+from reconciler.publication.store import LocalStore
 from tests.acceptance_cases import component, fleet, repository
 from tests.proof_cases import MOTD, WAIVER, Copy, begin, decided, handed_over
 from tests.source_cases import WorkingCopy
@@ -54,6 +61,25 @@ def test_a_host_is_in_a_fleet_from_the_decision_that_let_it_in(copy: Copy) -> No
     assert plain(copy, "state", "shop/web-03")["fleets"][0]["decision"]["sequence"] == 4
     with pytest.raises(RefusedError, match="was in no fleet at 2026-11-22T15:30:00Z"):
         run(copy, "state", "shop/web-03", "--at", "2026-11-22T15:30:00Z")
+
+
+def test_while_a_wave_is_on_its_way_a_host_is_meant_to_have_what_it_was_admitted_to(copy: Copy, tmp_path: Path) -> None:
+    shutil.copytree(copy.store, tmp_path / "store")
+    made, store = Copy(copy.repo, tmp_path / "store", copy.keys), LocalStore(tmp_path / "store")
+    before, *_, newest = (one.document for one in published(store, "shop/web"))
+    assert before.stable != newest.stable
+    wave: dict[str, Any] = {
+        "candidate": newest.stable,
+        "stable": before.stable,
+        "serial": newest.serial + 1,
+        "not_before": "2026-11-24T00:00:00Z",
+    }
+    for bound, content in ((0, "hello"), (BOUND_ALL, "welcome")):
+        data = codec.canonical(msgspec.structs.replace(newest, **wave, bound=bound))
+        key = layout.targets("shop", "web") + f"rollouts/{codec.sha256(data)}.web.json"
+        store.create(key, data)
+        assert run(made, "state", "shop/web-01", "--at", "2026-11-25", "--show", "/etc/motd") == content
+        store.delete(key)
 
 
 @pytest.mark.parametrize(

@@ -220,8 +220,13 @@ def _public(shelf: Shelf, listed: Listed, held: set[int], report: Report) -> Non
     digests = {approval.digest for _, approval in listed.values()}
     for one in published(shelf.store, f"{tenant}/{fleet}") if listed else ():
         where = f"rollout document {one.serial} of {tenant}/{fleet}"
-        wrong = Misfit(what="rollout document", where=where, expected="a bundle that was approved", found=f"sha256:{one.digest}")
-        report.take("rollout document", [] if one.digest in digests else [wrong])
+        named = [one.digest, *([one.document.candidate.digest] if one.document.candidate else [])]
+        strange = [digest for digest in named if digest not in digests]
+        expected = "a bundle that was approved"
+        report.take(
+            "rollout document",
+            [Misfit(what="rollout document", where=where, expected=expected, found=f"sha256:{digest}") for digest in strange],
+        )
 
 
 def _copy(shelf: Shelf, key: str, path: str, listed: Listed) -> Iterator[Finding]:

@@ -4,18 +4,19 @@ It is what ordain wanted there. Whether the host had it yet, its receipts would 
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.protocol import rendering
 from agent.protocol.bundle import Group
 from agent.protocol.codec import sha256
 from agent.protocol.errors import InputError, OrdainError
+from agent.protocol.membership import Member
 from agent.protocol.state import File, State
 from reconciler.pipeline.compile.compiler import Compiled
 from reconciler.pipeline.compile.findings import did_you_mean
 from reconciler.pipeline.trail.decided import Decided
-from reconciler.pipeline.trail.released import published
+from reconciler.pipeline.trail.released import published, taken
 from reconciler.pipeline.trail.trees import Trees
 from reconciler.pipeline.why.address import Host
 from reconciler.publication.store import Store
@@ -57,13 +58,27 @@ def meant(decisions: Sequence[Decided], trees: Trees, store: Store | None, host:
     """
     for fleet in fleets_at(decisions, host.tenant, at):
         offered = [one for one in published(store, fleet) if one.at <= at] if store is not None else []
-        digest = offered[-1].digest if offered else ""
+        labels = _labels(decisions, trees, fleet, host, at) if any(one.document.candidate for one in offered) else {}
+        digests = taken(offered, agent=host.agent, labels=labels)
+        digest = digests[-1] if digests else ""
         known = [one for one in decisions if one.at <= at and fleet in one.releases and digest in ("", one.releases[fleet])]
         if known:
-            since = _since([one.digest for one in offered], [one.at for one in offered])
+            since = _since(digests, [one.at for one in offered])
             found = _in_fleet(trees, fleet, known[-1], host, mode)
             if found is not None:
                 yield replace(found, published=since, gone=_is_gone(decisions, trees, fleet, at))
+
+
+def _labels(decisions: Sequence[Decided], trees: Trees, fleet: str, host: Host, at: str) -> Mapping[str, str]:
+    """Return a host's labels in a fleet at a time, by which waves choose; none where that can't be told."""
+    newest = [one for one in decisions if one.at <= at and fleet in one.releases]
+    tenant, _, name = fleet.partition("/")
+    try:
+        compiled = trees.compiled(newest[-1].tree, (tenant, name)) if newest else None
+    except (OrdainError, KeyError):
+        return {}
+    found = _member(compiled, host) if compiled is not None else None
+    return found.labels if found is not None else {}
 
 
 def _since(digests: Sequence[str], times: Sequence[str]) -> str:
@@ -99,8 +114,12 @@ def _is_gone(decisions: Sequence[Decided], trees: Trees, fleet: str, at: str) ->
 
 
 def _member_group(compiled: Compiled, host: Host) -> str:
-    found = compiled.pools.get(host.member) if host.member in compiled.pools else compiled.agents.get(host.agent)
+    found = _member(compiled, host)
     return found.group if found is not None else ""
+
+
+def _member(compiled: Compiled, host: Host) -> Member | None:
+    return compiled.pools.get(host.member) if host.member in compiled.pools else compiled.agents.get(host.agent)
 
 
 def _state(group: Group, fleet: str, mode: str) -> State:

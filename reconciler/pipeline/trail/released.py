@@ -1,10 +1,11 @@
 """A release in time: which decision brought it, and when `serve` published it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.protocol import rollout
 from agent.protocol.errors import MalformedError
+from agent.protocol.rollout import RolloutDocument
 from reconciler.pipeline.audit import DecisionRecord, RecordedVerdict, RecordedWaiver
 from reconciler.pipeline.trail.decided import Decided
 from reconciler.publication import layout
@@ -83,11 +84,24 @@ def _named(verdict: RecordedVerdict) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A rollout document that stands published, as it says itself: nobody here can verify what the control zone's keys signed."""
+    """A rollout document that stands published, as it says itself: nobody here can verify what the control zone's keys signed.
+
+    `digest` is that of the stable release; hosts that a wave admitted have the candidate's: see `taken`.
+    """
 
     serial: int
     at: str
     digest: str
+    document: RolloutDocument
+
+
+def taken(offered: Sequence[Published], *, agent: str, labels: Mapping[str, str]) -> list[str]:
+    """Return the digest that each of these documents gave a host, as the host itself decides; who is held stays where it was."""
+    found: list[str] = []
+    for one in offered:
+        chosen = rollout.choose(one.document, agent=agent, labels=labels)
+        found.append(chosen.digest if chosen else found[-1] if found else one.digest)
+    return found
 
 
 def published(store: Store, fleet: str) -> list[Published]:
@@ -101,7 +115,8 @@ def published(store: Store, fleet: str) -> list[Published]:
         except MalformedError:
             continue
         if document is not None and document.stable is not None:
-            found.append(Published(serial=document.serial, at=document.not_before, digest=document.stable.digest))
+            at = document.not_before
+            found.append(Published(serial=document.serial, at=at, digest=document.stable.digest, document=document))
     return sorted(found, key=lambda one: one.serial)
 
 
