@@ -1,7 +1,7 @@
 """The demo: commits to a fleet repository on their way to three hosts, and a bad one that gets to none.
 
-Everything is real (git, OPA, `ordain up`, three agents that enrol and speak mutual TLS) and happens in a temporary directory, without privileges. It ends by itself,
-with exit code 0 if all that it claims held; `--keep` leaves everything running and says where.
+Everything is real (git, OPA, `ordain up`, three agents that enrol and speak mutual TLS) and happens in a temporary directory, without
+privileges. It ends by itself, with exit code 0 if all that it claims held; `--keep` leaves everything running and says where.
 
     make demo
     make demo KEEP=1
