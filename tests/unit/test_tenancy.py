@@ -73,6 +73,8 @@ def of_change(before: Case, after: Case, *touched: str) -> list[Finding]:
         ),
         ("Agent", f"{{enrolment: {{reimage: allowed, platforms: [{GITHUB}]}}, relay: {{fleets: [web]}}}}", []),
         ("Agent", "{relay: {fleets: [web, web]}}", [("schema/limit", "spec/relay/fleets")]),
+        ("Agent", "{relay: {fleets: [web], names: [relay.example.com, 10.0.0.2, 'fd00::2']}}", []),
+        ("Agent", "{relay: {fleets: [web], names: ['*.example.com']}}", [("schema/pattern", "spec/relay/names/0")]),
         (
             "AgentPool",
             f"{{maximum: 1, enrolment: {{reimage: allowed, platforms: [{GITHUB}]}}}}",
@@ -217,7 +219,8 @@ def test_controls_hold_all_that_the_control_zone_must_know_of_a_tenant() -> None
         """,
     )
     case = case.edit(AGENTS, "spec: {maximum: 500", f"spec: {{enrolment: {{platforms: [{GITHUB}]}}, maximum: 500")
-    special = "spec: {enrolment: {reimage: allowed}, relay: {fleets: [web]}, reporting: {every: 1h, lostAfter: 1d}}"
+    relay = "relay: {fleets: [web], names: [b.example.com, a.example.com]}"
+    special = f"spec: {{enrolment: {{reimage: allowed}}, {relay}, reporting: {{every: 1h, lostAfter: 1d}}}}"
     case = case.write("tenants/shop/edge.yaml", agent("edge", "{}").replace("spec: {}", special))
     case = case.write("tenants/shop/z.yaml", role("ops", "{role: operator, subjects: [operator:b, operator:a], fleets: [web]}"))
     case = case.write("tenants/shop/y.yaml", role("admins", "{role: admin, subjects: [operator:c], until: 2027-01-01T00:00:00Z}"))
@@ -229,6 +232,7 @@ def test_controls_hold_all_that_the_control_zone_must_know_of_a_tenant() -> None
     assert [(one.cron, one.duration, one.time_zone) for one in controls.reporting.windows] == [("0 3 * * *", 7200, "UTC")]
     edge, plain_agent = controls.agents["edge"], controls.agents["web-01"]
     assert (edge.reimage, edge.relay, edge.reporting and edge.reporting.lost_after) == (True, ["web"], 86400)
+    assert (edge.relay_names, plain_agent.relay_names) == (["a.example.com", "b.example.com"], [])
     assert (plain_agent.reimage, plain_agent.relay, plain_agent.platforms, plain_agent.reporting) == (False, [], [], None)
     [platform] = controls.pools["runners"].platforms
     assert (platform.audience, platform.claims) == ("ordain", {"repository": ["acme/web"]})
