@@ -220,9 +220,9 @@ def _believed(kept: rollouts.Kept | None, task: Task) -> Progress:
     )
     if standing.candidate is None:
         return stands
-    return msgspec.structs.replace(
+    return msgspec.structs.replace(  # nothing of it has proved itself to this registry, so it goes no further before it has
         stands,
-        phase="waiting",
+        phase="applying",
         candidate=Candidate(release=standing.candidate, commit="", decision=0, at=standing.not_before),
         attempt=standing.attempt,
         wave=0,
