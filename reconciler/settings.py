@@ -41,7 +41,7 @@ class SourceSettings:
     ssh_known_hosts: str = ""
     """File with the host key of the server for ssh, as `ssh-keyscan` prints it; a server that is not in it is refused."""
     notes: bool = True
-    """Whether decisions are written back as git notes."""
+    """Whether decisions, and what operators did, are written back as git notes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
