@@ -79,6 +79,7 @@ class _Rollouts:
             )
             return answer(await ordered(self._desk, label(request, "tenant"), label(request, "fleet"), wanted, action=f"rollouts.{kind}"))
 
+        handle.__doc__ = f"Take the order `{kind}` about a rollout."
         return handle
 
 
