@@ -18,7 +18,7 @@ from agent.following.admission import Wanted
 from agent.healing.trial import TRIES, Cause, Trial, Trials
 from agent.logs import timestamp
 from agent.protocol import faults
-from agent.protocol.errors import InputError, OrdainError, RefusedError, disk_trouble
+from agent.protocol.errors import InputError, RefusedError, disk_trouble
 from agent.protocol.rollout import Release
 from agent.protocol.state import State
 from agent.settings import CONFIRM_SECONDS, read_confirm
@@ -52,12 +52,12 @@ class Healer:
         """Count a start of the agent, before anything else that a release could spoil."""
         for fleet, trial in self._running():
             if not trial.lived:
-                self.trials(fleet).write(msgspec.structs.replace(trial, starts=trial.starts + 1))
+                self._keep(fleet, msgspec.structs.replace(trial, starts=trial.starts + 1))
 
     def ended(self) -> None:
         """Note that the agent ends because it was asked to, or its one look is over."""
         for fleet, trial in self._running():
-            self.trials(fleet).write(msgspec.structs.replace(trial, starts=0, lived=True))
+            self._keep(fleet, msgspec.structs.replace(trial, starts=0, lived=True))
 
     def settle_crashes(self) -> None:
         """Go back where going back was begun, and from releases since which the agent died again and again."""
@@ -83,7 +83,14 @@ class Healer:
             elif seen.works:
                 self.trials(fleet).end()
             elif seen != trial:
-                self.trials(fleet).write(seen)
+                self._keep(fleet, seen)
+
+    def _keep(self, fleet: str, trial: Trial) -> None:
+        """Keep how a trial stands; on a full disk it stands as it did, and all else goes on."""
+        try:
+            self.trials(fleet).write(trial)
+        except OSError as error:
+            self.settler.log.step("error", fleet=fleet, why=str(disk_trouble(error)))
 
     def seconds(self) -> float:
         """Return the seconds until some trial must be looked at again."""
@@ -144,7 +151,7 @@ class Healer:
         """Write down that a release is to be taken back, and do it."""
         before = f"generation {trial.previous}" if trial.previous else "what was there before"
         trial = msgspec.structs.replace(trial, why=f"{before} is back: {self.settler.secrets.veil(why)}", cause=cause)
-        self.trials(fleet).write(trial)
+        self._keep(fleet, trial)
         self._go_back(fleet, trial)
 
     def _go_back(self, fleet: str, trial: Trial) -> None:
@@ -153,15 +160,14 @@ class Healer:
         faults.reached("healing:before-restore")
         try:
             self._restore(fleet, trial)
-        except (OrdainError, OSError) as error:
-            said = disk_trouble(error) if isinstance(error, OSError) else error
-            settler.trouble(fleet, "failed", f"{trial.why}, and it can't be brought back now: {said}", listed=True, serial=None)
+            faults.reached("healing:mid-restore")
+            self._remember(fleet, trial)
+            faults.reached("healing:after-restore")
+            settler.generations(fleet).discard(trial.generation)
+            self.trials(fleet).end()
+        except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
+            settler.fault(fleet, error)
             return
-        faults.reached("healing:mid-restore")
-        self._remember(fleet, trial)
-        faults.reached("healing:after-restore")
-        settler.generations(fleet).discard(trial.generation)
-        self.trials(fleet).end()
         settler.checkup.prober.forget(fleet)
         settler.log.step("restored", fleet=fleet, generation=trial.previous, why=trial.why)
 

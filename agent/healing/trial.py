@@ -7,11 +7,12 @@ agent knows what it came from. It counts only where its generation is the curren
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from agent.apply.generations import Generations
 from agent.disk import read_optional
 from agent.protocol import codec, durable, faults
+from agent.protocol.errors import MalformedError
 from agent.protocol.state import Struct
 
 PLACES = ("healing:after-trial",)
@@ -64,6 +65,9 @@ class Cut(Struct):
     why: str
 
 
+T = TypeVar("T", Trial, Cut)
+
+
 @dataclass(frozen=True, slots=True)
 class Trials:
     """The trial of one fleet, in its directory."""
@@ -71,8 +75,8 @@ class Trials:
     directory: Path
 
     def read(self) -> Trial | None:
-        """Return the fleet's trial, None if there is none; raise `MalformedError` if it is damaged."""
-        return read_optional(self.directory / "trial.json", Trial)
+        """Return the fleet's trial, None if there is none; one that a disk damaged is none, for what runs must be looked after."""
+        return self._known("trial.json", Trial)
 
     def write(self, trial: Trial) -> None:
         """Keep a trial as it stands now."""
@@ -101,7 +105,13 @@ class Trials:
 
     def cut(self) -> Cut | None:
         """Return which release was taken back for silence last."""
-        return read_optional(self.directory / "cut.json", Cut)
+        return self._known("cut.json", Cut)
+
+    def _known(self, name: str, kind: type[T]) -> T | None:
+        try:
+            return read_optional(self.directory / name, kind)
+        except MalformedError:
+            return None
 
     def note_cut(self, key: str, why: str) -> Cut:
         """Remember that a release was taken back for silence; return how often by now."""

@@ -7,6 +7,7 @@ from agent.disk import Disk
 from agent.health.prober import Prober, Standing
 from agent.health.seen import Seen, read_probes, write_probes
 from agent.logs import Log
+from agent.protocol.errors import disk_trouble
 from agent.protocol.state import Probe
 from agent.reporting.spool import Spool
 
@@ -29,8 +30,11 @@ class Checkup:
         known = read_probes(self.disk, fleet)
         seen = [_said(self.log, one) for one in self.prober.seen(fleet)]
         if seen != known:
-            self._tell(fleet, {one.name: one.verdict for one in known}, self.prober.changes(fleet))
-            write_probes(self.disk, fleet, seen)
+            try:
+                self._tell(fleet, {one.name: one.verdict for one in known}, self.prober.changes(fleet))
+                write_probes(self.disk, fleet, seen)
+            except OSError as error:  # a full disk changes nothing about what works
+                self.log.step("error", fleet=fleet, why=str(disk_trouble(error)))
         return standing
 
     def keep(self, fleets: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from agent.health.seen import Seen, Verdict
 from agent.host import Host
 from agent.logs import timestamp
 from agent.protocol import duration
+from agent.protocol.errors import MalformedError
 from agent.protocol.state import Probe
 
 EAGER_SECONDS = 1.0
@@ -53,7 +54,7 @@ class _Asked:
     def note(self, why: str | None, now: float) -> bool:
         """Take an answer; return whether the verdict changed."""
         self.answered, before = True, self.verdict
-        every = float(duration.seconds(self.probe.every))
+        every = _seconds(self.probe.every)
         if why is None:
             self.failures, self.why, self.verdict = 0, "", "holds"
         else:
@@ -62,6 +63,7 @@ class _Asked:
             turns = self.failures >= self.probe.failures and before != "failed"
             self.why = why if turns or not self.why else self.why
             self.verdict = "failed" if turns else before
+        every = max(every, EAGER_SECONDS)
         self.due = now + (min(every, EAGER_SECONDS) if self.verdict == "unknown" else every)
         self.since = timestamp() if before != self.verdict else self.since
         return before != self.verdict
@@ -100,7 +102,7 @@ class Prober:
             if known is not None and known[:2] == (generation, tuple(probes)):
                 return
             now = self._clock()
-            asked = [_Asked(probe, now + duration.seconds(probe.grace), now) for probe in probes]
+            asked = [_Asked(probe, now + _seconds(probe.grace), now) for probe in probes]
             self._known[fleet] = generation, tuple(probes), asked
         self._news.set()
 
@@ -172,6 +174,14 @@ class Prober:
             self._answer.set()
             if changed:
                 self._wake()
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a probe's duration; one that is none is none to end the asking for."""
+    try:
+        return float(duration.seconds(text))
+    except MalformedError:
+        return 0.0
 
 
 def _seen(one: _Asked) -> Seen:

@@ -23,8 +23,8 @@ BODY_LIMIT = 64 * 1024
 
 def ask(probe: Probe, *, host: Host, run: Commands) -> str | None:
     """Return why a probe fails now, None if it holds. Never raises: what goes wrong is the reason."""
-    seconds = float(max(1, duration.seconds(probe.timeout)))
     try:
+        seconds = float(max(1, duration.seconds(probe.timeout)))
         if probe.http is not None:
             return _http(probe.http, seconds)
         if probe.tcp is not None:
