@@ -18,8 +18,8 @@ from reconciler.control.leading import RegistryLeases
 from reconciler.control.registry.registry import Registry
 from tests.publication_cases import make_zone
 
-LEASE = timedelta(seconds=1.5)
-"""A quarter of what a lease lasts otherwise: waiting for its end is most of what tests of it do."""
+LEASE = timedelta(seconds=3)
+"""Half of what a lease lasts otherwise: waiting for its end is most of what tests of it do."""
 
 
 def main(directory: str, registry_url: str, holder: str) -> None:
