@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-relay test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock
+.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-relay test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock test-leak
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ test-recovery: setup ## Lose a registry, and then a whole disk, under agents tha
 
 test-cut: setup ## Cut a host off from its server by a real firewall, in a network of its own, and see it heal; a minute
 	@$(BIN)/python -m pytest tests/e2e/test_cut_network.py -m "slow or not slow" -v
+
+test-leak: setup ## An update that takes more of the processor is measured by its canary and taken back; two minutes
+	@$(BIN)/python -m pytest tests/e2e/test_leaking_update.py -m "slow or not slow" -v
 
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v

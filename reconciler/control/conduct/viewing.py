@@ -94,7 +94,7 @@ class Viewer:
         found: tuple[WaveSeen, ...] = ()
         if progress.candidate is not None:
             found = tuple(_waves(planned, progress, seen.strategy, hosts, now))
-            names = [name for one in found if one.admitted for name in one.wave.joining]
+            names = [name for one in found if one.admitted for name in one.wave.joining if name not in progress.held]
         terms = _terms(progress, planned, seen.strategy, now)
         bad = [name for name in names if judge(hosts.get(name) or Host(name=name), terms, now)[0] is Verdict.FAILED]
         failed = _failed(connection, kept, about.digest, attempt, bad[:FAILED_SHOWN])
@@ -102,16 +102,16 @@ class Viewer:
 
 
 def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, hosts: Mapping[str, Host], now: datetime) -> Iterator[WaveSeen]:
-    terms = _terms(progress, planned, strategy, now)
+    terms, held = _terms(progress, planned, strategy, now), frozenset(progress.held)
     for number, wave in enumerate(planned):
         admitted = number <= progress.wave
-        reached = [hosts.get(name) or Host(name=name) for name in wave.joining] if admitted else []
+        reached = [hosts.get(name) or Host(name=name) for name in wave.joining if name not in held] if admitted else []
         yield WaveSeen(wave=wave, admitted=admitted, shown=tally(reached, terms, now))
 
 
 def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now: datetime) -> Terms:
     step = planned[max(0, min(progress.wave, len(planned) - 1))].step
-    admitted = instant(progress.admitted_at, what="wave") if progress.admitted_at else now
+    admitted = instant(max(progress.admitted_at, progress.paced_at), what="wave") if progress.admitted_at else now
     return Terms(admitted=admitted, soak=timedelta(seconds=step.soak), timeout=timedelta(seconds=strategy.health.timeout))
 
 
