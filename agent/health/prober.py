@@ -80,20 +80,21 @@ class Prober:
         self._news, self._answer = threading.Event(), threading.Event()
         self._ends = True
         """Whether nobody asks, or soon nobody will."""
+        self._thread: threading.Thread | None = None
         self._wake: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
     def asking(self, wake: Callable[[], None]) -> Iterator[None]:
         """Ask within the block, and call `wake`, from another thread, where a verdict changes."""
         self._wake, self._ends = wake, False
-        thread = threading.Thread(target=self._ask_always, name="probes", daemon=True)
-        thread.start()
         try:
             yield
         finally:
             self._ends = True
             self._news.set()
-            thread.join(END_SECONDS)
+            if self._thread is not None:
+                self._thread.join(END_SECONDS)
+                self._thread = None
 
     def want(self, fleet: str, generation: int, probes: Sequence[Probe]) -> None:
         """From now on ask these probes of a fleet. What is known of them is forgotten where they, or the generation, are others."""
@@ -104,6 +105,9 @@ class Prober:
             now = self._clock()
             asked = [_Asked(probe, now + _seconds(probe.grace), now) for probe in probes]
             self._known[fleet] = generation, tuple(probes), asked
+        if asked and self._thread is None and not self._ends:  # a host without probes needs no thread for them
+            self._thread = threading.Thread(target=self._ask_always, name="probes", daemon=True)
+            self._thread.start()
         self._news.set()
 
     def forget(self, fleet: str) -> None:
