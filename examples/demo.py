@@ -214,6 +214,7 @@ def process(stage: Stage) -> None:
     second = running(stage, web, first)
     for host in web:
         stage.say(f"    {host.name:13} runs it as process {second[host]}, with {queue_of(stage, host)}")
+    settled(stage)  # what dies before a release has proved itself would have that taken back
     stage.say(f"\nKilled by hand on {web[0].name}, it is started again by the agent:\n")
     os.kill(second[web[0]], signal.SIGKILL)
     third = running(stage, web[:1], second)
@@ -299,6 +300,13 @@ def examined(stage: Stage) -> float:
         return bool(found["ready"] and found["head"] == newest)
 
     return stage.until(f"{newest[:SHORT]} is examined and published", holds, process="up")
+
+
+def settled(stage: Stage) -> None:
+    """Wait until no release is on its way to hosts."""
+    stage.until(
+        "all releases are through", lambda: all(one["state"] == "published" for one in status(stage)["fleets"]), process="up", pause=0.2
+    )
 
 
 def applied(stage: Stage, host: Host) -> bool:
