@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -151,7 +151,7 @@ class Controlled(Server):
             return self._refused(403, Refusal(code="revoked", error="the certificate is revoked"))
         if certificate is None and path not in ("/v1/enrol", "/v1/certificates/lapsed"):
             return self._refused(401, Refusal(code="unauthenticated", error="no certificate"))
-        answers = {
+        answers: dict[str, Callable[[], tuple[int, bytes]]] = {
             "/v1/enrol": lambda: self._enrol(codec.decode(body, EnrolmentRequest, what=path)),
             "/v1/certificates": lambda: self._issue(codec.decode(body, RenewalRequest, what=path).request),
             "/v1/certificates/lapsed": lambda: self._renew_lapsed(codec.decode(body, RenewalRequest, what=path)),

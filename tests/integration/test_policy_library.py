@@ -54,7 +54,8 @@ def test_each_rule_has_a_folder_that_mirrors_its_package(opa: Path) -> None:
 
 def test_safety_and_security_deny_and_all_else_warns(opa: Path) -> None:
     for name, rule in judge(opa).rules.items():
-        denies = name.startswith(("host-safety/", "secrets/", "supply-chain/", "tenancy/")) or name in ("access/shared-issuer", "reliability/critical-release")
+        of_safety = name.startswith(("host-safety/", "secrets/", "supply-chain/", "tenancy/"))
+        denies = of_safety or name in ("access/shared-issuer", "reliability/critical-release")
         assert rule.severity == ("deny" if denies else "warn"), name
 
 

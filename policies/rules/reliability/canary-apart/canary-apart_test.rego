@@ -32,6 +32,15 @@ test_the_same_label_with_another_value_is_not_shared if {
 	found(canary, [{"canary": "true", "region": "eu"}, {"canary": "false", "region": "us"}]) == {message: at}
 }
 
+test_labels_that_the_wave_selects_by_count_for_nothing if {
+	waves := [{"name": "canary", "matchLabels": {"canary": "true", "region": "eu"}}, {"name": "rest", "limit": "100%"}]
+	found(waves, [
+		{"canary": "true", "region": "eu", "env": "lab"},
+		{"region": "eu", "env": "production"},
+		{"region": "us", "env": "production"},
+	]) == {message: at}
+}
+
 test_waves_that_select_nobody_or_by_share_pass if {
 	found(canary, [{"region": "eu"}, {"region": "us"}]) == {}
 	found([{"name": "few", "limit": "5%"}], [{"region": "eu"}, {"region": "us"}]) == {}
