@@ -47,6 +47,11 @@ class Wave:
         """How many hosts it newly reaches."""
         return sum(self.joining.values())
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was meant for hosts that aren't there: then nobody proves anything, and it holds."""
+        return not self.size and self.step.limit is None and not self.chosen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
@@ -80,6 +85,17 @@ def waves(
         made.append(Wave(step=step, selectors=selectors, bound=bound, joining=joining, reached=sum(after.values()), chosen=chosen))
         before = after
     return tuple(made)
+
+
+def next_wave(planned: Sequence[Wave], last: int) -> int | None:
+    """Return the wave after the `last` one (-1 for none): one that reaches somebody new, whose labels nobody has, or the implied end.
+
+    None where all that is left reaches nobody: those are passed over.
+    """
+    for index in range(last + 1, len(planned)):
+        if planned[index].size or planned[index].step.implied or planned[index].is_empty:
+            return index
+    return None
 
 
 def timed(planned: Sequence[Wave], strategy: Strategy, *, after: datetime, freezes: Sequence[Freeze] = ()) -> tuple[Timed, ...]:

@@ -278,6 +278,14 @@ def test_a_wave_waits_for_as_many_people_as_it_says() -> None:
     assert one.step(desired(NEW), other).progress.wave == 0
 
 
+def test_an_approval_is_of_the_wave_that_comes_next_and_not_of_one_that_is_passed_over() -> None:
+    few, rest = {"name": "few", "limit": "5%"}, {"name": "rest", "limit": "100%", "approval": "required", "soak": 0}
+    one = fleet({"waves": [CANARY["waves"][0], few, rest]})
+    one.run(desired(NEW))
+    assert one.progress.why == "wave rest must be approved by a person"
+    assert one.step(desired(NEW), order("approve")).progress.wave == 2
+
+
 # Orders
 
 

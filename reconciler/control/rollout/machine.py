@@ -22,7 +22,7 @@ from reconciler.control.rollout.progress import Candidate, Progress, Switch
 from reconciler.control.rollout.situation import Desired, Situation
 from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.strategy import WHOLE, Health
-from reconciler.rollouts.waves import Wave
+from reconciler.rollouts.waves import Wave, next_wave
 
 Move = Callable[[Progress, Situation], Moved]
 
@@ -132,29 +132,16 @@ def _forward(progress: Progress, situation: Situation) -> Moved:
     if progress.phase != "waiting" or progress.candidate is None:
         return Moved(progress=progress)
     planned = situation.waves(progress.candidate, progress.attempt)
-    index = _next(planned, progress.wave)
+    index = next_wave(planned, progress.wave)
     if index is None or planned[index].step.implied:
         return moves.done(progress, situation) if not _held_by_gates(situation) else Moved(progress=progress)
-    if _held(progress, situation, planned[index]) or _is_empty(planned[index]):
+    if _held(progress, situation, planned[index]) or planned[index].is_empty:
         return Moved(progress=progress)
     moved = moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached)
     if situation.pace is None:
         return moved
     first = situation.pace(progress, planned[index])
     return replace(moved, progress=moves.paced(msgspec.structs.replace(moved.progress, bound=progress.bound), situation, first))
-
-
-def _next(planned: Sequence[Wave], wave: int) -> int | None:
-    """Return the next wave that matters: one that reaches somebody new, whose labels select nobody at all, or the implied end."""
-    for index in range(wave + 1, len(planned)):
-        if planned[index].size or planned[index].step.implied or _is_empty(planned[index]):
-            return index
-    return None
-
-
-def _is_empty(wave: Wave) -> bool:
-    """Return whether a wave was meant for hosts that aren't there: then nobody proves anything, and it holds."""
-    return not wave.size and wave.step.limit is None and not wave.chosen
 
 
 def _switches(progress: Progress, situation: Situation) -> Moved:
@@ -239,13 +226,13 @@ def _waits(progress: Progress, situation: Situation) -> Sequence[Hold]:
         silent, limit = unanswered(situation.gates), situation.strategy.unavailable
         busy = [Hold(kind="unavailable", why=pacing.told(limit, progress.waiting))] if limit is not None and progress.waiting else []
         return [Hold(kind="evidence", why=_evidence(situation), until=situation.joining.due), *busy, *([silent] if silent else [])]
-    index = _next(planned, progress.wave)
+    index = next_wave(planned, progress.wave)
     if progress.phase != "waiting":
         return ()
     if index is None:
         return _held_by_gates(situation)
     empty = Hold(kind="empty", why=f"wave {planned[index].step.name} selects no member: give hosts its labels, or change the strategy")
-    return [*_held(progress, situation, planned[index]), *([empty] if _is_empty(planned[index]) else [])]
+    return [*_held(progress, situation, planned[index]), *([empty] if planned[index].is_empty else [])]
 
 
 def _evidence(situation: Situation) -> str:

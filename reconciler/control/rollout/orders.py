@@ -11,6 +11,7 @@ from reconciler.control.rollout.moves import Moved
 from reconciler.control.rollout.progress import Approval, Progress, Switch
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.times import stamp
+from reconciler.rollouts.waves import next_wave
 
 Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode", "base"]
 
@@ -57,7 +58,8 @@ def _approve(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.candidate is None:
         return _nothing(progress, order, situation, "there is nothing to approve: no release is on its way")
     planned = situation.waves(progress.candidate, progress.attempt)
-    step = planned[progress.wave + 1].step if progress.wave + 1 < len(planned) else None
+    index = next_wave(planned, progress.wave)
+    step = planned[index].step if index is not None else None
     if step is None or not step.approvers:
         return _nothing(progress, order, situation, "the next wave needs no approval")
     approval = Approval(wave=step.name, attempt=progress.attempt, who=order.who, at=order.at, comment=order.reason)
