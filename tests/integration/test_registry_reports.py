@@ -3,6 +3,7 @@
 import itertools
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
@@ -31,6 +32,15 @@ def test_a_batch_that_is_sent_twice_is_kept_once(registry: Registry) -> None:
     with registry.read() as connection:
         assert len(receipts.listed(connection, receipts.Filter(tenant="shop")).items) == 2
         assert [one.key for one in events.listed(connection, events.Filter(tenant="shop"), newest_first=False).items] == ["1.1.0", "1.1.1"]
+
+
+def test_a_receipt_that_was_signed_anew_after_a_restart_is_kept_once(registry: Registry) -> None:
+    first, again = receipt(), msgspec.structs.replace(receipt(), signature="YW5vdGhlcg==", certificate="c2")
+    assert registry.write(write_batches, [received(receipts=[first])]).receipts == 1
+    assert registry.write(write_batches, [received(sequence=2, receipts=[again, again, receipt(generation=3)])]).receipts == 1
+    with registry.read() as connection:
+        kept = [one.signed for one in receipts.listed(connection, receipts.Filter(tenant="shop"), newest_first=False).items]
+    assert kept == [first, receipt(generation=3)], "the first one stays"
 
 
 @given(data=strategies.data(), told=strategies.lists(strategies.lists(strategies.sampled_from(["a", "b", "c"]), max_size=2), max_size=6))

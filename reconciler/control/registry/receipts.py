@@ -1,4 +1,7 @@
-"""Receipts: what agents say that became of a release, signed by each one's key; kept once, however often they are sent."""
+"""Receipts: what agents say that became of a release, signed by each one's key; kept once, however often they are sent.
+
+What makes two of them one is what they say. The signature is another each time that an agent signs, as it does after each start.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,6 +86,5 @@ def _row(one: Receipt) -> dict[str, Any]:
     said = one.signed.receipt
     columns = {name: getattr(said, name) for name in ("digest", "attempt", "serial", "result", "at")}
     plain = {name: getattr(one, name) for name in Receipt.__slots__ if name != "signed"}
-    signed = msgspec.to_builtins(one.signed)
-    sha256 = codec.sha256(codec.canonical(signed))
+    sha256, signed = codec.sha256(codec.canonical(said)), msgspec.to_builtins(one.signed)
     return {**plain, **columns, "group_name": said.group, "mode": said.mode or "", "sha256": sha256, "signed": signed}

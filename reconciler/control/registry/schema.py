@@ -173,7 +173,7 @@ receipts = Table(
     Column("result", Name, nullable=False),
     Column("at", Name, nullable=False),  # by the host's clock, RFC 3339
     Column("received_at", Instant, nullable=False),
-    Column("sha256", Name, nullable=False),  # of the canonical `SignedReceipt`
+    Column("sha256", Name, nullable=False),  # of the canonical `Receipt`: what it says, however it was signed
     Column("signed", Json, nullable=False),  # the whole `SignedReceipt`
     UniqueConstraint("tenant", "agent", "sha256"),
     Index(None, "tenant", "fleet", "digest", "attempt", "id"),
