@@ -1,6 +1,7 @@
 """`ordain agents pending`: hosts that asked to join and that git does not know."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 from agent.protocol.errors import InputError
 from reconciler.cli.connection import FORMAT, reach, reaching
 from reconciler.cli.tables import table
+from reconciler.inventory.hosts import Note
 from reconciler.inventory.writing import Pending, Written, write_pending
 from reconciler.printable import printable
 
@@ -73,8 +75,12 @@ def _chosen(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str
 
 def _write(rows: list[dict[str, Any]], repository: Path, labels: tuple[str, ...], *, commit: bool) -> Written:
     wanted = dict(_label(text) for text in labels)
-    entries = [Pending(tenant=row["tenant"], agent=row["agent"], facts=row["facts"]) for row in rows if not row["pool"]]
-    return write_pending(repository, entries, labels=wanted, commit=commit)
+    alone = [row for row in rows if not row["pool"]]
+    entries = [Pending(tenant=row["tenant"], agent=row["agent"], how=row["how"], facts=row["facts"]) for row in alone]
+    pools = sorted({(row["tenant"], row["pool"]) for row in rows if row["pool"]})
+    said = [Note(name=pool, what=f"a pool of tenant {tenant} that git does not know; write its AgentPool") for tenant, pool in pools]
+    done = write_pending(repository, entries, labels=wanted, commit=commit)
+    return replace(done, notes=(*done.notes, *said))
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -5,10 +5,11 @@ Nothing is changed or left out silently: every reader and maker here says so in 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.protocol.identity import LABEL
+from reconciler.inventory.vouching import Vouched
 from reconciler.pipeline.validation import schema
 from reconciler.printable import clipped
 
@@ -26,11 +27,12 @@ _OTHER = re.compile(r"[^a-z0-9-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One host as a list names it; `labels` are text by name. `description` is for people."""
+    """One host as a list names it; `labels` are text by name. `description` is for people, `vouched` whose word lets it enrol."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    vouched: Vouched | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def named(hosts: Sequence[Host], *, domain: str = "") -> Found:
             notes.append(Note(name=host.name, what=f"called {name}"))
         labels, said = fitting(host.labels)
         notes += [Note(name=host.name, what=one) for one in said]
-        kept.append(Host(name=name, labels=labels, description=host.description))
+        kept.append(replace(host, name=name, labels=labels))
     return Found(hosts=tuple(kept), notes=tuple(notes))
 
 

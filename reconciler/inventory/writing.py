@@ -9,6 +9,7 @@ from typing import Any
 from agent.protocol.errors import InputError, RetryError
 from reconciler.inventory import commit as commits
 from reconciler.inventory.hosts import HOSTS_LIMIT, Found, Host, Note, looked_up, named
+from reconciler.inventory.vouching import Vouched, vouched
 from reconciler.pipeline.acceptance.corpus import Corpus, load, read_content
 from reconciler.pipeline.compile.index import MEMBER, TENANT
 from reconciler.pipeline.snapshot import DirectoryTree
@@ -20,10 +21,14 @@ EDITOR_SCHEMA = ".ordain/schemas/agent.schema.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A host that asked to join and that git does not know: `agent` is the name that it asked for, `facts` what it said of itself."""
+    """A host that asked to join and that git does not know: `agent` is the name that it asked for, `facts` what it said of itself.
+
+    `how` is by what it asked, as the registry says it (see `vouching`).
+    """
 
     tenant: str
     agent: str
+    how: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,8 +75,9 @@ def write_pending(
     planned: list[tuple[str, bytes]] = []
     notes: list[Note] = []
     for tenant in sorted({one.tenant for one in entries}):
-        hosts = [_host(one, labels or {}) for one in entries if one.tenant == tenant]
-        if corpus.world.tenant(tenant).get(TENANT, tenant) is None:
+        index = corpus.world.tenant(tenant)
+        hosts = [_host(one, labels or {}, vouched(index, one.how)) for one in entries if one.tenant == tenant]
+        if index.get(TENANT, tenant) is None:
             notes += [Note(name=one.name, what=f"tenant {tenant} is not in this repository", left_out=True) for one in hosts]
             continue
         files, said = _planned(repository, corpus, tenant, named(hosts))
@@ -82,9 +88,9 @@ def write_pending(
     return _put(repository, planned, notes, dry_run=dry_run, commit=message)
 
 
-def _host(entry: Pending, labels: Mapping[str, str]) -> Host:
+def _host(entry: Pending, labels: Mapping[str, str], word: Vouched | None) -> Host:
     wanted = {key: looked_up(entry.facts, path) for key, path in labels.items()}
-    return Host(name=entry.agent, labels={key: value for key, value in wanted.items() if value})
+    return Host(name=entry.agent, labels={key: value for key, value in wanted.items() if value}, vouched=word)
 
 
 def _planned(repository: Path, corpus: Corpus, tenant: str, found: Found) -> tuple[list[tuple[str, bytes]], list[Note]]:
@@ -131,11 +137,19 @@ def _lines(repository: Path, tenant: str, host: Host, path: str) -> Iterator[str
     if host.labels:
         pairs = ", ".join(f"{written(key)}: {_scalar(value)}" for key, value in sorted(host.labels.items()))
         yield f"  labels: {{{pairs}}}"
-    if host.description:
-        yield "spec:"
-        yield f"  description: {json.dumps(host.description, ensure_ascii=False)}"
-    else:
+    if not (host.description or host.vouched):
         yield "spec: {}"
+        return
+    yield "spec:"
+    if host.description:
+        yield f"  description: {json.dumps(host.description, ensure_ascii=False)}"
+    if host.vouched:
+        word = {name: json.dumps(getattr(host.vouched, name), ensure_ascii=False) for name in ("issuer", "audience", "subject")}
+        yield "  enrolment:"
+        yield "    platforms:"
+        yield f"      - issuer: {word['issuer']}"
+        yield f"        audience: {word['audience']}"
+        yield f"        claims: {{sub: [{word['subject']}]}}"
 
 
 def _scalar(text: str) -> str:

@@ -99,6 +99,19 @@ def test_hosts_that_asked_to_join_become_one_commit_and_claim_no_label_unasked(f
     assert "labels" not in (fleets / write_pending(fleets, [Pending(tenant="example", agent="e", facts=facts)]).files[0]).read_text()
 
 
+def test_who_came_by_a_platforms_word_may_come_by_it_again(fleets: Path) -> None:
+    platform = '{issuer: "https://ci.example.com", audience: ordain, claims: {sub: ["acme/one"]}}'
+    spec = f"spec: {{enrolment: {{platforms: [{platform}]}}}}"
+    (fleets / AGENTS / "one.yaml").write_text(f"apiVersion: ordain.dev/v1\nkind: Agent\nmetadata: {{name: one, tenant: example}}\n{spec}\n")
+    hows = {"two": "https://ci.example.com#acme/two", "three": "https://other.example.com#x", "four": "https://ci.example.com#acme/*"}
+    entries = [Pending(tenant="example", agent=name, how=f"platform:{how}") for name, how in hows.items()]
+    write_pending(fleets, [*entries, Pending(tenant="example", agent="five", how="token:t1")], commit=False)
+    asked = '    platforms:\n      - issuer: "https://ci.example.com"\n        audience: "ordain"\n        claims: {sub: ["acme/two"]}\n'
+    written = {name: (fleets / AGENTS / f"{name}.yaml").read_text() for name in (*hows, "five")}
+    assert written.pop("two").endswith(f"spec:\n  enrolment:\n{asked}")
+    assert all(text.endswith("spec: {}\n") for text in written.values()), "an issuer that nobody named, what would fit others, a token"
+
+
 def test_labels_change_in_the_manifest_with_comments_kept(fleets: Path) -> None:
     path = fleets / AGENTS / "host-01.yaml"
     path.write_text(

@@ -13,6 +13,7 @@ import pytest
 from joserfc import jwk, jwt
 
 from reconciler.control.enrolment.platforms import AGAIN, Platforms
+from reconciler.control.registry import pending
 from reconciler.publication.controls import Platform
 from tests import issuer_cases, zone_cases
 from tests.conftest import part
@@ -123,6 +124,20 @@ def test_one_pools_platform_is_nothing_to_another_pool_agent_or_tenant(scene: Sc
     assert scene.join(agent="lab-01", tenant="lab").code == "unauthenticated"
     assert scene.join(pool="nobody").code == "unknown"
     assert scene.join(tenant="nowhere").code == "unknown"
+
+
+def test_a_host_with_a_platforms_word_that_git_does_not_know_is_refused_and_listed(scene: Scene) -> None:
+    assert scene.join(agent="web-07", sub="acme/web-07").code == "unknown"
+    assert scene.join(pool="builders").code == "unknown"
+    assert scene.join(agent="web-08", aud="https://other.example.com").code == "unauthenticated"
+    assert scene.join(agent="web-09", token=scene.issuer.token(key=made_key("mine"), aud=AUDIENCE)).code == "unauthenticated"
+    assert scene.join(tenant="lab", agent="web-07").code == "unknown", "nobody of that tenant believes the platform"
+    with scene.site.registry.read() as connection:
+        listed = {one.agent: one.how for one in pending.listed(connection, "shop").items}
+        assert pending.listed(connection, "lab").items == ()
+    assert listed.pop("web-07") == f"platform:{scene.issuer.url}#acme/web-07"
+    assert any(name.startswith("builders/") for name in listed)
+    assert not {"web-08", "web-09"} & set(listed), "nobody vouched for them"
 
 
 def test_a_new_key_of_the_issuer_is_fetched_once_somebody_uses_it_but_not_at_every_token(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from reconciler.control.refusal import Denied
 from reconciler.control.registry import tokens
 from reconciler.control.registry.registry import Registry
 from reconciler.control.registry.tokens import EnrolmentToken
-from reconciler.publication.controls import Platform
+from reconciler.publication.controls import Agent, Controls, Platform, Pool
 
 MEMBER_DIGITS = 16
 """Of the SHA-256 that names a pool's member: two of a million members are alike with a chance of one in thirty million."""
@@ -96,6 +96,8 @@ async def by_token(registry: Registry, request: EnrolmentRequest, *, now: dateti
 async def by_platform(platforms: Platforms, known: KnownTenants, request: EnrolmentRequest) -> Credential:
     """Return what a platform's token allows: to join as the agent or the pool that it is shown for, if its manifest names the platform.
 
+    For one that git does not know, a platform of any other of its tenant's vouches that it is real: policy refuses it, and it is listed.
+
     Raises:
         Denied: the token can't be verified, or no manifest names its platform.
     """
@@ -106,8 +108,9 @@ async def by_platform(platforms: Platforms, known: KnownTenants, request: Enrolm
     ):
         message = "a platform's token is shown for a tenant, and for one agent or one pool of it: name both"
         raise Denied("malformed", message)
-    await known.awaited(request.tenant)
-    platform, claims = await platforms.verify(request.platform, _platforms(known, request))
+    controls = await known.awaited(request.tenant)
+    found = _named(controls, request)
+    platform, claims = await platforms.verify(request.platform, found.platforms if found else _any_platform(controls))
     who = f"platform:{platform.issuer}#{claims.get('sub', '')}"[:500]
     return Credential(
         tenant=request.tenant,
@@ -116,15 +119,23 @@ async def by_platform(platforms: Platforms, known: KnownTenants, request: Enrolm
         by=who,
         how="platform",
         reimage=False,
-        platform=platform,
+        platform=platform if found else None,
         claims=claims,
     )
 
 
-def _platforms(known: KnownTenants, request: EnrolmentRequest) -> Sequence[Platform]:
-    controls = known.controls(request.tenant)
-    found = (controls.agents.get(request.agent) if request.agent else controls.pools.get(request.pool)) if controls else None
-    if found is None:
+def _named(controls: Controls | None, request: EnrolmentRequest) -> Agent | Pool | None:
+    """Return what git has under the name that is asked for."""
+    if controls is None:
+        return None
+    return controls.agents.get(request.agent) if request.agent else controls.pools.get(request.pool)
+
+
+def _any_platform(controls: Controls | None) -> Sequence[Platform]:
+    """Return all platforms that manifests of a tenant name; raise `Denied` where there is none."""
+    members: list[Agent | Pool] = [*controls.agents.values(), *controls.pools.values()] if controls else []
+    found = list({(one.issuer, one.audience): one for member in members for one in member.platforms}.values())
+    if not found:
         message = "there is no such agent or pool that hosts join by their platform's word"
         raise Denied("unknown", message)
-    return found.platforms
+    return found
