@@ -101,8 +101,8 @@ test-leak: setup ## An update that takes more of the processor is measured by it
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v
 
-test-fencing: setup ## Stop, wake and kill two that publish into one store for ten minutes (ORDAIN_TEST_SECONDS): nobody sees two orders
-	@$(BIN)/python -m pytest tests/integration/test_fencing.py -m "slow or not slow" -s -v
+test-fencing: setup ## Stop, wake and kill two reconcile and two serve for ten minutes (ORDAIN_TEST_SECONDS): no host sees two orders
+	@$(BIN)/python -m pytest tests/integration/test_fencing.py tests/e2e/test_fenced_zones.py -m "slow or not slow" -s -v
 
 test-simulated: setup ## Replay a thousand rollouts by dice; `python -m tests.simulator.replays N` runs one of them again
 	@$(BIN)/python -m pytest tests/unit/test_replays.py -m "slow or not slow" -s -q

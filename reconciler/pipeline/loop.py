@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -28,7 +28,7 @@ from reconciler.pipeline.signing import decision_keys
 from reconciler.pipeline.source import clear_exception, descends, judge_steps, mirror_path, read_exception
 from reconciler.pipeline.source.watch import Watcher, next_poll
 from reconciler.publication.layout import REPOSITORY_LEASE
-from reconciler.publication.leadership import Leadership, StoreLeases
+from reconciler.publication.leadership import Leadership, LedStore, StoreLeases
 from reconciler.publication.lease import HeldError
 from reconciler.publication.store import PIPELINE_PREFIXES
 from reconciler.publication.times import stamp
@@ -112,6 +112,7 @@ def run(parts: Parts, settings: LoopSettings, stop: threading.Event, progress: P
     watched = watcher.start()
     _sweep(parts)
     leader = Leadership(leases=StoreLeases(store=parts.store, key=REPOSITORY_LEASE, holder=settings.holder, now=parts.now))
+    parts = replace(parts, store=LedStore(inner=parts.store, write=PIPELINE_PREFIXES, leads=leader.require))
     running = _Run(parts=parts, settings=settings, progress=progress, leader=leader, stop=stop, news=news)
     try:
         while not stop.is_set():

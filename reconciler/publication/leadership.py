@@ -16,7 +16,7 @@ from typing import Protocol
 from agent.protocol.errors import OrdainError
 from reconciler.publication import lease
 from reconciler.publication.lease import HeldError, Lease, LostError
-from reconciler.publication.store import Store
+from reconciler.publication.store import Scoped, Store
 
 LEASE_TTL = timedelta(seconds=6)
 """How long after its last renewal a copy that died still leads: with a look a second, another one leads within 8 s of a death.
@@ -158,3 +158,19 @@ class Leadership:
         else:
             self._until = began + self.ttl.total_seconds()
         return self.held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedStore(Scoped):
+    """A store to which its zone writes only while it leads; `leads` raises `LostError` where it does not.
+
+    It is asked after all that a write is decided by was read, and each write is only if absent, or if unchanged since. So a process
+    that was stopped anywhere, and wakes when another leads, writes nothing over what that one wrote: neither file by file, nor a
+    whole round that it was in the middle of.
+    """
+
+    leads: Callable[[], object]
+
+    def _own(self, key: str) -> str:
+        self.leads()
+        return Scoped._own(self, key)  # noqa: SLF001 - of this class; `super()` and slots don't go together

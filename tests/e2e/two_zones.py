@@ -1,4 +1,4 @@
-"""Both zones as processes of their own, on an object store, each with a state directory that may be lost."""
+"""Both zones as processes of their own, on one store, each with a state directory that may be lost."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.key_making import make_keys
-from reconciler.publication.store import Store
+from reconciler.publication.store import Store, open_store
 from tests.e2e.installation import BIN, PATIENCE, Installation, until
 from tests.s3_server import S3Server
 
@@ -73,12 +73,20 @@ class Copy:
         shutil.rmtree(self.state)
 
 
+def _bucket(server: S3Server, credentials: Path | None) -> Sequence[str]:
+    return (
+        f'endpoint = "{server.endpoint}"',
+        'region = "us-east-1"',
+        f'credentials = "{credentials or server.credentials()}"',
+    )
+
+
 @dataclass(slots=True)
 class TwoZones:
-    """A fleet repository, a store in a bucket, keys, and copies of both zones."""
+    """A fleet repository, a store, keys, and copies of both zones; without a `server` of buckets the store's `url` is a directory."""
 
     directory: Path
-    server: S3Server
+    server: S3Server | None
     url: str
     installation: Installation = field(init=False)
     store: Store = field(init=False)
@@ -87,7 +95,7 @@ class TwoZones:
     def __post_init__(self) -> None:
         """Make the repository, the keys of both zones, and the trust of one tenant."""
         self.installation = Installation(self.directory)
-        self.store = self.server.open(self.url)
+        self.store = self.server.open(self.url) if self.server else open_store(self.url)
         make_keys("pipeline", self.directory / "keys" / "pipeline")
         development_keys(self.directory / "keys", self.store, TENANT)
         trust = self.installation.state / "trust"
@@ -99,12 +107,7 @@ class TwoZones:
         name = name or zone
         tables: dict[str, list[str]] = {
             "source": [f'repository = "{self.installation.repo}"', "poll = 1.0"],
-            "store": [
-                f'url = "{self.url}"',
-                f'endpoint = "{self.server.endpoint}"',
-                'region = "us-east-1"',
-                f'credentials = "{credentials or self.server.credentials()}"',
-            ],
+            "store": [f'url = "{self.url}"', *(_bucket(self.server, credentials) if self.server else ())],
             "keys": [f'directory = "{self.directory / "keys"}"'],
             "listen": ['control = "127.0.0.1:0"', 'local = "127.0.0.1:0"', 'health = "127.0.0.1:0"', "files = true"],
         }

@@ -1,34 +1,25 @@
-"""Two copies that publish into one store under one lease: whatever stops, wakes or kills them, nobody is given two orders."""
+"""Two copies that publish into one store under one lease: one that is stopped, and wakes when the other leads, publishes nothing."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tuf.api.exceptions import DownloadError, RepositoryError
 
-from agent.protocol import codec, rollout
-from agent.protocol.rollout import Release, RolloutDocument
+from agent.protocol.rollout import Release
 from reconciler.control.registry.registry import Registry
 from reconciler.publication import layout
-from reconciler.publication.client import make_client
 from reconciler.publication.lease import LostError
 from tests import postgresql_server
 from tests.e2e.installation import until
-from tests.publication_cases import Zone, make_zone, now
+from tests.polling import Poller, polling
+from tests.publication_cases import Zone, make_zone
 from tests.registry_cases import empty
-
-FOR = float(os.environ.get("ORDAIN_TEST_SECONDS", "600"))
-"""How long the long test goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,49 +61,13 @@ class Copy:
 
 
 @dataclass(slots=True, kw_only=True)
-class Host:
-    """An agent that polls the store as fast as it can, verifies all of it, and remembers each order that it saw."""
-
-    zone: Zone
-    seen: dict[int, RolloutDocument] = field(default_factory=dict)
-    last: RolloutDocument | None = None
-    polls: int = 0
-    broken: list[str] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Poll until it is ended."""
-        with tempfile.TemporaryDirectory() as directory:
-            while not self.ended.wait(0.02):
-                try:
-                    self._poll(Path(directory))
-                except (RepositoryError, DownloadError) as error:
-                    self.broken.append(f"{type(error).__name__}: {error}")
-
-    def _poll(self, directory: Path) -> None:
-        root = self.zone.trust.roots[0]
-        client = make_client(directory, self.zone.store.get, fleet="shop/web", root=root, now=now(), standing={})
-        client.refresh()
-        document = rollout.decode(client.download(rollout.target("web")), fleet="shop/web")
-        self.polls += 1
-        before = self.seen.setdefault(document.serial, document)
-        if codec.canonical(before) != codec.canonical(document):
-            self.broken.append(f"serial {document.serial} said two things")
-        if self.last is not None and (document.serial, document.epoch) < (self.last.serial, self.last.epoch):
-            self.broken.append(f"from {self.last.serial} of epoch {self.last.epoch} back to {document.serial} of {document.epoch}")
-        if self.last is not None and document.epoch < self.last.epoch:
-            self.broken.append(f"epoch {document.epoch} after {self.last.epoch}")
-        self.last = document
-
-
-@dataclass(slots=True, kw_only=True)
 class Pair:
     """Two copies, their lease, and a host that follows them."""
 
     zone: Zone
     one: Copy
     two: Copy
-    host: Host
+    host: Poller
 
     @property
     def epoch(self) -> int:
@@ -142,21 +97,13 @@ def _pair(directory: Path, registry: Registry) -> Iterator[Pair]:
     zone.approve("zero")
     zone.publish(epoch=0)
     url = registry.shown
-    made = Pair(
-        zone=zone,
-        one=Copy(name="one", directory=directory, url=url),
-        two=Copy(name="two", directory=directory, url=url),
-        host=Host(zone=zone),
-    )
-    thread = threading.Thread(target=made.host.run)
-    thread.start()
-    try:
-        yield made
-    finally:
-        made.host.ended.set()
-        thread.join()
-        made.one.kill()
-        made.two.kill()
+    one, two = (Copy(name=name, directory=directory, url=url) for name in ("one", "two"))
+    with polling(zone.store) as host:
+        try:
+            yield Pair(zone=zone, one=one, two=two, host=host)
+        finally:
+            one.kill()
+            two.kill()
 
 
 def test_a_publisher_that_leads_no_longer_moves_nothing(tmp_path: Path) -> None:
@@ -194,32 +141,3 @@ def test_a_leader_that_was_stopped_and_wakes_when_another_leads_publishes_nothin
     pair.reaches("three")
     assert first < second < pair.epoch
     assert pair.host.broken == []
-
-
-@pytest.mark.slow
-@pytest.mark.needs("postgresql")
-@pytest.mark.timeout(FOR + 300)
-def test_nobody_sees_two_orders_whatever_stops_wakes_and_kills_those_who_publish(pair: Pair) -> None:
-    seed = random.randrange(10**6)
-    sys.stdout.write(f"seed {seed}\n")
-    dice, end, number, kills, stops = random.Random(seed), time.monotonic() + FOR, 0, 0, 0
-    for copy in (pair.one, pair.two):
-        copy.start()
-    while time.monotonic() < end:
-        number += 1
-        wanted = pair.zone.approve(f"content {number}").release
-        copy = dice.choice((pair.one, pair.two))
-        if dice.random() < 0.3:
-            kills += 1
-            copy.kill()
-            time.sleep(dice.uniform(0, 3))
-            copy.start()
-        else:
-            stops += 1
-            copy.send(signal.SIGSTOP)
-            time.sleep(dice.uniform(0, 4))
-            copy.send(signal.SIGCONT)
-        pair.holds(f"content {number}", wanted)
-    told = f"{pair.host.polls} polls, {len(pair.host.seen)} orders, {stops} stops, {kills} kills"
-    sys.stdout.write(told + "\n")
-    assert pair.host.broken == [], told

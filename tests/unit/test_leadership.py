@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.errors import RetryError
-from reconciler.publication.leadership import Leadership, StoreLeases
+from reconciler.publication.leadership import Leadership, LedStore, StoreLeases
 from reconciler.publication.lease import HeldError, LostError
 from reconciler.publication.store import LocalStore
 
@@ -101,3 +101,18 @@ def test_taking_says_what_keeps_the_store_from_being_asked(tmp_path: Path) -> No
     with pytest.raises(RetryError, match="records"):
         one.take()
     assert not one.held
+
+
+def test_who_leads_no_longer_writes_nothing_and_reads_as_ever(leader: Callable[..., Leadership], tmp_path: Path) -> None:
+    one = leader("one")
+    store = LedStore(inner=LocalStore(tmp_path), write=("approved/",), leads=one.require)
+    with pytest.raises(LostError, match="stops writing"):
+        store.create("approved/first", b"before it leads")
+    one.take()
+    assert store.create("approved/first", b"one")
+    version = store.version("approved/first")
+    one.give_back()
+    for write in (lambda: store.replace("approved/first", b"two", version), lambda: store.delete("approved/first")):
+        with pytest.raises(LostError, match="stops writing"):
+            write()
+    assert store.get("approved/first") == b"one"
