@@ -1,4 +1,7 @@
-"""One address before several copies: connections go round, past those that refuse them, as a load balancer for TCP would have it."""
+"""One address before several copies: connections go round, past those that refuse them, as a load balancer for TCP would have it.
+
+Before a single one it is a line that can be cut.
+"""
 
 import contextlib
 import selectors
@@ -17,6 +20,8 @@ class Balancer:
     backends: list[int]
     port: int = 0
     taken: int = 0
+    silent: bool = False
+    """Whether nothing comes through, and nothing is closed either: as where a line between two sites is cut."""
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def connect(self) -> socket.socket | None:
@@ -73,6 +78,9 @@ def _carry(balancer: Balancer, client: socket.socket, ended: threading.Event) ->
                 ready.register(one, selectors.EVENT_READ)
             with contextlib.suppress(OSError):
                 while not ended.is_set():
+                    if balancer.silent:
+                        ended.wait(0.1)
+                        continue
                     for key, _ in ready.select(0.1):
                         source = key.fileobj
                         assert isinstance(source, socket.socket)

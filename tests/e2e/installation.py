@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from reconciler.cli import cli
 PATIENCE = 60.0
 """Seconds to wait for anything: far more than it takes, so that a slow machine is no failure."""
 BIN = Path(sys.executable).parent
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to anyone: nobody must take ours between an end and the next start."""
 
 
 def until(what: str, holds: Callable[[], bool], *, patience: float = PATIENCE, log: Path | None = None) -> float:
@@ -34,6 +39,15 @@ def until(what: str, holds: Callable[[], bool], *, patience: float = PATIENCE, l
     raise AssertionError(message)
 
 
+def free_port(chance: random.Random | None = None) -> int:
+    """Return a port of loopback that nobody has."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = (chance or random.Random()).choice(PORTS)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Installation:
     """Everything under one directory; `stop` ends what still runs."""
 
@@ -42,6 +56,7 @@ class Installation:
         self.hosts = directory / "hosts"
         self.log = directory / "up.log"
         self.listen = "127.0.0.1:0"
+        self.settings: Path | None = None
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self.agents: list[subprocess.Popen[bytes]] = []
@@ -71,7 +86,8 @@ class Installation:
         self.log.touch()
         begun = self.log.stat().st_size
         environment = {**(environment or os.environ), "ORDAIN_FAULT": fault}
-        listening = ["--listen", self.listen, "--local", "127.0.0.1:0"]
+        listening: list[str | Path] = ["--listen", self.listen, "--local", "127.0.0.1:0"]
+        listening += ["--settings", self.settings] if self.settings else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [BIN / "ordain", "up", "--repo", self.repo, "--state", self.state, *listening, "--log-format", "json"],

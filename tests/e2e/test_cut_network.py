@@ -1,9 +1,6 @@
 """A release that cuts a host off from its server, by a real firewall: the host goes back by itself, and tells once it can."""
 
-import json
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +10,12 @@ import pytest
 from reconciler.control.registry import receipts
 from reconciler.control.registry.registry import Registry
 from tests import namespaces
-from tests.acceptance_cases import repository
-from tests.e2e.installation import BIN, PATIENCE, Installation, until
+from tests.e2e.enrolled import Site
+from tests.e2e.installation import until
+from tests.e2e.rollout_steps import MOTD, fleet_of, taken_back
 from tests.namespaces import Namespace
 
 pytestmark = [pytest.mark.needs("opa", "git", "netns"), pytest.mark.timeout(600), pytest.mark.slow]
-COMPONENT = "tenants/shop/components/motd.yaml"
 OPEN = "*filter\\n:OUTPUT ACCEPT [0:0]\\nCOMMIT\\n"
 SHUT = "*filter\\n:OUTPUT ACCEPT [0:0]\\n-A OUTPUT -p tcp -j DROP\\nCOMMIT\\n"
 PROGRAM = shutil.which("iptables-restore")
@@ -26,16 +23,15 @@ LONGEST = 240.0
 """Seconds: the time that the host is given, and three attempts to connect."""
 
 
-class Site(Installation):
-    """An installation, and a host in a network of its own."""
+class Walled(Site):
+    """A site, and a host in a network of its own."""
 
     def __init__(self, directory: Path, network: Namespace) -> None:
-        super().__init__(directory)
+        super().__init__(directory, listen=f"{network.here}:8420")
         self.network = network
-        self.listen = f"{network.here}:8420"
         allowed = f"  rules:\n    host-safety/actions: {{level: deny, parameters: {{allow: [{PROGRAM}]}}}}\n"
-        manifests = repository()
-        self.commit({**manifests, "ordain.yaml": manifests["ordain.yaml"] + allowed, COMPONENT: self.wall(OPEN)})
+        manifests = fleet_of({"web-01": {"canary": "true"}, "web-02": {}})
+        self.commit({**manifests, "ordain.yaml": manifests["ordain.yaml"] + allowed, MOTD: self.wall(OPEN)})
 
     def wall(self, rules: str) -> str:
         """Return a component that holds the host's firewall to some rules."""
@@ -46,32 +42,9 @@ class Site(Installation):
             f"  actions:\n    - {{name: wall, on: [/etc/wall], run: [{PROGRAM}, {file}]}}\n"
         )
 
-    def enrol(self) -> None:
-        """Enrol the host from within its network, and give it ten seconds to reach its server after a switch."""
-        said = ["--state", str(self.state), "--tenant", "shop", "--agent", "web-01", "--ttl", "1h", "--format", "json"]
-        made = subprocess.run([BIN / "ordain", "token", "create", *said], capture_output=True, text=True, timeout=PATIENCE, check=True)
-        root, token = self.root("web-01"), json.loads(made.stdout)["token"]
-        (root / "etc/ordain").mkdir(parents=True)
-        (root / "etc/ordain/agent.toml").write_text('[confirm]\nwithin = "10s"\n')
-        command = ["enroll", "--server", f"https://{self.listen}", "--token", token, "--root", str(root)]
-        done = subprocess.run(self.agent(*command), capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, done.stderr
-
-    def agent(self, *arguments: str) -> list[str]:
-        """Return the command line of a command on the host."""
-        return self.network.within(str(BIN / "ordain-agent"), *arguments, "--state", str(self.hosts / "web-01" / "state"))
-
-    def run_agent(self) -> "subprocess.Popen[bytes]":
-        """Start the host's agent."""
-        with self.agent_log.open("ab") as log:
-            process = subprocess.Popen(self.agent("run", "--poll", "2"), stderr=log, env=os.environ)
-        self.agents.append(process)
-        return process
-
-    @property
-    def agent_log(self) -> Path:
-        """What the agent said."""
-        return self.hosts / "web-01.log"
+    def on_host(self, agent: str, *words: str) -> list[str]:
+        """Return the command line of a command on a host, within its network."""
+        return self.network.within(*super().on_host(agent, *words))
 
     def rules(self) -> str:
         """Return the rules that hold in the host's kernel."""
@@ -80,16 +53,16 @@ class Site(Installation):
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Walled]:
     with namespaces.namespace() as network:
-        made = Site(tmp_path, network)
+        made = Walled(tmp_path, network)
         try:
             yield made
         finally:
             made.stop()
 
 
-def told(site: Site) -> list[str]:
+def told(site: Walled) -> list[str]:
     registry = Registry.open(f"sqlite:///{site.state}/registry.db")
     try:
         with registry.read() as connection:
@@ -99,19 +72,20 @@ def told(site: Site) -> list[str]:
         registry.close()
 
 
-def test_a_host_that_a_release_cuts_off_goes_back_even_if_its_agent_is_killed_meanwhile(site: Site) -> None:
+def test_a_host_that_a_release_cuts_off_goes_back_even_if_its_agent_is_killed_meanwhile(site: Walled) -> None:
+    log = site.agent_log("web-01")
     site.up()
     site.examined(site.git("rev-parse", "HEAD"))
-    site.enrol()
-    agent = site.run_agent()
-    until("the first release is told", lambda: told(site) == ["applied"], log=site.agent_log)
-    site.commit({COMPONENT: site.wall(SHUT)})
-    until("the host is cut off", lambda: "DROP" in site.rules(), log=site.agent_log)
-    agent.send_signal(signal.SIGKILL)
-    agent.wait(PATIENCE)
-    site.run_agent()
-    until("the host has gone back", lambda: "DROP" not in site.rules(), patience=LONGEST, log=site.agent_log)
-    until("its server knows", lambda: "restored" in told(site), patience=LONGEST, log=site.agent_log)
-    status = site.agent_status("web-01")["fleets"][0]
-    assert status["result"] in ("restored", "applied"), status  # applied once the server itself has taken the release back
+    site.configure("web-01", '[confirm]\nwithin = "10s"\n')
+    site.join("web-01")
+    until("the first release is told", lambda: told(site) == ["applied"], log=log)
+    bad = site.commit({MOTD: site.wall(SHUT)})
+    until("the host is cut off", lambda: "DROP" in site.rules(), log=log)
+    site.cut_power("web-01")
+    site.start_enrolled("web-01")
+    until("the host has gone back", lambda: "DROP" not in site.rules(), patience=LONGEST, log=log)
+    until("its server knows", lambda: "restored" in told(site), patience=LONGEST, log=log)
+    assert "the server could not be reached" in taken_back(site, bad)
+    until("it runs what it ran", lambda: site.standing("shop/web-01") == ["applied"], patience=LONGEST, log=log)
     assert "DROP" not in (site.content("web-01", "/etc/wall") or "")
+    assert "DROP" not in site.rules()

@@ -3,63 +3,25 @@
 import http.client
 import json
 import ssl
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.joining.identity import Identities
 from agent.joining.renew import tls_of
 from agent.protocol.enrolment import FORMAT
-from reconciler.cli import cli
 from tests.acceptance_cases import repository
-from tests.e2e.installation import BIN, PATIENCE, Installation, until
+from tests.e2e.enrolled import Site
+from tests.e2e.installation import PATIENCE, until
 from tests.zone_cases import Answer, ask, csr
 
 pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
 
 
-class Site(Installation):
-    """An installation whose hosts enrol, and its operator."""
-
-    @property
-    def agents_url(self) -> str:
-        """Where agents are served."""
-        return self.log.read_text().split("agents at ", 1)[1].split("\n", 1)[0].strip()
-
-    def operator(self, *words: str) -> Any:
-        """Return what a command of an operator on the server's machine answers."""
-        done = CliRunner().invoke(cli, [*words, "--state", str(self.state), "--format", "json"], catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    def token(self, agent: str, tenant: str = "shop") -> str:
-        """Return a token for one host."""
-        return str(self.operator("token", "create", "--tenant", tenant, "--agent", agent, "--ttl", "1h")["token"])
-
-    def place(self, agent: str) -> Path:
-        """Return a host's own state directory."""
-        return self.hosts / agent / "state"
-
-    def enroll(self, agent: str, token: str) -> subprocess.CompletedProcess[str]:
-        """Let a host try to join."""
-        root = self.root(agent)
-        root.mkdir(parents=True, exist_ok=True)
-        places = ["--state", str(self.place(agent)), "--root", str(root)]
-        command = [str(BIN / "ordain-agent"), "enroll", "--server", self.agents_url, "--token", "-", *places]
-        return subprocess.run(command, input=token, capture_output=True, text=True, timeout=PATIENCE, check=False)
-
-    def start_enrolled(self, agent: str) -> None:
-        """Start the agent of a host that joined."""
-        with (self.hosts / f"{agent}.log").open("ab") as log:
-            command = [str(BIN / "ordain-agent"), "run", "--state", str(self.place(agent)), "--poll", "2"]
-            self.agents.append(subprocess.Popen(command, stderr=log))
+class Asked(Site):
+    """A site, and whoever asks its server by a host's certificate, or by none."""
 
     def connection(self, agent: str = "") -> http.client.HTTPSConnection:
         """Return a connection by a host's certificate, or by none."""
@@ -77,11 +39,6 @@ class Site(Installation):
         finally:
             connection.close()
 
-    def metrics(self) -> str:
-        """Return all counters."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
-
     def refusals(self, tenant: str = "shop") -> list[tuple[str, str]]:
         """Return what was refused as the audit has it: action and target."""
         options = ["--tenant", tenant] if tenant else []
@@ -93,8 +50,8 @@ class Site(Installation):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site"))
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    made = Asked(tmp_path_factory.mktemp("site"))
     head = made.commit(repository())
     made.up()
     made.examined(head)
@@ -102,22 +59,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.stop()
 
 
-def standing(site: Site, agent: str) -> list[str]:
-    return [one["result"] for one in site.operator("agents", "show", agent)["standing"]]
-
-
-def problems(site: Site, agent: str) -> str:
+def problems(site: Asked, agent: str) -> str:
     return str(site.agent_status(agent)["problems"])
 
 
-def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Site) -> None:
+def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Asked) -> None:
     token = site.token("web-01")
     done = site.enroll("web-01", token)
     assert done.returncode == 0, done.stderr
     site.start_enrolled("web-01")
-    log = site.hosts / "web-01.log"
+    log = site.agent_log("web-01")
     until("the release is applied", lambda: site.content("web-01", "/etc/motd") == "hello", log=log)
-    until("the server has its receipt", lambda: standing(site, "shop/web-01") == ["applied"], log=log)
+    until("the server has its receipt", lambda: site.standing("shop/web-01") == ["applied"], log=log)
 
     thief = site.enroll("web-01-thief", token)
     assert thief.returncode == 1, thief.stderr
@@ -143,7 +96,7 @@ def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Site) -> Non
     assert 'ordain_enrolments_total{outcome="conflict"} 1.0' in found
 
 
-def test_a_request_that_somebody_kept_and_one_for_another_tenant_are_refused(site: Site) -> None:
+def test_a_request_that_somebody_kept_and_one_for_another_tenant_are_refused(site: Asked) -> None:
     request = csr(ec.generate_private_key(ec.SECP256R1()))
     body = {"format": FORMAT, "request": request, "token": site.token("db-01")}
     assert site.asked("POST", "/v1/enrol", body | {"tenant": "lab"}).code == "refused"
@@ -155,7 +108,7 @@ def test_a_request_that_somebody_kept_and_one_for_another_tenant_are_refused(sit
     assert 'ordain_enrolments_total{outcome="revoked"} 1.0' in site.metrics()
 
 
-def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Site) -> None:
+def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Asked) -> None:
     assert site.enroll("web-02", site.token("web-02")).returncode == 0
     file = "/v1/repositories/shop/web/metadata/timestamp.json"
     assert site.asked("GET", file, agent="web-02").status == 200
@@ -166,7 +119,7 @@ def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Site) ->
     assert 'ordain_requests_refused_total{code="unknown",route="GET /v1/repositories/{tenant}/{fleet}/metadata/{file}"}' in site.metrics()
 
 
-def test_an_operator_whose_token_ended_is_refused(site: Site) -> None:
+def test_an_operator_whose_token_ended_is_refused(site: Asked) -> None:
     site.operator("operators", "add", "ci")
     made = site.operator("operators", "token", "create", "operator:ci", "--ttl", "1s", "--action", "agents.read", "--tenant", "shop")
     time.sleep(1.1)

@@ -8,10 +8,8 @@ to stdout; exit code 1 if anything failed, and from 500 kills on also if a named
 """
 
 import argparse
-import contextlib
 import json
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -24,7 +22,7 @@ from typing import Any
 
 from reconciler.pipeline.notes import DECISIONS, LOCK_AGE
 from reconciler.publication.store import LocalStore
-from tests.e2e.installation import BIN, Installation, until
+from tests.e2e.installation import BIN, Installation, free_port, until
 from tests.faults import checks, places, words
 from tests.faults.client import Client, FileFetcher
 from tests.faults.victims import Victim
@@ -39,8 +37,6 @@ THOROUGH = 500
 """Kills from which on each named place must have been died at; more of them are made for places that are left, up to as many again."""
 RESTORING = dict.fromkeys(("agent:after-journal", "agent:tree-aside", "agent:mid-switch", "agent:before-commit"), "agent:mid-restore")
 """Places that leave a host half changed, and where to die next: when that is taken back."""
-PORTS = range(20_000, 30_000)
-"""Below those that the system gives to anyone: nobody must take ours between a death and the next start."""
 
 
 class Campaign:
@@ -55,7 +51,7 @@ class Campaign:
         self.temporary.mkdir()
         self.archives = directory / "archives"
         self.number, self.head = 1, self.made.commit(words.first(self.archives))
-        self.port = _free_port(self.chance)
+        self.port = free_port(self.chance)
         self.made.url = f"http://127.0.0.1:{self.port}"
         self.hosts = {name: _Seen(since=time.monotonic()) for name in words.AGENTS}
         self.converged = 0.0
@@ -100,7 +96,7 @@ class Campaign:
         settings.write_text(
             f'[store]\nurl = "{made.state / "store"}"\n[keys]\ndirectory = "{made.state / "keys"}"\n[listen]\nfiles = true\n'
         )
-        reconcile = ["reconcile", "--state", str(made.state), "--repo", str(made.repo), "--listen", f"127.0.0.1:{_free_port(self.chance)}"]
+        reconcile = ["reconcile", "--state", str(made.state), "--repo", str(made.repo), "--listen", f"127.0.0.1:{free_port(self.chance)}"]
         serve = ["serve", "--state", str(self.directory / "serve"), "--settings", str(settings), *self._listening]
         return [
             self._victim("reconcile", [str(BIN / "ordain"), *reconcile], ("pipeline", "approve"), soon=8.0, late=25.0),
@@ -259,14 +255,6 @@ def told(summary: Mapping[str, Any]) -> str:
         *(f"FAILED: {failure}" for failure in summary["failures"]),
     ]
     return "\n".join(lines if summary["failures"] else [*lines, "nothing broke"])
-
-
-def _free_port(chance: random.Random) -> int:
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            port = chance.choice(PORTS)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def main() -> int:
