@@ -10,7 +10,7 @@ import msgspec
 
 from agent.protocol import codec
 from agent.protocol.errors import MalformedError, RetryError
-from agent.protocol.rollout import RolloutDocument
+from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import Struct
 from reconciler.publication import layout
 from reconciler.publication.releases import Releases
@@ -37,7 +37,8 @@ State = Literal["published", "rolling out", "paused", "stopped", "waiting", "err
 class Rolled(Struct):
     """How a fleet's rollout stands: `digest` and `members` of the newest release, which it is about, `wave` the last that was admitted.
 
-    `waits` is what it waits for, in words; `since` is when that changed.
+    `waits` is what it waits for, in words; `since` is when that changed. `returns` are the releases that hosts run or may go back to:
+    `reconcile` keeps those listed (`publication.returns`).
     """
 
     phase: str
@@ -48,6 +49,7 @@ class Rolled(Struct):
     waves: int = 0
     since: str = ""
     waits: list[str] = []
+    returns: list[Release] = []
 
     @property
     def state(self) -> State:

@@ -3,6 +3,9 @@
 Order of writing: bundle, members, their shards, and last `<N>.releases.json`, which lists them: each only if absent. So a crash
 between any two leaves files that nothing lists yet, and the next call goes on from there. Bytes once stored are reused after their
 content was verified, never compressed again. Versions and sequences only grow, on an empty disk too: they go on from what the store says.
+
+`ordain gc` may remove what nothing listed just as it is listed again. It looks at the list after it removes, and here it is looked
+whether all is there after the list was written: so whoever is second puts it back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +16,12 @@ import msgspec
 from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import TargetFile
 
-from agent.protocol import bundle, faults
+from agent.protocol import bundle, codec, faults
 from agent.protocol.errors import RetryError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release
 from reconciler.pipeline.approve_members import is_additive, same_members, store_members
-from reconciler.pipeline.listing import Standing, named, read_standing, retained
+from reconciler.pipeline.listing import Standing, read_standing, retained_for
 from reconciler.publication import controls as control_files
 from reconciler.publication import envelope, layout, metadata, releases
 from reconciler.publication.controls import Controls
@@ -35,6 +38,12 @@ PLACES = (
     "approve:after-controls",
 )
 """Where a crash test may kill the pipeline here: before and after each durable write."""
+
+
+FEW = 4
+"""Files that are looked for one by one; more of them, shards of members, by one listing."""
+_Files = dict[str, tuple[TargetFile, bytes]]
+"""What is listed anew, by path, and its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +113,15 @@ def approve_release(
     """
     standing = read_standing(store, known or [signer.public_key], tenant=tenant, fleet=fleet)
     work = _Work(store=store, signer=signer, tenant=tenant, fleet=fleet, standing=standing, commit=commit, decision=decision)
-    new = _approve_bundle(work, data, digest)
+    files = _approve_bundle(work, data, digest)
     number, members = _approve_members(work, pools, agents)
-    new |= members
+    files |= members
     release = Release(digest=digest, members=number)
-    if not new:
+    if not files:
         return Approved(release=release, version=standing.version, changed=False)
-    listed = retained(standing, {release, *named(store, tenant, fleet)}) | new
+    listed = retained_for(store, standing, release, tenant=tenant, fleet=fleet) | {path: target for path, (target, _) in files.items()}
     version = _write_releases(work, listed, life=_life(freshness_seconds), now=now)
+    _see_there(work, files)
     return Approved(release=release, version=version, changed=True)
 
 
@@ -167,15 +177,28 @@ def _life(freshness_seconds: int) -> timedelta:
     return metadata.releases_life(timedelta(seconds=freshness_seconds))
 
 
-def _approve_bundle(work: _Work, data: bytes, digest: str) -> dict[str, TargetFile]:
-    """Store a bundle and return its target, nothing if it is the desired one already."""
-    if work.standing.bundles and work.standing.bundles[-1].digest == digest:
-        return {}
+def _approve_bundle(work: _Work, data: bytes, digest: str) -> _Files:
+    """Store a bundle and return it, nothing if it is the desired one already, and there."""
     path = bundle.target(work.fleet, digest)
+    key = layout.approved(work.tenant, work.fleet, path)
+    desired = bool(work.standing.bundles) and work.standing.bundles[-1].digest == digest
+    if desired and work.store.size(key) is not None:
+        return {}
     faults.reached("approve:before-bundle")
-    packed = _store_bundle(work.store, layout.approved(work.tenant, work.fleet, path), data, digest)
+    packed = _store_bundle(work.store, key, data, digest)
     faults.reached("approve:after-bundle")
-    return {path: work.target(path, packed, digest=digest)}
+    if desired and work.standing.targets[path].hashes["sha256"] == codec.sha256(packed):
+        return {}
+    return {path: (work.target(path, packed, digest=digest), packed)}
+
+
+def _see_there(work: _Work, files: _Files) -> None:
+    """Put back what was removed of newly listed files since they were found in the store."""
+    prefix = layout.approved(work.tenant, work.fleet)
+    there = set(work.store.list(prefix)) if len(files) > FEW else {prefix + path for path in files if work.store.size(prefix + path)}
+    for path, (_, data) in files.items():
+        if prefix + path not in there:
+            work.store.create(prefix + path, data)
 
 
 def _store_bundle(store: Store, key: str, data: bytes, digest: str) -> bytes:
@@ -188,8 +211,8 @@ def _store_bundle(store: Store, key: str, data: bytes, digest: str) -> bytes:
     return stored
 
 
-def _approve_members(work: _Work, pools: Mapping[str, Member], agents: Mapping[str, Member]) -> tuple[int, dict[str, TargetFile]]:
-    """Store members and return their number and targets, no targets if they are the desired ones already."""
+def _approve_members(work: _Work, pools: Mapping[str, Member], agents: Mapping[str, Member]) -> tuple[int, _Files]:
+    """Store members and return their number and files, no files if they are the desired ones already."""
     number = same_members(work.standing, work.name, pools, agents)
     if number is not None:
         return number, {}
@@ -197,8 +220,8 @@ def _approve_members(work: _Work, pools: Mapping[str, Member], agents: Mapping[s
     number, files = store_members(work.store, tenant=work.tenant, fleet=work.fleet, after=last, pools=pools, agents=agents)
     additive = is_additive(work.store, tenant=work.tenant, fleet=work.fleet, last=last, pools=pools, agents=agents)
     (path, data), *shards = files.items()
-    targets = {path: work.target(path, data, additive=additive, members=number)}
-    return number, targets | {path: work.target(path, data) for path, data in shards}
+    listed = {path: (work.target(path, data, additive=additive, members=number), data)}
+    return number, listed | {path: (work.target(path, data), data) for path, data in shards}
 
 
 def _write_releases(work: _Work, listed: Mapping[str, TargetFile], *, life: timedelta, now: datetime) -> int:

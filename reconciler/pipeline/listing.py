@@ -4,21 +4,22 @@ Sequences of approvals are common to bundles and members, so the later of two ap
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import TargetFile, Targets
 
-from agent.protocol.errors import RefusedError
+from agent.protocol import membership
+from agent.protocol.errors import MalformedError, RefusedError
 from agent.protocol.rollout import Release
 from reconciler.publication import layout, releases
-from reconciler.publication.published import read_published
 from reconciler.publication.releases import Approval
+from reconciler.publication.returns import returns
 from reconciler.publication.store import Store
 
 KEPT = 5
-"""Bundles, and members documents, that stay listed for a return to them, beside all that a rollout document names."""
+"""Bundles, and members documents, that stay listed for a return to them, beside all that a rollout may go back to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,34 +91,50 @@ def _standing(keys: Sequence[Key], tenant: str, fleet: str, data: bytes, version
     raise RefusedError(message)
 
 
-def named(store: Store, tenant: str, fleet: str) -> set[Release]:
-    """Return the releases that the current rollout document names.
+def retained_for(store: Store, standing: Standing, release: Release, *, tenant: str, fleet: str) -> dict[str, TargetFile]:
+    """Return what stays listed when a release is: the last few, it, and all that hosts of the fleet run or may go back to.
 
-    The document is `serve`'s and not verified here: all it can do is keep listed what is listed already.
+    Where nobody can tell what those are, since what is published is damaged, all stays that is listed.
     """
     try:
-        published = read_published(store, tenant, fleet)
+        wanted = returns(store, tenant, fleet)
     except RefusedError:
-        return set()
-    if published is None:
-        return set()
-    return {release for release in (published.document.stable, published.document.candidate) if release}
+        return dict(standing.targets)
+
+    def shards(members: int) -> set[str] | None:
+        data = store.get(layout.approved(tenant, fleet, membership.target(members)))
+        try:
+            document = membership.decode(data or b"", fleet=releases.fleet_name(tenant, fleet), sequence=members)
+        except MalformedError:
+            return None
+        return {membership.shard_target(digest) for digest in document.shards.digests.values()} if document.shards else set()
+
+    return retained(standing, {release, *wanted}, shards)
 
 
-def retained(standing: Standing, wanted: set[Release]) -> dict[str, TargetFile]:
-    """Return what stays listed when something new is: the last few, what is `wanted`, and the shards of the members that stay."""
+def retained(standing: Standing, wanted: Collection[Release], shards: Callable[[int], set[str] | None]) -> dict[str, TargetFile]:
+    """Return what stays listed when something new is: the last few, what is `wanted`, and the shards of the members that stay.
+
+    `shards` returns the paths of those that a members document names, None where it can't be read. Only documents older than the last
+    few are asked about: all that was used since the oldest of those stays anyway.
+    """
     digests = {one.digest for one in standing.bundles[-(KEPT - 1) :]} | {release.digest for release in wanted}
-    numbers = {one.members for one in standing.members[-(KEPT - 1) :]} | {release.members for release in wanted}
-    oldest = min((one.sequence for one in standing.members if one.members in numbers), default=0)
+    last, older = standing.members[-(KEPT - 1) :], standing.members[: -(KEPT - 1)]
+    returned = [one for one in older if one.members in {release.members for release in wanted}]
+    named = [shards(one.members or 0) for one in returned]
+    unread = [one for one, found in zip(returned, named, strict=True) if found is None]
+    oldest = min((one.sequence for one in (*last, *unread)), default=0)
+    numbers = {one.members for one in (*last, *returned)}
+    paths = {path for found in named if found for path in found}
 
-    def stays(approval: Approval) -> bool:
+    def stays(path: str, approval: Approval) -> bool:
         if approval.digest is not None:
             return approval.digest in digests
         if approval.members is not None:
             return approval.members in numbers
-        return approval.sequence >= oldest
+        return approval.sequence >= oldest or path in paths
 
-    return {path: standing.targets[path] for path, approval in standing.approvals.items() if stays(approval)}
+    return {path: standing.targets[path] for path, approval in standing.approvals.items() if stays(path, approval)}
 
 
 def _sequence(approval: Approval) -> int:

@@ -76,6 +76,11 @@ class Releases:
         parts = [part[1] for part in (self.bundle, self.members) if part is not None]
         return max(parts, key=lambda approval: approval.sequence).commit if parts else None
 
+    def lists(self, release: Release) -> bool:
+        """Return whether a release may be offered: its bundle and its members are both listed."""
+        there = {(one.digest, one.members) for one in self.approvals.values()}
+        return {(release.digest, None), (None, release.members)} <= there
+
     def _highest(self, wanted: Callable[[Approval], bool]) -> tuple[str, Approval] | None:
         found = [item for item in self.approvals.items() if wanted(item[1])]
         return max(found, key=lambda item: item[1].sequence, default=None)

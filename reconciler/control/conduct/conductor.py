@@ -5,7 +5,7 @@ than what the registry remembers: one that was restored from a backup yields to 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -125,6 +125,7 @@ class Conductor:
             fleet=task.name,
             now=task.now,
             desired=desired_of(task, additive_since(task.releases)),
+            is_listed=task.releases.lists,
             strategy=task.strategy,
             waves=lambda candidate, attempt: plan(candidate, attempt).waves,
             joining=shown.joining,
@@ -283,7 +284,14 @@ def _rolled(task: Task, outcome: Outcome) -> Rolled | None:
         waves=len(steps),
         since=progress.since,
         waits=[progress.why] if progress.why else ["what its hosts show"] if progress.phase == "applying" else [],
+        returns=list(_returns(progress)),
     )
+
+
+def _returns(progress: Progress) -> Iterator[Release]:
+    """Yield the releases that hosts run, or that they are sent back to by an order, each once."""
+    candidate = progress.candidate.release if progress.candidate else None
+    yield from dict.fromkeys(one for one in (progress.stable, candidate, *progress.former) if one is not None)
 
 
 def _rests(outcome: Outcome) -> bool:

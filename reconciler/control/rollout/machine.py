@@ -1,6 +1,6 @@
 """The state machine of rollouts: (how it stands, what is known now) → (how it stands next, the document, events, what it waits for).
 
-    orders ─▶ newest release ─▶ judge the admitted wave ─▶ go forward ─▶ modes
+    orders ─▶ still offered? ─▶ newest release ─▶ judge the admitted wave ─▶ go forward ─▶ modes
 
 Going back needs nothing: no window, no approval, and no freeze stands in its way. Going forward needs all of it, and evidence.
 """
@@ -46,7 +46,7 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     """
     events: list[Event] = []
     before, had = (progress.admitted_at, progress.wave), progress.candidate is not None
-    steps: list[Move] = [*(partial(_order, order) for order in orders), _newest, _judge, _paced, _forward, _switches]
+    steps: list[Move] = [*(partial(_order, order) for order in orders), _offered, _newest, _judge, _paced, _forward, _switches]
     for take in steps:
         moved = take(progress, situation)
         progress, events = moved.progress, [*events, *moved.events]
@@ -64,6 +64,14 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
 
 def _order(order: Order, progress: Progress, situation: Situation) -> Moved:
     return follow(progress, order, situation)
+
+
+def _offered(progress: Progress, situation: Situation) -> Moved:
+    """Take a candidate back that is listed no more: it was delisted as its first wave was admitted, and no host can fetch it."""
+    candidate = progress.candidate
+    if candidate is None or progress.wave < 0 or situation.is_listed(candidate.release):
+        return Moved(progress=progress)
+    return moves.taken_back(progress, situation, "it was taken off the list of releases that hosts may run", kind="withdrawn")
 
 
 def _newest(progress: Progress, situation: Situation) -> Moved:

@@ -76,10 +76,11 @@ def _abort(progress: Progress, order: Order, situation: Situation) -> Moved:
 def _rollback(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.candidate is not None and not order.to:
         return moves.taken_back(progress, situation, f"rolled back by {order.who}: {order.reason}", kind="rolled-back", who=order.who)
-    goal = next((one for one in progress.former if one.digest.startswith(order.to)), None)
+    there = [one for one in progress.former if situation.is_listed(one)]
+    goal = next((one for one in there if one.digest.startswith(order.to)), None)
     if goal is None:
-        there = ", ".join(one.digest[:12] for one in progress.former) or "none"
-        return _nothing(progress, order, situation, f"there is no such earlier release to go back to; there is {there}")
+        names = ", ".join(one.digest[:12] for one in there) or "none"
+        return _nothing(progress, order, situation, f"there is no such earlier release to go back to; there is {names}")
     why = f"rolled back to {goal.digest[:12]} by {order.who}: {order.reason}"
     return moves.back_to(progress, situation, goal, why, who=order.who)
 

@@ -48,5 +48,7 @@ class Situation:
     modes: Mapping[str, Tally] = field(default_factory=dict)
     mode_wave: Callable[[str], Wave | None] = field(default=lambda _: None)
     """The first wave's hosts for a mode, whose slots are its own."""
+    is_listed: Callable[[Release], bool] = field(default=lambda _: True)
+    """Whether a release is still listed: one that is not can't be fetched, so nobody is sent there."""
     pace: Callable[[Progress, Wave], Pace] | None = None
     """How far a wave may go now where not all of it may go at once: by how the rollout stood before, and the wave."""

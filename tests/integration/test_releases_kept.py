@@ -1,0 +1,235 @@
+"""What a fleet might return to stays listed, however its rollout stands: decided by the conductor, published, approved on top of."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.protocol import membership
+from agent.protocol.membership import Member
+from agent.protocol.rollout import Release
+from reconciler.control import records
+from reconciler.control.conduct.conductor import Conductor, Decided
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import publish_fleet
+from reconciler.control.records import Floors
+from reconciler.pipeline.delist import delist_outdated
+from reconciler.pipeline.listing import KEPT
+from reconciler.publication import layout
+from reconciler.publication.published import read_published
+from reconciler.publication.releases import Releases, read_newest
+from reconciler.publication.returns import LIMIT, recorded
+from tests.conductor_cases import HOSTS, Site
+from tests.publication_cases import Zone, make_zone, now
+from tests.registry_cases import empty
+
+STEPS = 20
+HAPPENINGS = ("approve", "again", "well", "bad", "pause", "resume", "abort", "rollback", "retry", "later", "unrecorded", "well")
+
+
+@dataclass(kw_only=True)
+class Told(Site):
+    """A site whose documents are published, and recorded as `serve` records them."""
+
+    recording: bool = True
+
+    def step(self, after: timedelta = timedelta(), conductor: Conductor | None = None) -> Decided:
+        """Decide, publish and record; without `recording`, as if killed before that."""
+        decided = super().step(after, conductor)
+        releases, work = self.releases, self.zone.work(at=self.now)
+        standing = read_published(self.zone.store, "shop", "web")
+        done = publish_fleet(
+            work,
+            releases=releases,
+            document=decided.document,
+            standing=standing,
+            floors=floors_of(standing, Floors()),
+            stored=standing.stored if standing else None,
+        )
+        if self.recording:
+            records.write_status(
+                self.zone.store, records.published("shop", "web", releases, decided.document, done.floors, rollout=decided.rollout)
+            )
+        return decided
+
+    @property
+    def releases(self) -> Releases:
+        """What is approved."""
+        found = read_newest(self.zone.store, self.zone.trust, "web")
+        assert found is not None
+        return found
+
+    def admitted(self, result: str) -> None:
+        """Have all hosts that the candidate reached report, and their soak pass."""
+        if self.document is not None and self.document.candidate is not None:
+            for name in list(HOSTS)[: 4 if self.document.bound else 1]:
+                self.say(name, result)
+        self.now += timedelta(seconds=61)
+        self.beat(*HOSTS)
+
+    def done(self, content: str) -> Release:
+        """Have a release approved and proved everywhere; return it."""
+        self.approve(content)
+        self.step()
+        for _ in range(3):
+            self.admitted("applied")
+            self.step()
+        stable = self.kept().progress.stable
+        assert stable == self.releases.desired
+        assert stable is not None
+        return stable
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Told]:
+    with empty(tmp_path, None) as registry:
+        made = Told(zone=make_zone(tmp_path), registry=registry, now=now())
+        made.zone.write_controls()
+        made.first = made.approve("0")
+        made.step()
+        made.enrol(*HOSTS)
+        yield made
+
+
+def test_the_stable_release_before_stays_listed_however_many_are_tried_and_taken_back(site: Told) -> None:
+    before = site.kept().progress.stable
+    assert before is not None
+    stable = site.done("1")
+    for number in range(KEPT + 1):
+        site.approve(f"bad-{number}")
+        site.step()
+        site.admitted("failed")
+        site.step()
+        assert site.kept().progress.phase == "stopped"
+    assert site.releases.lists(stable)
+    assert site.releases.lists(before)
+    site.order(kind="rollback")
+    site.step()
+    assert site.kept().progress.stable == before
+    site.zone.publish(at=site.now)  # read back as an agent would
+
+
+def test_a_rollback_names_only_what_is_still_listed(site: Told) -> None:
+    first = site.done("1")
+    site.done("2")
+    signer = site.zone.rings.pipeline.signer("shop/releases")
+    gone = delist_outdated(
+        site.zone.store, signer, tenant="shop", fleet="web", judged_now=lambda _: False, known=[signer.public_key], now=site.now
+    )
+    assert first.digest in gone, "another judge approved it, and no document names it"
+    stands = site.kept().progress.stable
+    site.order(kind="rollback")
+    site.step()
+    assert (site.kept().progress.stable, site.told()[-1]) == (stands, "order-ignored")
+    site.order(kind="rollback", to=first.digest)
+    site.step()
+    assert (site.kept().progress.stable, site.told()[-1]) == (stands, "order-ignored")
+
+
+def test_a_candidate_that_was_delisted_as_its_wave_began_is_given_up(site: Told) -> None:
+    stable = site.kept().progress.stable
+    site.approve("1")
+    site.approve("2", decision=2)
+    site.approve("1")
+    decided = Site.step(site)
+    assert decided.document.candidate == site.releases.desired
+    site.approve("2", decision=2)
+    signer = site.zone.rings.pipeline.signer("shop/releases")
+    keys = [signer.public_key]
+    delist_outdated(site.zone.store, signer, tenant="shop", fleet="web", judged_now=lambda one: one == 2, known=keys, now=site.now)
+    site.step()
+    assert site.told()[-3:] == ["withdrawn", "candidate", "admitted"]
+    assert site.document is not None
+    assert (site.document.stable, site.document.candidate) == (stable, site.releases.desired)
+
+
+def test_where_what_is_published_is_damaged_nothing_leaves_the_list(site: Told) -> None:
+    there = set(site.releases.signed.targets)
+    key = layout.metadata("shop", "web", "timestamp.json")
+    site.zone.store.replace(key, b"damaged", site.zone.store.version(key))
+    for number in range(2 * KEPT):
+        site.approve(str(number))
+    assert there <= set(site.releases.signed.targets)
+
+
+@pytest.mark.parametrize("record", [b"damaged", b"[]", b'{"rollout":{"returns":[{"digest":1}]}}', b"{}" + b" " * 70_000])
+def test_a_record_that_says_nothing_keeps_nothing(site: Told, record: bytes) -> None:
+    key = layout.record("shop", "web", "status.json")
+    site.zone.store.replace(key, record, site.zone.store.version(key))
+    assert recorded(site.zone.store, "shop", "web") == set()
+
+
+def test_a_thief_of_the_control_zone_can_keep_no_more_listed_than_a_fleet_returns_to(site: Told) -> None:
+    key = layout.record("shop", "web", "status.json")
+    named = ",".join(f'{{"digest":"{number:064x}","members":{number}}}' for number in range(1, 100))
+    record = f'{{"rollout":{{"returns":[{named}]}}}}'.encode()
+    site.zone.store.replace(key, record, site.zone.store.version(key))
+    assert len(recorded(site.zone.store, "shop", "web")) == LIMIT
+
+
+def test_older_members_that_hosts_may_go_back_to_keep_their_own_shards_and_no_others(tmp_path: Path) -> None:
+    zone = make_zone(tmp_path)
+
+    def approve(number: int) -> Release:
+        labels = {f"web-{one}": {"number": str(number)} if one % 64 == number else {} for one in range(300)}
+        agents = {name: Member(group="all", labels=own) for name, own in labels.items()}
+        return zone.approve(f"content {number}", agents=agents).release
+
+    first = approve(0)
+    zone.publish()
+    for number in range(1, 3 * KEPT):
+        approve(number)
+    newest = read_newest(zone.store, zone.trust, "web")
+    assert newest is not None
+    listed = {path for path, one in newest.approvals.items() if one.digest is None and one.members is None}
+    named = {path for members in members_listed(newest) for path in shards(zone, members)}
+    assert shards(zone, first.members) <= listed
+    assert listed == named
+
+
+def members_listed(found: Releases) -> list[int]:
+    return [one.members for one in found.approvals.values() if one.members is not None]
+
+
+def shards(zone: Zone, members: int) -> set[str]:
+    data = zone.store.get(layout.approved("shop", "web", membership.target(members))) or b""
+    document = membership.decode(data, fleet="shop/web", sequence=members)
+    assert document.shards is not None
+    return {membership.shard_target(digest) for digest in document.shards.digests.values()}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_all_that_a_fleet_might_return_to_is_listed(site: Told, seed: int) -> None:
+    dice = random.Random(seed)
+    for number in range(STEPS):
+        happens(site, dice.choice(HAPPENINGS), number, dice)
+        require_listed(site)
+
+
+def happens(site: Told, what: str, number: int, dice: random.Random) -> None:
+    site.recording = what != "unrecorded"
+    if what in ("approve", "unrecorded"):
+        for more in range(dice.choice((1, 1, KEPT + 1))):
+            site.approve(f"{number}-{more}")
+    elif what == "again":
+        site.approve(str(dice.randrange(number + 1)))
+    elif what in ("well", "bad"):
+        site.admitted("applied" if what == "well" else "failed")
+    elif what == "later":
+        site.now += timedelta(hours=1)
+        site.beat(*HOSTS)
+    else:
+        site.order(kind=what)
+    site.step()
+
+
+def require_listed(site: Told) -> None:
+    progress, document, releases = site.kept().progress, site.document, site.releases
+    assert document is not None
+    assert progress.candidate is None or progress.wave >= 0 or progress.candidate.release == releases.desired
+    candidate = progress.candidate.release if progress.candidate else None
+    back = [document.stable, document.candidate, progress.stable, candidate, *progress.former]
+    assert [one for one in back if one is not None and not releases.lists(one)] == []
