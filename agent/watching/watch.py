@@ -104,7 +104,8 @@ class Watch:
         if self._unused == self._versions():
             self._next = self._unused = None
             return self._sleep(seconds)
-        began, hold = time.monotonic(), min(int(seconds), HOLD_LIMIT)
+        # Who was held back asks whether that still stands, and is not let wait for other news.
+        began, hold = time.monotonic(), 0 if _held_back(self._now) else min(int(seconds), HOLD_LIMIT)
         before, answer = self._fleets, self._ask(hold)
         self._next = answer
         if isinstance(answer, WatchAnswer) and not (answer.parts or answer.leave or answer.fleets != before or _held_back(self._now)):
