@@ -16,6 +16,8 @@ from reconciler.printable import printable
 
 COLUMNS = ("FLEET", "STATE", "WAVE", "CANDIDATE", "STABLE", "SINCE", "WHY")
 WAVES = ("WAVE", "STATE", "WHO", "HOSTS", "HEALTHY", "SOAKING", "SILENT", "FAILED", "AWAY")
+BACK = ("taken-back", "aborted", "rolled-back")
+"""Events that say why a release was taken back."""
 SHORT = 12
 """Digits of a digest or a commit on a terminal."""
 COMMANDS = {
@@ -104,8 +106,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{found['tenant']}/{found['fleet']}: {printable(headline(found))}"
     for hold in found["holds"]:
         yield f"waits for: {printable(hold['why'])}"
-    if found["why"] and not found["holds"]:
-        yield f"why: {printable(found['why'])}"
+    why = reason_back(found) or ("" if found["holds"] else found["why"])
+    if why:
+        yield f"why: {printable(why)}"
     for one in found["moves"]:
         yield f"moved by: {printable(one)}"
     yield ""
@@ -114,10 +117,18 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _block(
         table(("FAILED HOST", "AT", "WHY"), [(one["agent"], one["at"], one["why"] or one["result"]) for one in found["failed"]])
     )
-    yield from _block(table(("APPROVED", "BY", "AT", "COMMENT"), [tuple(one.values()) for one in found["approvals"]]))
+    yield from _block(table(("NOT HEARD", "LAST SEEN"), [(one["agent"], one["lastSeen"]) for one in found["silent"]]))
+    approvals = [(one["wave"], one["who"], one["at"], one["comment"]) for one in found["approvals"]]
+    yield from _block(table(("APPROVED", "BY", "AT", "COMMENT"), approvals))
     modes = [(one["mode"], one["until"], _where(one), one["who"], one["reason"]) for one in found["modes"]]
     yield from _block(table(("MODE", "UNTIL", "WHERE", "BY", "REASON"), modes))
     yield from _block(table(("HAPPENED", "WHAT", "WHY"), [(one["at"], one["kind"], one["why"]) for one in found["events"]]))
+
+
+def reason_back(found: dict[str, Any]) -> str:
+    """Return why the release was taken back that is not offered any more, "" where none was."""
+    back = (one["why"] for one in found["events"] if one["kind"] in BACK)
+    return str(next(back, "")) if found["phase"] == "stopped" else ""
 
 
 def headline(found: dict[str, Any]) -> str:

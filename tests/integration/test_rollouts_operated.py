@@ -175,6 +175,8 @@ def test_a_rollout_says_where_it_is_what_it_waits_for_and_what_would_move_it(ope
     assert "moved by: `ordain rollout approve shop/web" in operated.run("rollout", "show", "shop/web").stdout
     assert operated.order("approve", "operator").status == 403
     assert operated.order("approve", "approver").body["followed"]
+    approved = operated.run("rollout", "show", "shop/web").stdout.split("\nAPPROVED")[1].splitlines()
+    assert (approved[0].split(), approved[1].split()[:2]) == (["BY", "AT", "COMMENT"], ["rest", "operator:approver"])
     operated.say("web-02")
     operated.until(lambda shown: shown["stable"] == digest)
 

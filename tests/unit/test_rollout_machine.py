@@ -299,6 +299,19 @@ def test_what_was_taken_back_is_not_offered_again_until_another_commit_or_a_retr
     assert one.run(desired(NEW)).stable == NEW
 
 
+def test_hosts_that_are_added_bring_nothing_back_that_was_taken_back_and_get_the_stable_release() -> None:
+    one = fleet(behave=lambda _host, release, _attempt: "failed" if release.digest == NEW.digest else "applied")
+    one.run(desired(NEW))
+    grown = desired(Release(digest=NEW.digest, members=2), additive=frozenset({1, 2}))
+    stopped = one.run(grown)
+    assert (stopped.phase, stopped.stable, stopped.refused) == ("stopped", Release(digest=OLD.digest, members=2), grown.release)
+    assert one.count("candidate") == 1
+    assert one.document is not None
+    assert one.document.stable == stopped.stable
+    one.step(grown, order("retry"))
+    assert (one.progress.attempt, one.progress.phase) == (2, "applying")
+
+
 def test_a_newer_release_ends_the_stop() -> None:
     one = fleet(behave=lambda _host, release, _attempt: "failed" if release == NEW else "applied")
     one.run(desired(NEW))

@@ -75,14 +75,21 @@ def _offered(progress: Progress, situation: Situation) -> Moved:
 
 
 def _newest(progress: Progress, situation: Situation) -> Moved:
-    """Take up the newest release, unless one is on its way or it was taken back; what only adds hosts needs no waves."""
+    """Take up the newest release, unless one is on its way or it was taken back."""
     desired, candidate = situation.desired, progress.candidate
     if desired is None or desired.release == progress.refused:
         return Moved(progress=progress)
     if candidate is not None:
         return _beside(progress, situation, desired, candidate)
+    if desired.only_adds_to(progress.refused):
+        return moves.still_refused(progress, situation, desired)
     if desired.release == progress.stable:
         return Moved(progress=msgspec.structs.replace(progress, phase="settled", refused=None))
+    return _anew(progress, situation, desired)
+
+
+def _anew(progress: Progress, situation: Situation, desired: Desired) -> Moved:
+    """Take up a release that is neither stable nor refused, while nothing is on its way; what only adds hosts needs no waves."""
     if desired.only_adds_to(progress.stable):
         return moves.at_once(progress, situation, desired, "hosts were added; what runs on the others stays")
     if not situation.provable:

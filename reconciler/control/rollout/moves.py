@@ -119,6 +119,15 @@ def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *
     return told(after, situation, "rolled-back", why, who=who)
 
 
+def still_refused(progress: Progress, situation: Situation, desired: Desired) -> Moved:
+    """Refuse a release that was taken back for the hosts, too, that were added since: they get the stable one, if it can have them."""
+    stable = progress.stable
+    if stable is not None and stable.members in desired.additive:
+        stable = Release(digest=stable.digest, members=desired.release.members)
+    after = msgspec.structs.replace(progress, stable=stable, refused=desired.release, refused_commit=desired.commit)
+    return told(after, situation, "stable", "hosts were added; the release that was taken back is offered to nobody")
+
+
 def at_once(progress: Progress, situation: Situation, desired: Desired, why: str) -> Moved:
     """Make a release stable without waves."""
     known = progress.stable
