@@ -27,7 +27,7 @@ from agent.settling.settle import Settler
 PLACES = ("healing:before-restore", "healing:mid-restore", "healing:after-restore")
 """Where a crash test may kill the agent here."""
 STARTS = 5
-"""Starts of the agent since a switch, none of which lived long or ended in order: it is this release that kills it."""
+"""Starts of the agent since a switch, each after a death, none of which lived long or ended in order: this release kills it."""
 LIVED_SECONDS = 60.0
 """How long an agent must live after a switch to be none that the release kills."""
 
@@ -65,7 +65,7 @@ class Healer:
             if trial.why:
                 self._go_back(fleet, trial)
             elif trial.starts >= STARTS and not trial.lived:
-                why = f"the agent died {trial.starts - 1} times since the switch to generation {trial.generation}"
+                why = f"the agent died {trial.starts} times since the switch to generation {trial.generation}"
                 self._take_back(fleet, trial, "crashes", why)
 
     def attend(self, *, in_contact: bool) -> None:

@@ -39,6 +39,8 @@ class Found:
     has_store: bool
     applied: Mapping[str, Applied | None] = field(default_factory=dict)
     """What the host's receipts say of the release, by fleet; None where no server was asked."""
+    waves: Mapping[str, str] = field(default_factory=dict)
+    """How far the rollout of the release went, by fleet, as the control zone recorded it; "" where it recorded none of it."""
 
 
 def lines(found: Found) -> Iterator[str]:
@@ -116,10 +118,8 @@ def _release(found: Found, answer: Answer) -> Iterator[str]:
     else:
         proof = "by its signed record" if known.signed else "by its git note, which nobody signed"
         yield f"decision   {known.decision.sequence} at {known.decision.at}, about {known.decision.head[:SHORT]} ({proof})"
-    if known.published:
-        yield f"published  since {known.published} (serial {known.serial}), as the control zone says"
-    elif found.has_store:
-        yield "published  not yet, as far as this store has it"
+    if found.has_store or known.published:
+        yield f"published  {_published(known, found.waves.get(answer.fleet, ''))}"
     receipts = found.applied.get(answer.fleet)
     if receipts is not None:
         yield f"applied    {printable(told(receipts, answer.digest))}"
@@ -127,7 +127,23 @@ def _release(found: Found, answer: Answer) -> Iterator[str]:
         how = f", waived by {verdict.waived}" if verdict.waived else ", standing" if verdict.standing else ""
         yield f"verdict    {verdict.action} {verdict.rule}{how}: {printable(verdict.file)}:{verdict.line}: {printable(verdict.message)}"
     for waiver in known.waivers:
-        yield f"waiver     {waiver.tenant}/{waiver.name} until {waiver.expires}: {printable(waiver.reason)} ({printable(waiver.owner)})"
+        glass = f"glass broken for {printable(waiver.incident)}: " if waiver.incident else ""
+        said = f"{glass}{printable(waiver.reason)} ({printable(waiver.owner)})"
+        yield f"waiver     {waiver.tenant}/{waiver.name} until {waiver.expires}: {said}"
+
+
+def _published(known: Told, wave: str) -> str:
+    """Return since when hosts were given a release; `wave` is how far its rollout went, "" where nobody recorded that."""
+    offered = known.offered
+    if offered is not None and not offered.until:
+        return f"since {offered.since} (serial {offered.serial}) for some hosts{f', {wave}' if wave else ''}, as the control zone says"
+    if known.published:
+        return f"since {known.published} (serial {known.serial}), as the control zone says"
+    if offered is not None:
+        return (
+            f"since {offered.since} (serial {offered.serial}) for some hosts, and taken back at {offered.until}, as the control zone says"
+        )
+    return "not yet, as far as this store has it"
 
 
 def as_plain(found: Found) -> dict[str, Any]:
@@ -165,6 +181,7 @@ def _plain(found: Found, answer: Answer) -> dict[str, Any]:
             if decision
             else None,
             "published": {"since": known.published, "serial": known.serial} if known.published else None,
+            "offered": msgspec.to_builtins(known.offered),
             "applied": msgspec.to_builtins(found.applied.get(answer.fleet)),
             "verdicts": msgspec.to_builtins(list(known.verdicts)),
             "waivers": msgspec.to_builtins(list(known.waivers)),

@@ -48,7 +48,7 @@ def looking(host: Host, *, server: str | None, state: Path | None) -> Looked:
                 raise
             click.echo(f"note: no receipts are looked at: {error}", err=True)
             return None
-        return tuple(_receipt(fleet, row) for row in rows)
+        return tuple(_receipt(fleet, row) for row in reversed(rows))  # the oldest first: several may be of one second
 
     def look(fleet: str, digest: str, until: str) -> Applied | None:
         known = receipts(fleet)

@@ -11,15 +11,13 @@ import click
 from agent.protocol.errors import InputError, RetryError
 from reconciler.cli.connection import FORMAT, Server, reach, reaching
 from reconciler.cli.instants import as_seconds
-from reconciler.cli.rollout import FLEET, fleet_of, headline, path_of
+from reconciler.cli.rollout import FLEET, fleet_of, headline, path_of, reason_back
 from reconciler.printable import printable
 
 LOOK_EVERY = 1.0
 """Seconds between looks."""
 REVISION = 7
 """Digits of a commit that tell it from others."""
-BACK = ("taken-back", "aborted", "rolled-back")
-"""Events that say why a release was taken back."""
 CODES = {"done": 0, "taken back": 1, "going": 4}
 Outcome = Literal["done", "taken back", "going"]
 
@@ -83,9 +81,8 @@ def _waited(server: Server, name: str, commit: str | None, until: float) -> tupl
 def _reasons(server: Server, name: str) -> Iterator[str]:
     """Yield why a release was taken back, and what the hosts said that failed: for whoever reads the log of CI."""
     found = server.ask("GET", path_of(name))
-    back = next((one for one in found["events"] if one["kind"] in BACK), None)
-    if back is not None:
-        yield back["why"]
+    if why := reason_back(found):
+        yield why
     yield from (f"{one['agent']}: {one['why'] or one['result']}" for one in found["failed"])
 
 

@@ -13,12 +13,14 @@ from reconciler.cli import receipts
 from reconciler.cli.evidence import Evidence, Snapshot, snapshot
 from reconciler.cli.progress import Progress
 from reconciler.cli.reasons import Found, as_plain, lines
+from reconciler.control.records import read_status
 from reconciler.pipeline.source.directories import find_node
 from reconciler.pipeline.trail.released import About, told
 from reconciler.pipeline.why.address import Address, parse
 from reconciler.pipeline.why.answer import Answer, Asking, answers, commits_of
 from reconciler.pipeline.why.blame import Blamer
 from reconciler.pipeline.why.signed import signers_by_commit
+from reconciler.publication.store import Store
 
 
 @click.command()
@@ -78,7 +80,16 @@ def _with_trail(evidence: Evidence, shot: Snapshot, given: list[Answer], failed:
         signers=now | {sha: (name, "") for sha, name in seen.items() if sha in now},
         told={one.fleet: told(decisions, evidence.store, one.fleet, one.digest, _about(shot, one)) for one in given},
         has_store=evidence.store is not None,
+        waves={one.fleet: _wave(evidence.store, one) for one in given if evidence.store is not None},
     )
+
+
+def _wave(store: Store, answer: Answer) -> str:
+    """Return how far the rollout of an answer's release went."""
+    tenant, _, fleet = answer.fleet.partition("/")
+    recorded = read_status(store, tenant, fleet)
+    rolled = recorded.rollout if recorded is not None else None
+    return f"wave {rolled.wave} ({rolled.number} of {rolled.waves})" if rolled and rolled.wave and rolled.digest == answer.digest else ""
 
 
 def _about(shot: Snapshot, answer: Answer) -> About:

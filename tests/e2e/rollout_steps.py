@@ -39,10 +39,11 @@ def settled(site: Site, commit: str, *hosts: str) -> None:
     until("it is stable", lambda: site.rollout()["stableCommit"] == commit, log=site.log)
 
 
-def taken_back(site: Site, commit: str) -> str:
+def taken_back(site: Site, commit: str, fleet: str = "shop/web") -> str:
     """Wait until a commit's release is taken back; return what `ordain rollout show` prints."""
-    until(f"{commit[:12]} is taken back", lambda: site.rollout()["phase"] == "stopped", log=site.log)
-    assert site.rollout()["refusedCommit"] == commit
-    refused, reached = site.rollout()["refused"], [one["why"] for one in site.rollout()["events"] if one["kind"] == "admitted"]
-    assert not [why for why in reached if why.startswith("wave rest")][: len(reached) - 1], refused
-    return site.typed("rollout", "show", "shop/web")
+    until(f"{commit[:12]} is taken back", lambda: site.rollout(fleet)["phase"] == "stopped", log=site.log)
+    found = site.rollout(fleet)
+    assert found["refusedCommit"] == commit
+    reached = [one["why"] for one in found["events"] if (one["kind"], one["digest"]) == ("admitted", found["refused"])]
+    assert not [why for why in reached if why.startswith("wave rest ")], "it went no further than its canaries"
+    return site.typed("rollout", "show", fleet)

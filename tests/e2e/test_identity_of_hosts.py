@@ -4,7 +4,6 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,53 +16,44 @@ from tests.e2e.enrolled import Site
 from tests.e2e.installation import PATIENCE, until
 from tests.zone_cases import Answer, ask, csr
 
-pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("opa", "git"), pytest.mark.timeout(600), pytest.mark.xdist_group("site")]
 
 
-class Asked(Site):
-    """A site, and whoever asks its server by a host's certificate, or by none."""
-
-    def connection(self, agent: str = "") -> http.client.HTTPSConnection:
-        """Return a connection by a host's certificate, or by none."""
-        known = Identities(directory=self.place(agent or "web-01") / "identity").current()
-        assert known is not None
-        context = tls_of(known).context() if agent else ssl.create_default_context(cadata=known.authority)
-        host, _, port = self.agents_url.removeprefix("https://").rpartition(":")
-        return http.client.HTTPSConnection(host, int(port), context=context, timeout=PATIENCE)
-
-    def asked(self, method: str, path: str, body: object = None, *, agent: str = "") -> Answer:
-        """Return what is answered on a connection of its own."""
-        connection = self.connection(agent)
-        try:
-            return ask(connection, method, path, body)
-        finally:
-            connection.close()
-
-    def refusals(self, tenant: str = "shop") -> list[tuple[str, str]]:
-        """Return what was refused as the audit has it: action and target."""
-        options = ["--tenant", tenant] if tenant else []
-        return [
-            (one["action"], one["target"])
-            for one in self.operator("audit", "operations", *options)["entries"]
-            if one["outcome"] == "refused"
-        ]
+def connection(site: Site, agent: str = "") -> http.client.HTTPSConnection:
+    """Return a connection by a host's certificate, or by none."""
+    known = Identities(directory=site.place(agent or "web-01") / "identity").current()
+    assert known is not None
+    context = tls_of(known).context() if agent else ssl.create_default_context(cadata=known.authority)
+    host, _, port = site.agents_url.removeprefix("https://").rpartition(":")
+    return http.client.HTTPSConnection(host, int(port), context=context, timeout=PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    made = Asked(tmp_path_factory.mktemp("site"))
-    head = made.commit(repository())
-    made.up()
-    made.examined(head)
-    yield made
-    made.stop()
+def asked(site: Site, method: str, path: str, body: object = None, *, agent: str = "") -> Answer:
+    """Return what is answered on a connection of its own."""
+    made = connection(site, agent)
+    try:
+        return ask(made, method, path, body)
+    finally:
+        made.close()
 
 
-def problems(site: Asked, agent: str) -> str:
+def refusals(site: Site, tenant: str = "shop") -> list[tuple[str, str]]:
+    """Return what was refused as the audit has it: action and target."""
+    options = ["--tenant", tenant] if tenant else []
+    entries = site.operator("audit", "operations", *options)["entries"]
+    return [(one["action"], one["target"]) for one in entries if one["outcome"] == "refused"]
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    return shared_site
+
+
+def problems(site: Site, agent: str) -> str:
     return str(site.agent_status(agent)["problems"])
 
 
-def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Asked) -> None:
+def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Site) -> None:
     token = site.token("web-01")
     done = site.enroll("web-01", token)
     assert done.returncode == 0, done.stderr
@@ -81,7 +71,7 @@ def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Asked) -> No
     site.operator("agents", "release", "shop/web-01", "--reason", "a scanner of ours")
     until("it knows that it was let go", lambda: problems(site, "web-01") == "[]", log=log)
 
-    with_token = site.connection("web-01")
+    with_token = connection(site, "web-01")
     own = "/v1/agents/shop/web-01/fleets"
     assert ask(with_token, "GET", own).body == {"fleets": ["web"]}
     site.operator("agents", "revoke", "shop/web-01", "--reason", "stolen")
@@ -90,44 +80,44 @@ def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Asked) -> No
     assert (refused.status, refused.code, refused.closed) == (403, "revoked", True), "on the connection that stood, at once"
     until("it knows that it is revoked", lambda: "revoked" in problems(site, "web-01"), log=log)
     assert site.content("web-01", "/etc/motd") == "hello", "what runs is kept"
-    assert ("agents.enrol", "shop/web-01") in site.refusals(), "the thief of the token"
+    assert ("agents.enrol", "shop/web-01") in refusals(site), "the thief of the token"
     found = site.metrics()
     assert 'ordain_requests_refused_total{code="revoked",route="GET /v1/agents/{tenant}/{agent}/fleets"} 1.0' in found
     assert 'ordain_enrolments_total{outcome="conflict"} 1.0' in found
 
 
-def test_a_request_that_somebody_kept_and_one_for_another_tenant_are_refused(site: Asked) -> None:
+def test_a_request_that_somebody_kept_and_one_for_another_tenant_are_refused(site: Site) -> None:
     request = csr(ec.generate_private_key(ec.SECP256R1()))
     body = {"format": FORMAT, "request": request, "token": site.token("db-01")}
-    assert site.asked("POST", "/v1/enrol", body | {"tenant": "lab"}).code == "refused"
-    assert site.asked("POST", "/v1/enrol", body).status == 201
+    assert asked(site, "POST", "/v1/enrol", body | {"tenant": "lab"}).code == "refused"
+    assert asked(site, "POST", "/v1/enrol", body).status == 201
     site.operator("agents", "revoke", "shop/db-01", "--reason", "its disk was copied")
-    again = site.asked("POST", "/v1/enrol", body)
+    again = asked(site, "POST", "/v1/enrol", body)
     assert (again.status, again.code) == (403, "revoked"), again.body
-    assert ("agents.enrol", "shop/db-01") in site.refusals()
+    assert ("agents.enrol", "shop/db-01") in refusals(site)
     assert 'ordain_enrolments_total{outcome="revoked"} 1.0' in site.metrics()
 
 
-def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Asked) -> None:
+def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Site) -> None:
     assert site.enroll("web-02", site.token("web-02")).returncode == 0
     file = "/v1/repositories/shop/web/metadata/timestamp.json"
-    assert site.asked("GET", file, agent="web-02").status == 200
-    assert site.asked("GET", file.replace("shop/web", "lab/desk"), agent="web-02").code == "unknown"
+    assert asked(site, "GET", file, agent="web-02").status == 200
+    assert asked(site, "GET", file.replace("shop/web", "lab/desk"), agent="web-02").code == "unknown"
     renamed = repository()["tenants/shop/agents/web-02.yaml"].replace("web-02", "web-09")
     site.examined(site.commit({"tenants/shop/agents/web-02.yaml": None, "tenants/shop/agents/web-09.yaml": renamed}))
-    until("the old name reads nothing", lambda: site.asked("GET", file, agent="web-02").code == "unknown", log=site.log)
+    until("the old name reads nothing", lambda: asked(site, "GET", file, agent="web-02").code == "unknown", log=site.log)
     assert 'ordain_requests_refused_total{code="unknown",route="GET /v1/repositories/{tenant}/{fleet}/metadata/{file}"}' in site.metrics()
 
 
-def test_an_operator_whose_token_ended_is_refused(site: Asked) -> None:
+def test_an_operator_whose_token_ended_is_refused(site: Site) -> None:
     site.operator("operators", "add", "ci")
     made = site.operator("operators", "token", "create", "operator:ci", "--ttl", "1s", "--action", "agents.read", "--tenant", "shop")
     time.sleep(1.1)
-    connection = site.connection()
-    connection.request("GET", "/api/v1/agents/shop/web-01", headers={"Authorization": f"Bearer {made['token']}"})
-    answer = connection.getresponse()
+    opened = connection(site)
+    opened.request("GET", "/api/v1/agents/shop/web-01", headers={"Authorization": f"Bearer {made['token']}"})
+    answer = opened.getresponse()
     said = json.loads(answer.read())
-    connection.close()
+    opened.close()
     assert (answer.status, said["code"]) == (401, "unauthenticated")
-    assert [action for action, _ in site.refusals("")] == ["agents.read"]
+    assert [action for action, _ in refusals(site, "")] == ["agents.read"]
     assert 'ordain_operators_refused_total{action="agents.read",reason="unauthenticated"} 1.0' in site.metrics()

@@ -177,7 +177,7 @@ def test_a_release_of_which_the_agent_dies_again_and_again_is_taken_back_at_its_
     rig.poll()
     assert rig.tree() == before
     assert rig.status()["result"] == "restored"
-    assert f"the agent died {STARTS - 1} times since the switch" in rig.status()["why"]
+    assert f"the agent died {STARTS} times since the switch" in rig.status()["why"]
 
 
 def test_an_agent_that_ends_in_order_counts_as_one_that_lives(rig: Rig) -> None:

@@ -17,7 +17,7 @@ STORY = [
     receipt(ONE, "applied", 10),
     receipt(ONE, "applied", 12),
     receipt(TWO, "refused", 15, why="no room"),
-    receipt(ONE, "restored", 30, generation=3),
+    receipt(TWO, "restored", 30, why="generation 1 is back: probe ready: no answer"),
     receipt(TWO, "applied", 1, fleet="shop/base"),
 ]
 
@@ -35,9 +35,14 @@ STORY = [
         ),
         (ONE, "", SINCE),
         (
+            TWO,
+            "",
+            "taken back by the host at 2026-11-23T10:30:00Z: generation 1 is back: probe ready: no answer; sha256:111111111111 runs",
+        ),
+        (
             "3" * 64,
             "",
-            "no receipt of this host is about this bundle; it last said that sha256:111111111111 ran, at 2026-11-23T10:30:00Z",
+            "no receipt of this host is about this bundle; it last said that sha256:111111111111 ran, at 2026-11-23T10:12:00Z",
         ),
     ],
 )
@@ -48,6 +53,11 @@ def test_receipts_up_to_a_time_say_how_things_stood_then(digest: str, until: str
 def test_a_release_that_failed_later_is_not_said_to_be_well() -> None:
     story = [receipt(ONE, "applied", 10), receipt(ONE, "failed", 11)]
     assert told(applied(story, "shop/web", ONE), ONE).endswith("; later failed at 2026-11-23T10:11:00Z")
+
+
+def test_a_first_release_that_was_taken_back_leaves_nothing_that_runs() -> None:
+    story = [receipt(ONE, "failed", 10), receipt(ONE, "restored", 10, why="what was there before is back")]
+    assert told(applied(story, "shop/web", ONE), ONE) == "taken back by the host at 2026-11-23T10:10:00Z: what was there before is back"
 
 
 def test_without_receipts_there_is_nothing() -> None:

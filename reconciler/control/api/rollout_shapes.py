@@ -97,6 +97,13 @@ class FailedHost(Shape):
     at: str
 
 
+class SilentHost(Shape):
+    """A host that was admitted and has not told of the release; `lastSeen` is when it was last heard of at all."""
+
+    agent: str
+    last_seen: str
+
+
 class ApprovalRow(Shape):
     """Who approved a wave, and with which words."""
 
@@ -126,6 +133,7 @@ class RolloutShown(RolloutRow):
     newest_commit: str
     plan: list[WaveRow]
     failed: list[FailedHost]
+    silent: list[SilentHost]
     moves: list[str]
     approvals: list[ApprovalRow]
     modes: list[ModeOn]

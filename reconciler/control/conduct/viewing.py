@@ -4,7 +4,7 @@ Nothing is decided here. On a fleet of a hundred thousand hosts it takes a secon
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
@@ -24,7 +24,7 @@ from reconciler.rollouts.strategy import Strategy, strategy_of
 from reconciler.rollouts.waves import Wave, waves
 
 FAILED_SHOWN = 50
-"""Failed hosts that are listed with their reasons: whoever is called at night reads the first few."""
+"""Hosts that failed, or were not heard of, that are listed: whoever is called at night reads the first few."""
 _receipts = schema.receipts
 
 
@@ -36,6 +36,14 @@ class Failed:
     result: str
     why: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """A host that was admitted, is connected as far as is known, and has not told of the release; `seen` is when it was last heard of."""
+
+    agent: str
+    seen: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,7 @@ class View:
     commit: str
     waves: Sequence[WaveSeen] = ()
     failed: Sequence[Failed] = field(default=())
+    silent: Sequence[Silent] = field(default=())
 
 
 class Viewer:
@@ -96,9 +105,15 @@ class Viewer:
             found = tuple(_waves(planned, progress, seen.strategy, hosts, now))
             names = [name for one in found if one.admitted for name in one.wave.joining if name not in progress.held]
         terms = _terms(progress, planned, seen.strategy, now)
-        bad = [name for name in names if judge(hosts.get(name) or Host(name=name), terms, now)[0] is Verdict.FAILED]
-        failed = _failed(connection, kept, about.digest, attempt, bad[:FAILED_SHOWN])
-        return View(kept=kept, strategy=seen.strategy, newest=seen.newest, commit=seen.commit, waves=found, failed=failed)
+        shown = [(name, judge(hosts.get(name) or Host(name=name), terms, now)[0]) for name in names]
+        bad = [name for name, verdict in shown if verdict is Verdict.FAILED]
+        silent = sorted(name for name, verdict in shown if verdict is Verdict.PENDING)
+        return replace(
+            seen,
+            waves=found,
+            failed=_failed(connection, kept, about.digest, attempt, bad[:FAILED_SHOWN]),
+            silent=[Silent(agent=name, seen=hosts[name].seen) for name in silent[:FAILED_SHOWN]],
+        )
 
 
 def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, hosts: Mapping[str, Host], now: datetime) -> Iterator[WaveSeen]:

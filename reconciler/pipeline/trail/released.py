@@ -1,7 +1,7 @@
 """A release in time: which decision brought it, and when `serve` published it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.protocol import rollout
 from agent.protocol.errors import MalformedError
@@ -16,9 +16,22 @@ LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """That a release went out to some hosts first: since when, by which serial, and until when (empty: it still does).
+
+    Whoever becomes stable for everybody is offered no longer, and is published.
+    """
+
+    since: str
+    serial: int
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What is known of a release: the decision that brought it (None: none that is known), and when it was published (empty: unknown).
 
+    `offered` is the last rollout of it that reached somebody, None for none.
     `signed` is whether a verified record says so; otherwise it is what a note says. `verdicts` and `waivers` are those about the files
     in question: of this decision, and of earlier ones that judged a file as it still is.
     """
@@ -26,6 +39,7 @@ class Told:
     decision: Decided | None
     published: str = ""
     serial: int = 0
+    offered: Offered | None = None
     signed: bool = False
     verdicts: tuple[RecordedVerdict, ...] = ()
     waivers: tuple[RecordedWaiver, ...] = ()
@@ -43,16 +57,18 @@ class About:
 def told(decisions: Sequence[Decided], store: Store | None, fleet: str, digest: str, about: About) -> Told:
     """Return what is known of a fleet's release, with the verdicts that are asked for."""
     found = next((one for one in reversed(decisions) if one.releases.get(fleet) == digest), None)
-    published, serial = _published(store, fleet, digest) if store is not None else ("", 0)
+    documents = published(store, fleet) if store is not None else []
+    since, serial = _published(documents, digest)
+    before = Told(decision=found, published=since, serial=serial, offered=_offered(documents, digest))
     if found is None or found.record is None:
-        return Told(decision=found, published=published, serial=serial)
+        return before
     earlier = [one.record for one in decisions if one.record is not None and one.sequence < found.sequence]
     kept = list(_standing(found.record, earlier[::-1], about))
     verdicts = tuple(verdict for _, verdict in kept)
     excused = {(record.sequence, verdict.waived) for record, verdict in kept}
     known = {record.sequence: record for record, _ in kept}.values()
     waivers = tuple(one for record in known for one in record.waivers if (record.sequence, f"{one.tenant}/{one.name}") in excused)
-    return Told(decision=found, published=published, serial=serial, signed=True, verdicts=verdicts, waivers=waivers)
+    return replace(before, signed=True, verdicts=verdicts, waivers=waivers)
 
 
 def _standing(record: DecisionRecord, earlier: Iterable[DecisionRecord], about: About) -> Iterator[tuple[DecisionRecord, RecordedVerdict]]:
@@ -124,10 +140,23 @@ def _first(keys: Iterable[str]) -> list[str]:
     return [key for _, key in zip(range(LOOKED_AT), keys, strict=False)]
 
 
-def _published(store: Store, fleet: str, digest: str) -> tuple[str, int]:
+def _offered(documents: Iterable[Published], digest: str) -> Offered | None:
+    """Return the last time that a release was one for some hosts."""
+    found: Offered | None = None
+    for one in documents:
+        candidate = one.document.candidate
+        is_offered = candidate is not None and candidate.digest == digest
+        if is_offered and (found is None or found.until):
+            found = Offered(since=one.at, serial=one.serial)
+        elif not is_offered and found is not None and not found.until:
+            found = replace(found, until=one.at)
+    return found
+
+
+def _published(documents: Iterable[Published], digest: str) -> tuple[str, int]:
     """Return when a release became the stable one the last time, and by which serial."""
     since, before = ("", 0), ""
-    for one in published(store, fleet):
+    for one in documents:
         if one.digest == digest != before:
             since = one.at, one.serial
         before = one.digest
