@@ -141,9 +141,16 @@ class Trusted:
         stamp = cast("Timestamp", self._client.trusted(Timestamp.type))
         keys = root.roles[Timestamp.type].keyids
         self.raise_floor("timestamp", keys, stamp.version)
-        self.raise_floor("clock", keys, self._binding.signed_at(stamp))
+        signed_at = self._binding.signed_at(stamp)
+        self.raise_floor("clock", keys, signed_at)
+        self.now = max(self.now, datetime.fromtimestamp(signed_at, UTC).strftime(_SHAPE))
         self.raise_floor("snapshot", root.roles[Snapshot.type].keyids, self._client.trusted(Snapshot.type).version)
         self.fresh_until = stamp.expires.strftime(_SHAPE)
+
+    def latest(self, clock: datetime) -> str:
+        """Return the clock's time, RFC 3339, or the latest signed one that was seen under any key where the clock is behind it."""
+        seen = max(floors_of.read(self._places.floors).marks.get("clock", {}).values(), default=0)
+        return max(clock, datetime.fromtimestamp(seen, UTC)).strftime(_SHAPE)
 
     def _times(self) -> str:
         """Say as of when expiry was judged."""

@@ -121,6 +121,15 @@ def test_a_clock_set_back_does_not_revive_expired_metadata(rig: Rig) -> None:
     refused(rig, "expired")
 
 
+def test_what_begins_as_it_is_signed_begins_on_a_host_whose_clock_is_behind(rig: Rig) -> None:
+    repository = rig.fleet()
+    repository.publish(file_state(a="second"), ["web-01"])
+    ahead = datetime.now(UTC) + timedelta(hours=12)
+    repository.roll_out(now=ahead, not_before=ahead.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert rig.poll() == 0
+    assert rig.text("/etc/app/a") == "second"
+
+
 def test_another_fleets_metadata_is_refused_before_the_client_keeps_it(rig: Rig) -> None:
     other = rig.tenant.fleet("other")
     for number in range(4):
