@@ -9,6 +9,7 @@ import click
 
 from agent.protocol import durable
 from agent.protocol.errors import InputError, RefusedError
+from reconciler.control.authority import carried
 from reconciler.control.authority.ceremony import certified_keys
 from reconciler.pipeline import accepted
 from reconciler.publication import envelope, layout, travel
@@ -115,7 +116,7 @@ def sign(request: Path, directory: Path, out: Path, passphrase_file: str, pin_fi
 @click.argument("signed", type=FILE)
 @click.option("--store", "store_url", required=True, help="The store that both zones use.")
 def import_(signed: Path, store_url: str) -> None:
-    """Take over what was signed offline: from here on the trust has the new keys.
+    """Take over what was signed offline: a trust, which has the new keys from here on, or certificates of the authority.
 
     `serve` and `reconcile` notice by themselves. May be repeated.
 
@@ -124,6 +125,10 @@ def import_(signed: Path, store_url: str) -> None:
       ordain keys import signed.json --store STORE
     """
     store, now = open_store(store_url), datetime.now(UTC)
+    if _is_certified(signed):
+        created = carried.accept(store, carried.read(signed))
+        click.echo("\n".join(f"certified: {key}" for key in created) or "all certificates were there already")
+        return
     changes = travel.read(signed)
     _require_signed([travel.review(change, now=now) for change in changes])
     for change in changes:
@@ -162,6 +167,15 @@ def retire(  # noqa: PLR0917 - click passes options by name
     gone |= {role: retire_key(ring, role, listed) for role, listed in (certified_keys(store, ring, tenants) if store else {}).items()}
     lines = [f"{role}: {keyid[:12]} retired" for role, keyid in gone.items() if keyid]
     click.echo("\n".join(lines) or "nothing to retire")
+
+
+def _is_certified(path: Path) -> bool:
+    """Return whether a file that travelled holds certificates; what can't be read is told by whoever reads it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(carried.BEGINS)) == carried.BEGINS
+    except OSError:
+        return False
 
 
 def _repository(store: Store | None, ring: KeyRing) -> set[str]:

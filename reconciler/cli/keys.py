@@ -55,7 +55,11 @@ for command in (rotate, renew, sign, import_, retire, status):
     type=click.Path(path_type=Path, exists=True),
     help="offline: public keys of the other zones; authority: of the control zone.",
 )
-@click.option("--store", "store_url", help="offline, authority: the store that the trust of each tenant, or its certificate, goes to.")
+@click.option(
+    "--store",
+    "store_url",
+    help="offline, authority: the store that the trust of each tenant, or its certificate, goes to. Without it: --out.",
+)
 @click.option("--domain", default=DOMAIN, show_default=True, help="authority: the trust domain of the tenants' agents.")
 @click.option("--next-generation", is_flag=True, help="authority: begin a new one beside the old, for keys that follow.")
 @click.option("--next", "following", multiple=True, metavar="ROLE", help="Also make a key for this role to be rotated to.")
@@ -98,7 +102,10 @@ def init(  # noqa: PLR0917 - click passes options by keyword
     made = make_keys(zone, directory, tenants, following=following, uris=_uris(uris), secrets=secrets)
     report: dict[str, object] = {"zone": zone, "keys": str(directory), "created": list(made.created)}
     if zone == "authority":
-        report["certificates"] = certify(made.ring, tenants, imports, store_url or "", domain=domain, following=next_generation)
+        report["certificates"] = certify(
+            made.ring, tenants, imports, store_url=store_url, out=out, domain=domain, following=next_generation
+        )
+        report |= {"carried": str(out)} if out else {}
     elif imports:
         report["trust"] = _trust(made.ring, tenants, read_any_public(imports), store_url, out)
     else:
@@ -128,8 +135,8 @@ def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ..
     """Raise `InputError` for options that don't go together, before anything is made."""
     message = ""
     if zone == "authority":
-        usable = store_url and set(read_any_public(imports)) == {"control"}
-        message = "" if usable else "--zone authority needs --store, and --import once: the public keys of the control zone"
+        usable = bool(store_url) != bool(out) and set(read_any_public(imports)) == {"control"}
+        message = "" if usable else "--zone authority needs --store or --out, and --import once: the public keys of the control zone"
     elif zone != "offline" and (imports or store_url):
         message = "--import and --store belong to --zone offline"
     elif zone != "offline" and not tenants:
@@ -181,6 +188,8 @@ def _text(report: dict[str, object]) -> str:
     if "public" in report:
         lines.append(f"public keys, which may travel: {report['public']}")
     lines += [f"certified: {certificate}" for certificate in cast("list[str]", report.get("certificates", []))]
+    if "carried" in report:
+        lines.append(f"certificates, which may travel: {report['carried']}; next: ordain keys import, beside the store")
     for trust in cast("list[dict[str, object]]", report.get("trust", [])):
         state = "signed" if trust["created"] else "stands as it was"
         lines.append(f"trust of {trust['tenant']} {state}: {trust['root']}, which agents take as root metadata (SHA-256 {trust['sha256']})")

@@ -1,5 +1,6 @@
 """The authority's ceremony, what it lets whom sign, and a server whose certificate changes under it."""
 
+import json
 import shutil
 import socket
 import ssl
@@ -17,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from agent.protocol import codec
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import AgentName
 from reconciler.cli.keys import keys
@@ -81,6 +83,59 @@ def test_other_keys_and_domains_need_a_generation_of_their_own(tmp_path: Path) -
     assert ceremony(tmp_path, "shop", more=("--next-generation",)).exit_code == 0
     first, second = read_generations(LocalStore(tmp_path / "store"))
     assert first.root != second.root
+
+
+def carried(directory: Path, *tenants: str, more: tuple[object, ...] = ()) -> Result:
+    """Hold the ceremony where there is no store, and take its file there."""
+    named = [word for tenant in tenants for word in ("--tenant", tenant)]
+    made = typed("--zone", "control", *named, "--keys", directory / "control", "--out", directory / "control.json")
+    assert made.exit_code == 0, made.output
+    out = directory / "certified.json"
+    signed = typed(
+        "--zone", "authority", *named, "--keys", directory / "offline", "--import", directory / "control.json", "--out", out, *more
+    )
+    assert (signed.exit_code, "next: ordain keys import" in signed.stdout) == (0, True), signed.exception
+    return imported(directory, out)
+
+
+def imported(directory: Path, file: Path) -> Result:
+    return CliRunner().invoke(keys, ["import", str(file), "--store", str(directory / "store")])
+
+
+def test_an_offline_root_certifies_into_a_file_that_is_carried_to_the_store(tmp_path: Path) -> None:
+    assert carried(tmp_path, "shop").stdout.count("certified: ") == 3
+    assert keeper(tmp_path).issue(key(), WEB).generation == 1
+    assert carried(tmp_path, "shop", "lab").stdout == f"certified: {layout.tenant_authority(1, 'lab')}\n", "the root is signed once"
+    assert "there already" in imported(tmp_path, tmp_path / "certified.json").stdout
+    following = ("--zone", "control", "--tenant", "shop", "--keys", tmp_path / "control", "--next", "authority", "--next", "server")
+    assert typed(*following).exit_code == 0
+    assert carried(tmp_path, "shop", more=("--next-generation",)).stdout.count("certified: ") == 3
+    assert [sorted(one.tenants) for one in read_generations(LocalStore(tmp_path / "store"))] == [["lab", "shop"], ["shop"]]
+    assert not list((tmp_path / "store").rglob("*.json")), "certificates alone"
+
+
+def test_what_was_certified_into_the_store_goes_on_by_file_and_the_other_way_round(tmp_path: Path) -> None:
+    ceremony(tmp_path, "shop")
+    (tmp_path / "authority").rename(tmp_path / "offline")
+    assert carried(tmp_path, "shop", "lab").stdout.count("certified: ") == 1
+    (tmp_path / "offline").rename(tmp_path / "authority")
+    assert ceremony(tmp_path, "shop", "lab", "desk").stdout.count("certified: ") == 1
+
+
+def test_a_file_with_another_root_or_anything_else_in_it_changes_nothing(tmp_path: Path) -> None:
+    carried(tmp_path, "shop")
+    before = sorted(LocalStore(tmp_path / "store").list(""))
+    (tmp_path / "offline" / "certified.json").unlink()  # what it signed was forgotten
+    out = tmp_path / "other.json"
+    places = ("--keys", tmp_path / "offline", "--import", tmp_path / "control.json", "--out", out)
+    assert typed("--zone", "authority", "--tenant", "shop", "--tenant", "lab", *places).exit_code == 1, "control.json has no lab"
+    assert typed("--zone", "authority", "--tenant", "shop", *places).exit_code == 0
+    assert "another one stands there" in str(imported(tmp_path, out).exception)
+    odd = json.loads(out.read_bytes())
+    odd["certificates"]["approved/accepted.json"] = "x"
+    out.write_bytes(codec.canonical(odd))
+    assert "not a whole authority" in str(imported(tmp_path, out).exception)
+    assert sorted(LocalStore(tmp_path / "store").list("")) == before
 
 
 def test_a_key_is_retired_once_no_generation_is_by_it_any_more(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
 from securesystemslib.signer import Key, SSlibKey
 
+from agent.protocol import durable
 from agent.protocol.errors import InputError
 from agent.protocol.identity import require_label
-from reconciler.control.authority import certificates
+from reconciler.control.authority import carried, certificates
 from reconciler.control.authority.certificates import Issuer
-from reconciler.control.authority.generations import read_certificate, read_generations
+from reconciler.control.authority.generations import Certificates, read_certificate, read_generations
 from reconciler.control.authority.signing import SCHEME, SigningKey
 from reconciler.publication import layout
 from reconciler.publication.key_making import make_keys
@@ -33,14 +34,14 @@ DOMAIN = "ordain.internal"
 _Make = Callable[[], x509.Certificate]
 
 
-def numbers(store: Store) -> list[int]:
+def numbers(store: Certificates) -> list[int]:
     """Return the numbers of all generations that were begun, rising."""
     parts = {key.removeprefix(layout.AUTHORITY).partition("/")[0] for key in store.list(layout.AUTHORITY)}
     return sorted(int(part) for part in parts if part.isdecimal())
 
 
 def found_authority(
-    store: Store,
+    store: Certificates,
     ring: KeyRing,
     *,
     control: PublicKeys,
@@ -89,14 +90,29 @@ def found_authority(
 
 
 def certify(
-    ring: KeyRing, tenants: Collection[str], control: tuple[Path, ...], store_url: str, *, domain: str, following: bool
+    ring: KeyRing,
+    tenants: Collection[str],
+    control: tuple[Path, ...],
+    *,
+    store_url: str | None,
+    out: Path | None,
+    domain: str,
+    following: bool,
 ) -> list[str]:
-    """Hold the ceremony for what a person typed: `control` is the file of the control zone's public keys; raises as `found_authority`."""
+    """Hold the ceremony for what a person typed: `control` is the file of the control zone's public keys; raises as `found_authority`.
+
+    It goes into a store, or into the file `out`, for `ordain keys import`. Either way all of it is kept beside the root's key.
+    """
     if re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?", domain) is None:
         message = f"{domain[:80]!r} is not a trust domain: a host name, such as fleet.example.com"
         raise InputError(message)
     public = read_any_public(control)["control"]
-    return found_authority(open_store(store_url), ring, control=public, tenants=tenants, domain=domain, following=following)
+    place: Certificates = carried.kept(ring.directory) if store_url is None else open_store(store_url)
+    created = found_authority(place, ring, control=public, tenants=tenants, domain=domain, following=following)
+    data = carried.keep(ring.directory, place)
+    if out is not None:
+        durable.replace(out, data)
+    return created
 
 
 def certified_keys(store: Store, ring: KeyRing, tenants: Collection[str]) -> dict[str, set[str]]:
@@ -128,7 +144,7 @@ def development_authority(directory: Path, store: Store, tenants: Collection[str
         found_authority(store, ring, control=public, tenants=missing, domain=domain, installation="development")
 
 
-def _put(store: Store, name: str, keys: list[ec.EllipticCurvePublicKey], make: _Make) -> tuple[x509.Certificate, bool]:
+def _put(store: Certificates, name: str, keys: list[ec.EllipticCurvePublicKey], make: _Make) -> tuple[x509.Certificate, bool]:
     """Create a certificate, or return the one that stands; raise `InputError` if that is of none of these keys."""
     new = False
     if store.size(name) is None:

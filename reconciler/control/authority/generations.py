@@ -4,8 +4,9 @@ A generation is added beside those before it, and never changed, but for tenants
 when it is read: an intermediate counts only if its generation's root signed it, for the tenant that its name in the store says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -13,10 +14,29 @@ from cryptography.exceptions import InvalidSignature
 from agent.protocol.errors import RefusedError
 from reconciler.control.authority import certificates
 from reconciler.publication import layout
-from reconciler.publication.store import Store
 
 CERTIFICATE_LIMIT = 16_384
 """Bytes of one certificate in PEM: ours have about 900."""
+
+
+class Certificates(Protocol):
+    """Where certificates stand: any store, or a file that is carried to one (`carried`)."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what stands at `key`, None if nothing does."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of it, None if nothing is there."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put `data` at `key` unless something is there; return whether it was put."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, sorted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +57,12 @@ class Generation:
         return found
 
 
-def stamp_of(store: Store) -> tuple[str, ...]:
+def stamp_of(store: Certificates) -> tuple[str, ...]:
     """Return what changes when a certificate is added: cheap to ask for, since none is ever replaced."""
     return tuple(store.list(layout.AUTHORITY))
 
 
-def read_generations(store: Store) -> list[Generation]:
+def read_generations(store: Certificates) -> list[Generation]:
     """Return all generations that are whole, rising; none before the first ceremony.
 
     Raises:
@@ -54,7 +74,7 @@ def read_generations(store: Store) -> list[Generation]:
     return [generation for generation in found if generation is not None]
 
 
-def _read(store: Store, number: int, keys: Iterable[str]) -> Generation | None:
+def _read(store: Certificates, number: int, keys: Iterable[str]) -> Generation | None:
     names = {key for key in keys if key.startswith(layout.authority(number))}
     root_key, server_key = layout.authority(number, "root.pem"), layout.authority(number, "server.pem")
     if not {root_key, server_key} <= names:
@@ -71,7 +91,7 @@ def _read(store: Store, number: int, keys: Iterable[str]) -> Generation | None:
     return Generation(number=number, root=root, server=_signed(store, server_key, root), tenants=tenants)
 
 
-def read_certificate(store: Store, key: str) -> x509.Certificate:
+def read_certificate(store: Certificates, key: str) -> x509.Certificate:
     """Return the certificate that stands at a key; raise `RefusedError` if it is none."""
     data = store.get(key) or b""
     try:
@@ -81,7 +101,7 @@ def read_certificate(store: Store, key: str) -> x509.Certificate:
         raise RefusedError(message) from error
 
 
-def _signed(store: Store, key: str, root: x509.Certificate) -> x509.Certificate:
+def _signed(store: Certificates, key: str, root: x509.Certificate) -> x509.Certificate:
     certificate = read_certificate(store, key)
     try:
         certificate.verify_directly_issued_by(root)
