@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages prometheus test test-copies test-cut test-hosts test-history test-hostile test-recovery test-relay test-browser test-conformance test-faults test-mutations test-fencing test-simulated lint format bench lock test-leak
+.PHONY: help setup demo fuzz packages prometheus test test-clocks test-copies test-hosts test-history test-hostile test-recovery test-relay test-renewals test-browser test-conformance test-faults test-mutations test-fencing test-rollouts test-simulated lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -92,11 +92,9 @@ test-relay: setup ## A site behind a relay, with real processes: its server is k
 test-recovery: setup ## Lose a registry, and then a whole disk, under agents that run; a minute
 	@$(BIN)/python -m pytest tests/e2e/test_backup.py -m "slow or not slow" -v
 
-test-cut: setup ## Cut a host off from its server by a real firewall, in a network of its own, and see it heal; a minute
-	@$(BIN)/python -m pytest tests/e2e/test_cut_network.py -m "slow or not slow" -v
-
-test-leak: setup ## An update that takes more of the processor is measured by its canary and taken back; two minutes
-	@$(BIN)/python -m pytest tests/e2e/test_leaking_update.py -m "slow or not slow" -v
+ROLLOUTS := rollouts power_loss leaking_update cut_network fix_in_an_incident authority_in_stages
+test-rollouts: setup ## Releases that hurt real hosts, lost power and cut lines: held, taken back, healed; eight minutes, ONLY=leaks for some
+	@$(BIN)/python -m pytest $(ROLLOUTS:%=tests/e2e/test_%.py) -m "slow or not slow" --numprocesses 2 --dist loadgroup -v $(if $(ONLY),-k "$(ONLY)")
 
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v
@@ -106,6 +104,9 @@ test-fencing: setup ## Stop, wake and kill two reconcile and two serve for ten m
 
 test-simulated: setup ## Replay a thousand rollouts by dice; `python -m tests.simulator.replays N` runs one of them again
 	@$(BIN)/python -m pytest tests/unit/test_replays.py -m "slow or not slow" -s -q
+
+test-simulator: setup ## Hundreds of hosts in one process against a real ordain up; `python -m tests.simulator --agents 1000` for one run that tells
+	@$(BIN)/python -m pytest tests/integration/test_simulator.py -m "slow or not slow" -v
 
 test-history: setup ## Live through a year of a fleet repository day by day, and hold every refusal to what was read and kept
 	@$(BIN)/python -m pytest tests/integration/test_history_golden.py -m "slow or not slow"

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from agent.disk import Disk
 from agent.fetching.fetcher import Http
+from agent.joining.clocks import date_hint
 from agent.joining.identity import Enrolled, Identities
 from agent.joining.renew import Renewer, tls_of, why_not
 from agent.logs import Log
@@ -26,6 +27,8 @@ from agent.watching.watch import Watch
 
 LEAST_SECONDS = 0.2
 """Between two looks at what is due: what failed for a lock, say, is not tried all the time."""
+AGAIN_SECONDS = 600.0
+"""Between two times that a new certificate has all asked again at once: a server that believes none is not asked all the time."""
 
 
 class Contact:
@@ -33,6 +36,8 @@ class Contact:
 
     def __init__(self, *, settings: Settings, enrolled: Enrolled | None, http: Http, disk: Disk, stop: Stop, log: Log) -> None:
         self._stop, self._log, self._disk = stop, log, disk
+        self._http = http
+        self._again = float("-inf")
         self._why = ""
         """Why the certificate is not renewed."""
         self.source: Source = Asking(settings=settings, http=http, disk=disk, sleep=stop.wait)
@@ -66,7 +71,7 @@ class Contact:
 
     def problems(self) -> list[str]:
         """Return what is wrong between this host and its server, beside that it may be away."""
-        hint = self._renewer.hint if self._renewer else ""
+        hint = date_hint(*self._http.dated) if self._http.dated else ""
         refused = self._reporter.problem if self._reporter else ""
         return [one for one in (self._why, hint, refused) if one]
 
@@ -75,6 +80,7 @@ class Contact:
         renewer = self._renewer
         if renewer is None or renewer.seconds() > 0:
             return
+        lapsed = renewer.lapsed
         try:
             enrolled = renewer.renew()
         except (OrdainError, OSError) as error:
@@ -82,7 +88,16 @@ class Contact:
             self._log.step("unrenewed", why=self._why)
         else:
             self._why = ""
+            if lapsed:
+                self._ask_again()
             self._log.step("renewed", certificate=enrolled.fingerprint[:16], until=enrolled.ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def _ask_again(self) -> None:
+        """Have that asked again which was refused for the certificate of before."""
+        if self._reporter is not None and time.monotonic() - self._again >= AGAIN_SECONDS:
+            self._again = time.monotonic()
+            self.source.again()
+            self._reporter.again()
 
     def report(self) -> None:
         """Tell the server what is new, or that this host is there, if it is time for that."""

@@ -77,6 +77,8 @@ class Controlled(Server):
         self.clock_apart = timedelta(0)
         self.refusals: dict[str, tuple[int, Refusal]] = {}
         self.retry_after: dict[str, int] = {}
+        self.over: set[str] = set()
+        """Fingerprints of certificates that are no longer in their time."""
         self.keys: list[bytes] = []
         self.shown: list[tuple[str, str]] = []
         """Path → fingerprint of the client's certificate, "" for none."""
@@ -149,6 +151,8 @@ class Controlled(Server):
             return self._refused(*self.refusals[path])
         if shown in self.revoked and shown:
             return self._refused(403, Refusal(code="revoked", error="the certificate is revoked"))
+        if shown in self.over:
+            return self._refused(401, Refusal(code="unauthenticated", error="the certificate of this connection ran out"))
         if certificate is None and path not in ("/v1/enrol", "/v1/certificates/lapsed"):
             return self._refused(401, Refusal(code="unauthenticated", error="no certificate"))
         answers: dict[str, Callable[[], tuple[int, bytes]]] = {

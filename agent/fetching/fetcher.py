@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -54,6 +55,8 @@ class Http:
     """
 
     def __init__(self, tls: Tls | None = None) -> None:
+        self.dated: tuple[str, datetime] | None = None
+        """What the server's last answer said of the time (`Date`, RFC 9110, section 6.6.1), and this host's clock then."""
         self._bounds = Bounds()
         self._elsewhere = self._made()
         self._tls: Tls | None = None
@@ -112,12 +115,17 @@ class Http:
                 pool, headers = self._pool(url), {**HEADERS, **({"Content-Type": "application/json"} if body is not None else {})}
                 timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=hold + GAP_SECONDS)
                 response = pool.request(method, url, body=body, headers=headers, redirect=False, preload_content=False, timeout=timeout)
+                self._note_date(url, response)
                 if response.status in (OK, CREATED):
                     return b"".join(self._body(response, url, limit, CHUNK))
                 said, headers = _read_error(response), dict(response.headers)
         finally:
             self._bounds.released()
         raise not_granted(url, response.status, said, headers)
+
+    def _note_date(self, url: str, response: urllib3.BaseHTTPResponse) -> None:
+        if self._tls is not None and self._tls.is_for(url):
+            self.dated = response.headers.get("Date", ""), datetime.now(UTC)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         return self._own if self._tls is not None and self._tls.is_for(url) else self._elsewhere
@@ -198,6 +206,7 @@ class Http:
         for _ in range(REDIRECTS_LIMIT + 1):
             self._bounds.begin(url, limit=limit, seconds=seconds, gap=GAP_SECONDS)
             response = self._pool(url).request("GET", url, redirect=False, preload_content=False, headers={**HEADERS, **(headers or {})})
+            self._note_date(url, response)
             if response.status in wanted:
                 return response
             location = response.headers.get("Location", "")

@@ -1,6 +1,7 @@
 """Two clocks that are far apart, said so that whoever reads it looks at the right one."""
 
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 APART_SECONDS = 300
 """How far two clocks may be apart before anybody is told."""
@@ -13,11 +14,24 @@ def clock_hint(server_time: str, *, now: datetime | None = None) -> str:
     except ValueError:
         return ""
     ours = now or datetime.now(UTC)
-    apart = (ours - theirs).total_seconds()
-    if abs(apart) <= APART_SECONDS:
+    apart = _apart(ours, theirs)
+    return f"this host's clock says {ours:%Y-%m-%dT%H:%M:%SZ}, {apart} the server's: set it right, then ask again" if apart else ""
+
+
+def date_hint(date: str, now: datetime) -> str:
+    """Return the same of an answer's header `Date`; `now` is this host's clock when it came. It stays the same from answer to answer."""
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
         return ""
-    how = "ahead of" if apart > 0 else "behind"
-    return f"this host's clock says {ours:%Y-%m-%dT%H:%M:%SZ}, {_length(abs(apart))} {how} the server's: set it right, then ask again"
+    apart = _apart(now, theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
+    return f"this host's clock is {apart} the server's: set right whichever is wrong" if apart else ""
+
+
+def _apart(ours: datetime, theirs: datetime) -> str:
+    """Return how far our clock is from theirs, "" where that is near enough."""
+    seconds = (ours - theirs).total_seconds()
+    return f"{_length(abs(seconds))} {'ahead of' if seconds > 0 else 'behind'}" if abs(seconds) > APART_SECONDS else ""
 
 
 def _length(seconds: float) -> str:

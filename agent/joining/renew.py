@@ -54,9 +54,8 @@ class Renewer:
     http: Http
     wall: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     clock: Callable[[], float] = field(default=time.monotonic)
-    hint: str = ""
-    """What is odd about this host's clock, as the server's last answer shows it."""
-    _lapsed: bool = False
+    lapsed: bool = False
+    """Whether the server says that the certificate is over, so that only its key still counts."""
     _due: float = 0.0
 
     def __post_init__(self) -> None:
@@ -70,8 +69,8 @@ class Renewer:
 
     def lapse(self) -> None:
         """Have the certificate renewed by its key, soon: the server says that it ran out, or does not know it."""
-        if not self._lapsed:
-            self._lapsed, self._due = True, self.clock()
+        if not self.lapsed:
+            self.lapsed, self._due = True, self.clock()
 
     def renew(self) -> Enrolled:
         """Get a new certificate, use it from now on, and return it.
@@ -90,7 +89,7 @@ class Renewer:
         require_issued(issued, key, tenant=former.enrolment.tenant, agent=former.enrolment.agent)
         self.enrolled = self.identities.adopt(issued, with_certificate(former.enrolment, issued))
         self.http.use(tls_of(self.enrolled))
-        self.hint, self._lapsed = clock_hint(issued.server_time, now=self.wall()), False
+        self.lapsed = False
         self._due = self.clock() + self._share()
         return self.enrolled
 
@@ -102,7 +101,7 @@ class Renewer:
         """Ask over the old certificate; where that is not believed any more, by its key."""
         url = f"{self.enrolled.enrolment.server}/v1/certificates"
         try:
-            if not self._lapsed:
+            if not self.lapsed:
                 data = self.http.post(url, codec.canonical(RenewalRequest(format=enrolment.FORMAT, request=request)), limit=LIMIT)
                 return codec.decode(data, Issued, what=url, limit=LIMIT)
         except RetryError as error:

@@ -122,6 +122,11 @@ class Reporter:
         """Note who answers: a relay, which only carries what is signed (`carried`), or the server itself."""
         self._carried = carried
 
+    def again(self) -> None:
+        """Report again at once, whatever was refused: this host has another certificate now."""
+        self._backoff.worked()
+        self.problem = ""
+
     def report(self) -> None:
         """Send what there is to say, or that there is nothing if it is time for that; what can't be sent is sent later.
 

@@ -84,7 +84,7 @@ class UsageBook:
         noted = self._read(fleet)
         if noted is None or noted.startup is None:
             return None
-        seconds = int((self._now() - datetime.fromisoformat(noted.at)).total_seconds())
+        seconds = max(0, int((self._now() - datetime.fromisoformat(noted.at)).total_seconds()))  # a clock may be set back in between
         due = min((seconds // FIRST).bit_length(), DOUBLINGS + 1)
         told = self._told.get(fleet)
         if told is not None and told[:2] == (noted, due):

@@ -45,6 +45,10 @@ class Source(Protocol):
         """Wait for news, for this long at most; return whether it is time for a poll already."""
         ...
 
+    def again(self) -> None:
+        """Ask again at once, whatever was refused: this host has another certificate now."""
+        ...
+
 
 class Asking:
     """Asks at each poll, and sleeps in between; `sleep` ends early when the agent is to look now."""
@@ -63,3 +67,6 @@ class Asking:
     def wait(self, seconds: float) -> bool:
         """Sleep."""
         return self._sleep(seconds)
+
+    def again(self) -> None:
+        """Ask at each poll, as ever."""

@@ -113,6 +113,11 @@ class Watch:
             return self._sleep(EARLY_SECONDS) if early else False
         return self._is_news(answer)
 
+    def again(self) -> None:
+        """Ask again at once."""
+        self._backoff.worked()
+        self._next = None if isinstance(self._next, OrdainError) else self._next
+
     def _is_news(self, answer: WatchAnswer | OrdainError | None) -> bool:
         """Return whether an answer is to be looked at now: news are, and that this host is held back where it was not so before."""
         held = _held_back(answer)

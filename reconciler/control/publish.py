@@ -10,7 +10,7 @@ anew, under numbers far above all that honest hands may have reached.
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
@@ -47,6 +47,10 @@ TRIES = 100
 ORDER = ("timestamp", "snapshot", "rollouts")
 """Each refers to the next, so that a new one makes those before it due."""
 ALL_DUE = frozenset(ORDER)
+
+
+AHEAD_LIMIT = timedelta(days=7)
+"""By how much our clock may be behind what it signed before, and time goes on from there: more needs another timestamp key."""
 
 
 class LostRaceError(RetryError):
@@ -131,6 +135,7 @@ def publish_fleet(
         LostError: as `work.leads`.
         RefusedError: what is approved is expired or damaged, or what was written can't be read back.
     """
+    work = _not_before(work, standing, unsigned)
     _require_live(work, releases, None if "snapshot" in unsigned else standing)
     due = _due(work, releases, document, standing, floors) | _before(unsigned)
     if standing is not None and not due:
@@ -157,6 +162,16 @@ def publish_fleet(
         epoch=document.epoch,
     )
     return Publication(document=document, floors=reached, changed=True, due=work.now + metadata.renewal(work.freshness))
+
+
+def _not_before(work: Work, standing: Published | None, unsigned: frozenset[str]) -> Work:
+    """Return work at a time no earlier than what stands was signed: agents have seen that time, and judge by it what expires.
+
+    Else whoever mends a clock that was ahead would have all of them wait until the right time has caught up.
+    """
+    if standing is None or "timestamp" in unsigned or not timedelta() < standing.signed_at - work.now <= AHEAD_LIMIT:
+        return work
+    return replace(work, now=standing.signed_at)
 
 
 def _require_live(work: Work, releases: Releases, standing: Published | None) -> None:

@@ -23,7 +23,7 @@ from agent.protocol.identity import AgentName
 from agent.protocol.state import Struct
 from reconciler.control.authority.certificates import domain_of, tenant_of
 from reconciler.control.authority.keeper import is_signed
-from reconciler.control.authority.listening import load_chain
+from reconciler.control.authority.listening import NO_CHECK_TIME, load_chain
 from reconciler.control.refusal import Denied
 from reconciler.relay.uplink import Uplink
 
@@ -33,10 +33,8 @@ LOOK_EVERY = 2.0
 """Seconds between looks at whether something is due."""
 AGAIN = 30.0
 """Seconds between two askings, at least."""
-NO_CHECK_TIME = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL: hosts whose certificate ran out while nobody could renew it are still answered, see `GRACE`."""
 GRACE = timedelta(days=30)
-"""How long after its end a host's certificate counts here: as long as the installation itself would renew it."""
+"""How long beyond its time a host's certificate counts here, where nobody may be able to renew it: as long as the installation would."""
 
 _log = logging.getLogger(__name__)
 

@@ -201,9 +201,9 @@ def test_a_renewal_is_for_another_key_over_the_old_certificate(host: Joined) -> 
 
 
 def test_a_certificate_that_ran_out_is_renewed_by_its_key(host: Joined) -> None:
-    host.server.lifetime = timedelta(seconds=-60)
+    host.server.clock_apart = timedelta(days=-2)  # so that it ended a day ago
     host.join()
-    host.server.lifetime = timedelta(hours=24)
+    host.server.clock_apart = timedelta()
     host.fleet().publish(file_state(a="1"), ["web-01"])
     known = identity(host)
     assert host.poll() == 0, host.log
@@ -220,7 +220,6 @@ def test_a_clock_that_is_a_day_ahead_renews_once_and_not_all_the_time(host: Join
     assert made.seconds() == 0
     made.renew()
     assert made.seconds() > 9 * 3600
-    assert "24 hours ahead of the server's" in made.hint
     made.http.close()
 
 
@@ -248,9 +247,9 @@ def test_a_refused_renewal_keeps_the_certificate_and_is_tried_again_later(host: 
 
 @pytest.mark.parametrize("place", RENEWING)
 def test_an_agent_killed_while_renewing_has_the_old_certificate_or_the_new_one(host: Joined, place: str) -> None:
-    host.server.lifetime = timedelta(seconds=-60)
+    host.server.clock_apart = timedelta(days=-2)  # so that it ended a day ago
     host.join()
-    host.server.lifetime = timedelta(hours=24)
+    host.server.clock_apart = timedelta()
     assert host.run(fault=place).returncode == KILLED
     known = identity(host)
     assert certificates(known.chain)[0].public_key() == _key(known).public_key()

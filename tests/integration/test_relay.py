@@ -284,7 +284,10 @@ def test_no_relay_gets_a_name_that_is_the_servers_or_another_ones(case: Case) ->
     case.up.write_controls("lab", agents={"lab-01": others})
     host = case.up.enrol("site-01")
     name, ends = certificates.agent_name(host.certificate), host.certificate.not_valid_after_utc
-    asker, asked = Asker(name=name, fingerprint=host.fingerprint, not_after=ends), RenewalRequest(format=1, request=csr(host.key))
+    asker, asked = (
+        Asker(name=name, fingerprint=host.fingerprint, not_before=ends - timedelta(days=1), not_after=ends),
+        RenewalRequest(format=1, request=csr(host.key)),
+    )
     for taken in ("127.0.0.1", "localhost", "serve.example.com", "relay.lab.example.com", ""):
         case.up.write_controls(agents={"site-01": controls.Agent(relay=["web"], relay_names=[taken] if taken else [])})
         case.up.known.look()

@@ -237,12 +237,20 @@ def test_an_editor_war_is_told_and_not_fought_for_ever(host: Joined) -> None:
 def test_a_certificate_is_renewed_under_way_and_reports_go_on(tmp_path: Path) -> None:
     with joined(tmp_path) as host:
         host.fleet().publish(file_state(a="1"), ["web-01"])
-        host.server.lifetime = timedelta(seconds=30)  # and 300 that it is backdated by
+        host.server.clock_apart = timedelta(hours=-20)  # more than half of its life is over
         host.server.every = 1
         host.join()
+        host.server.clock_apart = timedelta()
         with running(host, poll=1.0):
             until(lambda: host.server.asked("/v1/certificates") and len(host.server.batches) > 2, host)
         assert "unrenewed" not in host.log
+
+
+def test_whoever_was_refused_for_a_certificate_that_was_over_goes_on_at_once_with_the_next(tmp_path: Path) -> None:
+    with joined(tmp_path) as host:
+        host.server.over = {host.join().fingerprint}
+        with running(host, poll=1.0):
+            until(lambda: host.server.asked("/v1/certificates/lapsed") and host.server.watched, host)
 
 
 # Being let go

@@ -46,6 +46,25 @@ def test_an_unchanged_state_publishes_nothing(zone: Zone) -> None:
     assert public(zone) == before
 
 
+def test_a_clock_that_was_ahead_and_is_mended_goes_on_from_the_time_that_agents_saw(zone: Zone) -> None:
+    at = now().replace(microsecond=0)
+    zone.publish(at=at + timedelta(days=1), freshness=timedelta(hours=1))
+    zone.approve("two")
+    assert zone.publish(at=at, freshness=timedelta(hours=1)).changed
+    after = published(zone)
+    assert (after.signed_at, after.timestamp.expires) == (at + timedelta(days=1), at + timedelta(days=1, hours=1))
+    assert not zone.publish(at=at + timedelta(hours=23), freshness=timedelta(hours=1)).changed, "nothing is due before the time has come"
+    zone.publish(at=at + timedelta(hours=25), freshness=timedelta(hours=1))
+    assert published(zone).signed_at == at + timedelta(hours=25)
+
+
+def test_a_clock_that_was_years_ahead_is_not_gone_on_from(zone: Zone) -> None:
+    zone.publish(at=now() + timedelta(days=30))
+    zone.approve("two")
+    zone.publish()
+    assert published(zone).signed_at <= now()
+
+
 def first_age(renewal: timedelta) -> timedelta:
     return renewal - timedelta(minutes=1)
 

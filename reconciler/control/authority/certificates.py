@@ -21,7 +21,9 @@ INTERMEDIATE_LIFETIME = timedelta(days=730)
 AGENT_LIFETIME = timedelta(hours=24)
 SERVER_LIFETIME = timedelta(days=30)
 BACKDATED = timedelta(minutes=5)
-"""Before the instant of issue a certificate is valid already: clocks of hosts are not that exact."""
+"""Before the instant of issue an agent's certificate is valid already, by a tenth of its life at most: its holder renews at half of it."""
+FAR_BACKDATED = timedelta(days=2)
+"""As for certificates that hosts look at: one whose clock is a day behind must get through, to hear, signed, what time it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def issue_agent(
 ) -> x509.Certificate:
     """Return an agent's certificate for its SPIFFE-ID `name`; it never outlives its issuer."""
     lifetime = min(lifetime, issuer.certificate.not_valid_after_utc - now)
-    builder = _builder(x509.Name([]), key, now, lifetime).issuer_name(issuer.certificate.subject)
+    builder = _builder(x509.Name([]), key, now, lifetime, backdated=min(BACKDATED, lifetime / 10)).issuer_name(issuer.certificate.subject)
     builder = _leaf(builder, issuer, ExtendedKeyUsageOID.CLIENT_AUTH)
     return builder.add_extension(_uri(name), critical=True).sign(issuer.key, hashes.SHA256())  # critical: the subject is empty
 
@@ -134,9 +136,11 @@ def _host(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _builder(subject: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta, *, backdated: timedelta = FAR_BACKDATED
+) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).public_key(key).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + lifetime)
+    builder = builder.not_valid_before(now - backdated).not_valid_after(now + lifetime)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 

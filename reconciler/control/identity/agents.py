@@ -1,9 +1,9 @@
 """Which agent asks, by the certificate of its connection.
 
-TLS has verified the chain when a connection begins. What it can't know is checked here: that the intermediate of that very tenant
-signed the certificate (any other could name it too), that its time is not over (a connection may last longer than its certificate, and
-a resumed one was not looked at), and that the registry knows it. All of that but the time is done once for each certificate; its
-standing is looked at on every request, and again when a watch wakes (`require`).
+TLS has verified the chain when a connection begins. The rest is checked here: that the intermediate of that very tenant signed the
+certificate (any other could name it too), that it is in its time (a connection may last longer than its certificate, a resumed one was
+not looked at, and a handshake that fails does not say why), and that the registry knows it. All of that but the time is done once for
+each certificate; its standing is looked at on every request, and again when a watch wakes (`require`).
 """
 
 from collections import OrderedDict
@@ -35,6 +35,7 @@ class Asker:
 
     name: AgentName
     fingerprint: str
+    not_before: datetime
     not_after: datetime
 
     @property
@@ -72,7 +73,7 @@ class Agents:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         grace: timedelta = timedelta(),
     ) -> None:
-        """`recorded` is asked once for each certificate that this process has not seen; one counts for `grace` after it ran out."""
+        """`recorded` is asked once for each certificate that this process has not seen; one counts for `grace` beyond its time."""
         self._issuers, self._standing, self._recorded, self._now, self._grace = issuers, standing, recorded, now, grace
         self._known: OrderedDict[bytes, Asker] = OrderedDict()
 
@@ -91,8 +92,10 @@ class Agents:
             asker = await self._check(der, digest)
         else:
             self._known.move_to_end(digest)
-        if asker.not_after + self._grace <= self._now():
-            message = "the certificate of this connection ran out: renew it by POST /v1/certificates/lapsed"
+        now = self._now()
+        if not asker.not_before - self._grace <= now < asker.not_after + self._grace:
+            how = "ran out" if now >= asker.not_after else "begins later than it is here: some clock is, or was, wrong"
+            message = f"the certificate of this connection {how}; renew it by POST /v1/certificates/lapsed"
             raise Denied("unauthenticated", message)
         return asker
 
@@ -117,7 +120,8 @@ class Agents:
             raise Denied("unauthenticated", str(error)) from error
         self._issuers.require_issued(certificate, name)
         await self._recorded(certificate, name)
-        asker = Asker(name=name, fingerprint=digest.hex(), not_after=certificate.not_valid_after_utc)
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        asker = Asker(name=name, fingerprint=digest.hex(), not_before=begins, not_after=ends)
         self._known[digest] = asker
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
