@@ -63,6 +63,17 @@ def test_who_has_no_role_sees_nothing(shared: Site) -> None:
     assert shared.ask("GET", "/api/v1/whoami", who="nobody").body["roles"] == []
 
 
+def test_a_tenant_that_git_never_had_is_told_to_who_runs_the_installation(shared: Site) -> None:
+    asked = ("/audit/tenants/shpo", "/audit/tenants/shpo/verify", "/tokens/shpo", "/agents?tenant=shpo", "/pending?tenant=shpo")
+    for path in (*asked, "/freezes?tenant=shpo", "/fleets?tenant=shpo"):
+        found = shared.ask("GET", f"/api/v1{path}", who="root")
+        assert (found.status, found.body["error"]) == (404, "there is no tenant shpo here; did you mean shop?"), path
+    frozen = shared.ask("POST", "/api/v1/freezes/tenants/shpo", who="root", body={"seconds": 60, "reason": "a slip of the finger"})
+    assert frozen.status == 404
+    assert shared.ask("GET", "/api/v1/freezes", who="root").body["freezes"] == []
+    assert shared.ask("GET", "/api/v1/agents?tenant=shpo", who="viewer").status == 403
+
+
 def test_a_role_ends_when_it_says(shared: Site) -> None:
     assert shared.ask("GET", "/api/v1/agents/shop/web-01", who="helper").status == 200
     assert shared.ask("GET", "/api/v1/agents/shop/web-01", who="former").status == 403

@@ -5,6 +5,7 @@ is about all that the asker may see (`seen`); any other without one is about the
 of the same kind are written once a minute, with how many there were.
 """
 
+import difflib
 import logging
 import time
 from collections import Counter
@@ -76,6 +77,21 @@ class Admission:
             request[SEEN] = Seen(tenants={tenant: decision})
         if not allowed:
             await self._refuse(request, operator, action, tenant, decision)
+        if tenant or request[SEEN].everywhere:
+            await self._require_tenant(tenant or request.query.get("tenant", ""))
+
+    async def _require_tenant(self, tenant: str) -> None:
+        """Raise `Denied` (unknown) for a tenant that git never had: a name typed wrong must not look like one of which there is nothing.
+
+        Whoever gets here may do this in all tenants, so the names of others may be told.
+        """
+        if not tenant or self._known.controls(tenant) is not None or tenant in await self._registry.ask(audit.chains):
+            return
+        known = self._known.tenants()
+        near = difflib.get_close_matches(tenant, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "its manifest comes first, and `ordain reconcile` tells of it"
+        message = f"there is no tenant {printable(tenant)} here; {hint}"
+        raise Denied("unknown", message)
 
     async def _identify(self, request: web.Request, action: str) -> Operator:
         address = request.remote or ""
