@@ -21,6 +21,7 @@ from reconciler.control.known import KnownTenants
 from reconciler.control.leading import RegistryLeases, rollouts_told, tell_published
 from reconciler.control.registry.registry import Registry
 from reconciler.control.registry.retention import Keep
+from reconciler.control.tenants import discover
 from reconciler.opa.program import find_opa
 from reconciler.pipeline import loop as pipeline_loop
 from reconciler.pipeline.notes import NoteExporter
@@ -180,6 +181,8 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
         durable.sweep(directory)
     make_keys("pipeline", settings.keys_directory / "pipeline")
     development_certificates(settings)
+    for tenant in discover(store):
+        hand_out_root(settings.state, store, tenant)  # a restored store has tenants that need no new keys
 
     def make(tenants: Collection[str]) -> None:
         for tenant in tenants:

@@ -54,6 +54,7 @@ def save(loaded: Settings, file: Path, *, with_store: bool, now: datetime, progr
         message = f"{file}: is there already; a backup is written to a new file"
         raise InputError(message)
     store = loaded.open_store()
+    _require_something(loaded, store)
     how = (WHOLE if isinstance(store, LocalStore) else CORE) if with_store else NONE
     made: list[Manifest] = []
 
@@ -79,6 +80,16 @@ def save(loaded: Settings, file: Path, *, with_store: bool, now: datetime, progr
             message = f"{file}: somebody else wrote it just now"
             raise RefusedError(message)
     return made[0]
+
+
+def _require_something(loaded: Settings, store: Store) -> None:
+    """Raise `InputError` where there is no installation at all: a timer with a wrong path would write empty backups for years."""
+    file = sqlite_file(loaded.registry_url)
+    if (file is None or file.exists()) or loaded.keys_directory.is_dir() or next(iter(store.list("")), None) is not None:
+        return
+    found = f"{loaded.state}: there is no installation: no registry, no keys, nothing in the store"
+    message = f"{found}; name the state directory of serve or up, and its settings"
+    raise InputError(message)
 
 
 def _parts(loaded: Settings, store: Store, how: str, copy: Path, progress: Progress) -> Iterator[Content]:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.protocol.errors import InputError, MalformedError, OrdainError, RefusedError
-from reconciler import process
+from reconciler import process, wiring
 from reconciler.backup import archive, numbers
 from reconciler.backup.archive import Content, File, Manifest
 from reconciler.cli import cli
@@ -22,6 +22,7 @@ from reconciler.control.registry.registry import Registry
 from reconciler.pipeline.approve import renew_releases
 from reconciler.publication.store import LocalStore
 from reconciler.publication.times import stamp
+from reconciler.settings import Settings
 from tests import s3_server
 from tests.conftest import part
 from tests.postgresql_server import Server
@@ -121,6 +122,21 @@ def test_what_is_backed_up_comes_back_and_numbers_go_on_far_above(place: Place, 
         assert (entry.action, registry.look(audit.verify, "shop")) == ("registry.restored", 2)
     finally:
         registry.close()
+
+
+def test_a_directory_that_holds_no_installation_is_refused_and_no_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "fleets").mkdir()
+    assert "there is no installation" in refused(InputError, "backup", "--state", tmp_path / "fleets", tmp_path / "backup.tar.zst")
+    assert [one.name for one in tmp_path.iterdir()] == ["fleets"]
+    assert not list((tmp_path / "fleets").iterdir())
+
+
+def test_ordain_up_hands_out_the_roots_of_a_restored_store_again(place: Place, tmp_path: Path) -> None:
+    backup, again = tmp_path / "backup.tar.zst", tmp_path / "again"
+    done("backup", "--state", place.directory, backup)
+    done("restore", backup, "--state", again)
+    wiring.development(Settings(state=again))
+    assert (again / "trust" / "shop.root.json").read_bytes() == place.zone.store.get("trust/shop/1.root.json")
 
 
 def test_a_second_restore_of_one_backup_is_above_the_first(place: Place) -> None:
