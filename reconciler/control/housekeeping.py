@@ -26,7 +26,6 @@ FIRST = 60.0
 SOON = 5.0
 """Seconds until the next one where there was more than one pass may forget."""
 ANCHOR_EVERY = timedelta(days=1)
-LEASE = "housekeeping"
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Housekeeping:
     def once(self) -> bool:
         """Make one pass, unless another copy of `serve` is at it or was within the hour; return whether there is more to forget."""
         try:
-            self._registry.write(leases.acquire, LEASE, holder=self._holder, ttl=timedelta(seconds=EVERY / 2))
+            self._registry.write(leases.acquire, leases.HOUSEKEEPING, holder=self._holder, ttl=timedelta(seconds=EVERY / 2))
         except HeldError:
             return False
         now = self._now()

@@ -101,6 +101,7 @@ def test_what_is_not_empty_in_use_moved_or_the_same_is_refused(full: Registry, t
             copying.copy(full, other, lambda _: None)
     (tmp_path / "third").mkdir()
     with empty(tmp_path / "third") as third:
+        full.write(leases.acquire, leases.HOUSEKEEPING, holder="control@stopped", ttl=HOUR)  # whose turn it was; nobody is at work for it
         held = full.write(leases.acquire, "publish/shop", holder="control@a", ttl=HOUR)
         with pytest.raises(RefusedError, match="in use: control@a holds the lease publish/shop; stop"):
             copying.copy(full, third, lambda _: None)

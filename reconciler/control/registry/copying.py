@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select, text
 
 from agent.protocol.errors import InputError, RefusedError, RetryError
-from reconciler.control.registry import audit, clock, migrating, schema
+from reconciler.control.registry import audit, clock, leases, migrating, schema
 from reconciler.control.registry.registry import Registry
 
 SLICE = 2000
@@ -66,8 +66,9 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _require_idle(old: Connection) -> None:
-    """Raise where a `serve` holds a lease, which it gives back when it is stopped."""
-    held = select(schema.leases.c.name, schema.leases.c.holder).where(schema.leases.c.expires_at > clock.now(old))
+    """Raise where a `serve` leads, by a lease that it gives back when it is stopped, and that runs out seconds after it was killed."""
+    table = schema.leases.c
+    held = select(table.name, table.holder).where(table.expires_at > clock.now(old), table.name != leases.HOUSEKEEPING)
     found = old.execute(held).first()
     if found is not None:
         message = f"the registry is in use: {found.holder} holds the lease {found.name}; stop every ordain serve first"

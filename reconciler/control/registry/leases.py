@@ -14,6 +14,8 @@ from reconciler.control.registry import clock, schema
 from reconciler.control.registry.upserts import insert
 from reconciler.publication.lease import HeldError, LostError
 
+HOUSEKEEPING = "housekeeping"
+"""The lease that says whose turn it was to forget what is old: it is left to run out, also by a process that has ended."""
 _table = schema.leases
 
 
