@@ -359,11 +359,24 @@ class Agent:
             except OrdainError as error:
                 errors[fleet] = error
                 self._note(follower, error)
+                self._leave_mode(follower, error, wanted)
             except Exception as error:  # noqa: BLE001 - not even a fault of ours in one fleet may hold up the others
                 errors[fleet] = error
                 self._settler.fault(fleet, error)
             self._warn_of_development(follower)
         return wanted, errors
+
+    def _leave_mode(self, follower: Follower, error: OrdainError, wanted: dict[str, Wanted]) -> None:
+        """End a mode whose time is over here where nobody says so: no server answers, or it is not believed."""
+        if isinstance(error, NotListedError):
+            return
+        try:
+            back = follower.mode_over()
+        except OrdainError as trouble:
+            self._log.step("error", fleet=follower.fleet, why=str(trouble))
+            return
+        if back is not None:
+            wanted[follower.fleet] = back
 
     def _keep_heard(self, followers: list[Follower], errors: Mapping[str, Exception | None]) -> None:
         """Keep of which fleets there was news at all: refusing a release is news, a server that is away is none."""

@@ -351,7 +351,12 @@ def rig(directory: Path, name: str = "web-01") -> Iterator[Rig]:
 
 def hours_from_now(hours: int) -> str:
     """Return an instant as wire formats write it."""
-    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return seconds_from_now(hours * 3600)
+
+
+def seconds_from_now(seconds: int) -> str:
+    """Return an instant as wire formats write it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def checked(file: File, check: list[str]) -> File:

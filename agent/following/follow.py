@@ -10,7 +10,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from agent.apply.generations import Generations, Meta
 from agent.disk import FLEETS_LIMIT, Disk
 from agent.fetching.fetcher import Http
-from agent.following import admission
+from agent.following import admission, kept
 from agent.following.admission import NotListedError, WaitingError, Wanted
 from agent.following.repository import Repository
 from agent.protocol import durable
@@ -18,7 +18,7 @@ from agent.protocol.bundle import Bundle
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.identity import LABEL
 from agent.protocol.membership import Member
-from agent.protocol.rollout import RolloutDocument
+from agent.protocol.rollout import Release, RolloutDocument
 from agent.settings import Settings
 from agent.watching.answered import Answered
 
@@ -96,6 +96,7 @@ class Follower:
         self.document: RolloutDocument | None = None
         """The rollout document, once it is verified."""
         self._settings = settings
+        self._directory, self._cache = directory, cache
         self._generations = generations
         self._bundles: dict[str, Bundle] = {}
         self._members: dict[int, Member | None] = {}
@@ -122,6 +123,7 @@ class Follower:
         document = self.document = self.repository.refresh(datetime.now(UTC))
         agent, now = self._settings.name, self.repository.now
         choice = admission.choose(document, agent=agent, now=now, member=self._member)
+        kept.note(self._directory, document, choice.member)
         meta = self._generations.current()
         source = self.repository.provenance(choice.release)
         mode: str | None = None
@@ -142,6 +144,37 @@ class Follower:
             state=state,
             commit=source.commit,
             decision=source.decision,
+            warnings=warnings,
+        )
+
+    def mode_over(self) -> Wanted | None:
+        """Return what runs here as it is without a mode whose time is over, by what was verified last; None where none is.
+
+        For whenever `follow` has no answer: a mode ends by itself.
+
+        Raises:
+            OrdainError: what was kept is damaged, or gone.
+        """
+        meta, known = self._generations.current(), kept.read(self._directory)
+        if meta is None or meta.mode is None or known is None:
+            return None
+        group = kept.read_bundle(self._cache, self.fleet, meta.digest).groups.get(meta.group)
+        if group is None:
+            return None
+        now = self.repository.latest(datetime.now(UTC))
+        mode, warnings = admission.choose_mode(known.document, group, agent=self._settings.name, now=now, member=known.member)
+        if mode == meta.mode:
+            return None
+        return Wanted(
+            fleet=self.fleet,
+            release=Release(digest=meta.digest, members=meta.members),
+            group=meta.group,
+            mode=mode,
+            attempt=meta.attempt,
+            serial=meta.serial,
+            state=admission.state_in(group, mode),
+            commit=meta.commit,
+            decision=meta.decision,
             warnings=warnings,
         )
 

@@ -68,6 +68,10 @@ class Repository:
         """The reference time, RFC 3339: the clock's, or the latest signed one where the clock is behind it."""
         return self._trusted.now
 
+    def latest(self, clock: datetime) -> str:
+        """Return a time, RFC 3339, where nothing could be fetched: the clock's, or the latest signed one that was ever seen here."""
+        return self._trusted.latest(clock)
+
     @property
     def fresh_until(self) -> str:
         """Until when what was verified starts new things, RFC 3339; empty before a refresh."""

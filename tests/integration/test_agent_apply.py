@@ -19,6 +19,7 @@ from agent.protocol.state import Artifact, ArtifactSource, File, HostFile, State
 from agent.reporting.spool import Spool
 from tests import agent_cases
 from tests.agent_cases import Rig, artifact_of, file_state
+from tests.e2e.installation import until
 
 TOOL = b"#!/bin/sh\nexit 0\n"
 
@@ -371,6 +372,25 @@ def test_a_mode_is_followed_while_it_is_on_and_not_longer_than_it_may_be(rig: Ri
     rig.fleet().roll_out()
     rig.poll()
     assert rig.text("/etc/app/a") == "calm"
+
+
+def test_modes_end_by_themselves_where_no_server_answers_and_the_next_highest_counts(rig: Rig) -> None:
+    modes = [Mode(name=name, at_most="4h", state=file_state(a=name)) for name in ("sale", "incident")]
+    digest = rig.fleet().publish({"x": Group(base=file_state(a="base"), modes=modes)}, {"web-01": Member(group="x")})
+    rig.poll()
+    for seconds in (2, 8, 32):  # a slow machine is given longer: it is to be seen in the mode first
+        ends = {"sale": agent_cases.hours_from_now(1), "incident": agent_cases.seconds_from_now(seconds)}
+        start = agent_cases.hours_from_now(-1)
+        rig.fleet().roll_out(modes=[ModeSwitch(name=name, start=start, until=until) for name, until in ends.items()])
+        rig.poll()
+        if rig.text("/etc/app/a") == "incident":
+            break
+    assert rig.text("/etc/app/a") == "incident"
+    rig.server.close()
+    until("incident is over", lambda: rig.poll() == 3 and rig.text("/etc/app/a") == "sale")
+    assert (rig.status()["mode"], rig.status()["digest"], rig.status()["result"]) == ("sale", digest, "applied")
+    told = [(one.mode, one.result) for one in Spool(disk=Disk(root=rig.state)).read().receipts]
+    assert told[-2:] == [("incident", "applied"), ("sale", "applied")]
 
 
 def test_every_outcome_leaves_one_receipt(rig: Rig) -> None:
