@@ -59,7 +59,8 @@ class Rolled(Struct):
     @property
     def why(self) -> str:
         """Where it is and what it waits for, in a line; "" where nothing is on its way."""
-        where = f"wave {self.wave} ({self.number} of {self.waves})" if self.wave else "no wave admitted yet" if self.waits else ""
+        none = "no wave admitted yet" if self.waits and self.phase in ("waiting", "applying") else ""
+        where = f"wave {self.wave} ({self.number} of {self.waves})" if self.wave else none
         return ": ".join(part for part in (where, "; ".join(self.waits)) if part)
 
 

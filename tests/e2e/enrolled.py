@@ -116,6 +116,11 @@ class Site(Installation):
         self.running[agent] = process
         return process
 
+    def stop_agent(self, agent: str) -> None:
+        """End a host's agent in order."""
+        self.running[agent].terminate()
+        assert self.running[agent].wait(PATIENCE) == 0, self.agent_log(agent).read_text()[-4000:]
+
     def cut_power(self, agent: str) -> None:
         """End a host's agent as a power cut would."""
         self.running[agent].send_signal(signal.SIGKILL)

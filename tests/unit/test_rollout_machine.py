@@ -100,6 +100,11 @@ def test_hosts_that_are_added_while_a_candidate_is_on_its_way_do_not_begin_it_an
     assert (progress.candidate.release, progress.wave, progress.attempt) == (grown, 0, 1)
 
 
+def test_since_when_it_stands_is_known_of_a_wave_that_waits_for_nothing_but_its_hosts() -> None:
+    outcome = fleet().step(desired(NEW))
+    assert (outcome.progress.phase, outcome.progress.why, outcome.progress.since) == ("applying", "", "2026-11-23T12:00:00Z")
+
+
 def test_a_wave_of_labels_that_no_host_has_holds_and_says_so() -> None:
     one = fleet({"waves": [{"name": "canary", "matchLabels": {"canary": "yes"}}, {"name": "rest", "limit": "100%"}]})
     outcome = one.step(desired(NEW))
@@ -136,6 +141,7 @@ def test_a_canary_that_falls_silent_has_failed() -> None:
     one = fleet(behave=lambda host, _release, _attempt: "gone" if host == "web-000" else "applied")
     assert one.run(desired(NEW)).phase == "stopped"
     assert one.now - NOON >= timedelta(seconds=900)
+    assert "failed (web-000 silent), more than" in one.events[-1].why
 
 
 def test_the_threshold_is_of_those_that_showed_something_however_many_are_still_to_come() -> None:

@@ -58,7 +58,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How many hosts show what; `names` are some of those that failed, for people."""
+    """How many hosts show what; `names` are some of those that failed, for people: see `told`."""
 
     healthy: int = 0
     soaking: int = 0
@@ -104,6 +104,12 @@ def judge(host: Host, terms: Terms, now: datetime) -> tuple[Verdict, datetime | 
     return (Verdict.FAILED, None) if now >= until else (Verdict.PENDING, until)
 
 
+def told(host: Host) -> str:
+    """Return a host that failed as people are told of it: by its name, and whether nothing was heard of it."""
+    denied = host.said is not None and (host.said.result in DENYING or not host.well)
+    return host.name if denied else f"{host.name} silent"
+
+
 def tally(hosts: Iterable[Host], terms: Terms, now: datetime) -> Tally:
     """Return how many of these hosts show what at `now`."""
     counts = dict.fromkeys(Verdict, 0)
@@ -113,7 +119,7 @@ def tally(hosts: Iterable[Host], terms: Terms, now: datetime) -> Tally:
         verdict, changes = judge(host, terms, now)
         counts[verdict] += 1
         if verdict is Verdict.FAILED and len(failed) < NAMED:
-            failed.append(host.name)
+            failed.append(told(host))
         if changes is not None and (due is None or changes < due):
             due = changes
     return Tally(**{verdict.value: count for verdict, count in counts.items()}, names=tuple(failed), due=due)

@@ -45,7 +45,8 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     At most one wave is admitted, since what its hosts show is not known before it is.
     """
     events: list[Event] = []
-    before, had = (progress.admitted_at, progress.wave), progress.candidate is not None
+    before, stood = (progress.admitted_at, progress.wave), (progress.phase, progress.wave)
+    had = progress.candidate is not None
     steps: list[Move] = [*(partial(_order, order) for order in orders), _offered, _newest, _judge, _paced, _forward, _switches]
     for take in steps:
         moved = take(progress, situation)
@@ -54,7 +55,7 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
         situation = replace(situation, joining=Tally(due=situation.now), admitted=Tally())  # another wave: nothing is known of it yet
     waits = tuple(_waits(progress, situation))
     said = _said(progress, situation, waits)
-    if said != progress.why:
+    if said != progress.why or (progress.phase, progress.wave) != stood:
         progress = msgspec.structs.replace(progress, why=said, since=stamp(situation.now))
     modes = tuple(_mode(one, situation) for one in progress.switches)
     ended = had and progress.candidate is None  # a newer release may have waited for that

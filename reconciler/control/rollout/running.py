@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container
 from datetime import datetime
 
-from reconciler.control.rollout.evidence import NAMED, Host, Tally, Terms, Verdict, judge
+from reconciler.control.rollout.evidence import NAMED, Host, Tally, Terms, Verdict, judge, told
 
 
 class Running:
@@ -67,4 +67,5 @@ class Running:
 
     def _tally(self, whose: int, failed: set[str], due: datetime | None) -> Tally:
         counts = {verdict.value: self._counts[whose][verdict] for verdict in Verdict}
-        return Tally(**counts, names=tuple(heapq.nsmallest(NAMED, failed)), due=due)
+        names = tuple(told(self._hosts[name]) for name in heapq.nsmallest(NAMED, failed))
+        return Tally(**counts, names=names, due=due)
