@@ -137,6 +137,18 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GcSettings:
+    """What `ordain gc` leaves in the store of what no host is offered any more; what hosts run or may go back to always stays."""
+
+    newest: int = 5
+    """Versions of each list and metadata file that stay however old they are."""
+    days: float = 90.0
+    """Days for which bundles, members and metadata stay after they went out of use."""
+    history: float = 400.0
+    """Days for which lists of releases and rollout documents stay: `ordain why` and `ordain state` look back by them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """How hosts prove who they are."""
 
@@ -236,6 +248,7 @@ class Settings:
     listen: ListenSettings = field(default_factory=ListenSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    gc: GcSettings = field(default_factory=GcSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     operators: OperatorSettings = field(default_factory=OperatorSettings)
@@ -285,6 +298,7 @@ GROUPS = {
     "listen": ListenSettings,
     "registry": RegistrySettings,
     "retention": RetentionSettings,
+    "gc": GcSettings,
     "identity": IdentitySettings,
     "authority": AuthoritySettings,
     "operators": OperatorSettings,

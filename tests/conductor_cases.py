@@ -7,17 +7,22 @@ from typing import Any
 
 from agent.protocol.membership import Member
 from agent.protocol.report import FleetReport, Usage
-from agent.protocol.rollout import RolloutDocument
+from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control import records
 from reconciler.control.conduct.conductor import Conductor, Decided
 from reconciler.control.conduct.gates import Gatekeeper
 from reconciler.control.conduct.task import Task
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import publish_fleet
+from reconciler.control.records import Floors
 from reconciler.control.registry import agents, batches, events, inventory, rollouts
 from reconciler.control.registry.inventory import Subject
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.orders import Order
 from reconciler.publication.controls import Controls, Fleet
-from reconciler.publication.releases import read_newest
-from tests.publication_cases import Zone, make_zone
+from reconciler.publication.published import read_published
+from reconciler.publication.releases import Releases, read_newest
+from tests.publication_cases import Zone, make_zone, now
 from tests.registry_cases import receipt, received
 
 ROLLOUT: dict[str, Any] = {
@@ -141,4 +146,67 @@ def make_site(directory: Path, registry: Registry, **more: Any) -> Site:
     made.zone.write_controls()
     made.first = made.approve("one")
     made.step()
+    return made
+
+
+@dataclass(kw_only=True)
+class Told(Site):
+    """A site whose documents are published, and recorded as `serve` records them."""
+
+    recording: bool = True
+
+    def step(self, after: timedelta = timedelta(), conductor: Conductor | None = None) -> Decided:
+        """Decide, publish and record; without `recording`, as if killed before that."""
+        decided = super().step(after, conductor)
+        releases, work = self.releases, self.zone.work(at=self.now)
+        standing = read_published(self.zone.store, "shop", "web")
+        done = publish_fleet(
+            work,
+            releases=releases,
+            document=decided.document,
+            standing=standing,
+            floors=floors_of(standing, Floors()),
+            stored=standing.stored if standing else None,
+        )
+        if self.recording:
+            records.write_status(
+                self.zone.store, records.published("shop", "web", releases, decided.document, done.floors, rollout=decided.rollout)
+            )
+        return decided
+
+    @property
+    def releases(self) -> Releases:
+        """What is approved."""
+        found = read_newest(self.zone.store, self.zone.trust, "web")
+        assert found is not None
+        return found
+
+    def admitted(self, result: str) -> None:
+        """Have all hosts that the candidate reached report, and their soak pass."""
+        if self.document is not None and self.document.candidate is not None:
+            for name in list(HOSTS)[: 4 if self.document.bound else 1]:
+                self.say(name, result)
+        self.now += timedelta(seconds=61)
+        self.beat(*HOSTS)
+
+    def done(self, content: str) -> Release:
+        """Have a release approved and proved everywhere; return it."""
+        self.approve(content)
+        self.step()
+        for _ in range(3):
+            self.admitted("applied")
+            self.step()
+        stable = self.kept().progress.stable
+        assert stable == self.releases.desired
+        assert stable is not None
+        return stable
+
+
+def make_told(directory: Path, registry: Registry) -> Told:
+    """Return a site whose hosts are enrolled and have the release `0`."""
+    made = Told(zone=make_zone(directory), registry=registry, now=now())
+    made.zone.write_controls()
+    made.first = made.approve("0")
+    made.step()
+    made.enrol(*HOSTS)
     return made

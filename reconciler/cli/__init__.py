@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "reconciler.cli.explain:explain",
     "forge": "reconciler.cli.forge:forge",
     "freeze": "reconciler.cli.freeze:freeze",
+    "gc": "reconciler.cli.gc:gc",
     "history": "reconciler.cli.fleet_history:history",
     "hooks": "reconciler.cli.hooks:hooks",
     "import": "reconciler.cli.importing:import_",

@@ -106,10 +106,16 @@ def numbered(store: Store, prefix: str) -> dict[str, list[int]]:
     """Return the versions of every role that stand at a prefix, rising."""
     found: dict[str, list[int]] = {}
     for key in store.list(prefix, deep=False):
-        match = _VERSIONED.fullmatch(key.removeprefix(prefix))
-        if match:
-            found.setdefault(match[2], []).append(int(match[1]))
+        version = version_of(key.removeprefix(prefix))
+        if version:
+            found.setdefault(version[0], []).append(version[1])
     return {role: sorted(numbers) for role, numbers in found.items()}
+
+
+def version_of(name: str) -> tuple[str, int] | None:
+    """Return the role and version that a file's name says (`3.releases.json`), None for any other name."""
+    match = _VERSIONED.fullmatch(name)
+    return (match[2], int(match[1])) if match else None
 
 
 def children(store: Store, prefix: str) -> list[str]:

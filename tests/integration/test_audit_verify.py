@@ -30,6 +30,7 @@ from reconciler.pipeline.signing import releases_signing, repository_signing
 from reconciler.publication import envelope
 from reconciler.publication.store import LocalStore
 from tests.proof_cases import MOTD, Copy, Made, decided, eventful, handed_over
+from tests.pruning_cases import EVERYTHING, prune
 from tests.publication_cases import bundle_of
 from tests.source_cases import WorkingCopy
 
@@ -62,6 +63,14 @@ def test_all_that_an_honest_reconciler_left_is_proven(copy: Copy) -> None:
     assert found["proven"]["decision"] == found["proven"]["record"] == found["proven"]["note"] == found["proven"]["accepted tree"] == LAST
     assert found["proven"]["bundle"] == 5
     assert found["proven"]["members document"] == 4
+
+
+def test_a_store_that_was_pruned_is_proven_as_far_as_it_goes(copy: Copy) -> None:
+    gone = prune(LocalStore(copy.store), EVERYTHING)
+    assert gone.files
+    code, found = verify(copy)
+    assert (code, found["misfits"], [one["what"] for one in found["unproven"]]) == (0, [], ["verdicts"]), "which were not asked for"
+    assert found["proven"]["record"] == found["proven"]["accepted tree"] == LAST
 
 
 @pytest.mark.needs("ssh-keygen")

@@ -4,7 +4,7 @@ import hashlib
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,18 @@ def test_listing_is_sorted_deep_or_not(store: Store) -> None:
     assert list(store.list("", deep=False)) == ["a-b/", "a/", "b/"]
     assert list(store.list("a/", deep=False)) == ["a/1", "a/x/"]
     assert list(store.list("nothing/")) == []
+
+
+@BOTH
+def test_entries_say_how_large_each_is_and_when_it_was_put_last(store: Store) -> None:
+    began = datetime.now(UTC)
+    for key, data in (("a/x/1", b"123"), ("a/1", b""), ("a-b/1", b"1"), ("b", b"12")):
+        store.create(key, data)
+    found = {entry.key: entry.size for entry in store.entries("a/")}
+    assert (found, list(found)) == ({"a/1": 0, "a/x/1": 3}, ["a/1", "a/x/1"])
+    assert [entry.key for entry in store.entries("a/x")] == ["a/x/1"]
+    assert all(abs(entry.written - began) < timedelta(minutes=5) for entry in store.entries(""))
+    assert list(store.entries("nothing/")) == []
 
 
 @BOTH

@@ -5,7 +5,7 @@ Two operations decide every race: `create` (only if absent) and `replace` (only 
 What `create` or `replace` reported as done survives a power loss.
 """
 
-from reconciler.publication.store.interface import KEY_LIMIT, OBJECT_LIMIT, PART, Store, require_key
+from reconciler.publication.store.interface import KEY_LIMIT, OBJECT_LIMIT, PART, Entry, Store, require_key
 from reconciler.publication.store.local import LocalStore
 from reconciler.publication.store.opening import Access, open_store
 from reconciler.publication.store.scoped import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped
@@ -17,6 +17,7 @@ __all__ = [
     "PART",
     "PIPELINE_PREFIXES",
     "Access",
+    "Entry",
     "LocalStore",
     "Scoped",
     "Store",

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from agent.protocol.errors import MalformedError
@@ -13,6 +15,15 @@ PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,249}")
 """One part of a key: a file name on any system, none that begins with a dot (no `..`, no temporary files)."""
 OBJECT_LIMIT = 512 * 1024 * 1024
 """Bytes of one object: the largest artifact that fits in memory; stops a damaged store from filling it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What stands at a key: its bytes, and when it was put there last, by the clock of whoever keeps the store."""
+
+    key: str
+    size: int
+    written: datetime
 
 
 class Store(Protocol):
@@ -59,6 +70,10 @@ class Store(Protocol):
         Unless `deep`, what lies below a further `/` is one entry that ends with it: `list("trust/", deep=False)`
         yields `trust/lab/`, `trust/shop/`.
         """
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what stands at each key that begins with `prefix`, sorted by key; what is deleted meanwhile may be missing."""
         ...
 
     def delete(self, key: str) -> None:

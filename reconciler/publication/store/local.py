@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.protocol import codec, durable
 from agent.protocol.errors import MalformedError, RefusedError, RetryError
-from reconciler.publication.store.interface import OBJECT_LIMIT, PART, require_key
+from reconciler.publication.store.interface import OBJECT_LIMIT, PART, Entry, require_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,14 @@ class LocalStore:
         with _trouble(self.root / directory):
             keys = sorted(key for key in self._walk(directory, deep=deep) if key.startswith(prefix))
         yield from keys
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what stands, as `Store.entries`."""
+        for key in self.list(prefix):
+            path = self._path(key)
+            with _trouble(path), suppress(FileNotFoundError):
+                found = path.stat(follow_symlinks=False)
+                yield Entry(key=key, size=found.st_size, written=datetime.fromtimestamp(found.st_mtime, UTC))
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`, for keeps."""

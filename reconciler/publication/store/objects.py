@@ -21,7 +21,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from agent.protocol.errors import MalformedError
-from reconciler.publication.store.interface import OBJECT_LIMIT, PART, require_key
+from reconciler.publication.store.interface import OBJECT_LIMIT, PART, Entry, require_key
 from reconciler.publication.store.object_errors import is_passing, no_bucket, trouble
 
 if TYPE_CHECKING:
@@ -119,6 +119,16 @@ class ObjectStore:
         with self._trouble(prefix):
             keys = sorted(key for key in self._below(directory, deep=deep) if key.startswith(prefix))
         yield from keys
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what stands, as `Store.entries`: a listing says all of it."""
+        directory, _, _ = prefix.rpartition("/")
+        if directory:
+            require_key(directory)
+        with self._trouble(prefix):
+            pages = obstore.list(self.client, directory or None, chunk_size=PAGE)
+            found = [_entry(meta) for page in pages for meta in page if _is_key(meta["path"]) and meta["path"].startswith(prefix)]
+        yield from sorted(found, key=lambda one: one.key)
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`, if anything does."""
@@ -227,6 +237,10 @@ class ObjectStore:
 
 def _is_key(path: str) -> bool:
     return all(PART.fullmatch(part) for part in path.split("/"))
+
+
+def _entry(meta: "ObjectMeta") -> Entry:
+    return Entry(key=meta["path"], size=meta["size"], written=meta["last_modified"])
 
 
 def _parts(key: str) -> str:

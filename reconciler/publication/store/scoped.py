@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from agent.protocol.errors import RefusedError
-from reconciler.publication.store.interface import Store
+from reconciler.publication.store.interface import Entry, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,10 @@ class Scoped:
     def list(self, prefix: str, *, deep: bool = True) -> Iterator[str]:
         """Yield keys, as `Store.list`."""
         return self.inner.list(prefix, deep=deep)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what stands, as `Store.entries`."""
+        return self.inner.entries(prefix)
 
     def delete(self, key: str) -> None:
         """Remove what stands at a key of this zone, as `Store.delete`."""

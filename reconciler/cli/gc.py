@@ -1,0 +1,159 @@
+"""`ordain gc`: what no host can ask for any more leaves the store, by rule; shown first, done with `--yes`."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.protocol.errors import RefusedError
+from reconciler import settings
+from reconciler.cli.progress import Progress
+from reconciler.cli.tables import table
+from reconciler.control.pruning import published_fleets
+from reconciler.pipeline.pruning import approved_fleets
+from reconciler.publication.pruning.carrying import Gone, Plan, Subject, carry_out, plan
+from reconciler.publication.pruning.rule import Rule, rule_of
+from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
+
+Subjects = Callable[[Store, Rule], Iterable[Subject]]
+ZONES: Mapping[str, tuple[tuple[str, ...], Subjects]] = {
+    "pipeline": (PIPELINE_PREFIXES, approved_fleets),
+    "control": (CONTROL_PREFIXES, published_fleets),
+}
+"""Zone → the prefixes that it writes, and what of them is pruned."""
+REFUSED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Zone:
+    """What would go in one zone, and what went."""
+
+    name: str
+    store: Store
+    plans: tuple[Plan, ...]
+    gone: Gone = field(default_factory=Gone)
+    left: tuple[tuple[str, str], ...] = ()
+    """Fleets that were left alone, and why."""
+
+
+@click.command()
+@click.option("--state", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="State directory of the zone.")
+@click.option("--settings", "file", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML); [gc] has the rule.")
+@click.option("--zone", "zones", type=click.Choice(list(ZONES)), multiple=True, help="Only this zone's prefixes; both unless said.")
+@click.option("--newest", type=int, help="Versions that stay however old they are, instead of [gc] newest.")
+@click.option("--days", type=float, help="Days for which what hosts fetch stays after it went out of use, instead of [gc] days.")
+@click.option("--history", type=float, help="Days for which what people look back by stays, instead of [gc] history.")
+@click.option("--yes", is_flag=True, help="Do it; without this it is only shown.")
+@click.option("--verbose", is_flag=True, help="Name every file.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def gc(state: Path, file: Path | None, zones: tuple[str, ...], form: str, *, yes: bool, verbose: bool, **said: float | None) -> None:
+    """Show what of the store no host can ask for any more; remove it with --yes.
+
+    What hosts run, what they may go back to, roots, decisions and what operators did always stay. It runs beside the zones, which need
+    not stop; where they are on two machines, run it on each with its --zone.
+
+    Exit codes: 0 shown or done, 1 fleets whose files can't be read were left alone, 2 wrong usage, 3 the store can't be reached.
+
+    \b
+    Examples:
+      ordain gc --state /var/lib/ordain          what would go
+      ordain gc --state /var/lib/ordain --yes    remove it
+    """
+    loaded = settings.load(file, state=state)
+    asked = _rule(loaded.gc, **said)
+    store = loaded.open_store()
+    with Progress() as progress:
+        found = [_planned(name, store, asked, progress) for name in zones or ZONES]
+        if yes:
+            found = [_done(zone, progress) for zone in found]
+    if form == "json":
+        click.echo(json.dumps(_as_json(found, done=yes, verbose=verbose), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_as_text(found, done=yes, verbose=verbose)))
+    left = [f"{fleet}: left alone ({zone.name}): {why}" for zone in found for fleet, why in zone.left]
+    for line in left:
+        click.echo(line, err=True)
+    if not yes and any(one.going for zone in found for one in zone.plans):
+        click.echo("nothing was removed; the same with --yes does it", err=True)
+    if left:
+        sys.exit(REFUSED)
+
+
+def _rule(known: settings.GcSettings, *, newest: float | None, days: float | None, history: float | None) -> Rule:
+    """Return the rule: of the settings, but for what was said."""
+    kept = known.days if days is None else days
+    trail = history if history is not None else known.history if days is None else max(known.history, days)
+    return rule_of(newest=int(known.newest if newest is None else newest), days=kept, history=trail, now=datetime.now(UTC))
+
+
+def _planned(name: str, store: Store, rule: Rule, progress: Progress) -> _Zone:
+    prefixes, subjects = ZONES[name]
+    scoped = Scoped(inner=store, write=prefixes)
+    plans = []
+    for subject in subjects(scoped, rule):
+        progress(f"{name}: looking at {subject.name}")
+        plans.append(plan(subject))
+    left = tuple((one.subject.name, one.left) for one in plans if one.left)
+    return _Zone(name=name, store=scoped, plans=tuple(plans), left=left)
+
+
+def _done(zone: _Zone, progress: Progress) -> _Zone:
+    """Carry out what was planned; a fleet that can't be read any more is left alone, and holds up no other."""
+    total, left = Gone(), list(zone.left)
+    for one in zone.plans:
+        if one.going:
+            try:
+                gone = carry_out(zone.store, one, progress)
+            except RefusedError as error:
+                left.append((one.subject.name, " ".join(str(error).split())))
+                continue
+            total = Gone(files=total.files + gone.files, bytes=total.bytes + gone.bytes, back=total.back + gone.back)
+    return replace(zone, gone=total, left=tuple(left))
+
+
+def _kinds(plans: Sequence[Plan]) -> list[tuple[str, int, int]]:
+    """Return what would go, by what it is: files and bytes."""
+    files, sizes = Counter[str](), Counter[str]()
+    for one in plans:
+        for kind, (count, size) in one.kinds.items():
+            files[kind] += count
+            sizes[kind] += size
+    return [(kind, files[kind], sizes[kind]) for kind in sorted(files)]
+
+
+def _as_text(found: Sequence[_Zone], *, done: bool, verbose: bool) -> Iterator[str]:
+    if verbose:
+        yield from (entry.key for zone in found for one in zone.plans for entry in one.going)
+    rows = [(zone.name, kind, f"{files:,}", f"{size:,}") for zone in found for kind, files, size in _kinds(zone.plans)]
+    yield from table(("ZONE", "WHAT", "FILES", "BYTES"), rows)
+    for zone in found:
+        files, fleets = sum(len(one.going) for one in zone.plans), sum(bool(one.going) for one in zone.plans)
+        staying = sum(one.staying for one in zone.plans)
+        would = f"{files:,} files of {fleets:,} fleets may go, {staying:,} files of {len(zone.plans):,} fleets stay"
+        went = f"; gone: {zone.gone.files:,} files, {zone.gone.bytes:,} bytes" if done else ""
+        back = f"; {zone.gone.back:,} were needed again meanwhile and are back" if zone.gone.back else ""
+        yield f"{zone.name}: {would}{went}{back}"
+
+
+def _as_json(found: Sequence[_Zone], *, done: bool, verbose: bool) -> dict[str, Any]:
+    return {"done": done, "zones": [_zone_as_json(zone, done=done, verbose=verbose) for zone in found]}
+
+
+def _zone_as_json(zone: _Zone, *, done: bool, verbose: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "zone": zone.name,
+        "going": [{"what": kind, "files": files, "bytes": size} for kind, files, size in _kinds(zone.plans)],
+        "fleets": [
+            {"fleet": one.subject.name, "going": len(one.going), "staying": one.staying}
+            | ({"files": [entry.key for entry in one.going]} if verbose else {})
+            for one in zone.plans
+        ],
+        "left": [{"fleet": fleet, "why": why} for fleet, why in zone.left],
+    }
+    return shown | ({"gone": {"files": zone.gone.files, "bytes": zone.gone.bytes, "back": zone.gone.back}} if done else {})
