@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.protocol.errors import InputError, RetryError
+from agent.protocol.identity import AgentName
 from reconciler.control.api.application import application
+from reconciler.control.authority.ceremony import DOMAIN
+from reconciler.control.authority.keeper import Keeper
 from reconciler.publication import releases
 from reconciler.publication.ceremony import Rings
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.secret_files import KeySecrets, SecretFile, named
+from reconciler.publication.store import LocalStore
 from tests.conftest import part
 from tests.key_cases import Installation, refused, typed
 from tests.polling_cases import Host
@@ -104,6 +109,24 @@ def test_a_key_that_is_not_on_the_token_is_said_to_be_missing(token: Path, tmp_p
     failed = refused("init", "--zone", "pipeline", "--tenant", "shop", "--keys", tmp_path / "pipeline", *words)
     assert isinstance(failed.exception, InputError)
     assert "hsm:9" in str(failed.exception)
+
+
+def test_an_authority_whose_keys_are_on_a_token_certifies_hosts(token: Path, tmp_path: Path) -> None:
+    _make_key(number=5)
+    _make_key(number=6)
+    control = ("--uri", "shop/authority=hsm:5?label=ordain", "--pin-file", token / "pin", "--out", tmp_path / "control.json")
+    typed("init", "--zone", "control", "--tenant", "shop", "--keys", tmp_path / "control", *control)
+    root = ("--uri", "authority/root=hsm:6?label=ordain", "--pin-file", token / "pin", "--import", tmp_path / "control.json")
+    typed("init", "--zone", "authority", "--tenant", "shop", "--keys", tmp_path / "offline", *root, "--out", tmp_path / "certified.json")
+    typed("import", tmp_path / "certified.json", "--store", tmp_path / "store")
+    secrets = named(pin_file=str(token / "pin"))
+    ring = KeyRing(zone="control", directory=tmp_path / "control", uris={"shop/authority": "hsm:5?label=ordain"}, secrets=secrets)
+    keeper = Keeper(LocalStore(tmp_path / "store"), ring)
+    keeper.look()
+    name = AgentName(domain=DOMAIN, tenant="shop", agent="web-01")
+    keeper.require_issued(keeper.issue(ec.generate_private_key(ec.SECP256R1()).public_key(), name).certificate, name)
+    kept = [place for directory in ("control", "offline") for place in (tmp_path / directory).rglob("*.pem")]
+    assert not [place for place in kept if place.stem in ("authority", "root")], "neither key is in a file"
 
 
 def test_a_key_on_a_token_is_rotated_to_one_in_a_file_and_back(zone: Zone, ring: KeyRing, token: Path, tmp_path: Path) -> None:

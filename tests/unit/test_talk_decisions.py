@@ -14,9 +14,10 @@ from agent.protocol.report import Batch
 from reconciler.control.intake import decoding
 from reconciler.control.intake.groups import FULL, SHARE, Groups
 from reconciler.control.intake.pace import every, is_lost, is_open, pace
+from reconciler.control.known import reporting
 from reconciler.control.limits import Rate, Rates
 from reconciler.control.refusal import Denied
-from reconciler.publication.controls import Reporting, Window
+from reconciler.publication.controls import Agent, Controls, Pool, Reporting, Window
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday
 
@@ -47,6 +48,16 @@ def test_heartbeats_are_as_often_as_asked_unless_bytes_are_few_and_never_too_few
     assert every(Reporting(every=60, lost_after=3000, bytes_per_day=1_000_000)) == 121
     assert every(Reporting(every=60, lost_after=300, bytes_per_day=1)) == 100
     assert every(Reporting(every=200, lost_after=300, bytes_per_day=1)) == 200
+
+
+def test_how_to_report_is_said_by_an_agent_itself_or_its_pool_or_else_its_tenant() -> None:
+    own, pools, tenants = (
+        Reporting(every=seconds, bytes_per_day=seconds, windows=[Window(cron="0 8 * * *", duration=1)]) for seconds in (1, 2, 3)
+    )
+    agents, pool = {"web-01": Agent(reporting=own), "web-02": Agent()}, {"runners": Pool(reporting=pools), "others": Pool()}
+    controls = Controls(tenant="shop", agents=agents, pools=pool, reporting=tenants)
+    said = {name: reporting(controls, name).every for name in ("web-01", "web-02", "runners/7f3a", "others/7f3a", "gone")}
+    assert said == {"web-01": 1, "web-02": 3, "runners/7f3a": 2, "others/7f3a": 3, "gone": 3}
 
 
 def test_details_are_for_windows_and_for_half_of_the_days_bytes() -> None:
