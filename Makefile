@@ -89,12 +89,18 @@ test-browser: setup ## Look at the pages that ordain writes in a real Chromium: 
 test-relay: setup ## A site behind a relay, with real processes: its server is killed and comes back; half a minute
 	@$(BIN)/python -m pytest tests/e2e/test_relay.py -m "slow or not slow" -v
 
-test-recovery: setup ## Lose a registry, and then a whole disk, under agents that run; a minute
+test-recovery: setup ## Lose a registry, then a whole disk, and move one to PostgreSQL and back, under agents that run; two minutes
 	@$(BIN)/python -m pytest tests/e2e/test_backup.py -m "slow or not slow" -v
 
 ROLLOUTS := rollouts power_loss leaking_update cut_network fix_in_an_incident authority_in_stages
 test-rollouts: setup ## Releases that hurt real hosts, lost power and cut lines: held, taken back, healed; eight minutes, ONLY=leaks for some
 	@$(BIN)/python -m pytest $(ROLLOUTS:%=tests/e2e/test_%.py) -m "slow or not slow" --numprocesses 2 --dist loadgroup -v $(if $(ONLY),-k "$(ONLY)")
+
+test-renewals: setup ## Hosts whose certificates live for seconds, under load for ORDAIN_TEST_SECONDS (600), and 200 whose authority changes
+	@$(BIN)/python -m pytest tests/e2e/test_renewals.py tests/integration/test_authority_change.py -m "slow or not slow" -s -v
+
+test-clocks: setup ## Hosts and a server whose clocks are wrong by a day are named, and go on once they are set right; a minute
+	@$(BIN)/python -m pytest tests/e2e/test_wrong_clocks.py -m "slow or not slow" -v
 
 test-copies: setup s3 ## Several copies of both zones on PostgreSQL and a bucket: restarted, killed, their disks lost; five minutes
 	@$(BIN)/python -m pytest tests/e2e/test_copies.py tests/e2e/test_object_store.py -m "slow or not slow" -v
