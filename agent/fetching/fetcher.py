@@ -38,6 +38,8 @@ TIMESTAMP = "timestamp.json"
 """The one file of a repository that changes under its name."""
 HEADERS = {"User-Agent": "ordain-agent", "Accept-Encoding": "identity"}
 _FROM = re.compile(r"bytes ([0-9]{1,15})-")
+_INNER = re.compile(r"^\w+\([^()]*\): (?:Failed to establish a new connection: )?|\[Errno -?[0-9]+\] | \(_ssl\.c:[0-9]+\)")
+"""What people can do nothing with: `TlsConnection(host='127.0.0.1', port=8420): `, `[Errno 111] `, ` (_ssl.c:1006)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +277,10 @@ def next_address(url: str, location: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "reason", None) or error)
+    """Return why, without what the HTTP library calls its own objects and the system its numbers."""
+    cause = getattr(error, "reason", None) or error
+    said = [str(one).removesuffix(".") for one in getattr(cause, "args", ()) if isinstance(one, str | Exception)]
+    return _INNER.sub("", ": ".join(said) or str(cause))
 
 
 class CheckedFetcher(FetcherInterface):

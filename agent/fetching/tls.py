@@ -16,6 +16,8 @@ CLOCK_CODES = (9, 10)
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 NAME_CODES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
+"""Reasons by which OpenSSL says that what came is not TLS."""
 LAPSED = "CERTIFICATE_EXPIRED"
 """Of the alert by which a server says that our certificate ran out (RFC 8446, section 6.2), as OpenSSL names it."""
 
@@ -79,6 +81,8 @@ def in_our_words(url: str, error: BaseException) -> RetryError | None:
             return UntrustedError(f"{url}: {_untrusted(cause)}", clock=cause.verify_code in CLOCK_CODES)
         if isinstance(cause, ssl.SSLError) and LAPSED in (cause.reason or ""):
             return LapsedError(f"{url}: the server says that this host's certificate ran out; it is renewed by the old key")
+        if isinstance(cause, ssl.SSLError) and cause.reason in PLAIN:
+            return RetryError(f"{url}: what answers there does not speak TLS; is it the right port?")
     return None
 
 

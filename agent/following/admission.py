@@ -92,9 +92,13 @@ def group_of(choice: Choice, document: RolloutDocument, bundle: Bundle) -> Group
     group = bundle.groups.get(choice.member.group)
     if group is not None:
         return group
-    message = f"{document.fleet}: bundle {choice.release.digest[:12]} has no group {choice.member.group!r}"
     if document.candidate is not None and choice.release == document.stable:
+        message = (
+            f"{document.fleet}: the stable release {choice.release.digest[:12]} is from before this host came, and has nothing for it; "
+            f"it waits for its wave of {document.candidate.digest[:12]}"
+        )
         raise WaitingError(message)
+    message = f"{document.fleet}: bundle {choice.release.digest[:12]} has no group {choice.member.group!r}"
     raise RefusedError(message)
 
 

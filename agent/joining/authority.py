@@ -37,8 +37,8 @@ def expected_roots(stated: Authority, fingerprints: Iterable[str], *, server: st
     roots = [one for one in certificates(stated.authority) if any(hmac.compare_digest(fingerprint(one), known_one) for known_one in known)]
     if not roots:
         message = (
-            f"{server}: it is not the authority that the token was made for. Is the address right? Then something is in between: "
-            "nothing was told to it, and the token is still good"
+            f"{server}: it is not the authority that the token was made for, or that --authority names. Is the address right? "
+            "Then something is in between: nothing was told to it, and the token is still good"
         )
         raise RefusedError(message)
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in roots)

@@ -111,19 +111,21 @@ def _explained(asked: Asked, error: NotGrantedError, hint: str) -> OrdainError:
     """Return a refusal with what to do about it."""
     if error.overloaded or error.status >= 500 or not error.code:  # noqa: PLR2004 - the server's own faults
         return RetryError(f"{error}; ask again{f' in {error.retry_after} s' if error.retry_after else ''}. The token is still good")
-    remedy = _REMEDIES.get(error.code, "").format(tenant=asked.tenant, agent=asked.agent or "NAME", pool=asked.pool)
+    remedy = (_REMEDIES if asked.token else _REMEDIES | _PLATFORM_REMEDIES).get(error.code, "").format(tenant=asked.tenant)
     return RefusedError(". ".join(filter(None, (str(error), remedy, hint))))
 
 
-_MANIFEST = "{{apiVersion: ordain.dev/v1, kind: Agent, metadata: {{name: {agent}, tenant: {tenant}}}, spec: {{}}}}"
+_AGAIN = "If this host takes its place, enrol with a token that was made with --reimage (ordain token create --tenant {tenant} … --reimage)"
 _REMEDIES = {
-    "unauthenticated": "A token lives for a short time and serves once: ordain token create --tenant {tenant} --agent {agent}",
-    "unknown": f"Commit its manifest, then enrol again: {_MANIFEST} (`ordain agents pending` writes it, too)",
-    "conflict": "An agent of this name is enrolled. If this host takes its place: ordain agents revoke {tenant}/{agent} --reason …, "
-    "or `reimage: true` in its manifest",
-    "refused": "The rules about enrolment don't allow it; ask whoever runs ordain there",
+    "unauthenticated": "A token lives for a short time and serves once; `ordain token create --tenant {tenant} …` makes another",
+    "unknown": "Commit its manifest, then enrol again: `ordain agents pending` lists who asked, and writes an agent's with --write",
+    "conflict": f"{_AGAIN}, or have its manifest say `enrolment: {{{{reimage: allowed}}}}`",
+    "revoked": _AGAIN,
+    "refused": "Nothing was changed; who runs ordain there finds it in the audit of tenant {tenant}",
 }
 """Code → what to do; the token is of no more use for most of them."""
+_PLATFORM_REMEDIES = {"unauthenticated": "Is it a new token of the platform, for the issuer and audience that the manifest names?"}
+"""The same where the platform made the token."""
 
 
 def _require_own(disk: Disk, asked: Asked, agent: str = "") -> None:

@@ -1,10 +1,12 @@
 """Commands about who this host is: `enroll` and `whoami`."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -19,6 +21,7 @@ Form = Literal["text", "json"]
 RUNNING = "an ordain-agent runs with this state directory; stop it first, it goes on as whoever you enrol"
 PLATFORM_LIMIT = 32_768
 """Bytes of a platform's token: one with many groups has some thousand."""
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 
 state_option = click.option(
     "--state", type=click.Path(path_type=Path), default=DEFAULT_STATE, show_default=True, help="The agent's own directory."
@@ -61,6 +64,9 @@ def enroll(*, server: str, root: Path, config: Path | None, state: Path, form: F
     if not server.startswith("https://"):
         message = f"--server {server!r}: a host enrols over https only; without enrolment: ordain-agent run --server …"
         raise InputError(message)
+    if urlsplit(server).path.strip("/"):
+        message = f"--server {server!r}: agents are served at the root of an address; leave out what follows the port"
+        raise InputError(message)
     root = require_directory(root)
     asked = _asked(server, shown)
     disk = Disk(root=state.absolute())
@@ -95,6 +101,10 @@ def _asked(server: str, shown: dict[str, Any]) -> Any:
     if not (shown["tenant"] and shown["authority"]) or bool(shown["agent"]) == bool(shown["pool"]):
         message = "--platform-token needs --tenant, --authority, and one of --agent and --pool"
         raise InputError(message)
+    for one in shown["authority"]:
+        if not _FINGERPRINT.fullmatch(one.strip().replace(":", "")):
+            message = f"--authority {one!r}: write the SHA-256 of the root, 64 digits from 0 to f; whoever runs the server knows it"
+            raise InputError(message)
     require_identity(shown["tenant"], shown["agent"] or shown["pool"])
     require_label(shown["agent"] or shown["pool"], "--agent" if shown["agent"] else "--pool")
     return Asked(

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import socket
 import stat
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,6 +109,22 @@ def test_a_server_whose_certificate_is_of_another_name_is_not_believed(host: Joi
     http.close()
 
 
+def test_a_port_that_speaks_no_tls_is_said_to_be_the_wrong_one(host: Joined) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+
+        def answer() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = host.enroll("--token", host.server.token(), "--server", f"https://127.0.0.1:{plain.getsockname()[1]}")
+        thread.join()
+    assert (done.returncode, "does not speak TLS; is it the right port?" in done.stderr) == (3, True), done.stderr
+
+
 def test_the_certificate_is_shown_to_the_server_and_to_nobody_else(host: Joined, tmp_path: Path) -> None:
     host.join()
     (tmp_path / "elsewhere").mkdir()
@@ -125,8 +143,9 @@ def test_the_certificate_is_shown_to_the_server_and_to_nobody_else(host: Joined,
     ("refusal", "status", "says", "code"),
     [
         ("unauthenticated", 401, "ordain token create --tenant shop", 1),
-        ("unknown", 404, "{apiVersion: ordain.dev/v1, kind: Agent, metadata: {name: NAME, tenant: shop}, spec: {}}", 1),
-        ("conflict", 409, "ordain agents revoke shop/", 1),
+        ("unknown", 404, "Commit its manifest, then enrol again: `ordain agents pending` lists who asked", 1),
+        ("conflict", 409, "… --reimage), or have its manifest say `enrolment: {reimage: allowed}`", 1),
+        ("revoked", 403, "ordain token create --tenant shop … --reimage", 1),
         ("unavailable", 503, "The token is still good", 3),
     ],
 )
@@ -151,6 +170,8 @@ def test_a_clock_that_is_a_day_off_is_named_when_enrolling_fails(host: Joined) -
         (("--token-file", "/nowhere"), "it should hold a token"),
         (("--token", "-", "--tenant", "shop"), "a token says that itself"),
         (("--platform-token", "/nowhere"), "needs --tenant, --authority"),
+        (("--platform-token", "/nowhere", "--tenant", "shop", "--pool", "p", "--authority", "3f1c"), "write the SHA-256 of the root"),
+        (("--token", "x", "--server", "https://127.0.0.1:8420/api/v1"), "leave out what follows the port"),
     ],
 )
 def test_what_is_not_understood_is_said(host: Joined, options: tuple[str, ...], says: str) -> None:
@@ -309,7 +330,8 @@ def test_an_unreachable_server_is_asked_again_later(host: Joined) -> None:
     host.join()
     made = renewer(host)
     host.server.close()
-    with pytest.raises(RetryError):
+    with pytest.raises(RetryError) as away:
         made.renew()
+    assert str(away.value).endswith("/v1/certificates: Connection refused")
     assert made.seconds() > 0
     made.http.close()

@@ -74,7 +74,7 @@ def test_a_host_that_nobody_lists_takes_nothing() -> None:
 def test_a_group_that_stable_lacks_waits_and_one_that_all_lack_is_refused() -> None:
     bundle = Bundle(format=1, fleet="shop/web", groups={})
     choice = choose(document(candidate=NEW), agent="web-01", now=NOW, member={2: Member(group="new")}.get)
-    with pytest.raises(WaitingError):
+    with pytest.raises(WaitingError, match="from before this host came, and has nothing for it; it waits for its wave of 111"):
         group_of(choice, document(candidate=NEW), bundle)
     with pytest.raises(RefusedError):
         group_of(choice, document(), bundle)
