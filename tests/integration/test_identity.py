@@ -113,6 +113,7 @@ def test_a_token_is_used_once_but_answers_the_host_again_that_lost_the_answer(si
 def test_a_token_is_for_whom_it_says_alone(site: Site, change: dict[str, object], code: str) -> None:
     token = site.token(agent="web-01", reimage=True)
     assert site.host().enrol(token, **change).code == code
+    assert (audited(site, "agents.enrol")[0].outcome == "refused") == (code == "refused")
     assert site.host().enrol(token).status == 201, "nothing of it was used up"
 
 

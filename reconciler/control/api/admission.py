@@ -20,6 +20,7 @@ from reconciler.control.api.routes import label
 from reconciler.control.authz.asking import Decision
 from reconciler.control.authz.permissions import Permissions, Seen
 from reconciler.control.identity.operators import Bearers, Operator, RejectedError
+from reconciler.control.identity.refusals import Repeated
 from reconciler.control.known import KnownTenants
 from reconciler.control.limits import Rate, Rates
 from reconciler.control.refusal import Denied
@@ -31,8 +32,6 @@ REFUSED = Rate(per_second=1, burst=60)
 """Requests of one address whose token is refused; further ones wait, whatever they bring."""
 AGAIN = 60.0
 """Seconds between two rows of audit about the same refusal."""
-SAID = 1000
-"""Refusals that are told apart in that time; more of them share a row."""
 INSTALLATION_ONLY = frozenset({"installation.read", "operators.read", "self.read"})
 """Reading actions that are about the installation, and not about all tenants that may be seen."""
 
@@ -58,7 +57,7 @@ class Admission:
         self.refused: Counter[tuple[str, str]] = Counter()
         self._bearers, self._permissions, self._known, self._registry, self._clock = bearers, permissions, known, registry, clock
         self._rates = Rates()
-        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._repeated = Repeated(AGAIN, clock)
 
     async def admit(self, request: web.Request, action: str) -> None:
         """Let a request pass and keep with it who asks, or raise `Denied`; see `gate.Operators`."""
@@ -128,16 +127,9 @@ class Admission:
 
     async def _write(self, who: str, action: str, tenant: str, why: str, address: str, *, target: str = "") -> None:
         """Write a refusal into the audit, unless the same one was written within the last minute."""
-        now, key = self._clock(), (who, action, tenant)
-        at, more = self._said.get(key, (-AGAIN, 0))
-        if now - at < AGAIN:
-            self._said[key] = (at, more + 1)
+        more = self._repeated.such_before((who, action, tenant))
+        if more is None:
             return
-        if len(self._said) >= SAID:
-            self._said = {key: value for key, value in self._said.items() if now - value[0] < AGAIN}
-            if len(self._said) >= SAID:
-                return
-        self._said[key] = (now, 0)
         chain = tenant if self._known.controls(tenant) is not None else audit.INSTALLATION
         detail = {"address": address} | ({"such_before": more} if more else {})
         try:

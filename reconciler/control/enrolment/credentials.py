@@ -50,6 +50,17 @@ class Credential:
         digest = sha256(b"\0".join((self.by.encode(), key.encode()))).hexdigest()
         return f"{self.pool}/{digest[:MEMBER_DIGITS]}"
 
+    def require_meant(self, request: EnrolmentRequest) -> None:
+        """Raise `Denied` where a token is shown for another tenant, agent or pool than it was made for."""
+        if self.token is None:
+            return
+        if (request.tenant or self.tenant, self.token.body.tenant) != (self.tenant, self.tenant):
+            message = "the enrolment token is for another tenant"
+            raise Denied("refused", message)
+        if (request.agent and request.agent != self.agent) or (request.pool and request.pool != self.pool):
+            message = f"the enrolment token is for {'agent ' + self.agent if self.agent else 'pool ' + self.pool} of tenant {self.tenant}"
+            raise Denied("refused", message)
+
     def use(self, connection: Connection, *, now: datetime) -> None:
         """Use a token once; a platform's word is good until it ends. Raises `Denied` where it can't be used any more."""
         if self.token is not None:
@@ -72,22 +83,16 @@ def _checked(connection: Connection, token: Token, *, now: datetime) -> Enrolmen
 
 
 async def by_token(registry: Registry, request: EnrolmentRequest, *, now: datetime) -> Credential:
-    """Return what an enrolment token allows.
+    """Return what an enrolment token allows; whether it is for who asks, `require_meant` says.
 
     Raises:
-        Denied: it is not known, over or revoked, or for another than who asks.
+        Denied: it is not known, over or revoked.
     """
     try:
         token = read_token(request.token)
     except MalformedError as error:
         raise Denied("malformed", str(error)) from error
     found = await registry.ask(_checked, token, now=now)
-    if (request.tenant or found.tenant, token.body.tenant) != (found.tenant, found.tenant):
-        message = "the enrolment token is for another tenant"
-        raise Denied("refused", message)
-    if (request.agent and request.agent != found.agent) or (request.pool and request.pool != found.pool):
-        message = f"the enrolment token is for {'agent ' + found.agent if found.agent else 'pool ' + found.pool} of tenant {found.tenant}"
-        raise Denied("refused", message)
     return Credential(
         tenant=found.tenant, agent=found.agent, pool=found.pool, by=f"token:{found.id}", how="token", reimage=found.reimage, token=token
     )

@@ -90,6 +90,7 @@ class Enrolling:
         place = self._place(credential, recording.key_text(key))
         standing = await self._registry.ask(_standing, credential, place.name, recording.key_text(key))
         try:
+            credential.require_meant(request)
             await self._policy.require(_question(request, credential, place, standing, address), rules=_rules(place))
             name, made = await asyncio.to_thread(self._issue, credential.tenant, place, key)
             again = await self._registry.run(_write, credential, place, name, made, standing=standing, address=address, now=self._now())
