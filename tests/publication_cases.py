@@ -125,13 +125,15 @@ class Zone:
         stored = standing.stored if standing else None
         return publish_fleet(work, releases=releases, document=document, standing=standing, floors=floors, stored=stored)
 
-    def write_controls(self, fleets: Sequence[str] = ("web",), *, at: datetime | None = None, **more: object) -> Controls:
+    def write_controls(
+        self, fleets: Sequence[str] = ("web",), *, at: datetime | None = None, freshness: timedelta = FRESHNESS, **more: object
+    ) -> Controls:
         """Write controls that name these fleets, with one agent and one pool in all of them."""
         wanted = Controls(
             tenant=self.tenant,
             agents={"web-01": controls.Agent(fleets=list(fleets))},
             pools={"runners": controls.Pool(fleets=list(fleets), maximum=5)},
-            fleets={fleet: controls.Fleet(freshness=int(FRESHNESS.total_seconds())) for fleet in fleets},
+            fleets={fleet: controls.Fleet(freshness=int(freshness.total_seconds())) for fleet in fleets},
             **more,  # type: ignore[arg-type]
         )
         return write_controls(self.store, self.rings.pipeline.signer(f"{self.tenant}/releases"), wanted, now=at or now())

@@ -283,6 +283,8 @@ def _publish(loop: _Loop, tenant: Tenant, fleet: str, now: datetime) -> tuple[da
         why = tenant.controls.fleets[fleet].why or "waiting for its first release"
         _record(store, records.stopped(recorded, trust.tenant, fleet, "waiting", why))
         return now + RETRY_MOST, False
+    if store.version(layout.controls(trust.tenant)) != tenant.stored:
+        return now, False  # a release goes by what its own commit says of how: newer controls are read first
     standing, stored = _standing(store, trust.tenant, fleet)
     unsigned = standing.unsigned(trust) if standing else frozenset()
     floors = floors_of(standing, recorded.floors if recorded else Floors(), unsigned)

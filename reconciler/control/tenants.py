@@ -20,6 +20,8 @@ class Tenant:
     trust: Trust
     keys: OnlineKeys
     controls: Controls
+    stored: str
+    """The store's version of the controls."""
 
 
 def discover(store: Store) -> list[str]:
@@ -29,8 +31,13 @@ def discover(store: Store) -> list[str]:
 
 def read_controls(store: Store, trust: Trust) -> Controls | None:
     """Return a tenant's controls, verified by its trust; None if there are none yet. Raises as `controls.read` does."""
-    data = store.get(layout.controls(trust.tenant))
-    return None if data is None else control_files.read(data, trust.keys("releases"), tenant=trust.tenant)
+    found = _read_controls(store, trust)
+    return found[0] if found else None
+
+
+def _read_controls(store: Store, trust: Trust) -> tuple[Controls, str] | None:
+    found = store.get_versioned(layout.controls(trust.tenant))
+    return (control_files.read(found[0], trust.keys("releases"), tenant=trust.tenant), found[1]) if found else None
 
 
 def read_tenant(store: Store, ring: KeyRing, name: str, *, floor: int, now: datetime) -> Tenant | str:
@@ -47,13 +54,14 @@ def read_tenant(store: Store, ring: KeyRing, name: str, *, floor: int, now: date
     if not all(ring.has(f"{name}/{role}") for role in CONTROL_TENANT_ROLES):
         return f"waiting for keys: the control zone has none for it; run `ordain keys init --zone control --tenant {name}`"
     keys = online_keys(ring, trust)
-    controls = read_controls(store, trust)
-    if controls is None:
+    found = _read_controls(store, trust)
+    if found is None:
         return "waiting for its first controls from `ordain reconcile`"
+    controls, stored = found
     if control_files.is_expired(controls, now):
         message = f"controls of {name}: expired at {controls.expires}; `ordain reconcile` renews them long before, see whether it runs"
         raise RefusedError(message)
     if controls.sequence < floor:
         message = f"controls of {name}: sequence {controls.sequence}, but {floor} was taken already; was approved/ restored from a backup?"
         raise RefusedError(message)
-    return Tenant(trust=trust, keys=keys, controls=controls)
+    return Tenant(trust=trust, keys=keys, controls=controls, stored=stored)

@@ -17,7 +17,7 @@ from agent.protocol.errors import OrdainError, RetryError, if_of_the_machine
 from agent.protocol.faults import reached
 from reconciler.pipeline import problem
 from reconciler.pipeline.accepted import KnownWaiver
-from reconciler.pipeline.compile.controls import unchanged
+from reconciler.pipeline.compile.controls import HOW, unchanged
 from reconciler.pipeline.decisions import read_record
 from reconciler.pipeline.examine import examine, keep, summary
 from reconciler.pipeline.hints import Hints
@@ -319,7 +319,9 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     tenants = {name for name in now.names if not unchanged(world, now, name)}
     tenants |= set(now.names) if _operator_rules(session) != rules else set()
     tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
-    changed = release(parts, session, decision.releases, tenants & set(now.names))
+    tenants &= set(now.names)
+    later = {name for name in tenants if unchanged(world, now, name, HOW)}
+    changed = release(parts, session, decision.releases, tenants, later=later)
     mark_released(parts, session)
     keep(parts, session)
     if known is not None and session.state is not None and known.judge != session.state.judge:

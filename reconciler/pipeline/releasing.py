@@ -30,22 +30,30 @@ PLACES = ("pipeline:before-controls", "pipeline:after-approve", "pipeline:after-
 """Where a crash test may kill the pipeline here."""
 
 
-def release(parts: Parts, session: Session, fleets: Collection[FleetKey], tenants: Collection[str]) -> list[str]:
-    """Approve what is compiled for these fleets, then write these tenants' controls; return the fleets that changed.
+def release(
+    parts: Parts, session: Session, fleets: Collection[FleetKey], tenants: Collection[str], *, later: Collection[str] = ()
+) -> list[str]:
+    """Write these tenants' controls and approve what is compiled for these fleets; return the fleets that changed.
 
-    Tenants without keys are passed over: they wait, and hold up nobody. Controls come last: hosts wait for releases, and
-    to work out a large tenant's controls takes longer than to approve a release.
+    Tenants without keys are passed over: they wait, and hold up nobody. Controls come first, since they say how releases go out, but
+    for the tenants of whom that stays as it is (`later`): hosts wait for releases, and to work out a large tenant's controls takes
+    longer than to approve one.
     """
     concerned = {*tenants, *(tenant for tenant, _ in fleets)}
     keyless = sorted(tenant for tenant in concerned if not has_keys(parts, tenant))
     if keyless:
         parts.make_keys(keyless)
     session.waiting = {name for name in {*session.waiting, *concerned} if not has_keys(parts, name)}
+    _bring_controls(parts, session, {*tenants}.difference(later))
     changed = [key for key in sorted(fleets) if _approve(parts, session, key)]
+    _bring_controls(parts, session, {*tenants}.intersection(later))
+    return ["/".join(key) for key in changed]
+
+
+def _bring_controls(parts: Parts, session: Session, tenants: Collection[str]) -> None:
     for tenant in sorted(tenants):
         reached("pipeline:before-controls")
         _write_controls(parts, session, tenant, controls_of(session.corpus.world, tenant))
-    return ["/".join(key) for key in changed]
 
 
 def mark_released(parts: Parts, session: Session) -> None:

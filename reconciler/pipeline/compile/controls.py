@@ -3,7 +3,7 @@
 Durations become seconds, percentages and windows stay as they are written: what TUF and DSSE sign holds no floats.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from agent.protocol import duration
@@ -23,6 +23,8 @@ LOST_AFTER = 300
 """Seconds between reports, and without one until an agent counts as lost, where nobody says."""
 SPACES = (MEMBER, FLEET, FREEZE, TENANT, ROLE)
 """What controls are made of: a commit that only touches components leaves them as they are."""
+HOW = (FLEET, FREEZE)
+"""What says how releases go out: a release goes by what its own commit says of that."""
 DURATIONS = frozenset({"soak", "reportTimeout", "duration", "window"})
 """Fields of rollouts and objectives that hold a duration."""
 LIMITS = frozenset({"max", "min"})
@@ -56,10 +58,10 @@ def controls_of(world: World, tenant: str) -> dict[str, Any]:
     }
 
 
-def unchanged(before: World, after: World, tenant: str) -> bool:
-    """Return whether a tenant's controls are certain to be the same in two worlds, one derived from the other."""
+def unchanged(before: World, after: World, tenant: str, spaces: Collection[str] = SPACES) -> bool:
+    """Return whether a tenant's controls are certain to be the same in two worlds, one derived from the other, as far as these go."""
     old, new = before.tenant(tenant).claims, after.tenant(tenant).claims
-    return all(old.get(space) is new.get(space) for space in SPACES)
+    return all(old.get(space) is new.get(space) for space in spaces)
 
 
 def freshness_of(fleet: Document) -> int:
