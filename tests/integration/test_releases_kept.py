@@ -10,9 +10,11 @@ import pytest
 from agent.protocol import membership
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release
+from reconciler.control.conduct.viewing import Viewer
 from reconciler.pipeline.delist import delist_outdated
 from reconciler.pipeline.listing import KEPT
 from reconciler.publication import layout
+from reconciler.publication.controls import Controls, Fleet
 from reconciler.publication.releases import Releases, read_newest
 from reconciler.publication.returns import LIMIT, recorded
 from tests.conductor_cases import HOSTS, Site, Told, make_told
@@ -41,6 +43,7 @@ def test_the_stable_release_before_stays_listed_however_many_are_tried_and_taken
         assert site.kept().progress.phase == "stopped"
     assert site.releases.lists(stable)
     assert site.releases.lists(before)
+    assert shown(site) == [before.digest]
     site.order(kind="rollback")
     site.step()
     assert site.kept().progress.stable == before
@@ -56,12 +59,23 @@ def test_a_rollback_names_only_what_is_still_listed(site: Told) -> None:
     )
     assert first.digest in gone, "another judge approved it, and no document names it"
     stands = site.kept().progress.stable
+    assert site.kept().progress.former
+    assert shown(site) == []
     site.order(kind="rollback")
     site.step()
     assert (site.kept().progress.stable, site.told()[-1]) == (stands, "order-ignored")
     site.order(kind="rollback", to=first.digest)
     site.step()
     assert (site.kept().progress.stable, site.told()[-1]) == (stands, "order-ignored")
+
+
+def shown(site: Told) -> list[str]:
+    """Return the digests that `ordain rollout show` says one may go back to."""
+    controls = Controls(tenant="shop", fleets={"web": Fleet(freshness=86_400, rollout=site.rollout)})
+    with site.registry.read() as connection:
+        view = Viewer(site.zone.store).view(connection, controls, "web", now=site.now)
+    assert view is not None
+    return [one.digest for one in view.former]
 
 
 def test_a_candidate_that_was_delisted_as_its_wave_began_is_given_up(site: Told) -> None:

@@ -136,7 +136,7 @@ def _shown(view: View, told: list[shapes.RolloutEvent], *, now: datetime) -> sha
             if one.attempt == progress.attempt
         ],
         modes=list(modes_on(kept, now=now)),
-        former=[one.digest for one in progress.former],
+        former=[one.digest for one in view.former],
         events=told,
     )
 

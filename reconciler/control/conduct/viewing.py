@@ -57,12 +57,16 @@ class WaveSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How a fleet's rollout stands; `waves` are those of the candidate, none where nothing is on its way."""
+    """How a fleet's rollout stands; `waves` are those of the candidate, none where nothing is on its way.
+
+    `former` are the earlier stable releases that may be gone back to: those that are still listed.
+    """
 
     kept: rollouts.Kept
     strategy: Strategy
     newest: Release | None
     commit: str
+    former: Sequence[Release] = ()
     waves: Sequence[WaveSeen] = ()
     failed: Sequence[Failed] = field(default=())
     silent: Sequence[Silent] = field(default=())
@@ -85,7 +89,8 @@ class Viewer:
             return None
         strategy = strategy_of(controls.fleets[fleet].rollout)
         newest = releases.desired if releases else None
-        seen = View(kept=kept, strategy=strategy, newest=newest, commit=(releases.commit or "") if releases else "")
+        former = tuple(filter(releases.lists, kept.progress.former)) if releases else ()
+        seen = View(kept=kept, strategy=strategy, newest=newest, commit=(releases.commit or "") if releases else "", former=former)
         about = kept.progress.candidate.release if kept.progress.candidate else kept.progress.refused
         if releases is None or about is None:
             return seen
