@@ -17,6 +17,7 @@ from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.accepted import write as write_accepted
 from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
 from reconciler.pipeline.compile.controls import controls_of, freshness_of
+from reconciler.pipeline.compile.turns import in_turn
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.decisions import read_record
 from reconciler.pipeline.delist import delist_outdated
@@ -45,7 +46,9 @@ def release(
         parts.make_keys(keyless)
     session.waiting = {name for name in {*session.waiting, *concerned} if not has_keys(parts, name)}
     _bring_controls(parts, session, {*tenants}.difference(later))
-    changed = [key for key in sorted(fleets) if _approve(parts, session, key)]
+    compiled = session.released.compiled
+    turns = in_turn({key: compiled[key].document for key in fleets if key in compiled})
+    changed = [key for key in turns if _approve(parts, session, key)]
     _bring_controls(parts, session, {*tenants}.intersection(later))
     return ["/".join(key) for key in changed]
 

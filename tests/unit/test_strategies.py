@@ -8,6 +8,8 @@ import pytest
 
 from agent.protocol.errors import MalformedError
 from reconciler.pipeline.compile.controls import fleet_controls
+from reconciler.pipeline.compile.index import FLEET
+from reconciler.pipeline.compile.turns import in_turn
 from reconciler.pipeline.manifests import Document, Layout, parse_file
 from reconciler.pipeline.validation import validate
 from reconciler.rollouts.measured import Metric, Regressions
@@ -133,3 +135,16 @@ def test_a_fleet_that_goes_after_one_that_is_not_there_is_told() -> None:
     ((action, message),) = fleets(staging="", production="stagin")
     assert action == "warn"
     assert message.endswith("did you mean staging?")
+
+
+def test_who_goes_first_is_approved_first() -> None:
+    case = shop()
+    turns = {"edge": "production, staging", "production": "staging", "staging": "", "alone": ""}
+    for name, before in turns.items():
+        spec = f"{{selector: {{matchLabels: {{none: such}}}}, components: [{{name: library/base}}], rollout: {{after: [{before}]}}}}"
+        case = case.write(f"tenants/shop/{name}.yaml", fleet(name, spec))
+    index = case.world.tenant("shop")
+    documents = {("shop", name): index.of(FLEET)[name][0] for name in turns}
+    assert [name for _, name in in_turn(documents)] == ["alone", "staging", "production", "edge"]
+    circle = {("shop", name): documents["shop", "edge"] for name in ("production", "staging")}
+    assert in_turn(circle) == sorted(circle)

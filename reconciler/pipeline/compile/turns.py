@@ -1,11 +1,13 @@
 """Fleets that go after others (`rollout.after`): each names fleets that there are, and nobody waits for itself in the end."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import across, did_you_mean
 from reconciler.pipeline.compile.index import FLEET, Index
-from reconciler.pipeline.compile.world import World
+from reconciler.pipeline.compile.world import FleetKey, World
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import Document
 
@@ -29,6 +31,19 @@ def check_turns(world: World) -> Iterator[Finding]:
             first, *others = [index.of(FLEET)[name][0] for name in circle]
             message = f"{' waits for '.join([*circle, circle[0]])}: none of them would ever get a release"
             yield across("after-circle", first, POINTER, message, remedy="take one of the names out of after", also=others)
+
+
+def in_turn(fleets: Mapping[FleetKey, Document]) -> list[FleetKey]:
+    """Return fleets in the order in which they are to be approved: those that go first, first.
+
+    A fleet that goes after another is held by what is approved for that one, so nothing of its own may be there before. Fleets in a
+    circle, which no change brings in, are taken by name.
+    """
+    names = sorted(fleets)
+    order = TopologicalSorter({key: [(key[0], name) for name in after(fleets[key])] for key in names})
+    with suppress(CycleError):
+        return [key for key in order.static_order() if key in fleets]
+    return names
 
 
 def _unknown(index: Index, tenant: str, waiting: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
