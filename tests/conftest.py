@@ -196,6 +196,15 @@ def _require(item: pytest.Item, name: str) -> Path:
     pytest.skip(reason)
 
 
+LONGEST_ID = 200
+"""Characters of a value in a test's name: what is longer, or is made anew by each worker, stands there by the name of its parameter."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their parameter; else as pytest does."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_ID else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
