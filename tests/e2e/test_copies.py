@@ -28,7 +28,7 @@ from reconciler.control.registry import leases, schema
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.keys import KeyRing
 from tests import postgresql_server, s3_server
-from tests.acceptance_cases import agent, component, repository
+from tests.acceptance_cases import agent, component, fleet, repository
 from tests.balancer import Balancer, balancing
 from tests.conftest import part
 from tests.e2e.installation import until
@@ -37,6 +37,10 @@ from tests.talk_cases import Client, Host, RefusedAnswerError, Site, receipt
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("opa", "git", "s3", "postgresql"), pytest.mark.timeout(900)]
 MOTD = "tenants/shop/components/motd.yaml"
+AT_ONCE = {
+    "tenants/shop/fleets/web.yaml": f"{fleet('web', 'motd', role='web')}  rollout: {{waves: [{{name: all, limit: 100%, soak: 0s}}]}}\n"
+}
+"""What is tried here are copies: nobody waits for a wave."""
 TIMESTAMP = "metadata/timestamp.json"
 AGENTS = [f"node-{number}" for number in range(12)]
 SLOW_DOWN = 429
@@ -171,7 +175,7 @@ def many(tmp_path: Path) -> Iterator[Many]:
         thread = threading.Thread(target=made.fleet.run)
         try:
             nodes = {f"tenants/shop/agents/{name}.yaml": agent(name, role="web") for name in AGENTS}
-            zones.installation.commit(repository() | nodes)
+            zones.installation.commit(repository() | AT_ONCE | nodes)
             for copy in (*reconciles, *serves):
                 copy.start()
             for copy in serves:
