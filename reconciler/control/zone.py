@@ -33,6 +33,7 @@ from reconciler.control.enrolment.relays import Relays
 from reconciler.control.enrolment.renewing import Renewing
 from reconciler.control.identity.agents import Agents
 from reconciler.control.identity.recording import Recorder
+from reconciler.control.identity.refusals import Refusals
 from reconciler.control.identity.standing import Standing, Standings
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry import standings
@@ -108,7 +109,13 @@ class Zone:
 
     def application(self, *, operators: Operators | None = None, more: Sequence[Route] = (), hooks: Hooks | None = None) -> web.Application:
         """Return the application behind TLS; `more` are operators' routes, and `operators` knows them."""
-        self.gate = Gate(agents=self.agents, operators=operators, may_read=self.known.may_read, pacing=self.talk.pacing)
+        self.gate = Gate(
+            agents=self.agents,
+            operators=operators,
+            may_read=self.known.may_read,
+            pacing=self.talk.pacing,
+            refusals=Refusals(self.settings.registry, now=self.settings.now),
+        )
         app = secure([*self.routes(), *more], self.gate, hooks)
         app.cleanup_ctx.append(self._standing_followed)
         app.cleanup_ctx.append(self._rotating)

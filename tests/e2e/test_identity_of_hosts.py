@@ -80,7 +80,7 @@ def test_a_host_joins_has_releases_is_held_let_go_and_revoked(site: Site) -> Non
     assert (refused.status, refused.code, refused.closed) == (403, "revoked", True), "on the connection that stood, at once"
     until("it knows that it is revoked", lambda: "revoked" in problems(site, "web-01"), log=log)
     assert site.content("web-01", "/etc/motd") == "hello", "what runs is kept"
-    assert ("agents.enrol", "shop/web-01") in refusals(site), "the thief of the token"
+    assert {("agents.enrol", "shop/web-01"), ("agents.request", "shop/web-01")} <= set(refusals(site)), "of token, and of certificate"
     found = site.metrics()
     assert 'ordain_requests_refused_total{code="revoked",route="GET /v1/agents/{tenant}/{agent}/fleets"} 1.0' in found
     assert 'ordain_enrolments_total{outcome="conflict"} 1.0' in found
@@ -103,9 +103,12 @@ def test_an_agent_that_git_calls_otherwise_now_is_told_of_nothing(site: Site) ->
     file = "/v1/repositories/shop/web/metadata/timestamp.json"
     assert asked(site, "GET", file, agent="web-02").status == 200
     assert asked(site, "GET", file.replace("shop/web", "lab/desk"), agent="web-02").code == "unknown"
+    assert refusals(site).count(("agents.request", "shop/web-02")) == 1
     renamed = repository()["tenants/shop/agents/web-02.yaml"].replace("web-02", "web-09")
     site.examined(site.commit({"tenants/shop/agents/web-02.yaml": None, "tenants/shop/agents/web-09.yaml": renamed}))
     until("the old name reads nothing", lambda: asked(site, "GET", file, agent="web-02").code == "unknown", log=site.log)
+    assert asked(site, "GET", file, agent="web-02").code == "unknown"
+    assert refusals(site).count(("agents.request", "shop/web-02")) == 2, "once for all that it asks in a day, here and elsewhere"
     assert 'ordain_requests_refused_total{code="unknown",route="GET /v1/repositories/{tenant}/{fleet}/metadata/{file}"}' in site.metrics()
 
 

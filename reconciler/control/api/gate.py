@@ -12,6 +12,7 @@ from reconciler.control.api.answers import as_refusal, refuse
 from reconciler.control.api.pacing import Pacing
 from reconciler.control.api.routes import AGENT, ANYONE, ASKER, Handler, Route, agent_of
 from reconciler.control.identity.agents import Agents, Asker
+from reconciler.control.identity.refusals import Refusals
 from reconciler.control.refusal import Denied
 
 _log = logging.getLogger(__name__)
@@ -37,9 +38,14 @@ class Gate:
         operators: Operators | None = None,
         may_read: MayRead = lambda *_: False,
         pacing: Pacing | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
-        """Keep whom to ask; what there is nobody for is open to nobody. Without `pacing` nobody is slowed down."""
+        """Keep whom to ask; what there is nobody for is open to nobody. Without `pacing` nobody is slowed down.
+
+        `refusals` writes down which hosts are not let in.
+        """
         self.refused: Counter[tuple[str, str]] = Counter()
+        self._refusals = refusals
         self._agents, self._operators, self._may_read, self._pacing = agents, operators, may_read, pacing
 
     def guarded(self, route: Route) -> Handler:
@@ -67,8 +73,14 @@ class Gate:
             return
         if route.who == AGENT and self._agents is not None:
             request[ASKER] = asker = await self._agents.identify(client_certificate(request))
-            self._agents.require(asker, even=route.even)
-            self._require_own(request, asker)
+            try:
+                self._agents.require(asker, even=route.even)
+                self._require_own(request, asker)
+            except Denied as denied:
+                if self._refusals is not None:
+                    foreign = request.match_info.get("tenant", asker.tenant) != asker.tenant
+                    await self._refusals.note(asker, denied, path=request.path, foreign=foreign, address=request.remote or "")
+                raise
             if self._pacing is not None:
                 await self._pacing.agent(asker, talk=route.talk)
         elif route.action and self._operators is not None:

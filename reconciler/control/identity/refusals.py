@@ -1,6 +1,7 @@
 """Refusals of hosts whose certificate holds, as rows of audit: of one that is revoked, and of one that asks for what is another's.
 
-Such a host may ask for ever, and has no say in how much is written: the same refusal is a row once a day in each process.
+Such a host may ask for ever, and has no say in how much is written: three rows a day in each process at most, since all is the same that
+is refused for one reason, and within its tenant or without.
 """
 
 import logging
@@ -53,10 +54,13 @@ class Refusals:
     def __init__(self, registry: Registry, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._registry, self._now, self._repeated = registry, now, Repeated(DAILY)
 
-    async def note(self, asker: Asker, denied: Denied, *, path: str, address: str) -> None:
-        """Write that a host was refused, unless that stands already; what can't be written is logged."""
+    async def note(self, asker: Asker, denied: Denied, *, path: str, foreign: bool, address: str) -> None:
+        """Write that a host was refused, unless that stands already; what can't be written is logged.
+
+        `foreign` is whether the path names another tenant.
+        """
         who = f"{asker.tenant}/{asker.agent}"
-        more = self._repeated.such_before((who, denied.code)) if denied.code in WRITTEN else None
+        more = self._repeated.such_before((who, denied.code, foreign)) if denied.code in WRITTEN else None
         if more is None:
             return
         detail = {"address": address, "code": denied.code, "path": path[:200]} | ({"such_before": more} if more else {})
