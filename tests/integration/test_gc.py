@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,11 +41,18 @@ LAST = str(RELEASES - 1)
 DEADLINE = 120
 
 
-@pytest.fixture
-def zone(tmp_path: Path) -> Zone:
-    made = make_zone(tmp_path)
-    grow_old(made, tmp_path)
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a past, which tests copy with the age of its files."""
+    made = tmp_path_factory.mktemp("past")
+    grow_old(make_zone(made), made)
     return made
+
+
+@pytest.fixture
+def zone(past: Path, tmp_path: Path) -> Zone:
+    shutil.copytree(past, tmp_path, dirs_exist_ok=True)
+    return make_zone(tmp_path)
 
 
 def typed(tmp_path: Path, *words: str) -> Result:
@@ -159,7 +167,7 @@ def test_each_zone_prunes_its_own_prefixes_and_the_trail_stays(zone: Zone, tmp_p
 def test_a_fleet_that_can_t_be_read_is_left_alone_and_the_others_are_not(zone: Zone, tmp_path: Path) -> None:
     zone.approve("other", fleet="db")
     zone.publish(fleet="db")
-    for number in range(RELEASES):
+    for number in range(6):
         zone.approve(f"other {number}", fleet="db")
         zone.publish(fleet="db")
         pass_days(tmp_path, 60)
@@ -172,7 +180,7 @@ def test_a_fleet_that_can_t_be_read_is_left_alone_and_the_others_are_not(zone: Z
     assert "shop/web: left alone (control)" in done.stderr
     gone = before - keys(zone.store)
     assert {key.split("/")[2] for key in gone} == {"db"}
-    assert len(gone) > RELEASES
+    assert {key.partition("/")[0] for key in gone} == {"approved", "public"}
 
 
 @pytest.mark.parametrize("words", ["--newest 1", "--days 0.5", "--days 30 --history 10", "--history 1e9", "--days nan"])
@@ -217,7 +225,7 @@ def test_what_serve_recorded_that_hosts_may_go_back_to_stays_in_both_zones(zone:
 def test_killed_at_any_deletion_agents_go_on_and_the_next_run_goes_on(zone: Zone, tmp_path: Path) -> None:
     left = what_would_be_left(zone)
     going = len(keys(zone.store)) - len(left)
-    for number in (1, going // 3, going // 2):
+    for number in (going // 3, going // 2):
         command = [sys.executable, "-m", "tests.pruning_cases", str(tmp_path), str(number)]
         assert subprocess.run(command, check=False, timeout=DEADLINE).returncode == -signal.SIGKILL
         assert fetchable(zone, tmp_path / "host") == LAST
@@ -314,11 +322,11 @@ def test_a_lost_bundle_of_the_desired_release_is_stored_again(tmp_path: Path) ->
     assert zone.store.get(key) is not None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_nothing_that_anybody_can_reach_is_removed_whatever_came_before(tmp_path: Path, seed: int) -> None:
     dice, zone = random.Random(seed), make_zone(tmp_path)
     many = dice.choice((0, 300))
-    for number in range(12):
+    for number in range(10):
         content = str(dice.randrange(number + 1))
         what = dice.choice(("approve", "approve", "publish", "both", "both", "delist", "prune"))
         if what != "publish" or number < 2:
