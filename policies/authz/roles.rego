@@ -73,6 +73,24 @@ where := sprintf("in tenant %s", [input.tenant]) if input.tenant != ""
 
 where := "for the installation" if input.tenant == ""
 
+# What is asked of no tenant and could be allowed in one is a question about all that may be seen.
+wherever := "in any tenant" if {
+	input.tenant == ""
+	input.action in everything_in_a_tenant
+}
+
+wherever := where if input.tenant != ""
+
+wherever := where if not input.action in everything_in_a_tenant
+
+would := {role | some role, allowed in may; input.action in allowed}
+
+whose := "any role" if count(would) == count(may)
+
+whose := sprintf("role %s", [concat(" or ", sort(would))]) if count(would) in numbers.range(1, count(may) - 1)
+
+whose := "somebody who runs the installation" if count(would) == 0
+
 objections contains "the question lacks something" if not is_complete
 
 is_complete if {
@@ -94,7 +112,7 @@ concerns_fleets if is_null(input.fleets)
 
 objections contains sprintf("there is no action %s", [input.action]) if not input.action in actions
 
-objections contains sprintf("no role of %s allows %s %s", [input.operator.names[0], input.action, where]) if {
+objections contains sprintf("no role of %s allows %s %s: it takes %s", [input.operator.names[0], input.action, wherever, whose]) if {
 	not is_admin
 	not input.action in own
 	count(granting) == 0

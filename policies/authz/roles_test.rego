@@ -27,7 +27,13 @@ with_role(name, action) := asked({"action": action, "fleets": ["web"], "roles": 
 test_nobody_may_do_anything_by_default if {
 	answer := asked({})
 	not answer.allow
-	answer.why == "no role of operator:ana allows agents.read in tenant shop"
+	answer.why == "no role of operator:ana allows agents.read in tenant shop: it takes any role"
+}
+
+test_what_is_not_allowed_says_whom_it_takes if {
+	asked({"action": "tokens.create"}).why == "no role of operator:ana allows tokens.create in tenant shop: it takes role admin or tenant-admin"
+	asked({"tenant": ""}).why == "no role of operator:ana allows agents.read in any tenant: it takes any role"
+	asked({"tenant": "", "action": "rollouts.stop"}).why == "no role of operator:ana allows rollouts.stop for the installation: it takes somebody who runs the installation"
 }
 
 test_each_role_may_do_what_it_is_for if {

@@ -116,7 +116,8 @@ def test_a_revoked_agent_is_held_at_once_and_the_audit_says_who_did_it_and_why(s
     row = next(one for one in entries(shared) if one.target == "shop/web-09" and one.outcome == "done")
     assert (row.who, row.action, row.reason) == ("operator:operator", "agents.revoke", WHY["reason"])
     refused = next(one for one in entries(shared) if one.target == "shop/web-09" and one.outcome == "refused")
-    assert (refused.who, refused.reason) == ("operator:viewer", "no role of operator:viewer allows agents.revoke in tenant shop")
+    why = "no role of operator:viewer allows agents.revoke in tenant shop: it takes role admin or operator or tenant-admin"
+    assert (refused.who, refused.reason) == ("operator:viewer", why)
 
 
 def test_quarantine_is_released_and_other_moves_back_are_conflicts(shared: Site) -> None:
@@ -216,6 +217,34 @@ def test_an_operator_without_an_account_gets_a_token_that_may_do_less(shared: Si
     assert shared.ask("GET", "/api/v1/fleets", token=made["token"]).status == 403
     assert shared.ask("DELETE", f"/api/v1/operators/tokens/{made['id']}", who="root").status == 200
     assert shared.ask("GET", "/api/v1/agents", token=made["token"]).status == 401
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"subject": "operator:root", "scope": {"actions": ["agents.reed"]}}, "there is no action agents.reed; did you mean agents.read?"),
+        ({"subject": "operator:root", "scope": {"actions": ["*"]}}, "there is no action *; there are agents.*, agents.decommission, "),
+        ({"subject": "operator:root", "scope": {"tenants": ["shpo"]}}, "there is no tenant shpo here; did you mean shop?"),
+        ({"subject": "root"}, "there is no operator root who may ask; did you mean operator:root?"),
+        ({"subject": "operator:none"}, "who may ask; add one with `ordain operators add`"),
+    ],
+)
+def test_a_token_that_would_be_for_nothing_is_not_made(shared: Site, asked: dict[str, Any], says: str) -> None:
+    found = shared.ask("POST", "/api/v1/operators/tokens", who="root", body={"ttl": 60} | asked)
+    assert found.status in (400, 404)
+    assert says in found.body["error"]
+
+
+def test_a_name_that_never_enrolled_is_answered_with_what_git_knows(shared: Site) -> None:
+    def said(name: str, who: str = "root") -> str:
+        return str(shared.ask("GET", f"/api/v1/agents/shop/{name}", who=who).body["error"])
+
+    assert said("runners").endswith("; it is a pool, whose hosts are shop/runners/ID")
+    assert said("wbe-01").endswith("; did you mean shop/web-01?")
+    assert said("nobody") == "no agent shop/nobody ever enrolled"
+    moved = shared.ask("POST", "/api/v1/agents/shop/wbe-01/revoke", who="root", body=WHY)
+    assert (moved.status, moved.body["error"]) == (404, said("wbe-01"))
+    assert "inner hyphens" in shared.ask("POST", "/api/v1/tokens/shop", who="root", body={"agent": "Web_1", "ttl": 60}).body["error"]
 
 
 def test_a_removed_operator_is_refused_at_the_next_request(shared: Site) -> None:

@@ -5,7 +5,6 @@ is about all that the asker may see (`seen`); any other without one is about the
 of the same kind are written once a minute, with how many there were.
 """
 
-import difflib
 import logging
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from agent.protocol.errors import OrdainError
+from reconciler.control.api.asked import meant
 from reconciler.control.api.routes import label
 from reconciler.control.authz.asking import Decision
 from reconciler.control.authz.permissions import Permissions, Seen
@@ -77,20 +77,7 @@ class Admission:
         if not allowed:
             await self._refuse(request, operator, action, tenant, decision)
         if tenant or request[SEEN].everywhere:
-            await self._require_tenant(tenant or request.query.get("tenant", ""))
-
-    async def _require_tenant(self, tenant: str) -> None:
-        """Raise `Denied` (unknown) for a tenant that git never had: a name typed wrong must not look like one of which there is nothing.
-
-        Whoever gets here may do this in all tenants, so the names of others may be told.
-        """
-        if not tenant or self._known.controls(tenant) is not None or tenant in await self._registry.ask(audit.chains):
-            return
-        known = self._known.tenants()
-        near = difflib.get_close_matches(tenant, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "its manifest comes first, and `ordain reconcile` tells of it"
-        message = f"there is no tenant {printable(tenant)} here; {hint}"
-        raise Denied("unknown", message)
+            await require_tenant(tenant or request.query.get("tenant", ""), self._known, self._registry)
 
     async def _identify(self, request: web.Request, action: str) -> Operator:
         address = request.remote or ""
@@ -146,6 +133,19 @@ class Admission:
             )
         except OrdainError as error:
             _log.error("a refusal could not be written into the audit: %s", error, extra={"who": printable(who), "action": action})
+
+
+async def require_tenant(tenant: str, known: KnownTenants, registry: Registry) -> None:
+    """Raise `Denied` (unknown) for a tenant that git never had: a name typed wrong must not look like one of which there is nothing.
+
+    Only for whoever may ask this of all tenants: it may tell the name of another one.
+    """
+    if not tenant or known.controls(tenant) is not None or tenant in await registry.ask(audit.chains):
+        return
+    near = meant(tenant, known.tenants())
+    hint = f"did you mean {near}?" if near else "its manifest comes first, and `ordain reconcile` tells of it"
+    message = f"there is no tenant {printable(tenant)} here; {hint}"
+    raise Denied("unknown", message)
 
 
 def operator_of(request: web.Request) -> Operator:

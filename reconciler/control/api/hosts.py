@@ -16,7 +16,7 @@ from agent.protocol.errors import InputError
 from reconciler.control.api import shapes
 from reconciler.control.api.admission import agent_name, operator_of, seen_by
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import BODY_LIMIT, PAGES, TENANT, Query, words
+from reconciler.control.api.asked import BODY_LIMIT, PAGES, TENANT, Query, meant, words
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Handler, Route, label
 from reconciler.control.known import member
@@ -56,8 +56,21 @@ class _Hosts:
         tenant, name = label(request, "tenant"), agent_name(request)
         found = await self._desk.registry.ask(_known, tenant, name)
         if found is None:
-            raise _nobody(tenant, name)
+            raise self._nobody(tenant, name)
         return answer(self._shown(*found))
+
+    def _nobody(self, tenant: str, name: str) -> Denied:
+        """Return the refusal of a name that never enrolled, with what git knows of it or of one like it."""
+        controls = self._desk.known.controls(tenant)
+        agents_, pools = (controls.agents, controls.pools) if controls else ({}, {})
+        near = meant(name, agents_)
+        if name in pools:
+            hint = f"; it is a pool, whose hosts are {tenant}/{name}/ID"
+        elif name in agents_:
+            hint = "; git knows it, and a token lets it join: ordain token create"
+        else:
+            hint = f"; did you mean {tenant}/{near}?" if near else ""
+        return Denied("unknown", f"no agent {tenant}/{name} ever enrolled{hint}")
 
     def _row(self, one: agents.Agent) -> shapes.AgentRow:
         controls = self._desk.known.controls(one.tenant)
@@ -118,6 +131,8 @@ class _Hosts:
         tenant, name, desk = label(request, "tenant"), agent_name(request), self._desk
         said: dict[str, Any] = {"by": operator_of(request).subject, "reason": words(reason, "a reason"), "now": desk.now(), "leave": leave}
         moved = await desk.registry.run(_moved, tenant, name, state, action=action, **said)
+        if moved is None:
+            raise self._nobody(tenant, name)
         if moved.state != "enrolled":
             desk.standing.hold((tenant, name), moved.state)  # here from now on; elsewhere when the registry tells
         return answer(shapes.Done(target=moved.name, state=moved.state))
@@ -179,10 +194,10 @@ def _known(connection: Connection, tenant: str, name: str) -> _Found | None:
     return one, held, statuses.of_agent(connection, tenant, name), facts.of(connection, tenant, name)
 
 
-def _moved(connection: Connection, /, tenant: str, name: str, state: agents.State, *, action: str, **said: Any) -> agents.Agent:
+def _moved(connection: Connection, /, tenant: str, name: str, state: agents.State, *, action: str, **said: Any) -> agents.Agent | None:
     before = agents.get(connection, tenant, name)
     if before is None:
-        raise _nobody(tenant, name)
+        return None
     if action == "agents.release" and before.state != "quarantined":
         message = f"{tenant}/{name} is not in quarantine: it is {before.state}"
         raise Denied("conflict", message)
@@ -229,10 +244,6 @@ def _standing(one: statuses.Status) -> shapes.FleetRow:
     said = one.report
     plain = {name: getattr(said, name) for name in ("result", "why", "digest", "desired", "attempt", "drift", "held")}
     return shapes.FleetRow(fleet=one.fleet, changed_at=stamped(one.changed_at), **plain)
-
-
-def _nobody(tenant: str, name: str) -> Denied:
-    return Denied("unknown", f"no agent {tenant}/{name} ever enrolled")
 
 
 def routes(desk: Desk) -> list[Route]:

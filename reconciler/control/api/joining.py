@@ -20,6 +20,7 @@ from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Route, label
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, tokens
+from reconciler.printable import printable
 
 LONGEST = timedelta(days=30)
 """A token waits for a host that is being installed, not for years in an image."""
@@ -64,11 +65,14 @@ class _Joining:
 
 def _require_possible(asked: shapes.NewToken) -> None:
     name = asked.agent or asked.pool
-    if bool(asked.agent) == bool(asked.pool) or not LABEL.fullmatch(name):
+    if bool(asked.agent) == bool(asked.pool):
         message = "a token is for one agent or for one pool: give the name of one of them"
         raise Denied("malformed", message)
+    if not LABEL.fullmatch(name):
+        message = f"{printable(name)!r} can't be a name: those have lower-case letters, digits and inner hyphens, at most 63 of them"
+        raise Denied("malformed", message)
     if not 1 <= asked.ttl <= LONGEST.total_seconds():
-        message = f"a token lives for up to {LONGEST.days} days"
+        message = f"a token lives for at least a second and up to {LONGEST.days} days"
         raise Denied("malformed", message)
     if not 1 <= asked.uses <= USES:
         message = f"a token may be used from once to {USES} times"

@@ -20,14 +20,15 @@ from sqlalchemy import Connection
 from agent.protocol.errors import InputError
 from agent.protocol.state import Struct
 from reconciler.control.api import shapes
-from reconciler.control.api.admission import operator_of
+from reconciler.control.api.admission import operator_of, require_tenant
 from reconciler.control.api.answers import answer
-from reconciler.control.api.asked import BODY_LIMIT, PAGES, WORDS_LIMIT, Query, words
+from reconciler.control.api.asked import BODY_LIMIT, PAGES, WORDS_LIMIT, Query, meant, words
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.routes import OPERATOR, Handler, Route, label
 from reconciler.control.identity.operators import text
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, operators
+from reconciler.printable import printable
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,98}[a-z0-9])?")
 LONGEST = timedelta(days=366)
@@ -80,10 +81,26 @@ class _People:
         if len(asked.scope.actions) > SCOPES or len(asked.scope.tenants) > SCOPES or len(asked.shown) > WORDS_LIMIT:
             message = f"a scope names up to {SCOPES} actions and as many tenants; what is shown has up to {WORDS_LIMIT} characters"
             raise Denied("malformed", message)
+        for action in asked.scope.actions:
+            self._require_action(action)
+        for tenant in asked.scope.tenants:
+            await require_tenant(tenant, self._desk.known, self._desk.registry)
         by, now = operator_of(request).subject, self._desk.now()
         made, secret = await self._desk.registry.run(_token_made, asked, by=by, now=now)
         shown = shapes.OperatorTokenMade(token=text(made.id, secret), id=made.id, expires=stamped(made.expires_at))
         return answer(shown, status=201)
+
+    def _require_action(self, action: str) -> None:
+        """Raise `Denied` (malformed) for what no route asks for: such a token would do nothing, and be found out when it matters."""
+        from reconciler.control.api import operating  # noqa: PLC0415 - it lists the routes of this module, too
+
+        known = {route.action for route in operating.routes(self._desk) if route.action}
+        known |= {f"{one.partition('.')[0]}.*" for one in known}
+        if action not in known:
+            near = meant(action, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known))}"
+            message = f"there is no action {printable(action)}; {hint}"
+            raise Denied("malformed", message)
 
     async def revoke_token(self, request: web.Request) -> web.Response:
         """Make a token or a session useless."""
@@ -128,7 +145,9 @@ def _removed(connection: Connection, subject: str, reason: str, *, by: str, now:
 def _token_made(connection: Connection, asked: shapes.NewOperatorToken, *, by: str, now: datetime) -> tuple[operators.OperatorToken, str]:
     owner = operators.get(connection, asked.subject)
     if owner is None or owner.disabled_at is not None:
-        message = f"there is no operator {asked.subject} who may ask; add one with `ordain operators add`"
+        named = f"operator:{asked.subject}"
+        hint = f"did you mean {named}?" if operators.get(connection, named) else "add one with `ordain operators add`"
+        message = f"there is no operator {asked.subject} who may ask; {hint}"
         raise Denied("unknown", message)
     scope = msgspec.to_builtins(asked.scope)
     made, secret = operators.create_token(
