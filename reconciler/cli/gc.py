@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from reconciler.cli.progress import Progress
 from reconciler.cli.tables import table
 from reconciler.control.pruning import published_fleets
 from reconciler.pipeline.pruning import approved_fleets
-from reconciler.publication.pruning.carrying import Gone, Plan, Subject, carry_out, plan
+from reconciler.publication.pruning.carrying import Gone, Subject, carry_out, plan
 from reconciler.publication.pruning.rule import Rule, rule_of
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
 
@@ -31,15 +31,40 @@ REFUSED = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Fleet:
+    """What would go of a fleet, and what went; `left` says why it was left alone."""
+
+    name: str
+    going: int
+    staying: int
+    kinds: Mapping[str, tuple[int, int]]
+    files: tuple[str, ...] = ()
+    gone: Gone = field(default_factory=Gone)
+    left: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Zone:
     """What would go in one zone, and what went."""
 
     name: str
-    store: Store
-    plans: tuple[Plan, ...]
-    gone: Gone = field(default_factory=Gone)
-    left: tuple[tuple[str, str], ...] = ()
-    """Fleets that were left alone, and why."""
+    fleets: tuple[_Fleet, ...]
+
+    @property
+    def kinds(self) -> list[tuple[str, int, int]]:
+        """What would go, by what it is: files and bytes."""
+        files, sizes = Counter[str](), Counter[str]()
+        for one in self.fleets:
+            for kind, (count, size) in one.kinds.items():
+                files[kind] += count
+                sizes[kind] += size
+        return [(kind, files[kind], sizes[kind]) for kind in sorted(files)]
+
+    @property
+    def gone(self) -> Gone:
+        """What went."""
+        gone = [one.gone for one in self.fleets]
+        return Gone(files=sum(one.files for one in gone), bytes=sum(one.bytes for one in gone), back=sum(one.back for one in gone))
 
 
 @click.command()
@@ -69,17 +94,17 @@ def gc(state: Path, file: Path | None, zones: tuple[str, ...], form: str, *, yes
     asked = _rule(loaded.gc, **said)
     store = loaded.open_store()
     with Progress() as progress:
-        found = [_planned(name, store, asked, progress) for name in zones or ZONES]
-        if yes:
-            found = [_done(zone, progress) for zone in found]
+        found = [_zone(name, store, asked, progress, done=yes, verbose=verbose) for name in zones or ZONES]
     if form == "json":
-        click.echo(json.dumps(_as_json(found, done=yes, verbose=verbose), indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps({"done": yes, "zones": [_as_json(zone, done=yes, verbose=verbose) for zone in found]}, indent=2, ensure_ascii=False)
+        )
     else:
-        click.echo("\n".join(_as_text(found, done=yes, verbose=verbose)))
-    left = [f"{fleet}: left alone ({zone.name}): {why}" for zone in found for fleet, why in zone.left]
+        click.echo("\n".join(_as_text(found, done=yes)))
+    left = [f"{one.name}: left alone ({zone.name}): {one.left}" for zone in found for one in zone.fleets if one.left]
     for line in left:
         click.echo(line, err=True)
-    if not yes and any(one.going for zone in found for one in zone.plans):
+    if not yes and any(zone.kinds for zone in found):
         click.echo("nothing was removed; the same with --yes does it", err=True)
     if left:
         sys.exit(REFUSED)
@@ -92,68 +117,56 @@ def _rule(known: settings.GcSettings, *, newest: float | None, days: float | Non
     return rule_of(newest=int(known.newest if newest is None else newest), days=kept, history=trail, now=datetime.now(UTC))
 
 
-def _planned(name: str, store: Store, rule: Rule, progress: Progress) -> _Zone:
+def _zone(name: str, store: Store, rule: Rule, progress: Progress, *, done: bool, verbose: bool) -> _Zone:
+    """Look at a zone fleet by fleet, and prune each if that is to be done; a fleet that can't be read holds up no other."""
     prefixes, subjects = ZONES[name]
     scoped = Scoped(inner=store, write=prefixes)
-    plans = []
+    fleets = []
     for subject in subjects(scoped, rule):
         progress(f"{name}: looking at {subject.name}")
-        plans.append(plan(subject))
-    left = tuple((one.subject.name, one.left) for one in plans if one.left)
-    return _Zone(name=name, store=scoped, plans=tuple(plans), left=left)
-
-
-def _done(zone: _Zone, progress: Progress) -> _Zone:
-    """Carry out what was planned; a fleet that can't be read any more is left alone, and holds up no other."""
-    total, left = Gone(), list(zone.left)
-    for one in zone.plans:
-        if one.going:
+        planned = plan(subject)
+        gone, left = Gone(), planned.left
+        if done and planned.going:
             try:
-                gone = carry_out(zone.store, one, progress)
+                gone = carry_out(scoped, planned, progress)
             except RefusedError as error:
-                left.append((one.subject.name, " ".join(str(error).split())))
-                continue
-            total = Gone(files=total.files + gone.files, bytes=total.bytes + gone.bytes, back=total.back + gone.back)
-    return replace(zone, gone=total, left=tuple(left))
+                left = " ".join(str(error).split())
+        files = tuple(entry.key for entry in planned.going) if verbose else ()
+        fleets.append(
+            _Fleet(
+                name=subject.name,
+                going=len(planned.going),
+                staying=planned.staying,
+                kinds=planned.kinds,
+                files=files,
+                gone=gone,
+                left=left,
+            )
+        )
+    return _Zone(name=name, fleets=tuple(fleets))
 
 
-def _kinds(plans: Sequence[Plan]) -> list[tuple[str, int, int]]:
-    """Return what would go, by what it is: files and bytes."""
-    files, sizes = Counter[str](), Counter[str]()
-    for one in plans:
-        for kind, (count, size) in one.kinds.items():
-            files[kind] += count
-            sizes[kind] += size
-    return [(kind, files[kind], sizes[kind]) for kind in sorted(files)]
-
-
-def _as_text(found: Sequence[_Zone], *, done: bool, verbose: bool) -> Iterator[str]:
-    if verbose:
-        yield from (entry.key for zone in found for one in zone.plans for entry in one.going)
-    rows = [(zone.name, kind, f"{files:,}", f"{size:,}") for zone in found for kind, files, size in _kinds(zone.plans)]
+def _as_text(found: Sequence[_Zone], *, done: bool) -> Iterator[str]:
+    yield from (file for zone in found for one in zone.fleets for file in one.files)
+    rows = [(zone.name, kind, f"{files:,}", f"{size:,}") for zone in found for kind, files, size in zone.kinds]
     yield from table(("ZONE", "WHAT", "FILES", "BYTES"), rows)
     for zone in found:
-        files, fleets = sum(len(one.going) for one in zone.plans), sum(bool(one.going) for one in zone.plans)
-        staying = sum(one.staying for one in zone.plans)
-        would = f"{files:,} files of {fleets:,} fleets may go, {staying:,} files of {len(zone.plans):,} fleets stay"
-        went = f"; gone: {zone.gone.files:,} files, {zone.gone.bytes:,} bytes" if done else ""
-        back = f"; {zone.gone.back:,} were needed again meanwhile and are back" if zone.gone.back else ""
+        files, fleets = sum(one.going for one in zone.fleets), sum(bool(one.going) for one in zone.fleets)
+        staying, gone = sum(one.staying for one in zone.fleets), zone.gone
+        would = f"{files:,} files of {fleets:,} fleets may go, {staying:,} files of {len(zone.fleets):,} fleets stay"
+        went = f"; gone: {gone.files:,} files, {gone.bytes:,} bytes" if done else ""
+        back = f"; {gone.back:,} were needed again meanwhile and are back" if gone.back else ""
         yield f"{zone.name}: {would}{went}{back}"
 
 
-def _as_json(found: Sequence[_Zone], *, done: bool, verbose: bool) -> dict[str, Any]:
-    return {"done": done, "zones": [_zone_as_json(zone, done=done, verbose=verbose) for zone in found]}
-
-
-def _zone_as_json(zone: _Zone, *, done: bool, verbose: bool) -> dict[str, Any]:
+def _as_json(zone: _Zone, *, done: bool, verbose: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "zone": zone.name,
-        "going": [{"what": kind, "files": files, "bytes": size} for kind, files, size in _kinds(zone.plans)],
+        "going": [{"what": kind, "files": files, "bytes": size} for kind, files, size in zone.kinds],
         "fleets": [
-            {"fleet": one.subject.name, "going": len(one.going), "staying": one.staying}
-            | ({"files": [entry.key for entry in one.going]} if verbose else {})
-            for one in zone.plans
+            {"fleet": one.name, "going": one.going, "staying": one.staying} | ({"files": list(one.files)} if verbose else {})
+            for one in zone.fleets
         ],
-        "left": [{"fleet": fleet, "why": why} for fleet, why in zone.left],
+        "left": [{"fleet": one.name, "why": one.left} for one in zone.fleets if one.left],
     }
     return shown | ({"gone": {"files": zone.gone.files, "bytes": zone.gone.bytes, "back": zone.gone.back}} if done else {})

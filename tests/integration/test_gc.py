@@ -173,11 +173,13 @@ def test_a_fleet_that_can_t_be_read_is_left_alone_and_the_others_are_not(zone: Z
         pass_days(tmp_path, 60)
     stamp = layout.metadata("shop", "web", "timestamp.json")
     zone.store.replace(stamp, b"damaged", zone.store.version(stamp))
+    zone.store.create("approved/Shop/web/1.releases.json", b"{}")
     before = keys(zone.store)
     done = typed(tmp_path, "--yes", "--format", "json")
     assert done.exit_code == 1
     assert "shop/web: left alone (pipeline)" in done.stderr
     assert "shop/web: left alone (control)" in done.stderr
+    assert "Shop/web: left alone (pipeline)" in done.stderr
     gone = before - keys(zone.store)
     assert {key.split("/")[2] for key in gone} == {"db"}
     assert {key.partition("/")[0] for key in gone} == {"approved", "public"}

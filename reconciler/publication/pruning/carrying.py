@@ -77,8 +77,9 @@ class Gone:
 
 def plan(subject: Subject) -> Plan:
     """Return what would go of a subject now."""
-    entries = subject.entries()
+    entries: Sequence[Entry] = ()
     try:
+        entries = subject.entries()
         needs = subject.needs()
     except RefusedError as error:
         return Plan(subject=subject, staying=len(entries), left=" ".join(str(error).split()))
