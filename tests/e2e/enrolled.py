@@ -42,6 +42,7 @@ class Site(Installation):
         begun = self.log.stat().st_size if self.log.exists() else 0
         super().up(fault=fault, environment=environment)
         until("agents are served", lambda: b"agents at https://" in self.log.read_bytes()[begun:] or self.process_ended, log=self.log)
+        assert fault or not self.process_ended, self.log.read_text()[-4000:]
 
     # Its operator
 
