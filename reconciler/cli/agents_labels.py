@@ -31,6 +31,9 @@ def labels(agent: str, changes: tuple[str, ...], repo: Path, form: str, *, commi
       ordain agents labels shop/web-01 canary=true rack- --repo fleets --commit
     """
     tenant, _, name = agent.partition("/")
+    if not name:
+        message = f"{agent}: write TENANT/AGENT, or TENANT/POOL"
+        raise click.UsageError(message)
     if changes:
         done = set_labels(repo, tenant, name, dict(_change(one) for one in changes), commit=commit)
         for note in done.notes:

@@ -11,7 +11,7 @@ from reconciler.cli.progress import Progress
 from reconciler.inventory import ansible, table
 from reconciler.inventory.choosing import Wanted, chosen
 from reconciler.inventory.groups import Listed
-from reconciler.inventory.hosts import Note
+from reconciler.inventory.hosts import Note, require_fitting
 from reconciler.inventory.writing import Written, write_hosts
 from reconciler.printable import printable
 
@@ -76,8 +76,10 @@ def import_(  # noqa: PLR0917 - click passes options by name
       ordain import inventory.yaml --tenant shop --limit web --labels region=site_region --commit
       ordain import hosts.csv --tenant shop --name-column hostname --labels rack --label env=prod
     """
+    same = dict(_pair(one, "--label") for one in fixed)
+    require_fitting(same)
     wanted = Wanted(
-        fixed=dict(_pair(one, "--label") for one in fixed),
+        fixed=same,
         variables=dict(_pair(one if "=" in one else f"{one}={one}", "--labels") for one in labels),
         groups={name: stated.split(",") for name, stated in (_pair(one, "--group-label") for one in groups)},
         only=only,

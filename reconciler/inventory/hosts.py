@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.protocol.errors import InputError
 from agent.protocol.identity import LABEL
 from reconciler.inventory.vouching import Vouched
 from reconciler.pipeline.validation import schema
@@ -106,6 +107,15 @@ def fitting(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         else:
             kept[key] = value
     return kept, said
+
+
+def require_fitting(labels: Mapping[str, str]) -> None:
+    """Raise `InputError` for labels that somebody typed and that no manifest can have."""
+    _, wrong = fitting(labels)
+    if wrong:
+        said = wrong[0].replace("is left out", "can't be set")
+        message = f"{said}; names are of letters, digits and . _ / -, values of those and @ : +"
+        raise InputError(message)
 
 
 def plain_text(value: Any) -> str | None:

@@ -5,29 +5,24 @@ from pathlib import Path
 
 from agent.protocol.errors import InputError
 from reconciler.inventory import commit as commits
-from reconciler.inventory.hosts import Note, fitting
+from reconciler.inventory.hosts import Note, require_fitting
+from reconciler.inventory.working_copy import corpus_of
 from reconciler.inventory.writing import Written
 from reconciler.manifest_edit import Edit, edited, write
-from reconciler.pipeline.acceptance.corpus import load
 from reconciler.pipeline.compile import manifest
 from reconciler.pipeline.compile.findings import did_you_mean
 from reconciler.pipeline.compile.index import MEMBER
 from reconciler.pipeline.manifests import Document
-from reconciler.pipeline.snapshot import DirectoryTree
 
 
 def set_labels(repository: Path, tenant: str, agent: str, changes: Mapping[str, str | None], *, commit: bool = False) -> Written:
     """Set labels of an agent or a pool in its manifest, or remove those whose value is None; with `commit`, commit that file alone.
 
     Raises:
-        InputError: there is no such agent, a label is none, or the manifest is written so that a person has to edit it.
+        InputError: no fleet repository, no such agent there, a label is none, or the manifest is written so that a person has to edit it.
         RetryError: git refuses the commit.
     """
-    _, wrong = fitting({key: value or "" for key, value in changes.items()})
-    if wrong:
-        said = wrong[0].replace("is left out", "can't be set")
-        message = f"{said}; names are of letters, digits and . _ / -, values of those and @ : +"
-        raise InputError(message)
+    require_fitting({key: value or "" for key, value in changes.items()})
     document = _document(repository, tenant, agent)
     edits = list(_edits(document, changes))
     if not edits:
@@ -47,7 +42,7 @@ def labels_of(repository: Path, tenant: str, agent: str) -> dict[str, str]:
 
 
 def _document(repository: Path, tenant: str, agent: str) -> Document:
-    corpus = load(DirectoryTree(repository))
+    corpus = corpus_of(repository)
     index = corpus.world.tenant(tenant)
     found = index.get(MEMBER, agent)
     if found is None:

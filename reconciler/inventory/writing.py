@@ -10,9 +10,9 @@ from agent.protocol.errors import InputError, RetryError
 from reconciler.inventory import commit as commits
 from reconciler.inventory.hosts import HOSTS_LIMIT, Found, Host, Note, looked_up, named
 from reconciler.inventory.vouching import Vouched, vouched
-from reconciler.pipeline.acceptance.corpus import Corpus, load, read_content
+from reconciler.inventory.working_copy import corpus_of
+from reconciler.pipeline.acceptance.corpus import Corpus, read_content
 from reconciler.pipeline.compile.index import MEMBER, TENANT
-from reconciler.pipeline.snapshot import DirectoryTree
 from reconciler.pipeline.waivers.writing import written
 
 EDITOR_SCHEMA = ".ordain/schemas/agent.schema.json"
@@ -48,10 +48,10 @@ def write_hosts(repository: Path, tenant: str, found: Found, *, dry_run: bool = 
     """Write a manifest for each host of a list that has none; with `commit`, its message, commit these files and nothing else.
 
     Raises:
-        InputError: no such tenant there, more hosts than one list may have, or no git repository to commit to.
+        InputError: no fleet repository, no such tenant there, more hosts than one list may have, or no git repository to commit to.
         RetryError: a file can't be written, or git refuses the commit.
     """
-    corpus = load(DirectoryTree(repository))
+    corpus = corpus_of(repository)
     files, notes = _planned(repository, corpus, tenant, found)
     return _put(repository, files, notes, dry_run=dry_run, commit=commit)
 
@@ -71,7 +71,7 @@ def write_pending(
 
     Raises as `write_hosts`.
     """
-    corpus = load(DirectoryTree(repository))
+    corpus = corpus_of(repository)
     planned: list[tuple[str, bytes]] = []
     notes: list[Note] = []
     for tenant in sorted({one.tenant for one in entries}):
@@ -80,12 +80,19 @@ def write_pending(
         if index.get(TENANT, tenant) is None:
             notes += [Note(name=one.name, what=f"tenant {tenant} is not in this repository", left_out=True) for one in hosts]
             continue
+        notes += [note for one in entries if one.tenant == tenant for note in _untold(one, labels or {})]
         files, said = _planned(repository, corpus, tenant, named(hosts))
         planned += files
         notes += said
     count = len(planned)
     message = f"{'A host' if count == 1 else f'{count} hosts'} that asked to join" if commit else ""
     return _put(repository, planned, notes, dry_run=dry_run, commit=message)
+
+
+def _untold(entry: Pending, labels: Mapping[str, str]) -> Iterator[Note]:
+    for key, path in labels.items():
+        if not looked_up(entry.facts, path):
+            yield Note(name=entry.agent, what=f"it says nothing of {path}, so it gets no label {key}")
 
 
 def _host(entry: Pending, labels: Mapping[str, str], word: Vouched | None) -> Host:

@@ -77,6 +77,24 @@ def test_a_tenant_that_is_not_there_and_a_link_that_leads_out_are_refused(fleets
     assert list(outside.iterdir()) == []
 
 
+def test_a_directory_that_is_no_fleet_repository_is_refused_before_it_is_walked_through(fleets: Path) -> None:
+    for typed in (
+        run(fleets.parent, "agents", "labels", "example/host-01"),
+        run(fleets.parent, "import", str(fleets.parent / "hosts"), "--tenant", "example"),
+    ):
+        assert isinstance(typed.exception, InputError), typed.output
+        assert "it has no ordain.yaml, so it is not the root of a fleet repository" in str(typed.exception)
+    with pytest.raises(InputError, match=r"it has no ordain\.yaml"):
+        write_pending(fleets.parent, [Pending(tenant="example", agent="web-09")])
+
+
+def test_a_label_that_was_typed_wrong_is_no_label_of_all_hosts(fleets: Path) -> None:
+    typed = imported(fleets, "--label", "env=a b")
+    assert isinstance(typed.exception, InputError)
+    assert "label env can't be set: 'a b' is no value of a label" in str(typed.exception)
+    assert "write TENANT/AGENT" in run(fleets, "agents", "labels", "host-01").output
+
+
 def test_a_commit_that_git_refuses_is_said_and_the_files_stay(fleets: Path) -> None:
     hook = fleets / ".git" / "hooks" / "pre-commit"
     hook.parent.mkdir(exist_ok=True)
@@ -94,6 +112,7 @@ def test_hosts_that_asked_to_join_become_one_commit_and_claim_no_label_unasked(f
     done = write_pending(fleets, [*entries, Pending(tenant="other", agent="x")], labels={"os": "os.id", "disks": "disks"})
     assert done.files == (f"{AGENTS}/edge-1.yaml", f"{AGENTS}/edge-2.yaml")
     assert {one.name for one in done.notes if one.left_out} == {"host-01", "x"}
+    assert "it says nothing of disks, so it gets no label disks" in {one.what for one in done.notes if one.name == "edge-1"}
     assert git(fleets, "log", "-1", "--format=%H %s") == f"{done.commit} 2 hosts that asked to join\n"
     assert "labels: {os: debian}" in (fleets / done.files[0]).read_text()
     assert "labels" not in (fleets / write_pending(fleets, [Pending(tenant="example", agent="e", facts=facts)]).files[0]).read_text()
