@@ -18,6 +18,7 @@ from reconciler.control.api import files
 from reconciler.control.api.answers import RETRY_AFTER, answer
 from reconciler.control.api.bodies import Bodies
 from reconciler.control.api.routes import AGENT, ANYONE, Route, agent_of
+from reconciler.control.api.written import tell
 from reconciler.control.intake.decoding import CARRIED_LIMIT
 from reconciler.control.refusal import Denied
 from reconciler.control.watch.answers import REQUEST_LIMIT as WATCH_LIMIT
@@ -35,13 +36,13 @@ class _Hosts:
         self._answers, self._taking, self._carried = answers, taking, carried
         self._bodies = Bodies()
 
-    async def watch(self, request: web.Request) -> web.Response:
+    async def watch(self, request: web.Request) -> web.StreamResponse:
         """Answer once there is news; one that no copy lists is not held."""
         asker = agent_of(request)
         wanted = decode(await self._bodies.read(request, limit=WATCH_LIMIT))
         self._require_listed(asker.tenant, asker.agent)
         body = await self._answers.answer((asker.tenant, asker.agent), asker.fingerprint, wanted, may_wait=lambda: True)
-        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+        return await tell(request, body, self._answers)
 
     async def report(self, request: web.Request) -> web.Response:
         """Keep a report for the uplink."""

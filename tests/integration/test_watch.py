@@ -71,6 +71,35 @@ def test_who_waits_is_woken_by_a_publication_of_its_fleet_and_by_no_other(shop: 
     asyncio.run(scenario())
 
 
+def test_all_are_told_before_any_is_heard_again(shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.control.watch.waiting.GROUP", 1)
+    waiting, order = shop.talk.waiting, []
+
+    async def agent(number: int, version: int) -> None:
+        await waiting.wait(("shop", f"host-{number}"), {"web": version}, ["web"], PATIENCE)
+        order.append("told")
+        await waiting.all_told()
+        order.append("heard")
+
+    async def scenario() -> None:
+        async with shop.serving() as port, Client(shop.enrol("web-01"), port) as client:
+            version = _version((await client.watch()).parts["web"])
+            agents = [asyncio.create_task(agent(number, version)) for number in range(5)]
+            asking = asyncio.create_task(client.watch(wait=50, versions={"web": version}, fleets=["db", "web"]))
+            await until(lambda: waiting.waiting == 6)
+            shop.zones["shop"].approve("two")
+            shop.zones["shop"].publish()
+            waiting.published("shop", "web")
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*agents)
+                assert _version((await asking).parts["web"]) > version
+                assert (await client.watch(versions={"web": version + 1}, fleets=["db", "web"])).parts == {}  # on the same connection
+            assert not waiting.telling
+
+    asyncio.run(scenario())
+    assert order == ["told"] * 5 + ["heard"] * 5
+
+
 def test_an_agent_is_told_of_its_own_fleets_only_and_reads_no_others(shop: Site) -> None:
     host = shop.enrol("web-02")
 

@@ -56,12 +56,19 @@ class Gate:
                 await self._admit(request, route)
                 if self._pacing is None or route.who != AGENT:
                     return await route.handler(request)
-                with self._pacing.under_way(agent_of(request)):
-                    return await route.handler(request)
+                return await self._counted(request, route, self._pacing)
             except OrdainError as error:
                 return self._refused(route, request, error)
 
         return handle
+
+    async def _counted(self, request: web.Request, route: Route, pacing: Pacing) -> web.StreamResponse:
+        asker = agent_of(request)
+        pacing.begin(asker)
+        try:
+            return await route.handler(request)
+        finally:
+            pacing.end(asker)
 
     async def _admit(self, request: web.Request, route: Route) -> None:
         if (request.content_length or 0) > route.body:

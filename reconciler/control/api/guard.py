@@ -9,17 +9,21 @@ first of the application's.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+LOOK_EVERY = 1.0
+"""Seconds between looks at all connections. One timer for all: one for each request would cost more than what it guards."""
 HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the handshake, to the end of its headers."""
 STALLED_SECONDS = 60.0
 """That a client may leave its answer unread."""
 SILENT_LIMIT = 2000
 """Connections of one address that have asked nothing yet: a site of thousands of hosts behind one address comes back without being hurt."""
+NEVER = float("inf")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,6 +37,7 @@ class Guards:
         self.silent: Counter[str] = Counter()
         """Connections that have asked nothing yet, by address."""
         self._of: dict[object, _Guard] = {}
+        self._looking = False
 
     @property
     def connections(self) -> int:
@@ -46,10 +51,21 @@ class Guards:
     def add(self, inner: object, guard: "_Guard") -> None:
         """Know a connection by aiohttp's protocol, which requests name."""
         self._of[inner] = guard
+        if not self._looking:
+            self._look()
 
     def drop(self, inner: object) -> None:
         """Forget a connection."""
         self._of.pop(inner, None)
+
+    def _look(self) -> None:
+        """Cut off whoever takes too long, and look again as long as there are connections."""
+        now = time.monotonic()
+        for guard in list(self._of.values()):
+            guard.look(now)
+        self._looking = bool(self._of)
+        if self._looking:
+            asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -67,7 +83,7 @@ class Guards:
 class _Guard(asyncio.Protocol):
     """One connection; passes on everything to `inner`."""
 
-    __slots__ = ("_address", "_asking", "_guards", "_inner", "_silent", "_stalled", "_timer", "_transport")
+    __slots__ = ("_address", "_asking", "_expected", "_guards", "_inner", "_read", "_silent", "_transport")
 
     def __init__(self, inner: asyncio.Protocol, guards: Guards) -> None:
         self._inner = inner
@@ -76,8 +92,8 @@ class _Guard(asyncio.Protocol):
         self._address = ""
         self._silent = False
         self._asking = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._expected = self._read = NEVER
+        """Until when a request must be whole, and an answer be read on."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a listener makes
@@ -85,17 +101,16 @@ class _Guard(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self._silent = True
+        self._expected = time.monotonic() + HEADER_SECONDS
         self._guards.silent[self._address] += 1
         self._guards.add(self._inner, self)
         self._inner.connection_made(transport)
         if self._guards.silent[self._address] > SILENT_LIMIT:
             self._cut("silent")
-            return
-        self._expect()
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None and not self._asking:
-            self._expect()
+        if self._expected == NEVER and not self._asking:
+            self._expected = time.monotonic() + HEADER_SECONDS
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -104,30 +119,30 @@ class _Guard(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._speak()
         self._guards.drop(self._inner)
-        for timer in (self._timer, self._stalled):
-            if timer is not None:
-                timer.cancel()
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._stalled = asyncio.get_running_loop().call_later(STALLED_SECONDS, self._cut, "unread")
+        self._read = time.monotonic() + STALLED_SECONDS
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._read = NEVER
         self._inner.resume_writing()
 
     def asked(self) -> None:
         self._speak()
         self._asking = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._expected = NEVER
 
     def answered(self) -> None:
         self._asking = False
+
+    def look(self, now: float) -> None:
+        """Cut the connection off if it takes too long."""
+        if now > self._expected:
+            self._cut("slow")
+        elif now > self._read:
+            self._cut("unread")
 
     def _speak(self) -> None:
         if self._silent:
@@ -135,9 +150,6 @@ class _Guard(asyncio.Protocol):
             self._guards.silent[self._address] -= 1
             if not self._guards.silent[self._address]:
                 del self._guards.silent[self._address]
-
-    def _expect(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._cut, "slow")
 
     def _cut(self, why: str) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -8,8 +8,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from reconciler.control.identity.agents import Asker
 from reconciler.control.limits import Limits
@@ -31,7 +30,7 @@ class Pacing:
         self.slowed: Counter[str] = Counter()
         self.held = 0
         self._limits, self._clock = limits, clock
-        self._under_way: Counter[tuple[str, str]] = Counter()
+        self._under_way: dict[tuple[str, str], int] = {}
 
     async def address(self, address: str) -> None:
         """Count a request without a certificate; raise `Denied` (slow-down) where there are too many from there."""
@@ -48,21 +47,22 @@ class Pacing:
         if wait:
             await self._refuse("talk" if talk else "agent", wait)
 
-    @contextmanager
-    def under_way(self, asker: Asker) -> Iterator[None]:
-        """Count a request as long as it is answered; raise `Denied` (slow-down) where one agent has too many."""
+    def begin(self, asker: Asker) -> None:
+        """Count a request until its `end`; raise `Denied` (slow-down) where one agent has too many."""
         agent = (asker.tenant, asker.agent)
-        if self._under_way[agent] >= AT_ONCE:
+        count = self._under_way.get(agent, 0)
+        if count >= AT_ONCE:
             self.slowed["at-once"] += 1
             message = f"{AT_ONCE} requests of this agent are being answered; wait for one of them"
             raise Denied("slow-down", message, retry_after=1)
-        self._under_way[agent] += 1
-        try:
-            yield
-        finally:
-            self._under_way[agent] -= 1
-            if not self._under_way[agent]:
-                del self._under_way[agent]
+        self._under_way[agent] = count + 1
+
+    def end(self, asker: Asker) -> None:
+        """Count a request that began no more."""
+        agent = (asker.tenant, asker.agent)
+        count = self._under_way.pop(agent) - 1
+        if count:
+            self._under_way[agent] = count
 
     async def _refuse(self, why: str, wait: float) -> None:
         self.slowed[why] += 1

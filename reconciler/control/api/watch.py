@@ -10,6 +10,7 @@ from aiohttp import web
 from agent.protocol.watching import Leave
 from reconciler.control.api.bodies import Bodies
 from reconciler.control.api.routes import AGENT, Route, State, agent_of
+from reconciler.control.api.written import tell
 from reconciler.control.identity.agents import Agents, Asker
 from reconciler.control.identity.standing import Standing
 from reconciler.control.registry import agents as rows
@@ -26,7 +27,7 @@ class _Watch:
         self._answers, self._agents, self._standing, self._registry = answers, agents, standing, registry
         self._bodies = Bodies()
 
-    async def watch(self, request: web.Request) -> web.Response:
+    async def watch(self, request: web.Request) -> web.StreamResponse:
         """Answer once there is news."""
         asker = agent_of(request)
         agent = (asker.tenant, asker.agent)
@@ -37,7 +38,7 @@ class _Watch:
             self._agents.require(asker, even=(LEAVING,))
         if self._standing.held(agent) == LEAVING:
             body = self._answers.leave(agent, await self._leave(agent))
-        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+        return await tell(request, body, self._answers)
 
     def _may_wait(self, asker: Asker) -> bool:
         return not self._standing.is_revoked(asker.fingerprint) and self._standing.held((asker.tenant, asker.agent)) is None

@@ -107,6 +107,15 @@ class Answers:
         await self._waiting.wait(waits, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
         return self._put_together(agent, request, self._known.carried(*agent)[: watching.FLEETS_LIMIT], whole=False)
 
+    @property
+    def telling(self) -> bool:
+        """Whether many are being told of news just now."""
+        return self._waiting.telling
+
+    async def all_told(self) -> None:
+        """Return once all of them have been."""
+        await self._waiting.all_told()
+
     def leave(self, agent: Agent, leave: Leave) -> bytes:
         """Return the answer to an agent that is no longer wanted."""
         every = self._reports.pace(*agent).every

@@ -1,19 +1,20 @@
 """Agents that wait for news of their fleets: who waits for what, and waking them.
 
 Everything here runs in one event loop, but `published` and `known_changed`, which any thread may call. Waking is in small groups with
-room for other requests in between: ten thousand at once would hold up all of them for most of a second.
+room for other requests in between: ten thousand at once would hold up all of them for most of a second. What those who were told ask next
+waits until all are told (`all_told`), or else the last would hear of news twice as late.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler.control.watch.kept import Fleet, Parts
 
-GROUP = 100
-"""Agents that are woken before other requests get their turn: about 10 ms of work."""
+GROUP = 50
+"""Agents that are woken before other requests get their turn: about 5 ms of work."""
 POLL = 1.0
 """Seconds between looks for what another process published; what this one publishes is told at once."""
 REST_FACTOR = 20
@@ -32,10 +33,6 @@ class _Waiter:
     may_wait: Callable[[], bool]
     woken: "asyncio.Future[None]"
 
-    def wake(self) -> None:
-        if not self.woken.done():
-            self.woken.set_result(None)
-
 
 class Waiting:
     """Who waits in this process. `waits`, `wakes` and `wake_seconds` (of the last waking) are for metrics."""
@@ -50,6 +47,9 @@ class Waiting:
         self._fleets: dict[Fleet, dict[_Waiter, None]] = {}
         self._news: set[Fleet] = set()
         self._due: dict[_Waiter, None] = {}
+        self.telling = False
+        """Whether agents are being told of news just now."""
+        self._told: list[asyncio.Future[None]] = []
         self._stirred = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._released = False
@@ -102,12 +102,19 @@ class Waiting:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(agent=agent, fleets=wanted, may_wait=may_wait, woken=loop.create_future())
         self._add(waiter)
-        ending = loop.call_later(seconds, waiter.wake)
+        ending = loop.call_later(seconds, _wake, waiter.woken)
         try:
             await waiter.woken
         finally:
             ending.cancel()
             self._remove(waiter)
+
+    async def all_told(self) -> None:
+        """Return once all who are being told of news have been; at once where nobody is."""
+        if self.telling:
+            turn = asyncio.get_running_loop().create_future()
+            self._told.append(turn)
+            await turn
 
     def is_newer(self, fleet: Fleet, versions: Mapping[str, int]) -> bool:
         """Return whether what stands published of a fleet is newer than what an agent has of it."""
@@ -122,8 +129,8 @@ class Waiting:
     def release(self) -> None:
         """Wake everybody, and hold nobody from now on: this process stops, and its agents find another."""
         self._released = True
-        for waiter in list(self._agents.values()):
-            waiter.wake()
+        for sleeping in [*(waiter.woken for waiter in self._agents.values()), *self._told]:
+            _wake(sleeping)
 
     async def run(self) -> None:
         """Wake who waits for what is new, until cancelled."""
@@ -145,20 +152,23 @@ class Waiting:
         for fleet in news:
             if await self.parts.refresh(fleet):
                 self._due.update(self._fleets.get(fleet, {}))
-        due, self._due = list(self._due), {}
-        began = time.monotonic()
-        for start in range(0, len(due), GROUP):
-            for waiter in due[start : start + GROUP]:
-                waiter.wake()
-            await asyncio.sleep(0)
-        if due:
+        due, self._due = [waiter.woken for waiter in self._due], {}
+        if not due:
+            return
+        began, self.telling = time.monotonic(), True
+        try:
+            await _wake_in_groups(due)
             self.wakes += len(due)
             self.wake_seconds = time.monotonic() - began
+        finally:
+            self.telling = False
+            await _wake_in_groups(self._told)
+            self._told.clear()
 
     def _add(self, waiter: _Waiter) -> None:
         older = self._agents.get(waiter.agent)
         if older is not None:
-            older.wake()
+            _wake(older.woken)
         self.waits += 1
         self._agents[waiter.agent] = waiter
         for fleet in waiter.fleets:
@@ -172,3 +182,15 @@ class Waiting:
             waiters.pop(waiter, None)
             if not waiters:
                 del self._fleets[fleet]
+
+
+async def _wake_in_groups(sleeping: Sequence["asyncio.Future[None]"]) -> None:
+    for start in range(0, len(sleeping), GROUP):
+        for one in sleeping[start : start + GROUP]:
+            _wake(one)
+        await asyncio.sleep(0)
+
+
+def _wake(sleeping: "asyncio.Future[None]") -> None:
+    if not sleeping.done():
+        sleeping.set_result(None)
