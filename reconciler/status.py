@@ -20,6 +20,9 @@ from reconciler.publication.store import Store
 from reconciler.publication.times import stamp
 from reconciler.publication.trust import Trust, read_trust
 
+SHORT = 12
+"""Characters of a digest in a sentence."""
+
 
 def gather(
     store: Store, ring: KeyRing, *, source: str | None, problem: Problem | None = None, now: datetime | None = None
@@ -161,7 +164,9 @@ def _rollout(store: Store, tenant: str, name: str, document: RolloutDocument, de
         under_way = desired is not None and document.candidate == desired
         return {"state": "published" if document.stable == desired else "rolling out" if under_way else "publishing"}
     said = {"phase": known.phase, "wave": known.wave or None, "number": known.number, "waves": known.waves, "since": known.since}
+    ahead = document.candidate is not None and document.candidate != desired
+    why = f"{document.candidate.digest[:SHORT]} is on its way before it: {known.why}" if document.candidate and ahead else known.why
     return {
         "state": known.state if known.state != "published" else "publishing",
-        "rollout": said | {"waits": known.waits, "why": known.why},
+        "rollout": said | {"waits": known.waits, "why": why},
     }

@@ -66,7 +66,10 @@ def list_agents(state: Path | None, server: str | None, form: str, limit: int | 
       ordain agents list --tenant shop --label region=eu --presence lost
       ordain agents list --not-seen-since 7d --format json
     """
-    rows = reach(state=state, server=server).pages("/api/v1/agents", "agents", query=_query(asked), limit=limit or 0)
+    rows = reach(state=state, server=server).pages("/api/v1/agents", "agents", query=_query(asked), limit=limit + 1 if limit else 0)
+    if limit and len(rows) > limit:
+        rows = rows[:limit]
+        click.echo(f"the first {limit:,}; there are more", err=True)
     if form == "json":
         return click.echo(json.dumps({"agents": rows}, indent=2, ensure_ascii=False))
     shown = [
@@ -118,12 +121,12 @@ def show(name: str, state: Path | None, server: str | None, form: str) -> None:
 
 def _fields(found: dict[str, Any]) -> list[tuple[str, str]]:
     state = found["state"] + (f" by {found['stateBy']} at {found['stateAt']}" if found["state"] != "enrolled" else "")
-    leave = {"keep": "keeps what it manages", "remove": "removes what it manages"}.get(found["leave"], "")
+    leave = {"keep": "told to keep what it manages", "remove": "told to remove what it manages, where its agent.toml allows that"}
     return [
         ("agent", _name(found)),
         ("state", state),
-        ("reason", found["reason"]),
-        ("leaving", leave),
+        ("reason", found["reason"] if found["state"] != "enrolled" else ""),
+        ("leaving", leave.get(found["leave"], "")),
         ("presence", found["presence"]),
         ("last seen", found["lastSeen"] or "never"),
         ("version", found["version"]),
@@ -152,7 +155,7 @@ def _standing(found: dict[str, Any]) -> list[str]:
         )
         for row in found["standing"]
     ]
-    return list(table(("FLEET", "RESULT", "DIGEST", "DRIFT", "HELD", "SINCE", "WHY"), rows))
+    return list(table(("FLEET", "RESULT", "DIGEST", "DRIFT", "HELD", "TOLD AT", "WHY"), rows))
 
 
 def _certificates(found: dict[str, Any]) -> list[str]:

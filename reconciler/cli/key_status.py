@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from agent.protocol.errors import InputError
 from reconciler import settings
+from reconciler.cli.tables import table
 from reconciler.key_status import Expiry, gather
 from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER, REPOSITORY
 from reconciler.publication.times import stamp
 
+COLUMNS = ("TENANT", "FLEET", "ROLE", "EXPIRES", "LEFT", "KEYS", "WARNING")
 SHORT = 12
 """Characters of a key's id on a terminal; JSON has all of them."""
 HOURS = 48
@@ -55,7 +55,7 @@ def status(ctx: click.Context, state: Path, file: Path | None, form: str) -> Non
     if form == "json":
         click.echo(json.dumps({"keys": [_plain(one, now) for one in found]}, indent=2, ensure_ascii=False))
     else:
-        _print(found, now)
+        click.echo("\n".join(table(COLUMNS, [_row(one, now) for one in found])))
     ctx.exit(1 if any(one.warning(now) for one in found) else 0)
 
 
@@ -76,18 +76,11 @@ def _remedy(one: Expiry) -> str:
     return one.why or REMEDIES.get(one.role, ONLINE)
 
 
-def _print(found: list[Expiry], now: datetime) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for column in ("TENANT", "FLEET", "ROLE", "EXPIRES", "LEFT", "KEYS", "WARNING"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"EXPIRES", "LEFT"})
-    for one in found:
-        warning = one.warning(now)
-        keys = " ".join(key[:SHORT] for key in one.keys)
-        expires = stamp(one.expires) if one.expires else "-"
-        said = f"{warning}: {_remedy(one)}" if warning else ""
-        table.add_row(one.tenant or "-", one.fleet or "-", one.role, expires, _left(one, now), keys, said)
-    console.print(table)
+def _row(one: Expiry, now: datetime) -> tuple[str, ...]:
+    warning = one.warning(now)
+    keys = " ".join(key[:SHORT] for key in one.keys)
+    said = f"{warning}: {_remedy(one)}" if warning else ""
+    return one.tenant, one.fleet or "", one.role, stamp(one.expires) if one.expires else "", _left(one, now), keys, said
 
 
 def _left(one: Expiry, now: datetime) -> str:

@@ -1,6 +1,7 @@
 """Expiry as people and Prometheus see it."""
 
 import json
+import re
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -48,8 +49,9 @@ def test_every_role_says_until_when_it_is_valid_and_by_which_key(installed: Inst
     assert found["timestamp"]["keys"] == [installed.signer("shop/timestamp").public_key.keyid]
     assert found["timestamp"]["fleet"] == "web"
     assert 729 * 86400 < found["root"]["seconds"] <= 730 * 86400
-    text = CliRunner().invoke(keys, ["status", "--state", str(tmp_path)])
+    text = CliRunner(env={"COLUMNS": "40"}).invoke(keys, ["status", "--state", str(tmp_path)])
     assert text.exit_code == 0
+    assert re.search(rf"^shop +web +timestamp +{found['timestamp']['expires']} +[0-9]+ h +[0-9a-f]{{12}} +-$", text.stdout, re.MULTILINE)
     assert "730 d" in text.stdout or "729 d" in text.stdout
 
 

@@ -61,8 +61,10 @@ def test_whoever_reads_the_state_directory_needs_no_sign_in(shared: Site) -> Non
 
 
 def test_a_limit_is_a_number_of_rows_over_all_pages(shared: Site) -> None:
-    found = json.loads(local(shared, "agents", "list", "--limit", "2", "--format", "json").stdout)
-    assert len(found["agents"]) == 2
+    first = local(shared, "agents", "list", "--limit", "2", "--format", "json")
+    assert len(json.loads(first.stdout)["agents"]) == 2
+    assert first.stderr == "the first 2; there are more\n"
+    assert local(shared, "agents", "list", "--limit", "500").stderr == ""
 
 
 def test_a_token_for_an_agent_is_one_line_and_in_json_says_when_it_expires(shared: Site) -> None:
@@ -105,6 +107,7 @@ def test_an_agent_is_shown_held_let_go_and_taken_out(shared: Site) -> None:
     assert re.search(r"^state +quarantined by local at ", shown, re.MULTILINE)
     assert re.search(r"^reason +odd$", shown, re.MULTILINE)
     local(shared, "agents", "release", "shop/web-20", "--reason", "fine")
+    assert "fine" not in local(shared, "agents", "show", "shop/web-20").stdout, "why it was let go is in the audit"
     done = local(shared, "agents", "decommission", "shop/web-20", "--leave", "keep", "--reason", "sold", "--format", "json")
     assert json.loads(done.stdout) == {"target": "shop/web-20", "state": "decommissioned"}
     assert "shop/web-20" in local(shared, "agents", "list", "--in-state", "decommissioned").stdout

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -13,6 +14,8 @@ from agent.protocol.membership import Member
 from reconciler.cli import cli
 from reconciler.cli.status import lines
 from reconciler.control import records
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import publish_fleet
 from reconciler.pipeline import problem
 from reconciler.pipeline.source import Mirror, full_sha, mirror_path
 from reconciler.publication.published import read_published
@@ -60,6 +63,28 @@ def test_how_far_a_rollout_got_stands_below_its_fleet_and_is_no_trouble(zone: Zo
         assert (status.state, standing(zone)) == (state, (state, True))
     text = "\n".join(lines(said(zone)))
     assert "  rollout: wave canary (1 of 3): approval" in text
+
+
+def test_a_wave_of_an_older_release_is_not_told_as_the_newest_ones(zone: Zone) -> None:
+    zone.write_controls()
+    zone.approve("one")
+    zone.publish()
+    zone.approve("two")
+    before, published = read_newest(zone.store, zone.trust, "web"), read_published(zone.store, "shop", "web")
+    assert before is not None
+    assert before.desired is not None
+    assert published is not None
+    document = msgspec.structs.replace(published.document, serial=published.document.serial + 1, candidate=before.desired)
+    work, floors = zone.work(), floors_of(published, records.Floors())
+    publish_fleet(work, releases=before, document=document, standing=published, floors=floors, stored=published.stored)
+    zone.approve("three")
+    newest = read_newest(zone.store, zone.trust, "web")
+    assert newest is not None
+    assert newest.desired is not None
+    rolled = records.Rolled(phase="applying", digest=newest.desired.digest, members=newest.desired.members, wave="half", number=2, waves=3)
+    records.write_status(zone.store, records.published("shop", "web", newest, document, records.Floors(), rollout=rolled))
+    text = "\n".join(lines(said(zone)))
+    assert f"  rollout: {before.desired.digest[:12]} is on its way before it: wave half (2 of 3)" in text
 
 
 def standing(zone: Zone) -> tuple[str, bool]:
