@@ -94,6 +94,8 @@ class _Loop:
     settings: ControlSettings
     leader: Leadership
     seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    """As they were read last."""
     standby: str = ""
     """Why this process does not publish, as it was said last."""
 
@@ -224,7 +226,7 @@ def _read_tenant(loop: _Loop, name: str, now: datetime) -> Tenant | None:
     recorded = records.read_tenant_status(store, name)
     floor = recorded.controls if recorded else 0
     try:
-        found = read_tenant(store, loop.settings.keys, name, floor=floor, now=now)
+        found = read_tenant(store, loop.settings.keys, name, floor=floor, now=now, known=loop.tenants.pop(name, None))
     except OrdainError as error:
         _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="error", why=str(error), controls=floor))
         return None
@@ -232,6 +234,7 @@ def _read_tenant(loop: _Loop, name: str, now: datetime) -> Tenant | None:
         _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="waiting", why=found, controls=floor))
         return None
     _record_tenant(store, recorded, TenantStatus(format=records.FORMAT, tenant=name, state="ok", controls=found.controls.sequence))
+    loop.tenants[name] = found
     return found
 
 

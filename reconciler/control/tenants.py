@@ -35,26 +35,31 @@ def read_controls(store: Store, trust: Trust) -> Controls | None:
     return found[0] if found else None
 
 
-def _read_controls(store: Store, trust: Trust) -> tuple[Controls, str] | None:
-    found = store.get_versioned(layout.controls(trust.tenant))
+def _read_controls(store: Store, trust: Trust, known: Tenant | None = None) -> tuple[Controls, str] | None:
+    """Return controls and the store's version of them; `known` are those of a tenant with just this trust."""
+    key = layout.controls(trust.tenant)
+    if known is not None and store.version(key) == known.stored:
+        return known.controls, known.stored
+    found = store.get_versioned(key)
     return (control_files.read(found[0], trust.keys("releases"), tenant=trust.tenant), found[1]) if found else None
 
 
-def read_tenant(store: Store, ring: KeyRing, name: str, *, floor: int, now: datetime) -> Tenant | str:
+def read_tenant(store: Store, ring: KeyRing, name: str, *, floor: int, now: datetime, known: Tenant | None = None) -> Tenant | str:
     """Return a tenant, or in words what it waits for: the key ceremony, this zone's keys, its first controls.
 
-    `floor` is the sequence of the last controls that were taken.
+    `floor` is the sequence of the last controls that were taken. Of the `known` tenant, as it was read before, what stands byte for byte
+    the same is not verified and taken apart again: controls name every host of a tenant.
 
     Raises:
         RefusedError: something is signed by others than the trust says, expired, or older than what was taken.
     """
-    trust = read_trust(store, name)
+    trust = read_trust(store, name, known=known.trust if known else None)
     if trust is None:
         return "waiting for keys: run the key ceremony (`ordain keys init --zone offline`) for it"
     if not all(ring.has(f"{name}/{role}") for role in CONTROL_TENANT_ROLES):
         return f"waiting for keys: the control zone has none for it; run `ordain keys init --zone control --tenant {name}`"
     keys = online_keys(ring, trust)
-    found = _read_controls(store, trust)
+    found = _read_controls(store, trust, known if known is not None and known.trust is trust else None)
     if found is None:
         return "waiting for its first controls from `ordain reconcile`"
     controls, stored = found

@@ -7,6 +7,7 @@ state and are made again at the next start if a crash came between.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -226,7 +227,7 @@ def _write_down(
         tree=accepted_tree,
         judge=policies.judge.digest if policies else "",
         opa=PINNED,
-        ordain=version("ordain"),
+        ordain=_version(),
         commits=recorded_commits(facts.commits),
         verdicts=[recorded_verdict(one) for one in verdicts],
         refused=dict(sorted(decision.refused.items())),
@@ -279,6 +280,12 @@ def _state(
         wake_at=decision.wake_at,
         judged_to=record.since or record.at if unjudged else record.at,
     )
+
+
+@cache
+def _version() -> str:
+    """Return this version of ordain, which takes some milliseconds to look up."""
+    return version("ordain")
 
 
 def _next_decision(parts: Parts, before: accepted.AcceptedState | None) -> int:

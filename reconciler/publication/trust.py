@@ -36,8 +36,8 @@ class Trust:
         return bool(self.root.unrecognized_fields.get(metadata.DEVELOPMENT))
 
 
-def read_trust(store: Store, tenant: str) -> Trust | None:
-    """Return a tenant's trust, None while the key ceremony has not happened.
+def read_trust(store: Store, tenant: str, *, known: Trust | None = None) -> Trust | None:
+    """Return a tenant's trust, None while the key ceremony has not happened; the `known` one where the store holds just its bytes.
 
     Raises:
         RefusedError: a gap, a signature that does not hold, or another tenant's files.
@@ -49,6 +49,8 @@ def read_trust(store: Store, tenant: str) -> Trust | None:
     targets_data = store.get(layout.trust(tenant, f"{newest[-1]}.targets.json")) if newest else None
     if not roots or targets_data is None:
         return None
+    if known is not None and (known.tenant, known.roots, known.targets_data) == (tenant, tuple(roots), targets_data):
+        return known
     return verified_trust(tenant, roots, targets_data, newest[-1])
 
 

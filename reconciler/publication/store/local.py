@@ -122,11 +122,14 @@ class LocalStore:
             yield
 
     def _path(self, key: str) -> Path:
-        path = self.root.resolve() / require_key(key)
-        if os.path.realpath(path) != str(path):
-            message = f"{path}: a symbolic link on the way; a store must not lead out of its directory"
-            raise RefusedError(message)
-        return path
+        """Return where a key stands; each part is looked at by itself, since resolving whole paths was a fifth of what publishing took."""
+        place = os.fspath(self.root)
+        for part in require_key(key).split("/"):
+            place = f"{place}/{part}"
+            if os.path.islink(place):  # noqa: PTH114 - as above: a Path for each part
+                message = f"{place}: a symbolic link on the way; a store must not lead out of its directory"
+                raise RefusedError(message)
+        return Path(place)
 
     @staticmethod
     def _read(path: Path, stream: BinaryIO) -> bytes:
