@@ -55,4 +55,5 @@ def _verify(found: dict[str, object], form: str) -> None:
     if not found["holds"]:
         raise RefusedError(str(found["why"]))
     if form != "json":
-        click.echo(f"{found['entries']} entries hold; the last has the hash {found['last']}")
+        several = found["entries"] != 1
+        click.echo(f"{found['entries']} {'entries hold' if several else 'entry holds'}; the last has the hash {found['last']}")

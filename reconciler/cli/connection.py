@@ -9,10 +9,12 @@ The server is verified before the token is sent: by the roots that were written 
 """
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,6 +30,7 @@ from reconciler.cli import logins
 from reconciler.control.identity.local import CONTROL_FILE, TOKEN_FILE, ControlPlace
 from reconciler.outgoing import EndlessError, TooLargeError, connections, received
 from reconciler.printable import printable
+from reconciler.publication.times import stamp
 
 SECONDS = 60.0
 """For one answer: verifying a long audit takes some."""
@@ -35,6 +38,10 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer: a page of a thousand agents has less than one mebibyte."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Hosts that no proxy stands before."""
+CLOCK_CODES = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
+PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
+"""Reasons by which OpenSSL says that what came is not TLS."""
 PAGE = 500
 """Rows that are asked for at once where all are wanted."""
 _FAMILY: Mapping[str, type[OrdainError]] = {
@@ -44,6 +51,7 @@ _FAMILY: Mapping[str, type[OrdainError]] = {
     "slow-down": RetryError,
     "unavailable": RetryError,
 }
+_NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")
 Query = Mapping[str, str | Sequence[str]]
 
 
@@ -90,8 +98,7 @@ class Server:
                 finally:
                     answer.close()
         except urllib3.exceptions.SSLError as error:
-            message = f"{self.url} is not the server that is expected: {error}; sign in again if its authority was changed on purpose"
-            raise RefusedError(message) from error
+            raise self._not_believed(error) from error
         except (urllib3.exceptions.HTTPError, EndlessError, TooLargeError) as error:
             message = f"{self.url} can't be reached: {_reason(error)}; is `ordain serve` running?"
             raise RetryError(message) from error
@@ -100,8 +107,22 @@ class Server:
         try:
             return ssl.create_default_context(cadata=self.authority or None)
         except (ssl.SSLError, ValueError) as error:
-            message = f"the roots for {self.url} can't be read: {error}; sign in again"
+            message = f"the roots for {self.url} are no certificates in PEM; sign in again, or give a file that holds its root"
             raise InputError(message) from error
+
+    def _not_believed(self, error: urllib3.exceptions.SSLError) -> OrdainError:
+        """Return what a failed handshake means for whoever typed the command."""
+        cause = next((one for one in (*error.args, error.__cause__) if isinstance(one, ssl.SSLError)), None)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            if cause.verify_code in CLOCK_CODES:
+                clock = f"by this machine's clock, which says {stamp(datetime.now(UTC))}"
+                return RefusedError(f"{self.url}: {cause.verify_message} {clock}; compare it with a right one")
+            changed = "if its authority was changed on purpose, sign in again or name its new root"
+            hint = changed if self.authority else "sign in with ordain login, or name the file of its root in ORDAIN_AUTHORITY"
+            return RefusedError(f"{self.url} is not the server that is expected: {cause.verify_message}; {hint}")
+        if cause is not None and cause.reason in PLAIN:
+            return InputError(f"{self.url}: what answers there does not speak TLS; is it the right port?")
+        return RefusedError(f"{self.url}: no connection by TLS: {cause.reason if cause else error}; is it a server of ordain?")
 
     def pages(self, path: str, name: str, *, query: Query | None = None, limit: int = 0) -> list[dict[str, Any]]:
         """Return the rows `name` of all pages, or of as many as hold `limit` rows."""
@@ -131,7 +152,7 @@ def _reason(error: Exception) -> str:
     if isinstance(reason, Exception):
         return _reason(reason)
     text = str(error) or type(error).__name__
-    return text.rpartition(": ")[2] if isinstance(error, urllib3.exceptions.NewConnectionError) else text
+    return _NUMBER.sub("", text.rpartition(": ")[2] if isinstance(error, urllib3.exceptions.NewConnectionError) else text)
 
 
 def reach(*, state: Path | None, server: str | None, environment: Mapping[str, str] = os.environ) -> Server:
@@ -172,7 +193,7 @@ def read_roots(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeError) as error:
-        message = f"{file}: {error}"
+        message = f"{file}: {getattr(error, 'strerror', None) or 'not text'}; it should hold the root of the server's authority (PEM)"
         raise InputError(message) from error
 
 

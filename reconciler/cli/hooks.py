@@ -40,6 +40,8 @@ def listed(form: str, state: Path | None, server: str | None) -> None:
     rows = [(row["id"], row["forge"], row["createdAt"], row["createdBy"], row["rotatedAt"]) for row in found["hooks"]]
     for line in table(COLUMNS, rows):
         click.echo(line)
+    if not rows:
+        click.echo("no webhooks but those of the settings", err=True)
     return None
 
 

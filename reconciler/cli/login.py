@@ -1,6 +1,7 @@
 """`ordain login|logout|whoami`: signing in at a server, and out."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from reconciler.cli.device import Code, id_token
 from reconciler.cli.first_sight import published_roots
 from reconciler.cli.tables import listed, table
 from reconciler.printable import printable
+
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @click.command()
@@ -45,6 +48,9 @@ def login(server: str, authority: Path | None, fingerprint: str | None, from_std
 
 def _roots(url: str, fingerprint: str | None) -> str:
     """Return the roots of a server (PEM) that fit a fingerprint, or that a person agrees to."""
+    if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint.replace(":", "").strip()):
+        message = f"--fingerprint {fingerprint!r}: write the SHA-256 of the root, 64 digits from 0 to f; whoever runs the server knows it"
+        raise InputError(message)
     found = published_roots(url)
     prints = [x509.load_pem_x509_certificate(one.encode()).fingerprint(hashes.SHA256()).hex() for one in found]
     if fingerprint is not None:

@@ -91,6 +91,8 @@ def list_tokens(tenant: str, form: str, state: Path | None, server: str | None) 
     ]
     for line in table(COLUMNS, shown):
         click.echo(line)
+    if not rows:
+        click.echo(f"no tokens of {tenant} are known", err=True)
     return None
 
 

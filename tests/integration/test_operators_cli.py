@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +176,38 @@ def test_a_server_that_another_authority_vouches_for_is_never_sent_the_token(sha
     with pytest.raises(RefusedError, match="is not the server that is expected"):
         run("login", "--server", shared.url, "--authority", str(home / "other.pem"), "--token", given=shared.token_of("viewer"))
     assert not logins.place().exists()
+
+
+def test_a_program_that_has_no_root_is_told_how_to_name_one(shared: Site, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDAIN_SERVER", shared.url)
+    monkeypatch.setenv("ORDAIN_TOKEN", shared.token_of("viewer"))
+    with pytest.raises(RefusedError, match="name the file of its root in ORDAIN_AUTHORITY"):
+        run("whoami")
+    monkeypatch.setenv("ORDAIN_AUTHORITY", str(home / "nowhere.pem"))
+    with pytest.raises(InputError, match=r"nowhere\.pem: No such file or directory; it should hold the root"):
+        run("whoami")
+    (home / "nowhere.pem").write_text("not a certificate\n")
+    with pytest.raises(InputError, match="are no certificates in PEM"):
+        run("whoami")
+    with pytest.raises(InputError, match="write the SHA-256 of the root, 64 digits"):
+        run("login", "--server", shared.url, "--fingerprint", "5f3a")
+
+
+def test_a_port_that_speaks_no_tls_is_said_to_be_the_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDAIN_TOKEN", "x")
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+
+        def answer() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(InputError, match="does not speak TLS; is it the right port"):
+            run("whoami", "--server", f"https://127.0.0.1:{plain.getsockname()[1]}")
+        thread.join()
 
 
 def test_a_server_that_is_not_there_can_be_tried_later(shared: Site, home: Path) -> None:
