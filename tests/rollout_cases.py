@@ -150,7 +150,7 @@ class Fleet:
 
     def _tallies(self) -> tuple[Tally, Tally]:
         candidate, progress = self.progress.candidate, self.progress
-        if candidate is None or progress.wave < 0:
+        if candidate is None or progress.wave < 0 or progress.phase not in {"applying", "waiting"}:
             return Tally(), Tally()
         planned = self.waves(candidate, progress.attempt)
         earlier = planned[progress.wave - 1] if progress.wave else None
@@ -164,6 +164,7 @@ class Fleet:
             admitted=_instant(max(progress.admitted_at, progress.paced_at)),
             soak=timedelta(seconds=planned[progress.wave].step.soak),
             timeout=timedelta(seconds=self.strategy.health.timeout),
+            resumed=_instant(progress.resumed_at) if progress.resumed_at else None,
         )
         hosts = {one.name: self._host(one.name, candidate.release.digest, progress.attempt) for one in now_in}
         joining = [host for name, host in hosts.items() if name not in before]

@@ -6,9 +6,13 @@ from typing import Any
 
 import click
 
+from agent.protocol.errors import RefusedError
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
 from reconciler.cli.rollout import FLEET, path_of
 from reconciler.printable import printable
+
+IGNORED = "order-ignored"
+"""The event of an order that there was nothing to do for."""
 
 
 @click.command()
@@ -18,6 +22,8 @@ from reconciler.printable import printable
 @reaching
 def pause(name: str, reason: str, form: str, state: Path | None, server: str | None) -> None:
     """Hold a rollout where it is: who has the candidate keeps it, nobody else gets it.
+
+    It holds this release alone: one that is newer takes its place, and begins with the first wave. Against that, too: ordain freeze.
 
     \b
     Example:
@@ -108,15 +114,20 @@ def retry(name: str, reason: str, form: str, state: Path | None, server: str | N
 
 
 def _order(name: str, kind: str, said: dict[str, str], *, form: str, state: Path | None, server: str | None) -> None:
-    say(reach(state=state, server=server).ask("POST", f"{path_of(name)}/{kind}", body=said), form)
+    say(reach(state=state, server=server).ask("POST", f"{path_of(name)}/{kind}", body=said), form, kind=kind)
 
 
-def say(done: dict[str, Any], form: str) -> None:
-    """Print what came of an order."""
+def say(done: dict[str, Any], form: str, *, kind: str) -> None:
+    """Print what came of an order of a kind; raise `RefusedError` where there was nothing to do for it."""
     if form == "json":
-        return click.echo(json.dumps(done, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(done, indent=2, ensure_ascii=False))
+    said = [one for one in done["happened"] if one["kind"] == IGNORED and one["why"].startswith(f"{kind} by ")]
+    if said:  # an order of somebody else that was followed in the same instant is none of ours
+        message = f"{done['target']}: {printable(said[-1]['why'])}"
+        raise RefusedError(message)
+    if form == "json":
+        return
     for one in done["happened"]:
         click.echo(f"{done['target']}: {printable(one['why'])}", err=True)
     if not done["followed"]:
         click.echo(f"{done['target']}: ordered, and not followed yet: whichever serve leads next follows it", err=True)
-    return None

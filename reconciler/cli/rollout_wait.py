@@ -2,16 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from agent.protocol.errors import InputError, RetryError
+from agent.protocol.errors import InputError, RefusedError, RetryError
 from reconciler.cli.connection import FORMAT, Server, reach, reaching
 from reconciler.cli.instants import as_seconds
-from reconciler.cli.rollout import FLEET, fleet_of, headline, path_of, reason_back
+from reconciler.cli.rollout import FLEET, SHORT, fleet_of, headline, path_of, reason_back
 from reconciler.printable import printable
 
 LOOK_EVERY = 1.0
@@ -45,37 +46,74 @@ def wait(  # noqa: PLR0917 - click passes options by name
     if commit is not None and len(commit) < REVISION:
         message = f"--commit {commit!r}: write {REVISION} digits of it or more"
         raise InputError(message)
-    asked = reach(state=state, server=server)
-    row, outcome = _waited(asked, place, commit, time.monotonic() + timeout)
+    connect = partial(reach, state=state, server=server)
+    row, outcome = _waited(connect, place, commit, time.monotonic() + timeout, restarts=state is not None)
     if form == "json":
         click.echo(json.dumps({"outcome": outcome, "rollout": row}, indent=2, ensure_ascii=False))
-    elif row is None:
-        click.echo(f"{place}: nothing was rolled out to it yet", err=True)
     else:
-        why = f": {row['why']}" if row["why"] and outcome == "going" else ""
-        click.echo(f"{place}: {outcome}: {printable(headline(row) + why)}", err=True)
-        for line in _reasons(asked, place) if outcome == "taken back" else ():
-            click.echo(f"  {printable(line)}", err=True)
+        for line in _told(connect, place, commit, row, outcome):
+            click.echo(printable(line), err=True)
     ctx.exit(CODES[outcome])
 
 
-def _waited(server: Server, name: str, commit: str | None, until: float) -> tuple[dict[str, Any] | None, Outcome]:
-    """Return how the rollout stood last, and what became of it; what is said on the way goes to stderr."""
+def _waited(
+    connect: Callable[[], Server], name: str, commit: str | None, until: float, *, restarts: bool
+) -> tuple[dict[str, Any] | None, Outcome]:
+    """Return how the rollout stood last, and what became of it; what is said on the way goes to stderr.
+
+    The server is reached anew at each look: one that `restarts` on this machine has another token then. A refusal is never taken for
+    an outcome: a pipeline reads 1 as "taken back".
+    """
     said, row = "", None
     while True:
         try:
-            row = _row(server, name)
+            row = _row(connect(), name)
         except RetryError:
             if time.monotonic() >= until:
                 raise  # a serve that is restarted is waited for, one that stays away is not
+        except RefusedError as error:
+            if not restarts or time.monotonic() >= until:
+                message = f"what became of {name} can't be told: {error}"
+                raise RetryError(message) from error
+        else:
+            if row is None and commit is None:
+                row = connect().ask("GET", path_of(name))  # says what is missing: the fleet, or its first release
         outcome = outcome_of(row, commit) if row else "going"
         if outcome != "going" or time.monotonic() >= until:
             return row, outcome
-        now = f"{name}: {printable(headline(row))}" if row else said
+        now = f"{name}: {_now(row, commit)}" if row else said
         if now != said:
-            click.echo(now, err=True)
+            click.echo(printable(now), err=True)
         said = now
         time.sleep(min(LOOK_EVERY, max(until - time.monotonic(), 0.0)))
+
+
+def _now(row: dict[str, Any], commit: str | None) -> str:
+    """Return where a rollout is; where it is about another commit than the one that is waited for, that first."""
+    about = (row["commit"], row["stableCommit"], row["refusedCommit"])
+    other = commit is not None and not any(one.startswith(commit) for one in about)
+    return f"nothing of commit {(commit or '')[:SHORT]} yet; {headline(row)}" if other else headline(row)
+
+
+def _told(connect: Callable[[], Server], name: str, commit: str | None, row: dict[str, Any] | None, outcome: Outcome) -> Iterator[str]:
+    """Yield what became of it, for the log of CI."""
+    if row is None:
+        yield f"{name}: going: {_unknown(connect(), name)}"
+    elif outcome == "taken back":
+        yield f"{name}: {headline(row)}"
+        yield from (f"  {line}" for line in _reasons(connect(), name))
+    else:
+        why = f": {row['why']}" if row["why"] and outcome == "going" else ""
+        yield f"{name}: {outcome}: {_now(row, commit)}{why}"
+
+
+def _unknown(server: Server, name: str) -> str:
+    """Return what is missing where no rollout is known: the fleet, or its first release."""
+    try:
+        server.ask("GET", path_of(name))
+    except InputError as error:
+        return str(error)
+    return "its first release has just come"
 
 
 def _reasons(server: Server, name: str) -> Iterator[str]:

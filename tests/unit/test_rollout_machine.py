@@ -343,6 +343,31 @@ def test_a_pause_holds_and_hosts_keep_what_they_have() -> None:
     assert one.run(desired(NEW)).stable == NEW
 
 
+def test_a_wave_that_goes_on_after_a_pause_soaks_from_there() -> None:
+    one = fleet({"waves": [{"name": "canary", "limit": "20%", "soak": 600}, {"name": "rest", "limit": "100%"}]})
+    one.step(desired(NEW))
+    one.now += timedelta(seconds=300)
+    one.step(desired(NEW), order("pause"))
+    assert one.progress.why == "paused by operator:ana: a reason"
+    one.now += timedelta(seconds=900)
+    one.step(desired(NEW), order("resume"))
+    went_on = one.now
+    while one.progress.wave == 0:
+        outcome = one.step(desired(NEW))
+        one.now = max(one.now + timedelta(seconds=1), outcome.due or one.now)
+    assert one.now - went_on >= timedelta(seconds=600)
+
+
+def test_the_same_person_approves_a_wave_once_and_is_told_how_many_it_takes() -> None:
+    one = fleet({"waves": [{"name": "all", "limit": "100%", "soak": 0, "approval": "required", "approvers": 2}]})
+    one.step(desired(NEW))
+    one.step(desired(NEW), order("approve"))
+    assert one.events[-1].why == "wave all approved by operator:ana, 1 of 2: a reason"
+    one.step(desired(NEW), order("approve"))
+    assert one.events[-1].why == "approve by operator:ana: operator:ana approved wave all already: 1 of 2"
+    assert len(one.progress.approvals) == 1
+
+
 def test_a_newer_release_waits_for_the_candidate_but_not_for_a_paused_one() -> None:
     one = fleet()
     one.step(desired(NEW))

@@ -163,6 +163,7 @@ class Conductor:
             admitted=instant(max(progress.admitted_at, progress.paced_at), what="wave"),
             soak=timedelta(seconds=planned.waves[index].step.soak),
             timeout=timedelta(seconds=task.strategy.health.timeout),
+            resumed=instant(progress.resumed_at, what="wave") if progress.resumed_at else None,
         )
         attempt = Attempt(
             tenant=task.tenant,

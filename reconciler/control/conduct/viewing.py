@@ -132,7 +132,9 @@ def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, host
 def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now: datetime) -> Terms:
     step = planned[max(0, min(progress.wave, len(planned) - 1))].step
     admitted = instant(max(progress.admitted_at, progress.paced_at), what="wave") if progress.admitted_at else now
-    return Terms(admitted=admitted, soak=timedelta(seconds=step.soak), timeout=timedelta(seconds=strategy.health.timeout))
+    resumed = instant(progress.resumed_at, what="wave") if progress.resumed_at else None
+    soak, timeout = timedelta(seconds=step.soak), timedelta(seconds=strategy.health.timeout)
+    return Terms(admitted=admitted, soak=soak, timeout=timeout, resumed=resumed)
 
 
 def _failed(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> tuple[Failed, ...]:

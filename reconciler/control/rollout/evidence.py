@@ -49,11 +49,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """By what a host is judged: when it was admitted, how long it must hold, and how long it may be silent."""
+    """By what a host is judged: when it was admitted, how long it must hold, and how long it may be silent.
+
+    `resumed` is when its wave went on after a pause: the soak begins there where it said before that it applied the release.
+    """
 
     admitted: datetime
     soak: timedelta
     timeout: timedelta
+    resumed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +109,11 @@ def judge(host: Host, terms: Terms, now: datetime) -> tuple[Verdict, datetime | 
 
 
 def told(host: Host) -> str:
-    """Return a host that failed as people are told of it: by its name, and whether nothing was heard of it."""
-    denied = host.said is not None and (host.said.result in DENYING or not host.well)
-    return host.name if denied else f"{host.name} silent"
+    """Return a host that failed as people are told of it: by its name, and whether it fell silent or was late rather than said no."""
+    said = host.said
+    if said is not None and (said.result in DENYING or not host.well):
+        return host.name
+    return f"{host.name} {'late' if said is not None and said.result == 'waiting' else 'silent'}"
 
 
 def tally(hosts: Iterable[Host], terms: Terms, now: datetime) -> Tally:
@@ -128,7 +134,7 @@ def tally(hosts: Iterable[Host], terms: Terms, now: datetime) -> Tally:
 def _applied(host: Host, said: Said, terms: Terms, now: datetime) -> tuple[Verdict, datetime | None]:
     if not host.well:
         return Verdict.FAILED, None
-    until = said.at + terms.soak
+    until = (max(said.at, terms.resumed) if terms.resumed else said.at) + terms.soak
     if host.seen is not None and host.seen >= until <= now:
         return Verdict.HEALTHY, None
     silent = max(until, host.seen or said.at) + terms.timeout

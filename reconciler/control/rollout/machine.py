@@ -121,7 +121,7 @@ def _judge(progress: Progress, situation: Situation) -> Moved:
     health = situation.strategy.health
     bad = _failing(situation, health) or refusing(situation.gates)
     if bad and health.pause:
-        after = msgspec.structs.replace(progress, phase="paused", paused_by="health")
+        after = msgspec.structs.replace(progress, phase="paused", paused_by="health", paused_why=bad)
         return moves.told(after, situation, "failed", f"{bad}; paused, as its strategy has it")
     if bad:
         return moves.taken_back(progress, situation, bad)
@@ -264,7 +264,7 @@ def _counted(shown: Tally) -> str:
     counts = (
         (shown.healthy, "healthy"),
         (shown.soaking, "soaking"),
-        (shown.pending, "not heard"),
+        (shown.pending, "not there yet"),
         (shown.failed, "failed"),
         (shown.away, "away"),
     )
@@ -279,7 +279,7 @@ def _said(progress: Progress, situation: Situation, waits: Sequence[Hold]) -> st
     if progress.phase == "settled":
         return "" if progress.stable else "waiting for its first release"
     if progress.phase == "paused":
-        return f"paused by {progress.paused_by}"
+        return f"paused by {progress.paused_by}{f': {progress.paused_why}' if progress.paused_why else ''}"
     if progress.phase == "stopped":
         refused = progress.refused.digest[:12] if progress.refused else "the newest release"
         return f"{refused} was taken back: a new commit, or `ordain rollout retry {situation.fleet}`, goes on"

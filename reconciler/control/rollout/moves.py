@@ -69,6 +69,7 @@ def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, t
         phase="applying",
         wave=index,
         admitted_at=stamp(situation.now),
+        resumed_at="",
         selectors=[dict(selector) for selector in wave.selectors],
         bound=max(progress.bound, wave.bound),
         total=total,
@@ -150,6 +151,7 @@ def _idle(progress: Progress) -> Progress:
         candidate=None,
         wave=-1,
         admitted_at="",
+        resumed_at="",
         selectors=[],
         bound=0,
         total=0,
@@ -160,6 +162,7 @@ def _idle(progress: Progress) -> Progress:
         refused_commit="",
         approvals=[],
         paused_by="",
+        paused_why="",
     )
 
 

@@ -16,6 +16,7 @@ def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, 
         return
     if progress.phase == "paused":
         yield f"`ordain rollout resume {name} --reason …` goes on where it is, `retry` begins again, `abort` takes it back"
+        yield "a newer commit: its release takes this one's place and begins with the first wave, unless `ordain freeze` holds it"
         return
     yield from _by_itself(progress, waits, strategy, name)
     yield f"`ordain rollout pause {name} --reason …` holds it, `abort` takes it back from everybody"

@@ -8,11 +8,19 @@ import msgspec
 from agent.protocol.state import Struct
 from reconciler.control.rollout import moves
 from reconciler.control.rollout.moves import Moved
-from reconciler.control.rollout.progress import Approval, Progress, Switch
+from reconciler.control.rollout.progress import Approval, Phase, Progress, Switch
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.times import stamp
 from reconciler.rollouts.waves import next_wave
 
+_STANDS: Mapping[Phase, str] = {
+    "settled": "no release is on its way",
+    "waiting": "it is not paused",
+    "applying": "it is not paused",
+    "paused": "it is paused already",
+    "stopped": "the release was taken back",
+}
+"""Why an order has nothing to do, for people."""
 Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode", "base"]
 
 
@@ -40,17 +48,17 @@ def follow(progress: Progress, order: Order, situation: Situation) -> Moved:
 
 def _pause(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.phase not in ("waiting", "applying"):
-        return _nothing(progress, order, situation, f"there is nothing to pause: it is {progress.phase}")
-    after = msgspec.structs.replace(progress, phase="paused", paused_by=order.who)
+        return _nothing(progress, order, situation, f"there is nothing to pause: {_STANDS[progress.phase]}")
+    after = msgspec.structs.replace(progress, phase="paused", paused_by=order.who, paused_why=order.reason)
     return moves.told(after, situation, "paused", f"paused by {order.who}: {order.reason}", who=order.who)
 
 
 def _resume(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.phase != "paused":
-        return _nothing(progress, order, situation, f"there is nothing to resume: it is {progress.phase}")
+        return _nothing(progress, order, situation, f"there is nothing to resume: {_STANDS[progress.phase]}")
     phase: Literal["waiting", "applying"] = "waiting" if progress.wave < 0 else "applying"
-    admitted = stamp(situation.now) if progress.admitted_at else ""
-    after = msgspec.structs.replace(progress, phase=phase, paused_by="", admitted_at=admitted)
+    now = stamp(situation.now) if progress.admitted_at else ""
+    after = msgspec.structs.replace(progress, phase=phase, paused_by="", paused_why="", admitted_at=now, resumed_at=now)
     return moves.told(after, situation, "resumed", f"resumed by {order.who}: {order.reason}", who=order.who)
 
 
@@ -62,9 +70,13 @@ def _approve(progress: Progress, order: Order, situation: Situation) -> Moved:
     step = planned[index].step if index is not None else None
     if step is None or not step.approvers:
         return _nothing(progress, order, situation, "the next wave needs no approval")
+    given = {one.who for one in progress.approvals if (one.wave, one.attempt) == (step.name, progress.attempt)}
+    if order.who in given:
+        return _nothing(progress, order, situation, f"{order.who} approved wave {step.name} already: {len(given)} of {step.approvers}")
     approval = Approval(wave=step.name, attempt=progress.attempt, who=order.who, at=order.at, comment=order.reason)
     after = msgspec.structs.replace(progress, approvals=[*progress.approvals, approval])
-    return moves.told(after, situation, "approved", f"wave {step.name} approved by {order.who}: {order.reason}", who=order.who)
+    many = f", {len(given) + 1} of {step.approvers}" if step.approvers > 1 else ""
+    return moves.told(after, situation, "approved", f"wave {step.name} approved by {order.who}{many}: {order.reason}", who=order.who)
 
 
 def _abort(progress: Progress, order: Order, situation: Situation) -> Moved:
@@ -89,7 +101,7 @@ def _retry(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.refused is None and progress.phase != "paused":
         return _nothing(progress, order, situation, "there is nothing to try again: no release was taken back or paused")
     paused = progress.candidate
-    after = msgspec.structs.replace(progress, refused=None, candidate=None, phase="settled", paused_by="")
+    after = msgspec.structs.replace(progress, refused=None, candidate=None, phase="settled", paused_by="", paused_why="")
     if paused is not None:
         attempts = {**after.attempts, paused.release.digest: progress.attempt}
         after = msgspec.structs.replace(after, attempts=attempts)

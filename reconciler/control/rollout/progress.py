@@ -54,6 +54,7 @@ class Progress(Struct):
     `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
     published, this is older than what agents know. `told` counts its events, `happened` those of each kind.
     `held` are hosts that wait for others of their wave, `waiting` how many that are there do, `paced_at` when some were let go last.
+    `resumed_at` is when the wave went on after a pause: its soak begins there.
     `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
     """
 
@@ -81,6 +82,8 @@ class Progress(Struct):
     approvals: list[Approval] = []
     switches: list[Switch] = []
     paused_by: str = ""
+    paused_why: str = ""
+    resumed_at: str = ""
     serial: int = 0
     told: int = 0
     happened: dict[str, int] = {}
