@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.protocol.membership import Member
-from reconciler.control.pruning import published_fleets
-from reconciler.pipeline.pruning import approved_fleets
+from reconciler.control.pruning import PublishedFleet
+from reconciler.pipeline.pruning import ApprovedFleet
 from reconciler.publication.pruning.carrying import Gone, carry_out, plan
+from reconciler.publication.pruning.listed import fleets_below
 from reconciler.publication.pruning.rule import Rule, rule_of
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, LocalStore, Scoped, Store
 from tests.publication_cases import Zone
@@ -50,10 +51,10 @@ EVERYTHING = Rule(newest=2, since=datetime.now(UTC) + timedelta(days=1), trail=d
 def prune(store: Store, by: Rule) -> Gone:
     """Prune both zones, each as it sees the store."""
     files = size = back = 0
-    for prefixes, subjects in ((PIPELINE_PREFIXES, approved_fleets), (CONTROL_PREFIXES, published_fleets)):
+    for kind, prefixes, prefix in ((PublishedFleet, CONTROL_PREFIXES, "public/"), (ApprovedFleet, PIPELINE_PREFIXES, "approved/")):
         scoped = Scoped(inner=store, write=prefixes)
-        for subject in subjects(scoped, by):
-            gone = carry_out(scoped, plan(subject), lambda _: None)
+        for tenant, fleet in sorted(fleets_below(scoped, prefix)):
+            gone = carry_out(scoped, plan(kind(store=scoped, tenant=tenant, fleet=fleet, rule=by)), lambda _: None)
             files, size, back = files + gone.files, size + gone.bytes, back + gone.back
     return Gone(files=files, bytes=size, back=back)
 

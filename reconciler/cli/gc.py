@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +15,15 @@ from agent.protocol.errors import RefusedError
 from reconciler import settings
 from reconciler.cli.progress import Progress
 from reconciler.cli.tables import table
-from reconciler.control.pruning import published_fleets
-from reconciler.pipeline.pruning import approved_fleets
-from reconciler.publication.pruning.carrying import Gone, Subject, carry_out, plan
+from reconciler.control.pruning import PublishedFleet
+from reconciler.pipeline.pruning import ApprovedFleet
+from reconciler.publication.pruning.carrying import Gone, Plan, carry_out, plan
+from reconciler.publication.pruning.listed import fleets_below
 from reconciler.publication.pruning.rule import Rule, rule_of
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
 
-Subjects = Callable[[Store, Rule], Iterable[Subject]]
-ZONES: Mapping[str, tuple[tuple[str, ...], Subjects]] = {
-    "pipeline": (PIPELINE_PREFIXES, approved_fleets),
-    "control": (CONTROL_PREFIXES, published_fleets),
-}
-"""Zone → the prefixes that it writes, and what of them is pruned."""
+ZONES = {"control": (CONTROL_PREFIXES, "public/"), "pipeline": (PIPELINE_PREFIXES, "approved/")}
+"""Zone → the prefixes that it writes, and that below which fleets are pruned; in the order in which each is looked at."""
 REFUSED = 1
 
 
@@ -94,7 +91,7 @@ def gc(state: Path, file: Path | None, zones: tuple[str, ...], form: str, *, yes
     asked = _rule(loaded.gc, **said)
     store = loaded.open_store()
     with Progress() as progress:
-        found = [_zone(name, store, asked, progress, done=yes, verbose=verbose) for name in zones or ZONES]
+        found = _zones([one for one in ZONES if one in (zones or ZONES)], store, asked, progress, done=yes, verbose=verbose)
     if form == "json":
         click.echo(
             json.dumps({"done": yes, "zones": [_as_json(zone, done=yes, verbose=verbose) for zone in found]}, indent=2, ensure_ascii=False)
@@ -117,33 +114,36 @@ def _rule(known: settings.GcSettings, *, newest: float | None, days: float | Non
     return rule_of(newest=int(known.newest if newest is None else newest), days=kept, history=trail, now=datetime.now(UTC))
 
 
-def _zone(name: str, store: Store, rule: Rule, progress: Progress, *, done: bool, verbose: bool) -> _Zone:
-    """Look at a zone fleet by fleet, and prune each if that is to be done; a fleet that can't be read holds up no other."""
-    prefixes, subjects = ZONES[name]
-    scoped = Scoped(inner=store, write=prefixes)
-    fleets = []
-    for subject in subjects(scoped, rule):
-        progress(f"{name}: looking at {subject.name}")
-        planned = plan(subject)
-        gone, left = Gone(), planned.left
-        if done and planned.going:
-            try:
-                gone = carry_out(scoped, planned, progress)
-            except RefusedError as error:
-                left = " ".join(str(error).split())
-        files = tuple(entry.key for entry in planned.going) if verbose else ()
-        fleets.append(
-            _Fleet(
-                name=subject.name,
-                going=len(planned.going),
-                staying=planned.staying,
-                kinds=planned.kinds,
-                files=files,
-                gone=gone,
-                left=left,
-            )
-        )
-    return _Zone(name=name, fleets=tuple(fleets))
+def _zones(names: Sequence[str], store: Store, rule: Rule, progress: Progress, *, done: bool, verbose: bool) -> list[_Zone]:
+    """Look at fleet after fleet, and prune each if that is to be done; one that can't be read holds up no other."""
+    below = {name: fleets_below(store, ZONES[name][1]) for name in names}
+    found: dict[str, list[_Fleet]] = {name: [] for name in names}
+    for tenant, fleet in sorted(set().union(*below.values())):
+        absent = frozenset[str]()
+        for name in names:
+            if (tenant, fleet) in below[name]:
+                progress(f"{name}: looking at {tenant}/{fleet}")
+                scoped = Scoped(inner=store, write=ZONES[name][0])
+                if name == "control":
+                    planned = plan(PublishedFleet(store=scoped, tenant=tenant, fleet=fleet, rule=rule))
+                    absent = frozenset() if done else frozenset(entry.key for entry in planned.going)
+                else:
+                    planned = plan(ApprovedFleet(store=scoped, tenant=tenant, fleet=fleet, rule=rule, absent=absent))
+                found[name].append(_pruned(scoped, planned, progress, done=done, verbose=verbose))
+    return [_Zone(name=name, fleets=tuple(found[name])) for name in names]
+
+
+def _pruned(store: Store, planned: Plan, progress: Progress, *, done: bool, verbose: bool) -> _Fleet:
+    """Carry a plan out, if that is to be done; return what is to be said of it."""
+    gone, left = Gone(), planned.left
+    if done and planned.going:
+        try:
+            gone = carry_out(store, planned, progress)
+        except RefusedError as error:
+            left = " ".join(str(error).split())
+    files = tuple(entry.key for entry in planned.going) if verbose else ()
+    name, going = planned.subject.name, len(planned.going)
+    return _Fleet(name=name, going=going, staying=planned.staying, kinds=planned.kinds, files=files, gone=gone, left=left)
 
 
 def _as_text(found: Sequence[_Zone], *, done: bool) -> Iterator[str]:

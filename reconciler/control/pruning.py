@@ -6,7 +6,7 @@ what hosts run or may go back to. `records/` holds the numbers to go on above an
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -19,7 +19,7 @@ from reconciler.publication.pruning.carrying import Needs
 from reconciler.publication.pruning.listed import files_of, listed_at, newest_list
 from reconciler.publication.pruning.rule import Rule
 from reconciler.publication.published import Published, read_published
-from reconciler.publication.returns import named, recorded
+from reconciler.publication.returns import named_by, recorded
 from reconciler.publication.store import Entry, Store
 
 METADATA, DOCUMENTS = "metadata", "rollout documents"
@@ -105,7 +105,7 @@ class PublishedFleet:
     def _returned(self, entries: list[Entry], published: Published) -> set[str]:
         """Return the copies of releases that hosts run or may go back to, whatever lists them."""
         prefix, wanted = layout.targets(self.tenant, self.fleet), set[str]()
-        for release in named(published) | recorded(self.store, self.tenant, self.fleet):
+        for release in named_by(published) | recorded(self.store, self.tenant, self.fleet):
             wanted |= files_of(self.store, self.tenant, self.fleet, release)
         found = set()
         for entry in entries:
@@ -144,10 +144,3 @@ class PublishedFleet:
     def _rank(self, key: str) -> int:
         version = layout.version_of(key.removeprefix(self._metadata("")))
         return ROLES.index(version[0]) if version and version[0] in ROLES else len(ROLES)
-
-
-def published_fleets(store: Store, rule: Rule) -> Iterator[PublishedFleet]:
-    """Yield all fleets that have a repository, also those that left git: their hosts go on until they are decommissioned."""
-    for tenant in layout.children(store, "public/"):
-        for fleet in layout.children(store, f"public/{tenant}/"):
-            yield PublishedFleet(store=store, tenant=tenant, fleet=fleet, rule=rule)

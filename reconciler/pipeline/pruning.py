@@ -5,11 +5,10 @@ that stands published the list that says it was approved, so that `ordain audit 
 objects are the trail, and stay; so do artifacts, controls and rules about operators.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.protocol import bundle
+from agent.protocol import bundle, codec, rollout
 from reconciler.pipeline.trail.released import published as rollout_documents
 from reconciler.publication import layout
 from reconciler.publication.pruning.carrying import Needs
@@ -17,7 +16,7 @@ from reconciler.publication.pruning.listed import Listed, files_of, listed_at, n
 from reconciler.publication.pruning.rule import Rule
 from reconciler.publication.published import read_published
 from reconciler.publication.releases import ROLE
-from reconciler.publication.returns import named, recorded
+from reconciler.publication.returns import named_by, recorded
 from reconciler.publication.store import Entry, Store
 
 LISTS = "lists of releases"
@@ -34,6 +33,8 @@ class ApprovedFleet:
     tenant: str
     fleet: str
     rule: Rule
+    absent: frozenset[str] = frozenset()
+    """Published files that are about to go, by key: nothing needs to explain them any more."""
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ class ApprovedFleet:
         paths = {path for version in in_use for path in listed_at(self.store, self.prefix, version)}
         for version in offered - in_use:  # what is approved was restored from a backup, and agents know of more
             paths |= listed_at(self.store, layout.metadata(self.tenant, self.fleet), version).keys()
-        for release in named(published) | recorded(self.store, self.tenant, self.fleet):
+        for release in named_by(published) | recorded(self.store, self.tenant, self.fleet):
             paths |= files_of(self.store, self.tenant, self.fleet, release)
         lists = in_use | self.rule.in_use(written, self.rule.trail)
         lists |= self._telling(lists, written)
@@ -95,11 +96,13 @@ class ApprovedFleet:
     def _published(self) -> _Wanted:
         """Return what stands published: copies of targets, and the bundles that rollout documents name."""
         prefix = layout.targets(self.tenant, self.fleet)
-        copies = (key.removeprefix(prefix).split("/", 1) for key in self.store.list(prefix))
+        copies = (key.removeprefix(prefix).split("/", 1) for key in self.store.list(prefix) if key not in self.absent)
         found = {(f"{kind}/{name.partition('.')[2]}", name.partition(".")[0]) for kind, name in copies if kind in _KINDS}
         for one in rollout_documents(self.store, self.name):
-            digests = (one.document.stable, one.document.candidate)
-            found |= {(bundle.target(self.fleet, release.digest), "") for release in digests if release}
+            sha256 = codec.sha256(codec.canonical(one.document))
+            if layout.target(self.tenant, self.fleet, rollout.target(self.fleet), sha256) not in self.absent:
+                named = (one.document.stable, one.document.candidate)
+                found |= {(bundle.target(self.fleet, release.digest), "") for release in named if release}
         return found
 
     def _kind(self, key: str) -> str:
@@ -115,10 +118,3 @@ class ApprovedFleet:
 
 def _told(listed: Listed) -> _Wanted:
     return {(path, said) for path, sha256 in listed.items() for said in (sha256, "")}
-
-
-def approved_fleets(store: Store, rule: Rule) -> Iterator[ApprovedFleet]:
-    """Yield all fleets that have approved files, also those that left git: their hosts go on until they are decommissioned."""
-    for tenant in layout.children(store, "approved/"):
-        for fleet in layout.children(store, f"approved/{tenant}/"):
-            yield ApprovedFleet(store=store, tenant=tenant, fleet=fleet, rule=rule)

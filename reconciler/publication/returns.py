@@ -31,7 +31,7 @@ class _Status(msgspec.Struct):
     rollout: _Rollout | None = None
 
 
-def named(published: Published | None) -> set[Release]:
+def named_by(published: Published | None) -> set[Release]:
     """Return the releases that a rollout document names."""
     document = published.document if published else None
     return {release for release in (document.stable, document.candidate) if release} if document else set()
@@ -43,7 +43,7 @@ def returns(store: Store, tenant: str, fleet: str) -> set[Release]:
     Raises:
         MalformedError: what is published can't be read, so nobody knows.
     """
-    return named(read_published(store, tenant, fleet)) | recorded(store, tenant, fleet)
+    return named_by(read_published(store, tenant, fleet)) | recorded(store, tenant, fleet)
 
 
 def recorded(store: Store, tenant: str, fleet: str) -> set[Release]:

@@ -109,13 +109,8 @@ def test_it_says_what_it_would_do_and_does_it_when_told_to(zone: Zone, tmp_path:
     done = shown(tmp_path, "--yes")
     assert before - keys(zone.store) == set(named)
     assert sum(one["gone"]["files"] for one in done["zones"]) == len(named) > RELEASES
-    assert gone_kinds(shown(tmp_path, "--yes")) <= {"lists of releases"}, "those that explained copies that are gone now"
-    assert gone_kinds(shown(tmp_path)) == set()
+    assert [one["going"] for one in shown(tmp_path)["zones"]] == [[], []]
     assert "--yes" not in typed(tmp_path).stderr
-
-
-def gone_kinds(found: dict[str, Any]) -> set[str]:
-    return {kind["what"] for one in found["zones"] for kind in one["going"]}
 
 
 def test_agents_fetch_all_that_stays_and_what_is_old_is_gone(zone: Zone, tmp_path: Path) -> None:
@@ -233,7 +228,6 @@ def test_killed_at_any_deletion_agents_go_on_and_the_next_run_goes_on(zone: Zone
         assert fetchable(zone, tmp_path / "host") == LAST
         assert fetchable(zone, tmp_path / f"new {number}") == LAST
     assert keys(zone.store) > left
-    prune(zone.store, rule())
     prune(zone.store, rule())
     assert prune(zone.store, rule()).files == 0
     zone.approve("next")

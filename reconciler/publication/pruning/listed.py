@@ -24,6 +24,11 @@ def listed_at(store: Store, prefix: str, version: int) -> Listed:
     return {path: str(file.hashes.get("sha256")) for path, file in signed.targets.items()}
 
 
+def fleets_below(store: Store, prefix: str) -> set[tuple[str, str]]:
+    """Return tenant and name of all fleets that have files below a zone's prefix, also of those that left git: their hosts go on."""
+    return {(tenant, fleet) for tenant in layout.children(store, prefix) for fleet in layout.children(store, f"{prefix}{tenant}/")}
+
+
 def newest_list(store: Store, tenant: str, fleet: str) -> int:
     """Return the newest version of what is approved for a fleet, 0 for none."""
     return max(layout.versions(store, layout.approved(tenant, fleet), ROLE), default=0)
