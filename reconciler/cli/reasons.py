@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from reconciler.cli.receipts import Turn
 from reconciler.pipeline.trail.applied import Applied, told
 from reconciler.pipeline.trail.released import Told
 from reconciler.pipeline.why.answer import Answer, Source
@@ -19,6 +20,13 @@ VALUE = 80
 """Characters of a value on a terminal."""
 MISSING = "is missing"
 UNSEEN = ("", "was not looked at")
+STANDS = {
+    "admitted": "which is admitted",
+    "next": "and it is not its turn yet (ordain rollout show)",
+    "stable": "and by now stable for everybody",
+    "refused": "and it was taken back",
+}
+"""How a release stands for a host, by the state of its turn."""
 STORE_SILENT = "no record in the store is of this very bundle: it is not accepted yet, or was decided by another format"
 NOTES_SILENT = "no git note here is of this very bundle (git fetch origin 'refs/notes/ordain/*:refs/notes/ordain/*')"
 
@@ -39,6 +47,8 @@ class Found:
     has_store: bool
     applied: Mapping[str, Applied | None] = field(default_factory=dict)
     """What the host's receipts say of the release, by fleet; None where no server was asked."""
+    turns: Mapping[str, Turn | None] = field(default_factory=dict)
+    """In which wave the host gets the release, by fleet; None where no server was asked, or it knows of no wave."""
     waves: Mapping[str, str] = field(default_factory=dict)
     """How far the rollout of the release went, by fleet, as the control zone recorded it; "" where it recorded none of it."""
 
@@ -120,6 +130,9 @@ def _release(found: Found, answer: Answer) -> Iterator[str]:
         yield f"decision   {known.decision.sequence} at {known.decision.at}, about {known.decision.head[:SHORT]} ({proof})"
     if found.has_store or known.published:
         yield f"published  {_published(known, found.waves.get(answer.fleet, ''))}"
+    turn = found.turns.get(answer.fleet)
+    if turn is not None and turn.wave:
+        yield f"wave       {turn.wave} ({turn.number} of {turn.waves}) of attempt {turn.attempt}, {STANDS[turn.state]}"
     receipts = found.applied.get(answer.fleet)
     if receipts is not None:
         yield f"applied    {printable(told(receipts, answer.digest))}"
@@ -182,6 +195,7 @@ def _plain(found: Found, answer: Answer) -> dict[str, Any]:
             else None,
             "published": {"since": known.published, "serial": known.serial} if known.published else None,
             "offered": msgspec.to_builtins(known.offered),
+            "wave": msgspec.to_builtins(found.turns.get(answer.fleet)),
             "applied": msgspec.to_builtins(found.applied.get(answer.fleet)),
             "verdicts": msgspec.to_builtins(list(known.verdicts)),
             "waivers": msgspec.to_builtins(list(known.waivers)),

@@ -1,19 +1,37 @@
-"""Receipts of a host, asked of a server as an operator, for commands about the past."""
+"""What a server knows of a host, asked of it as an operator, for commands about the past: its receipts, and its turn in rollouts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.protocol.errors import InputError, RetryError
+from agent.protocol.errors import InputError, OrdainError, RetryError
 from reconciler.pipeline.trail.applied import Applied, Receipt, applied
 from reconciler.pipeline.why.address import Host
+
+if TYPE_CHECKING:
+    from reconciler.cli.connection import Server
 
 MOST = 1000
 """Receipts of one fleet on one host that are looked at, the newest: a host has some at each release."""
 option = click.option("--server", help="Ask this server for the host's receipts: when it took a release.  [default: the one in --state]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """In which wave (`number`, from 1, of `waves`) a host gets a release, as `/api/v1/rollouts` says; wave "" where it had no waves."""
+
+    digest: str
+    attempt: int
+    wave: str
+    number: int
+    waves: int
+    state: str
+
+
 Looked = Callable[[str, str, str], Applied | None]
 """Given fleet (`shop/web`), digest and a time ("" for now), what the host's receipts say; None where nobody was asked."""
 
@@ -24,18 +42,9 @@ def looking(host: Host, *, server: str | None, state: Path | None) -> Looked:
     Raises:
         InputError: nobody has signed in at the server that is named.
     """
-    from reconciler.cli.connection import Server, reach  # noqa: PLC0415 - only where a server is asked
-    from reconciler.control.identity.local import CONTROL_FILE  # noqa: PLC0415
-
-    local = state if state is not None and not server and (state / CONTROL_FILE).is_file() else None
-    if not server and local is None:
+    found = _server(server, state)
+    if found is None:
         return lambda _fleet, _digest, _until: None
-    try:
-        found: Server | None = reach(state=local, server=server)
-    except InputError:
-        if server:
-            raise
-        found = None
 
     @cache
     def receipts(fleet: str) -> tuple[Receipt, ...] | None:
@@ -55,6 +64,35 @@ def looking(host: Host, *, server: str | None, state: Path | None) -> Looked:
         return None if known is None else applied(known, fleet, digest, until=until)
 
     return look
+
+
+def turn(host: Host, fleet: str, digest: str, *, server: str | None, state: Path | None) -> Turn | None:
+    """Return a host's turn in a release of a fleet; None where nobody was asked, or where it is no longer on its way nor stable.
+
+    Raises as `looking` and what it returns do.
+    """
+    try:
+        found = _server(server, state)
+        rows = found.ask("GET", f"/api/v1/rollouts/{fleet}", query={"agent": host.agent})["turns"] if found is not None else []
+    except OrdainError:  # why is said where receipts are asked for; a fleet that is new has no rollout
+        return None
+    return next((Turn(**{name: row[name] for name in Turn.__slots__}) for row in rows if row["digest"] == digest), None)
+
+
+def _server(server: str | None, state: Path | None) -> "Server | None":
+    """Return the server that is asked: the one that is named, else a local one in a state directory, else none."""
+    from reconciler.cli.connection import reach  # noqa: PLC0415 - only where a server is asked
+    from reconciler.control.identity.local import CONTROL_FILE  # noqa: PLC0415
+
+    local = state if state is not None and not server and (state / CONTROL_FILE).is_file() else None
+    if not server and local is None:
+        return None
+    try:
+        return reach(state=local, server=server)
+    except InputError:
+        if server:
+            raise
+        return None
 
 
 def _path(host: Host) -> str:

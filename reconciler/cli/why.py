@@ -36,7 +36,7 @@ def why(place: str, *, mode: str, rev: str | None, form: str, server: str | None
     The answer names the manifest line, the parameter or label that filled it, and for each who wrote it, in which commit, who signed,
     reviewed and merged that. It needs a clone and nothing else. With the reconciler's store it also tells the decision, its verdicts
     and waivers, and when the release was published; without, what git notes tell of it. With a server it tells since when the host
-    has it, by its own receipts.
+    has it, by its own receipts, and in which wave of its rollout that is.
 
     An agent of a pool is TENANT/POOL/ID; artifacts and probes may also be asked about by name.
 
@@ -54,7 +54,10 @@ def why(place: str, *, mode: str, rev: str | None, form: str, server: str | None
         said("looking at manifests and their history")
         found = _found(gathering.gather(**where), address, mode=mode, rev=rev)
         look = receipts.looking(address.host, server=server, state=where["state"])
-        found = replace(found, applied={one.fleet: look(one.fleet, one.digest, "") for one in found.answers})
+        turns = {
+            one.fleet: receipts.turn(address.host, one.fleet, one.digest, server=server, state=where["state"]) for one in found.answers
+        }
+        found = replace(found, applied={one.fleet: look(one.fleet, one.digest, "") for one in found.answers}, turns=turns)
     if form == "json":
         click.echo(json.dumps(as_plain(found), indent=2, ensure_ascii=False))
     else:

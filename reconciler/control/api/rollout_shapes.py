@@ -123,10 +123,26 @@ class RolloutEvent(Shape):
     attempt: int
 
 
+class HostTurn(Shape):
+    """In which wave (`number`, from 1) a host gets a release, or got it; by the strategy as it is now, wave "" where it had no waves.
+
+    `state`: `admitted` where the release is on its way and the host may have it, `next` where it is not its turn yet; `stable` and
+    `refused` are of the release.
+    """
+
+    digest: str
+    attempt: int
+    wave: str
+    number: int
+    waves: int
+    state: str
+
+
 class RolloutShown(RolloutRow):
     """All that is known of a fleet's rollout: `moves` is what would move it, in words; `former` are releases one may go back to.
 
-    `newest` is the newest approved release, with its commit; `events` are the last ones, the newest first.
+    `newest` is the newest approved release, with its commit; `events` are the last ones, the newest first; `turns` are those of the
+    host that was named.
     """
 
     newest: str
@@ -139,6 +155,7 @@ class RolloutShown(RolloutRow):
     modes: list[ModeOn]
     former: list[str]
     events: list[RolloutEvent]
+    turns: list[HostTurn]
 
 
 class Ordered(Shape):

@@ -19,6 +19,7 @@ from reconciler.control.api.asked import BODY_LIMIT, TENANT, Query, words
 from reconciler.control.api.desk import Desk, stamped
 from reconciler.control.api.ordering import ordered, require_fleet, told
 from reconciler.control.api.routes import OPERATOR, Handler, Route, label
+from reconciler.control.conduct.turns import turns as turns_of
 from reconciler.control.conduct.viewing import View, WaveSeen
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import events, rollouts
@@ -26,8 +27,11 @@ from reconciler.control.rollout.moving import would_move
 from reconciler.control.rollout.orders import Kind, Order
 from reconciler.control.rollout.progress import Progress
 from reconciler.publication.controls import Controls
+from reconciler.publication.store import Store
 from reconciler.rollouts.strategy import WHOLE, Strategy, strategy_of
 
+ASKED = ("agent",)
+"""What may be asked of one rollout: the turns of a host, by its name, `<pool>/<id>` for one of a pool."""
 BY_HAND: tuple[Kind, ...] = ("pause", "resume", "approve", "abort", "rollback", "retry")
 """Orders about releases; modes have routes of their own."""
 
@@ -51,7 +55,8 @@ class _Rollouts:
         return answer(shapes.RolloutList(rollouts=rows))
 
     async def shown(self, request: web.Request) -> web.Response:
-        """Answer with all that is known of one."""
+        """Answer with all that is known of one, and with the turns of the host that is named."""
+        agent = Query(request, ASKED).one("agent")
         tenant, fleet, desk = label(request, "tenant"), label(request, "fleet"), self._desk
         controls = require_fleet(desk, tenant, fleet)
         view = await desk.registry.ask(desk.viewer.view, controls, fleet, now=desk.now())
@@ -59,7 +64,8 @@ class _Rollouts:
             message = f"nothing was rolled out to {tenant}/{fleet} yet"
             raise Denied("unknown", message)
         told = await desk.registry.ask(_told, tenant, fleet)
-        return answer(_shown(view, told, now=desk.now()))
+        turns = await desk.registry.ask(_turns, desk.store, view, agent) if agent else []
+        return answer(_shown(view, told, turns, now=desk.now()))
 
     def order(self, kind: Kind) -> Handler:
         """Return the handler that takes orders of a kind."""
@@ -85,6 +91,11 @@ class _Rollouts:
 
 def _told(connection: Connection, tenant: str, fleet: str) -> list[shapes.RolloutEvent]:
     return told(connection, events.Filter(tenant=tenant, fleet=fleet))
+
+
+def _turns(connection: Connection, store: Store, view: View, agent: str) -> list[shapes.HostTurn]:
+    found = turns_of(connection, store, view.kept, view.strategy, agent=agent)
+    return [shapes.HostTurn(**{name: getattr(one, name) for name in shapes.HostTurn.__struct_fields__}) for one in found]
 
 
 def _row(kept: rollouts.Kept, controls: Controls) -> shapes.RolloutRow:
@@ -120,7 +131,7 @@ def _digest(release: Release | None) -> str:
     return release.digest if release else ""
 
 
-def _shown(view: View, told: list[shapes.RolloutEvent], *, now: datetime) -> shapes.RolloutShown:
+def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], *, now: datetime) -> shapes.RolloutShown:
     kept, progress = view.kept, view.kept.progress
     return shapes.RolloutShown(
         **_fields(kept, view.strategy),  # type: ignore[arg-type]
@@ -138,6 +149,7 @@ def _shown(view: View, told: list[shapes.RolloutEvent], *, now: datetime) -> sha
         modes=list(modes_on(kept, now=now)),
         former=[one.digest for one in view.former],
         events=told,
+        turns=turns,
     )
 
 
@@ -173,7 +185,7 @@ def routes(desk: Desk) -> list[Route]:
     one = f"{path}/{{tenant}}/{{fleet}}"
     found = [
         Route(method="GET", path=path, handler=handlers.listed, who=reading, gives=shapes.RolloutList, query=TENANT),
-        Route(method="GET", path=one, handler=handlers.shown, who=reading, gives=shapes.RolloutShown),
+        Route(method="GET", path=one, handler=handlers.shown, who=reading, gives=shapes.RolloutShown, query=ASKED),
     ]
     for kind in BY_HAND:
         action = "rollouts.approve" if kind == "approve" else "rollouts.operate"
