@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.protocol.errors import OrdainError
+from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.protocol.membership import Member
 from reconciler import metrics
 from reconciler.cli import cli, receipts
 from reconciler.cli.rollout_wait import outcome_of
 from reconciler.control import loop
 from reconciler.control.conduct.conductor import Conductor
+from reconciler.control.identity import local
 from reconciler.control.leading import rollouts_told
 from reconciler.control.registry import agents, audit, batches, inventory
 from reconciler.control.registry.inventory import Subject
@@ -93,9 +94,10 @@ class Operated:
         """Order something by the API."""
         return self.site.ask("POST", f"/api/v1/rollouts/shop/web/{kind}", who=who, body={**WHY, **more})
 
-    def run(self, *arguments: str) -> Result:
-        """Run a command as the machine's admin."""
-        return CliRunner(env={"COLUMNS": "200"}).invoke(cli, [*arguments, "--state", str(self.site.state)])
+    def run(self, *arguments: str, raises: bool = False) -> Result:
+        """Run a command as the machine's admin; its error is raised where one is expected."""
+        runner = CliRunner(env={"COLUMNS": "200"})
+        return runner.invoke(cli, [*arguments, "--state", str(self.site.state)], catch_exceptions=not raises)
 
     def stable(self, content: str, commit: str = "a") -> str:
         """Have a release stable for everybody, by all its waves."""
@@ -333,6 +335,43 @@ def test_what_happened_is_in_the_audit_with_its_commit_and_counted_for_alerts(op
         (f"rollout.{kind}", f"shop/web@{'7' * 40}", "system") for kind in ("candidate", "admitted", "taken-back")
     ]
     assert "1 of 1 hosts" in newest[0].reason
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("rollout", "resume", "shop/web"),
+        ("rollout", "rollback", "shop/web", "--to", "ffff"),
+        ("mode", "end", "shop/web", "incident"),
+    ],
+)
+def test_an_order_that_there_is_nothing_to_do_for_ends_with_1(operated: Operated, order: tuple[str, ...]) -> None:
+    with pytest.raises(RefusedError, match=r"shop/web: \w+ by local: "):
+        operated.run(*order, "--reason", "INC-4711", raises=True)
+
+
+def test_waiting_outlasts_a_token_that_a_restart_made_worthless_and_never_takes_a_refusal_for_an_outcome(operated: Operated) -> None:
+    place, asked = operated.site.state / local.TOKEN_FILE, ("rollout", "wait", "shop/web", "--commit", "fade" * 10)
+    token = place.read_text()
+    place.write_text(f"{local.text(local.make())}\n")
+    try:
+        with pytest.raises(RetryError, match="what became of shop/web can't be told: this is the local token of another start"):
+            operated.run(*asked, "--timeout", "0s", raises=True)
+        later = threading.Timer(1.5, place.write_text, [token])
+        later.start()
+        waited = operated.run(*asked, "--timeout", "4s")
+        later.join()
+    finally:
+        place.write_text(token)
+    assert waited.exit_code == 4, waited.output
+    assert "nothing of commit fadefadefade yet" in waited.stderr
+
+
+def test_waiting_for_a_fleet_that_is_not_there_says_so(operated: Operated) -> None:
+    with pytest.raises(InputError, match="tenant shop has no fleet nope"):
+        operated.run("rollout", "wait", "shop/nope", raises=True)
+    coming = operated.run("rollout", "wait", "shop/nope", "--commit", "fade" * 10, "--timeout", "0s")
+    assert (coming.exit_code, coming.stderr) == (4, "shop/nope: going: tenant shop has no fleet nope\n")
 
 
 @pytest.mark.parametrize(
