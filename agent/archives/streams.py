@@ -1,13 +1,12 @@
 """Decompression that never holds more than a block, whatever the headers say, and knows a damaged stream from a short one."""
 
-import importlib
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import BinaryIO, Protocol
 
 from agent.archives.entries import ArchiveError
+from agent.lean import ZSTD, needed
 
 BLOCK = 256 * 1024
 """Bytes that are read, and at most come out, at a time."""
@@ -69,7 +68,7 @@ def unzstd(stream: BinaryIO) -> Iterator[bytes]:
 
 def _zstd() -> ModuleType:
     """Return the library, loaded when it is needed: a megabyte that an agent at rest does without."""
-    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    return needed(ZSTD)
 
 
 def _decompressed(stream: BinaryIO, make: Callable[[], _Decompressor], damage: type[Exception]) -> Iterator[bytes]:
