@@ -15,7 +15,7 @@ from reconciler.cli.tables import listed, table
 from reconciler.printable import printable
 
 COLUMNS = ("FLEET", "STATE", "WAVE", "CANDIDATE", "STABLE", "SINCE", "WHY")
-WAVES = ("WAVE", "STATE", "WHO", "HOSTS", "HEALTHY", "SOAKING", "SILENT", "FAILED", "AWAY")
+WAVES = ("WAVE", "STATE", "WHO", "HOSTS", "HEALTHY", "SOAKING", "PENDING", "FAILED", "AWAY")
 BACK = ("taken-back", "aborted", "rolled-back")
 """Events that say why a release was taken back."""
 SHORT = 12
@@ -117,7 +117,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _block(
         table(("FAILED HOST", "AT", "WHY"), [(one["agent"], one["at"], one["why"] or one["result"]) for one in found["failed"]])
     )
-    yield from _block(table(("NOT HEARD", "LAST SEEN"), [(one["agent"], one["lastSeen"]) for one in found["silent"]]))
+    late = [(one["agent"], one["lastSeen"], one["why"] or "it has not told of this release") for one in found["pending"]]
+    yield from _block(table(("NOT THERE YET", "LAST SEEN", "WHY"), late))
     approvals = [(one["wave"], one["who"], one["at"], one["comment"]) for one in found["approvals"]]
     yield from _block(table(("APPROVED", "BY", "AT", "COMMENT"), approvals))
     modes = [(one["mode"], one["until"], _where(one), one["who"], one["reason"]) for one in found["modes"]]

@@ -24,8 +24,9 @@ FORWARD = {
     "before": ["agent:after-follow", "agent:after-plan", "agent:after-stage", "healing:after-trial"],
     "in": ["agent:after-journal", "agent:before-close", "agent:mid-switch", "agent:mid-restore", "agent:before-commit"],
     "after": ["agent:after-commit", "agent:before-effect", "agent:after-effect", "agent:after-settle"],
+    "telling": ["spool:before-settle"],
 }
-"""Where the agent dies one time after the other at a release that works: before its switch, in it, and after it."""
+"""Where the agent dies one time after the other at a release that works: before its switch, in it, after it, and as it tells."""
 BACK = [
     *("healing:before-restore", "agent:mid-switch", "agent:before-commit", "agent:after-commit"),
     *("healing:mid-restore", "healing:after-restore", "agent:after-effect"),

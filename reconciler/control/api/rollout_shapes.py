@@ -97,11 +97,12 @@ class FailedHost(Shape):
     at: str
 
 
-class SilentHost(Shape):
-    """A host that was admitted and has not told of the release; `lastSeen` is when it was last heard of at all."""
+class PendingHost(Shape):
+    """A host that was admitted and is not there yet: when it was last heard of at all, and what it says of the release, "" for nothing."""
 
     agent: str
     last_seen: str
+    why: str
 
 
 class ApprovalRow(Shape):
@@ -149,7 +150,7 @@ class RolloutShown(RolloutRow):
     newest_commit: str
     plan: list[WaveRow]
     failed: list[FailedHost]
-    silent: list[SilentHost]
+    pending: list[PendingHost]
     moves: list[str]
     approvals: list[ApprovalRow]
     modes: list[ModeOn]

@@ -139,7 +139,7 @@ def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostT
         newest_commit=view.commit,
         plan=[_wave(one, number, progress) for number, one in enumerate(view.waves)],
         failed=[shapes.FailedHost(agent=one.agent, result=one.result, why=one.why, at=stamped(one.at)) for one in view.failed],
-        silent=[shapes.SilentHost(agent=one.agent, last_seen=stamped(one.seen)) for one in view.silent],
+        pending=[shapes.PendingHost(agent=one.agent, last_seen=stamped(one.seen), why=one.why) for one in view.pending],
         moves=list(would_move(progress, [one["kind"] for one in kept.holds], view.strategy, name=f"{kept.tenant}/{kept.fleet}")),
         approvals=[
             shapes.ApprovalRow(wave=one.wave, who=one.who, at=one.at, comment=one.comment)

@@ -39,11 +39,12 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silent:
-    """A host that was admitted, is connected as far as is known, and has not told of the release; `seen` is when it was last heard of."""
+class Pending:
+    """A host that was admitted and is not there yet: when it was last heard of, and what it says of the release, "" for nothing."""
 
     agent: str
     seen: datetime | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class View:
     former: Sequence[Release] = ()
     waves: Sequence[WaveSeen] = ()
     failed: Sequence[Failed] = field(default=())
-    silent: Sequence[Silent] = field(default=())
+    pending: Sequence[Pending] = field(default=())
 
 
 class Viewer:
@@ -112,12 +113,13 @@ class Viewer:
         terms = _terms(progress, planned, seen.strategy, now)
         shown = [(name, judge(hosts.get(name) or Host(name=name), terms, now)[0]) for name in names]
         bad = [name for name, verdict in shown if verdict is Verdict.FAILED]
-        silent = sorted(name for name, verdict in shown if verdict is Verdict.PENDING)
+        late = sorted(name for name, verdict in shown if verdict is Verdict.PENDING)[:FAILED_SHOWN]
+        last = _last(connection, kept, about.digest, attempt, [*bad[:FAILED_SHOWN], *late])
         return replace(
             seen,
             waves=found,
-            failed=_failed(connection, kept, about.digest, attempt, bad[:FAILED_SHOWN]),
-            silent=[Silent(agent=name, seen=hosts[name].seen) for name in silent[:FAILED_SHOWN]],
+            failed=[_failed(name, last.get(name)) for name in sorted(bad[:FAILED_SHOWN])],
+            pending=[Pending(agent=name, seen=hosts[name].seen, why=last[name].why if name in last else "") for name in late],
         )
 
 
@@ -137,8 +139,8 @@ def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now:
     return Terms(admitted=admitted, soak=soak, timeout=timeout, resumed=resumed)
 
 
-def _failed(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> tuple[Failed, ...]:
-    """Return what these hosts said of a release last, in their own words."""
+def _last(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> dict[str, Failed]:
+    """Return what these hosts said of a release last, in their own words; nothing of those that said nothing."""
     wanted = (
         _receipts.c.tenant == kept.tenant,
         _receipts.c.fleet == kept.fleet,
@@ -146,13 +148,16 @@ def _failed(connection: Connection, kept: rollouts.Kept, digest: str, attempt: i
         _receipts.c.attempt == attempt,
         _receipts.c.agent.in_(names),
     )
-    rows = {row.agent: row for row in connection.execute(select(_receipts).where(*wanted).order_by(_receipts.c.id))}
-    return tuple(_one_failed(name, rows.get(name)) for name in sorted(names))
+    rows = connection.execute(select(_receipts).where(*wanted).order_by(_receipts.c.id))
+    return {
+        row.agent: Failed(agent=row.agent, result=row.result, why=str(row.signed.get("receipt", {}).get("why", "")), at=row.received_at)
+        for row in rows
+    }
 
 
-def _one_failed(name: str, row: object) -> Failed:
-    if row is None:
+def _failed(name: str, last: Failed | None) -> Failed:
+    """Return why a host failed: what it said, or that it said nothing, or nothing more."""
+    if last is None:
         return Failed(agent=name, result="", why="not heard of in time", at=None)
-    receipt = row.signed.get("receipt", {})  # type: ignore[attr-defined]
-    why = str(receipt.get("why", "")) or ("it fell silent, or no longer stands" if row.result == "applied" else "")  # type: ignore[attr-defined]
-    return Failed(agent=name, result=row.result, why=why, at=row.received_at)  # type: ignore[attr-defined]
+    why = last.why or ("it fell silent, or no longer stands" if last.result == "applied" else "")
+    return replace(last, why=why)

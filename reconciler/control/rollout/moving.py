@@ -28,7 +28,8 @@ def _by_itself(progress: Progress, waits: Sequence[str], strategy: Strategy, nam
         after = "then it is paused" if health.pause else "then it is taken back by itself"
         shares = f"{_share(health.quorum)} of the wave's connected hosts must have shown something, {_share(health.threshold)} of those"
         yield f"receipts: {shares} that they are well"
-        yield f"more than {_share(WHOLE - health.threshold)} failed: {after}; a host that stays silent for {health.timeout} s has failed"
+        late = f"a host that has not told within {health.timeout} s that it works has failed"
+        yield f"more than {_share(WHOLE - health.threshold)} failed: {after}; {late}"
     if "approval" in waits:
         yield f"`ordain rollout approve {name} --reason …`, by somebody who did not ask for it"
     if "freeze" in waits:
