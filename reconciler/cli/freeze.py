@@ -40,7 +40,8 @@ def freeze(  # noqa: PLR0917 - click passes options by name
 ) -> None:
     """Let no rollout go forward, from now until a time. Going back is never frozen, and hosts keep what they have.
 
-    It ends by itself. One that is planned belongs into git (kind Freeze).
+    It ends by itself. One that is planned belongs into git (kind Freeze). A wave that is admitted goes on to its end, and a fleet that
+    git marks critical passes freezes: hold these by ordain rollout pause.
 
     \b
     Examples:
@@ -52,7 +53,7 @@ def freeze(  # noqa: PLR0917 - click passes options by name
     if ctx.invoked_subcommand is not None:
         return None
     places = _places(tenant, fleets, everything=everything)
-    if not seconds or not reason:
+    if not seconds or not reason or not reason.strip():
         message = "a freeze needs --for (2h) and --reason: it ends by itself, and others read why"
         raise InputError(message)
     asked = reach(state=state, server=server)
@@ -87,7 +88,7 @@ def list_freezes(tenant: str | None, form: str, state: Path | None, server: str 
 
 
 @freeze.command()
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("number", metavar="FREEZE", callback=lambda _ctx, _parameter, given: _number(given))
 @REASON
 @FORMAT
 @reaching
@@ -113,9 +114,17 @@ def end(number: int, reason: str, form: str, state: Path | None, server: str | N
     return None
 
 
+def _number(text: str) -> int:
+    """Return the number of a freeze by hand; raise `InputError` for the name of one in git, which a commit ends."""
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{text!r} is no number of a freeze by hand: `ordain freeze list` shows those; one of git ends by a commit without it"
+        raise InputError(message)
+    return int(text)
+
+
 def _places(tenant: str | None, fleets: Sequence[str], *, everything: bool) -> list[str]:
     if sum((tenant is not None, bool(fleets), everything)) != 1:
-        message = "what is to be frozen? Give --fleet TENANT/FLEET, --tenant TENANT, or --all"
+        message = "what is to be frozen? Give one of --fleet TENANT/FLEET, --tenant TENANT, and --all"
         raise InputError(message)
     if tenant is not None and not LABEL.fullmatch(tenant):
         message = f"{tenant!r} is not a tenant's name"

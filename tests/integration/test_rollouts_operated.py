@@ -367,6 +367,11 @@ def test_waiting_outlasts_a_token_that_a_restart_made_worthless_and_never_takes_
     assert "nothing of commit fadefadefade yet" in waited.stderr
 
 
+def test_a_freeze_of_git_is_not_ended_by_hand_and_its_name_is_answered_with_what_ends_it(operated: Operated) -> None:
+    with pytest.raises(InputError, match=r"'peak-season' is no number of a freeze by hand: .* one of git ends by a commit"):
+        operated.run("freeze", "end", "peak-season", "--reason", "repaired", raises=True)
+
+
 def test_waiting_for_a_fleet_that_is_not_there_says_so(operated: Operated) -> None:
     with pytest.raises(InputError, match="tenant shop has no fleet nope"):
         operated.run("rollout", "wait", "shop/nope", raises=True)

@@ -343,6 +343,15 @@ def test_a_pause_holds_and_hosts_keep_what_they_have() -> None:
     assert one.run(desired(NEW)).stable == NEW
 
 
+def test_a_critical_release_says_which_freeze_it_passed() -> None:
+    critical = {"reason": "CVE-2026-4711", "until": "2026-11-23T18:00:00Z"}
+    one = fleet({**CANARY, "critical": critical})
+    freeze = Freeze(name="peak-season", start=NOON - timedelta(hours=1), until=NOON + timedelta(days=1))
+    one.gates = Gates(stops=[Stop(freeze=freeze, reason="peak season", owner="ana")])
+    one.step(desired(NEW))
+    assert one.events[-1].why.endswith("; it passes freeze peak-season, critical until 2026-11-23T18:00:00Z: CVE-2026-4711")
+
+
 def test_a_wave_that_goes_on_after_a_pause_soaks_from_there() -> None:
     one = fleet({"waves": [{"name": "canary", "limit": "20%", "soak": 600}, {"name": "rest", "limit": "100%"}]})
     one.step(desired(NEW))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciler.publication.times import stamp
 from reconciler.rollouts.strategy import Step, Strategy
 from reconciler.rollouts.windows import Freeze, earliest
 
@@ -85,6 +86,15 @@ def holds(gates: Gates, strategy: Strategy, *, now: datetime) -> Iterator[Hold]:
     opens = earliest(strategy.windows, (), now)
     if opens.at > now:
         yield Hold(kind="window", why=f"outside its windows, the next opens at {opens.at:%Y-%m-%d %H:%M} UTC", until=opens.at)
+
+
+def passed(gates: Gates, strategy: Strategy, *, now: datetime) -> str:
+    """Return in words which freezes, and what spent budget, a critical release passes at `now`; "" where it passes none."""
+    if strategy.critical is None or not strategy.is_critical(now):
+        return ""
+    names = [f"freeze {stop.freeze.name}" for stop in gates.stops if stop.freeze.start <= now < stop.freeze.until]
+    names += ["a spent error budget"] if _burning(gates.burn) else []
+    return f"passes {', '.join(names)}, critical until {stamp(strategy.critical.until)}: {strategy.critical.reason}" if names else ""
 
 
 def unapproved(step: Step, approvers: Sequence[str]) -> Hold | None:

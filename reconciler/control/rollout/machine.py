@@ -15,7 +15,7 @@ import msgspec
 from agent.protocol.rollout import HELD_LIMIT, ModeSwitch
 from reconciler.control.rollout import moves, pacing
 from reconciler.control.rollout.evidence import Tally
-from reconciler.control.rollout.gates import Hold, holds, refusing, unanswered, unapproved
+from reconciler.control.rollout.gates import Hold, holds, passed, refusing, unanswered, unapproved
 from reconciler.control.rollout.moves import Event, Moved
 from reconciler.control.rollout.orders import Order, follow
 from reconciler.control.rollout.progress import Candidate, Progress, Switch
@@ -153,7 +153,8 @@ def _forward(progress: Progress, situation: Situation) -> Moved:
         return moves.done(progress, situation) if not _held_by_gates(situation) else Moved(progress=progress)
     if _held(progress, situation, planned[index]) or planned[index].is_empty:
         return Moved(progress=progress)
-    moved = moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached)
+    through = passed(situation.gates, situation.strategy, now=situation.now)
+    moved = moves.admitted(progress, situation, index, planned[index], total=planned[-1].reached, through=through)
     if situation.pace is None:
         return moved
     first = situation.pace(progress, planned[index])

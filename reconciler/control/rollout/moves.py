@@ -62,8 +62,8 @@ def taken_up(progress: Progress, situation: Situation, desired: Desired) -> Move
     return told(after, situation, "candidate", f"{digest[:12]} of commit {desired.commit[:12]} is to be rolled out{again}")
 
 
-def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, total: int) -> Moved:
-    """Let a wave's hosts have the candidate."""
+def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, *, total: int, through: str) -> Moved:
+    """Let a wave's hosts have the candidate; `through` says which gates it passes that hold others, "" for none."""
     after = msgspec.structs.replace(
         progress,
         phase="applying",
@@ -74,7 +74,7 @@ def admitted(progress: Progress, situation: Situation, index: int, wave: Wave, t
         bound=max(progress.bound, wave.bound),
         total=total,
     )
-    why = f"wave {wave.step.name} admits {wave.size} more, {wave.reached} of {total} in all"
+    why = f"wave {wave.step.name} admits {wave.size} more, {wave.reached} of {total} in all{f'; it {through}' if through else ''}"
     return told(after, situation, "admitted", why, wave=wave.step.name)
 
 
