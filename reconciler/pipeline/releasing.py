@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from agent.protocol import bundle
 from agent.protocol.errors import RefusedError
 from agent.protocol.faults import reached
 from reconciler.pipeline.accepted import AcceptedState
@@ -120,7 +121,10 @@ def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:
 
 
 def renew(parts: Parts, session: Session) -> None:
-    """Sign again what is at half of its life, or by a key that was rotated: releases (frozen fleets' too) and controls of all tenants."""
+    """Sign again what is at half of its life, or by a key that was rotated: releases (frozen fleets' too) and controls of all tenants.
+
+    A desired bundle that is gone from the store is put there again: `ordain gc` may have been killed before it could.
+    """
     for tenant in session.corpus.world.names:
         if not has_keys(parts, tenant):
             continue
@@ -132,6 +136,9 @@ def renew(parts: Parts, session: Session) -> None:
                 parts.store, signing.signer, tenant=tenant, fleet=name, freshness_seconds=seconds, now=parts.now(), known=signing.known
             ):
                 _log.info("renewed", extra={"fleet": f"{tenant}/{name}"})
+            compiled = session.released.compiled.get((tenant, name))
+            if compiled and parts.store.size(layout.approved(tenant, name, bundle.target(name, compiled.digest))) is None:
+                _approve(parts, session, (tenant, name))
         _write_controls(parts, session, tenant, planned)
         session.signed_by[tenant] = signing.signer.public_key.keyid
 

@@ -24,10 +24,12 @@ from reconciler.opa.program import find_opa
 from reconciler.pipeline import accepted
 from reconciler.pipeline.approve import approve_release
 from reconciler.pipeline.audit import PAYLOAD_TYPE, DecisionRecord, decode_record, encode_record, record_digest, record_key
+from reconciler.pipeline.listing import read_standing
 from reconciler.pipeline.proof.shape import Misfit, Report
 from reconciler.pipeline.proof.verify import Proving, prove
+from reconciler.pipeline.releasing import renew
 from reconciler.pipeline.signing import releases_signing, repository_signing
-from reconciler.publication import envelope
+from reconciler.publication import envelope, layout
 from reconciler.publication.store import LocalStore
 from tests.proof_cases import MOTD, Copy, Made, decided, eventful, handed_over
 from tests.pruning_cases import EVERYTHING, prune
@@ -71,6 +73,17 @@ def test_a_store_that_was_pruned_is_proven_as_far_as_it_goes(copy: Copy) -> None
     code, found = verify(copy)
     assert (code, found["misfits"], [one["what"] for one in found["unproven"]]) == (0, [], ["verdicts"]), "which were not asked for"
     assert found["proven"]["record"] == found["proven"]["accepted tree"] == LAST
+
+
+def test_a_bundle_that_is_gone_though_it_is_desired_is_put_there_again(made: Made) -> None:
+    store = made.parts.store
+    listed = read_standing(store, releases_signing(store, made.parts.ring, "shop").known, tenant="shop", fleet="web")
+    key = layout.approved("shop", "web", bundle.target("web", listed.bundles[-1].digest or ""))
+    data = store.get(key)
+    store.delete(key)
+    renew(made.parts, made.session)
+    assert store.get(key) == data is not None
+    assert layout.versions(store, layout.approved("shop", "web"), "releases")[-1] == listed.version
 
 
 @pytest.mark.needs("ssh-keygen")
