@@ -110,11 +110,13 @@ def status(state: Path, form: Form) -> None:
     Example:
       ordain-agent status --state /var/lib/ordain-agent
     """
-    from agent.reporting.running import running, table  # noqa: PLC0415 - see run
+    from agent.protocol.enrolment import HELD_BACK  # noqa: PLC0415 - see run
+    from agent.reporting.running import running, table  # noqa: PLC0415
 
     disk = Disk(root=state)
     shown = overview(disk)
-    shown["certificate"] = whois(disk)["certificate"] if (disk.joining / "current").is_file() else None
+    known = whois(disk) if (disk.joining / "current").is_file() else {}
+    shown |= {"certificate": known.get("certificate"), "left": known.get("left")}
     rows = running(disk, Path(str(shown["root"])))
     if form == "json":
         lists = {f"{kind}s" if kind == "service" else "processes": _built(rows, kind) for kind in ("process", "service")}
@@ -122,6 +124,7 @@ def status(state: Path, form: Form) -> None:
         return
     for line in _head(shown):
         click.echo(line)
+    held_back = any(problem.partition(":")[0] in HELD_BACK for problem in _texts(shown["problems"]))
     for fleet in _rows(shown["fleets"]):
         click.echo(f"{fleet['fleet']}: {fleet['result']}{': ' + printable(fleet['why']) if fleet['why'] else ''} (since {fleet['since']})")
         runs = f"generation {fleet['generation']}, bundle {str(fleet['digest'])[:12]}, commit {str(fleet['commit'])[:12]}"
@@ -131,7 +134,7 @@ def status(state: Path, form: Form) -> None:
         if fleet["held"]:
             click.echo("  held: stays at this generation until a newer release comes")
         if fleet["unheard"]:
-            ends = f"; new things are started until {fleet['freshUntil']}" if fleet["freshUntil"] else ""
+            ends = f"; new things are started until {fleet['freshUntil']}" if fleet["freshUntil"] and not held_back else ""
             click.echo(f"  no news since {fleet['unheardSince']}: {printable(fleet['unheard'])}{ends}")
         for warning in fleet["warnings"]:
             click.echo(f"  warning: {printable(warning)}")
@@ -306,7 +309,11 @@ def _head(shown: dict[str, Any]) -> Iterator[str]:
     held = shown["certificate"]
     if held is not None:
         yield f"certificate until {held['until']}{', which is over' if held['lapsed'] else ''}"
+    if shown["left"] is not None:
+        yield f"let go at {shown['left']['at']}: {printable(shown['left']['why'])}"
     yield from (f"problem: {printable(problem)}" for problem in _texts(shown["problems"]))
+    if not shown["fleets"] and shown["lastContact"] and shown["left"] is None:
+        yield "in no fleet that released anything yet; if it should be in one, look at its labels in git"
 
 
 def _looks(fleet: dict[str, Any]) -> Iterator[str]:

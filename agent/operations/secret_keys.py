@@ -67,7 +67,7 @@ def show(state: Path, form: Form) -> None:
 
 
 def _is_hidden(path: Path) -> bool:
-    return not os.access(path.parent, os.R_OK | os.X_OK) and path.parent.parent.exists()
+    return any(place.exists() and not os.access(place, os.R_OK | os.X_OK) for place in (path.parent.parent, path.parent))
 
 
 def _print(recipient: str, form: Form) -> None:

@@ -140,6 +140,8 @@ CODES = (
     "slow-down",  # 429: with Retry-After
     "unavailable",  # 503: try later, with Retry-After
 )
+HELD_BACK = ("revoked", "quarantined", "decommissioned")
+"""Codes of agents that are known and get nothing, whatever they ask for."""
 
 
 def write_token(token: Token) -> str:

@@ -15,6 +15,7 @@ from agent.fetching.fetcher import Http
 from agent.fetching.refusal import NotGrantedError
 from agent.fetching.tls import LapsedError
 from agent.protocol import codec, watching
+from agent.protocol.enrolment import HELD_BACK
 from agent.protocol.errors import MalformedError, OrdainError, RetryError
 from agent.protocol.identity import LABEL
 from agent.protocol.watching import WatchAnswer, WatchRequest
@@ -30,7 +31,6 @@ ASKING_SECONDS = 600.0
 """Until a server that had no watch is asked for one again."""
 EARLY_SECONDS = 1.0
 """Of rest, where a server answers without news long before it had to: one that does so always is not asked all the time."""
-HELD_BACK = ("revoked", "quarantined", "decommissioned")
 LONGEST_VERSION = 2**53
 
 

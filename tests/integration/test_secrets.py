@@ -75,6 +75,7 @@ def test_a_secret_of_the_host_is_filled_in_for_its_owner_alone_and_stands_nowher
 
 
 def test_what_is_encrypted_to_the_host_with_age_is_opened_there(rig: Rig) -> None:
+    assert "host.key is not there; `ordain-agent secrets init` makes it" in rig.ask("secrets", "show").stderr
     recipient = rig.answer("secrets", "init")["recipient"]
     assert rig.answer("secrets", "init")["recipient"] == rig.answer("secrets", "show")["recipient"] == recipient
     assert oct((rig.state / "secrets/host.key").stat().st_mode & 0o777) == "0o600"

@@ -111,6 +111,12 @@ def test_a_server_without_a_watch_is_asked_as_ever(host: Joined) -> None:
     assert asked(host, "timestamp.json")
 
 
+def test_a_host_in_no_fleet_is_told_so_by_status(host: Joined) -> None:
+    host.server.hints["shop/web-01"] = []
+    assert host.poll() == 0, host.log
+    assert "in no fleet that released anything yet; if it should be in one, look at its labels in git" in host.ask("status").stdout
+
+
 @pytest.mark.parametrize("code", ["revoked", "quarantined"])
 def test_a_host_that_is_held_back_keeps_what_runs_and_says_so(host: Joined, code: str) -> None:
     host.poll()
@@ -120,6 +126,9 @@ def test_a_host_that_is_held_back_keeps_what_runs_and_says_so(host: Joined, code
     assert host.poll() == 1
     assert host.text("/etc/app/a") == "1"
     assert any(code in problem for problem in host.answer("status")["problems"])
+    told = host.ask("status").stdout
+    assert "nothing new is started" in told
+    assert "new things are started until" not in told
 
 
 def test_a_host_hears_at_once_that_it_is_held_back_and_that_it_is_let_go(host: Joined) -> None:
@@ -261,6 +270,7 @@ def test_a_host_that_is_let_go_keeps_everything_and_its_agent_ends(host: Joined)
     host.server.leave = Leave(what="keep", reason="sold")
     assert host.poll() == 0
     assert host.text("/etc/app/a") == "1"
+    assert f"let go at {host.answer('status')['left']['at']}: sold" in host.ask("status").stdout
     left = read_left(Disk(root=host.state))
     assert left is not None
     assert (left.done, left.why) == ("kept", "sold")
