@@ -42,7 +42,7 @@ class _Hosts:
         wanted = decode(await self._bodies.read(request, limit=WATCH_LIMIT))
         self._require_listed(asker.tenant, asker.agent)
         body = await self._answers.answer((asker.tenant, asker.agent), asker.fingerprint, wanted, may_wait=lambda: True)
-        return await tell(request, body, self._answers)
+        return await tell(request, body, self._answers.waiting)
 
     async def report(self, request: web.Request) -> web.Response:
         """Keep a report for the uplink."""

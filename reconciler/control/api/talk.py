@@ -70,7 +70,7 @@ class Talk:
 
     def routes(self, agents: Agents) -> list[Route]:
         """Return the routes; `agents` says who may still be answered after a wait."""
-        return [*watch.routes(self._answers, agents, self._standing, self._registry), *reports.routes(self.intake)]
+        return [*watch.routes(self._answers, agents, self._standing, self._registry), *reports.routes(self.intake, self.waiting)]
 
     def add_to(self, app: web.Application) -> web.Application:
         """Have everything go on while an application runs, and return it; who waits is answered before it stops."""

@@ -38,7 +38,7 @@ class _Watch:
             self._agents.require(asker, even=(LEAVING,))
         if self._standing.held(agent) == LEAVING:
             body = self._answers.leave(agent, await self._leave(agent))
-        return await tell(request, body, self._answers)
+        return await tell(request, body, self._answers.waiting)
 
     def _may_wait(self, asker: Asker) -> bool:
         return not self._standing.is_revoked(asker.fingerprint) and self._standing.held((asker.tenant, asker.agent)) is None

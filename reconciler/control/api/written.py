@@ -1,18 +1,18 @@
-"""Answers to waiting agents: where thousands are told of news at the same moment, each gets bytes that are written as they are.
+"""Answers to agents that are written as they are: aiohttp puts each one together anew, which takes several times what sending it does.
 
-aiohttp puts an answer together anew for each of them, which takes several times what sending it does. And what they ask next is not read
-before all are told, or else the last would hear of the news twice as late.
+Where thousands are told of news at the same moment, what they ask next is not read before all are told: or else the last would hear of it
+twice as late.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import lru_cache
 
 from aiohttp import HttpVersion11, web
 
-from reconciler.control.watch.answers import Answers
-
-HEADERS = {"Cache-Control": "no-store"}
+from reconciler.control.watch.waiting import Waiting
 
 
 class _Written(web.StreamResponse):
@@ -34,15 +34,28 @@ _WRITTEN = _Written()
 """One for all: it keeps nothing of any of them."""
 
 
-async def tell(request: web.Request, body: bytes, answers: Answers) -> web.StreamResponse:
-    """Answer a request that was held with JSON; return what its handler returns."""
-    if not answers.telling or not request.keep_alive or request.version < HttpVersion11:
-        return web.Response(body=body, content_type="application/json", headers=HEADERS)
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nCache-Control: no-store\r\n"
-    await request.writer.write(f"{head}Date: {formatdate(usegmt=True)}\r\n\r\n".encode() + body)
-    with _deaf(request):
-        await answers.all_told()
+async def write(request: web.Request, body: bytes, waiting: Waiting) -> web.StreamResponse:
+    """Answer with JSON that nobody keeps, and return what the handler returns then."""
+    if waiting.released or not request.keep_alive or request.version < HttpVersion11:
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+    await request.writer.write(b"%s%d\r\n\r\n%s" % (_head(int(time.time())), len(body), body))
     return _WRITTEN
+
+
+async def tell(request: web.Request, body: bytes, waiting: Waiting) -> web.StreamResponse:
+    """Answer as `write` does one that waited, and read nothing more of it while others are being told of news."""
+    answered = await write(request, body, waiting)
+    if waiting.telling and answered is _WRITTEN:
+        with _deaf(request):
+            await waiting.all_told()
+    return answered
+
+
+@lru_cache(maxsize=1)
+def _head(second: int) -> bytes:
+    """Return all of an answer's head but the length of the body, at a second since 1970."""
+    date = formatdate(second, usegmt=True)
+    return f"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nDate: {date}\r\nContent-Length: ".encode()
 
 
 @contextmanager

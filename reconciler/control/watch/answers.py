@@ -81,7 +81,7 @@ class Answers:
     def __init__(self, known: Fleets, waiting: Waiting, reports: Reports, *, carried: bool = False) -> None:
         """Keep whom to ask; `carried` is said by a relay, see `WatchAnswer`."""
         self._carried = carried
-        self._known, self._waiting, self._reports = known, waiting, reports
+        self._known, self.waiting, self._reports = known, waiting, reports
         self._bodies: OrderedDict[object, bytes] = OrderedDict()
 
     async def answer(self, agent: Agent, fingerprint: str, request: WatchRequest, *, may_wait: Callable[[], bool]) -> bytes:
@@ -95,7 +95,7 @@ class Answers:
         fleets = self._fleets(agent)
         whole = await self._reports.wants_whole(*agent, fingerprint, request.reported)
         at_once = whole or tuple(sorted(set(request.fleets))) != fleets
-        await self._waiting.wait(agent, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
+        await self.waiting.wait(agent, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
         self._reports.seen(*agent)
         return self._put_together(agent, request, self._fleets(agent), whole=whole)
 
@@ -104,17 +104,8 @@ class Answers:
         fleets = self._known.carried(*agent)[: watching.FLEETS_LIMIT]
         at_once = tuple(sorted(set(request.fleets))) != fleets
         waits = (agent[0], agent[1] + RELAY)
-        await self._waiting.wait(waits, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
+        await self.waiting.wait(waits, request.versions, fleets, 0 if at_once else _seconds(request), may_wait=may_wait)
         return self._put_together(agent, request, self._known.carried(*agent)[: watching.FLEETS_LIMIT], whole=False)
-
-    @property
-    def telling(self) -> bool:
-        """Whether many are being told of news just now."""
-        return self._waiting.telling
-
-    async def all_told(self) -> None:
-        """Return once all of them have been."""
-        await self._waiting.all_told()
 
     def leave(self, agent: Agent, leave: Leave) -> bytes:
         """Return the answer to an agent that is no longer wanted."""
@@ -128,7 +119,7 @@ class Answers:
         tenant = agent[0]
         newer = {}
         for fleet in fleets:
-            part = self._waiting.parts.get((tenant, fleet))
+            part = self.waiting.parts.get((tenant, fleet))
             if part is not None and part.version > request.versions.get(fleet, 0):
                 newer[fleet] = part
         pace = self._reports.pace(*agent)
