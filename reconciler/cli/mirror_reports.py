@@ -37,6 +37,11 @@ def reports_out(directory: Path, tenant: str, state: Path, form: str, *, remove:
     if not spool.is_dir():
         message = f"{state}: no relay has run on this state directory"
         raise InputError(message)
+    public = state / "store" / "public"
+    carried = sorted(one.name for one in public.iterdir() if one.is_dir()) if public.is_dir() else []
+    if carried and tenant not in carried:
+        message = f"{state}: this relay carries for tenant {', '.join(carried)}, and not for {tenant}"
+        raise InputError(message)
     count = new = 0
     with Progress() as progress:
         progress(f"copying reports of {tenant}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from agent.protocol.errors import RefusedError
+from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.state import File
 from reconciler.cli import evidence as gathering
 from reconciler.cli import receipts
@@ -41,7 +41,7 @@ def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, 
     git notes, which leave out what hosts were offered when. Whether the host had it yet is told by its receipts, where a server is
     asked for them.
 
-    Exit codes: 0 shown, 1 nothing is known of that time, or nothing can be told, 2 wrong usage, 3 could not be read.
+    Exit codes: 0 shown, 1 nothing is known of that time, or nothing can be told, 2 wrong usage or no such path, 3 could not be read.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def _content(found: list[Meant], host: Host, path: str) -> bytes:
                 return data
     problem = next((f"; fleet {one.fleet}: {one.problem}" for one in found if one.problem), "")
     message = f"{path} was no file of any fleet of {host} then{problem}; without --show all of them are listed"
-    raise RefusedError(message)
+    raise InputError(message)
 
 
 def _lines(one: Meant, host: Host, known: Applied | None) -> Iterator[str]:

@@ -86,7 +86,6 @@ def test_while_a_wave_is_on_its_way_a_host_is_meant_to_have_what_it_was_admitted
     ("arguments", "said"),
     [
         (("shop/web-01", "--at", "2026-11-20"), "the first is of 2026-11-22T13:00:00Z"),
-        (("shop/web-01", "--show", "/etc/none"), "was no file of any fleet"),
         (("none/web-01",), "no release of tenant none is known"),
     ],
 )
@@ -95,7 +94,9 @@ def test_what_is_not_known_of_a_time_is_said(copy: Copy, arguments: tuple[str, .
         run(copy, "state", *arguments)
 
 
-def test_a_mode_that_there_was_not_is_wrong_usage(copy: Copy) -> None:
+def test_a_path_or_a_mode_that_there_was_not_is_wrong_usage(copy: Copy) -> None:
+    with pytest.raises(InputError, match="was no file of any fleet"):
+        run(copy, "state", "shop/web-01", "--show", "/etc/none")
     with pytest.raises(InputError, match="had no mode incident"):
         run(copy, "state", "shop/web-01", "--mode", "incident")
 

@@ -93,6 +93,14 @@ def test_what_is_taken_away_is_on_the_stick_first(tmp_path: Path, shared: Site) 
     assert kept(shared, "db-01") == [1]
 
 
+def test_reports_of_one_tenant_are_not_taken_away_as_anothers(tmp_path: Path, shared: Site) -> None:
+    relay = relay_with(tmp_path, signed(shared, "web-01", 4))
+    (relay / "store" / "public" / "shop").mkdir(parents=True)
+    refused = run("reports-out", tmp_path / "stick", "--tenant", "shpo", "--state", relay, "--remove")
+    assert "this relay carries for tenant shop, and not for shpo" in str(refused.exception)
+    assert len(list((relay / "spool").iterdir())) == 1
+
+
 def test_what_was_changed_on_the_way_or_is_anothers_is_refused_and_the_rest_is_kept(shared: Site, tmp_path: Path) -> None:
     good, other = signed(shared, "web-01", 2), signed(shared, "lab-01", 1, tenant="lab")
     forged = replace_batch(good, codec.canonical(batch(3)))
