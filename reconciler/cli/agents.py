@@ -16,7 +16,7 @@ from reconciler.cli.tables import listed, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COLUMNS = ("AGENT", "STATE", "PRESENCE", "FLEETS", "LAST SEEN", "VERSION")
+COLUMNS = ("AGENT", "STATE", "PRESENCE", "FLEETS", "LAST SEEN", "RUNS", "VERSION")
 SHORT = 12
 """Digits of a digest on a terminal."""
 
@@ -60,6 +60,8 @@ def agents() -> None:
 def list_agents(state: Path | None, server: str | None, form: str, limit: int | None, **asked: Any) -> None:
     """List agents, those that fit everything that is given.
 
+    What stands under RUNS is the release of each fleet that the host said runs there, and what is odd about it.
+
     \b
     Examples:
       ordain agents list --state /var/lib/ordain
@@ -73,13 +75,34 @@ def list_agents(state: Path | None, server: str | None, form: str, limit: int | 
     if form == "json":
         return click.echo(json.dumps({"agents": rows}, indent=2, ensure_ascii=False))
     shown = [
-        (_name(row), row["state"], row["presence"], ", ".join(row["fleets"]), row["lastSeen"] or "never", row["version"]) for row in rows
+        (
+            _name(row),
+            row["state"],
+            row["presence"],
+            ", ".join(row["fleets"]),
+            row["lastSeen"] or "never",
+            "; ".join(_running(one) for one in row["runs"]),
+            row["version"],
+        )
+        for row in rows
     ]
     for line in table(COLUMNS, shown):
         click.echo(line)
     if not rows:
         click.echo("no agent fits", err=True)
     return None
+
+
+def _running(one: dict[str, Any]) -> str:
+    """Return what runs of a fleet, as `web 7217f0223243`, and behind it what is not as usual."""
+    odd = [
+        one["result"] if one["result"] != "applied" else "",
+        f"mode {one['mode']}" if one["mode"] else "",
+        f"drift {one['drift']}" if one["drift"] else "",
+        "held" if one["held"] else "",
+    ]
+    said = ", ".join(filter(None, odd))
+    return f"{one['fleet']} {one['digest'][:SHORT] or 'nothing yet'}{f' ({said})' if said else ''}"
 
 
 def _query(asked: dict[str, Any]) -> Query:
@@ -148,6 +171,7 @@ def _standing(found: dict[str, Any]) -> list[str]:
             row["fleet"],
             row["result"],
             row["digest"][:SHORT],
+            row["mode"],
             str(row["drift"] or ""),
             "held" if row["held"] else "",
             row["changedAt"],
@@ -155,7 +179,7 @@ def _standing(found: dict[str, Any]) -> list[str]:
         )
         for row in found["standing"]
     ]
-    return list(table(("FLEET", "RESULT", "DIGEST", "DRIFT", "HELD", "TOLD AT", "WHY"), rows))
+    return list(table(("FLEET", "RESULT", "DIGEST", "MODE", "DRIFT", "HELD", "TOLD AT", "WHY"), rows))
 
 
 def _certificates(found: dict[str, Any]) -> list[str]:

@@ -13,9 +13,11 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.enrolment import read_token
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
+from agent.protocol.report import FleetReport
 from reconciler.cli import cli, logins
-from reconciler.control.registry import pending
+from reconciler.control.registry import batches, pending
 from tests.operator_cases import Site, other_root, site
+from tests.registry_cases import received
 
 pytestmark = pytest.mark.needs("opa")
 
@@ -55,11 +57,26 @@ def local(shared: Site, *words: str) -> Result:
 
 def test_whoever_reads_the_state_directory_needs_no_sign_in(shared: Site) -> None:
     listed = local(shared, "agents", "list", "--tenant", "shop", "--name", "web-0")
-    assert re.search(r"^AGENT +STATE +PRESENCE +FLEETS +LAST SEEN +VERSION$", listed.stdout, re.MULTILINE)
-    assert re.search(r"^shop/web-01 +enrolled +- +web +never +-$", listed.stdout, re.MULTILINE)
+    assert re.search(r"^AGENT +STATE +PRESENCE +FLEETS +LAST SEEN +RUNS +VERSION$", listed.stdout, re.MULTILINE)
+    assert re.search(r"^shop/web-01 +enrolled +- +web +never +- +-$", listed.stdout, re.MULTILINE)
     found = json.loads(local(shared, "agents", "list", "--format", "json").stdout)
     assert {"lab/lab-01", "shop/web-01"} <= {f"{one['tenant']}/{one['agent']}" for one in found["agents"]}
     assert json.loads(local(shared, "whoami", "--format", "json").stdout)["subject"] == "local"
+
+
+def test_what_runs_where_stands_in_the_list_with_what_is_not_as_usual(shared: Site) -> None:
+    said = [
+        FleetReport(fleet="web", result="applied", digest="7" * 64),
+        FleetReport(fleet="base", result="failed", digest="9" * 64, mode="incident", drift=2),
+    ]
+    with shared.registry.begin() as connection:
+        batches.write_batches(connection, [received("web-02", statuses=said)])
+    listed = local(shared, "agents", "list", "--name", "web-02").stdout
+    assert f"base {'9' * 12} (failed, mode incident, drift 2); web {'7' * 12}  1.0\n" in listed
+    found = json.loads(local(shared, "agents", "list", "--name", "web-02", "--format", "json").stdout)["agents"][0]["runs"]
+    assert [(one["fleet"], one["digest"], one["mode"]) for one in found] == [("base", "9" * 64, "incident"), ("web", "7" * 64, "")]
+    shown = local(shared, "agents", "show", "shop/web-02").stdout
+    assert re.search(r"^base +failed +9{12} +incident +2 ", shown, re.MULTILINE)
 
 
 def test_a_limit_is_a_number_of_rows_over_all_pages(shared: Site) -> None:

@@ -48,7 +48,8 @@ class _Hosts:
             message = f"nothing allows agents.read in tenant {wanted.tenants[0]}"
             raise Denied("refused", message)
         page = await self._desk.registry.ask(agents.listed, wanted, after=query.one("after"), limit=query.limit())
-        rows = [row for one in page.items if seen.covers(one.tenant, (row := self._row(one)).fleets)]
+        runs = await self._desk.registry.ask(statuses.of_agents, [(one.tenant, one.agent) for one in page.items])
+        rows = [row for one in page.items if seen.covers(one.tenant, (row := self._row(one, runs.get((one.tenant, one.agent), []))).fleets)]
         return answer(shapes.AgentPage(agents=rows, next=page.next))
 
     async def shown(self, request: web.Request) -> web.Response:
@@ -72,7 +73,7 @@ class _Hosts:
             hint = f"; did you mean {tenant}/{near}?" if near else ""
         return Denied("unknown", f"no agent {tenant}/{name} ever enrolled{hint}")
 
-    def _row(self, one: agents.Agent) -> shapes.AgentRow:
+    def _row(self, one: agents.Agent, standing: list[statuses.Status]) -> shapes.AgentRow:
         controls = self._desk.known.controls(one.tenant)
         found = member(controls, one.agent) if controls else None
         return shapes.AgentRow(
@@ -84,15 +85,16 @@ class _Hosts:
             labels=dict(found.labels) if found else {},
             last_seen=stamped(one.last_seen),
             version=one.version,
+            runs=[_running(each) for each in standing],
         )
 
     def _shown(
         self, one: agents.Agent, held: list[certificates.Known], standing: list[statuses.Status], said: facts.Facts | None
     ) -> shapes.AgentShown:
-        row = self._row(one)
+        row = self._row(one, [])
         controls = self._desk.known.controls(one.tenant)
         return shapes.AgentShown(
-            **{name: getattr(row, name) for name in row.__struct_fields__},
+            **{name: getattr(row, name) for name in row.__struct_fields__ if name != "runs"},
             reason=one.reason,
             state_by=one.state_by,
             state_at=stamped(one.state_at),
@@ -243,7 +245,12 @@ def _certificate(one: certificates.Known) -> shapes.CertificateRow:
 def _standing(one: statuses.Status) -> shapes.FleetRow:
     said = one.report
     plain = {name: getattr(said, name) for name in ("result", "why", "digest", "desired", "attempt", "drift", "held")}
-    return shapes.FleetRow(fleet=one.fleet, changed_at=stamped(one.changed_at), **plain)
+    return shapes.FleetRow(fleet=one.fleet, mode=said.mode or "", changed_at=stamped(one.changed_at), **plain)
+
+
+def _running(one: statuses.Status) -> shapes.Running:
+    said = one.report
+    return shapes.Running(fleet=one.fleet, digest=said.digest, result=said.result, mode=said.mode or "", drift=said.drift, held=said.held)
 
 
 def routes(desk: Desk) -> list[Route]:

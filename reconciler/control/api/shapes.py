@@ -15,8 +15,22 @@ class Shape(Struct, omit_defaults=False):
     """Whatever operators get says each of its fields: those who read it with other tools should not have to know defaults."""
 
 
+class Running(Shape):
+    """What runs of a fleet on an agent, as it said last: `digest` is its release, "" for none yet, `mode` "" where none is on.
+
+    `drift` counts paths that differ; `held` is true where somebody went back there by hand.
+    """
+
+    fleet: str
+    digest: str
+    result: str
+    mode: str
+    drift: int
+    held: bool
+
+
 class AgentRow(Shape):
-    """An agent in a list; `agent` is `web-01`, or `runners/7f3a` of a pool. `last_seen` and `version` are what it said last."""
+    """An agent in a list; `agent` is `web-01`, or `runners/7f3a` of a pool. `last_seen`, `version` and `runs` are what it said last."""
 
     tenant: str
     agent: str
@@ -26,6 +40,7 @@ class AgentRow(Shape):
     labels: dict[str, str]
     last_seen: str
     version: str
+    runs: list[Running]
 
 
 class AgentPage(Shape):
@@ -55,6 +70,7 @@ class FleetRow(Shape):
     digest: str
     desired: str
     attempt: int
+    mode: str
     drift: int
     held: bool
     changed_at: str

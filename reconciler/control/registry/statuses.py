@@ -117,6 +117,20 @@ def of_agent(connection: Connection, tenant: str, agent: str) -> list[Status]:
     return [_status(row) for row in connection.execute(statement)]
 
 
+def of_agents(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Status]]:
+    """Return the fleets of some agents, given as (tenant, agent), by name; nothing of agents that never said how they stand."""
+    found: dict[tuple[str, str], list[Status]] = {}
+    by_tenant: dict[str, list[str]] = {}
+    for tenant, agent in names:
+        by_tenant.setdefault(tenant, []).append(agent)
+    for tenant, agents in by_tenant.items():
+        for start in range(0, len(agents), _SLICE):
+            there = (_table.c.tenant == tenant, _table.c.agent.in_(agents[start : start + _SLICE]))
+            for row in connection.execute(select(_table).where(*there).order_by(_table.c.fleet)):
+                found.setdefault((tenant, row.agent), []).append(_status(row))
+    return found
+
+
 def of_fleet(connection: Connection, tenant: str, fleet: str, *, result: str = "", after: str = "", limit: int = 100) -> Page[Status]:
     """Return a page of a fleet's agents by name, those of one result where it is given."""
     size = limited(limit)
