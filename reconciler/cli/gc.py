@@ -78,7 +78,7 @@ def gc(state: Path, file: Path | None, zones: tuple[str, ...], form: str, *, yes
     """Show what of the store no host can ask for any more; remove it with --yes.
 
     What hosts run, what they may go back to, roots, decisions and what operators did always stay. It runs beside the zones, which need
-    not stop; where they are on two machines, run it on each with its --zone.
+    not stop. Run it as the user of a zone, with its --zone, or as whoever runs `ordain up`.
 
     Exit codes: 0 shown or done, 1 fleets whose files can't be read were left alone, 2 wrong usage, 3 the store can't be reached.
 
