@@ -318,6 +318,19 @@ def test_hosts_that_are_added_bring_nothing_back_that_was_taken_back_and_get_the
     assert (one.progress.attempt, one.progress.phase) == (2, "applying")
 
 
+def test_a_host_that_joined_with_the_candidate_has_a_release_to_go_back_to() -> None:
+    one = fleet(behave=lambda _host, release, _attempt: "failed" if release.digest == NEW.digest else "applied")
+    more = Release(digest=NEW.digest, members=2)
+    one.step(desired(more, additive=frozenset({1, 2})))
+    assert (one.progress.stable, one.progress.wave) == (Release(digest=OLD.digest, members=2), 0)
+    most = Release(digest=NEW.digest, members=3)
+    stopped = one.run(desired(most, additive=frozenset({1, 2, 3})))
+    assert (stopped.phase, stopped.stable, stopped.refused) == ("stopped", Release(digest=OLD.digest, members=3), most)
+    other = fleet()
+    other.step(desired(Release(digest=NEW.digest, members=2), additive=frozenset({2})))
+    assert other.progress.stable == OLD, "who was moved to another group is listed by the candidate alone"
+
+
 def test_a_newer_release_ends_the_stop() -> None:
     one = fleet(behave=lambda _host, release, _attempt: "failed" if release == NEW else "applied")
     one.run(desired(NEW))

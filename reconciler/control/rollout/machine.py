@@ -104,7 +104,7 @@ def _beside(progress: Progress, situation: Situation, desired: Desired, candidat
         return Moved(progress=progress)
     if desired.only_adds_to(candidate.release):
         grown = msgspec.structs.replace(candidate, release=desired.release)
-        return Moved(progress=msgspec.structs.replace(progress, candidate=grown))
+        return Moved(progress=msgspec.structs.replace(progress, candidate=grown, stable=desired.to_go_back_to(progress.stable)))
     if desired.release == progress.stable or desired.only_adds_to(progress.stable):
         back = moves.taken_back(progress, situation, "git went back to the stable release", kind="withdrawn")
         after = msgspec.structs.replace(back.progress, refused=None, phase="settled")

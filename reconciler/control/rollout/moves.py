@@ -56,7 +56,12 @@ def taken_up(progress: Progress, situation: Situation, desired: Desired) -> Move
     attempt = progress.attempts.get(digest, 0) + 1
     candidate = Candidate(release=desired.release, commit=desired.commit, decision=desired.decision, at=stamp(situation.now))
     after = msgspec.structs.replace(
-        _idle(progress), candidate=candidate, phase="waiting", attempt=attempt, attempts=_noted(progress.attempts, digest, attempt)
+        _idle(progress),
+        stable=desired.to_go_back_to(progress.stable),
+        candidate=candidate,
+        phase="waiting",
+        attempt=attempt,
+        attempts=_noted(progress.attempts, digest, attempt),
     )
     again = f", attempt {attempt}" if attempt > 1 else ""
     return told(after, situation, "candidate", f"{digest[:12]} of commit {desired.commit[:12]} is to be rolled out{again}")
@@ -122,9 +127,7 @@ def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *
 
 def still_refused(progress: Progress, situation: Situation, desired: Desired) -> Moved:
     """Refuse a release that was taken back for the hosts, too, that were added since: they get the stable one, if it can have them."""
-    stable = progress.stable
-    if stable is not None and stable.members in desired.additive:
-        stable = Release(digest=stable.digest, members=desired.release.members)
+    stable = desired.to_go_back_to(progress.stable)
     after = msgspec.structs.replace(progress, stable=stable, refused=desired.release, refused_commit=desired.commit)
     return told(after, situation, "stable", "hosts were added; the release that was taken back is offered to nobody")
 

@@ -26,6 +26,11 @@ class Desired:
         """Return whether it is the same bundle, for the same hosts and some more."""
         return other is not None and other.digest == self.release.digest and other.members in self.additive
 
+    def to_go_back_to(self, stable: Release | None) -> Release | None:
+        """Return the stable release for the hosts, too, that this one adds: else who has this one could not go back from it."""
+        known = stable is not None and stable.members in self.additive
+        return Release(digest=stable.digest, members=self.release.members) if stable is not None and known else stable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
