@@ -11,7 +11,7 @@ REGO := $(wildcard policies examples/fleet-repo/policies)
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
-.PHONY: help setup demo fuzz packages prometheus test test-clocks test-copies test-hosts test-history test-hostile test-recovery test-relay test-renewals test-browser test-conformance test-faults test-mutations test-fencing test-rollouts test-simulated lint format bench lock
+.PHONY: help setup demo fuzz packages prometheus test test-clocks test-copies test-hosts test-history test-hostile test-recovery test-relay test-renewals test-storms test-browser test-conformance test-faults test-mutations test-fencing test-rollouts test-simulated lint format bench lock
 
 help: ## Say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -99,6 +99,9 @@ test-rollouts: setup ## Releases that hurt real hosts, lost power and cut lines:
 test-renewals: setup ## Hosts whose certificates live for seconds, under load for ORDAIN_TEST_SECONDS (600), and 200 whose authority changes
 	@$(BIN)/python -m pytest tests/e2e/test_renewals.py tests/integration/test_authority_change.py -m "slow or not slow" -s -v
 
+test-storms: setup ## A tenant's reports stay as fast while another's hosts report, watch and enrol without a pause; three minutes
+	@$(BIN)/python -m pytest tests/e2e/test_storms.py -m "slow or not slow" -s -v
+
 test-clocks: setup ## Hosts and a server whose clocks are wrong by a day are named, and go on once they are set right; a minute
 	@$(BIN)/python -m pytest tests/e2e/test_wrong_clocks.py -m "slow or not slow" -v
 
@@ -137,7 +140,7 @@ format: setup ## Rewrite Python and Rego the way lint wants them
 	@$(BIN)/ruff format --quiet .
 	@if [ -n "$(REGO)" ]; then "$$(cat $(STAMPS)/opa)" fmt --write $(REGO); fi
 
-bench: setup ## Measure what benchmarks/README.md describes, twenty minutes; NAME="check commit" for some of it
+bench: setup ## Measure what benchmarks/README.md describes, half an hour; NAME="check commit" for some of it
 	@$(BIN)/python -m benchmarks $(NAME)
 
 # pip-compile in an environment of its own; hashes only, so the file says nothing of where packages came from.

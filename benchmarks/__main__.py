@@ -6,7 +6,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_check, commits, listed, planned, publication, registry, replayed, resting, sizes, talking, wave_steps
+from benchmarks import (
+    cold_check,
+    commits,
+    converging,
+    listed,
+    planned,
+    publication,
+    reaching,
+    registry,
+    replayed,
+    resting,
+    sizes,
+    talking,
+    wave_steps,
+)
 from benchmarks.report import RESULTS, Report
 
 ITEMS: dict[str, Callable[..., Report]] = {
@@ -20,6 +34,9 @@ ITEMS: dict[str, Callable[..., Report]] = {
     "backtest": replayed.measure,
     "registry": registry.measure,
     "waves": wave_steps.measure,
+    "agent": reaching.one,
+    "canary": reaching.canary,
+    "converge": converging.measure,
     "news": talking.news,
     "checkins": talking.checkins,
     "outage": talking.return_home,
