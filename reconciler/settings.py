@@ -349,7 +349,7 @@ def load(file: Path | None, *, state: Path) -> Settings:
             raise InputError(message)
         tables = tomllib.loads(data.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"{file}: {error}"
+        message = f"{file}: {getattr(error, 'strerror', None) or error}"
         raise InputError(message) from error
     unknown = sorted(tables.keys() - GROUPS.keys())
     if unknown:

@@ -25,6 +25,7 @@ from reconciler.control.authority.certificates import domain_of, tenant_of
 from reconciler.control.authority.keeper import is_signed
 from reconciler.control.authority.listening import NO_CHECK_TIME, load_chain
 from reconciler.control.refusal import Denied
+from reconciler.publication.times import stamp
 from reconciler.relay.uplink import Uplink
 
 RENEW_AFTER = timedelta(days=1)
@@ -121,7 +122,7 @@ class Shown:
         self._kept = _Kept(key=private, issued=issued)
         self._take()
         await asyncio.to_thread(durable.replace, self._file, codec.canonical(self._kept), mode=0o600)
-        _log.info("hosts see a certificate that is valid until %s", self.ends)
+        _log.info("hosts see a certificate that is valid until %s", stamp(self.ends) if self.ends else "-")
 
     def _take(self) -> None:
         """Use what is kept: for connections from now on, and for telling whose hosts are the tenant's."""

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from agent.protocol.errors import OrdainError
 from reconciler.control.authority.certificates import SERVER_LIFETIME
 from reconciler.control.authority.keeper import Keeper, keep_looking, pem
+from reconciler.publication.times import stamp
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: with the usual 128, ten thousand agents took 62 s to come back, and some failed."""
@@ -116,7 +117,11 @@ class Listening:
         now = datetime.now(UTC)
         self._renew_at = now + (made.certificate.not_valid_after_utc - now) * 2 / 3
         self._shown = self._keeper.plan.server
-        _log.info("the server's certificate is valid until %s", made.certificate.not_valid_after_utc, extra={"names": self._names})
+        _log.info(
+            "the server's certificate is valid until %s",
+            stamp(made.certificate.not_valid_after_utc),
+            extra={"names": ", ".join(self._names)},
+        )
 
 
 def load_chain(context: ssl.SSLContext, data: bytes) -> None:

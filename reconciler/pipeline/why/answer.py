@@ -175,7 +175,7 @@ class _Looking:
         found = line_of(made, number)
         if found is None:
             count = len("".join(piece.text for piece in made).splitlines())
-            message = f"{self._landing.part.name} has {count} lines on {self._host}, and no line {number}"
+            message = f"{self._landing.part.name} has {count} line{'' if count == 1 else 's'} on {self._host}, and no line {number}"
             raise InputError(message)
         return found
 
