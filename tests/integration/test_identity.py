@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.protocol.enrolment import FORMAT, split_pem
 from agent.protocol.identity import renewal_message, spiffe
+from reconciler.control.api import enrol
 from reconciler.control.authority import certificates as made_by
 from reconciler.control.authority.ceremony import DOMAIN
 from reconciler.control.authority.signing import SigningKey
 from reconciler.control.known import KnownTenants
+from reconciler.control.limits import Rate
 from reconciler.control.registry import agents, audit, certificates, pending
 from tests import zone_cases
 from tests.conftest import part
@@ -128,6 +130,16 @@ def test_a_token_that_is_over_altered_or_made_up_is_refused(site: Site) -> None:
     altered = token[:-2] + ("AA" if not token.endswith("AA") else "BA")
     assert site.host().enrol(altered).status == 401
     assert site.host().enrol("ordain1.e30.short").code == "malformed"
+
+
+def test_who_shows_over_and_over_what_does_not_hold_waits_for_each_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enrol, "REFUSED", Rate(per_second=0.02, burst=1))
+    monkeypatch.setattr(enrol, "HELD_SECONDS", 0.3)
+    site.host().enrol("x")
+    began = time.monotonic()
+    assert site.host().enrol("x").code == "malformed"
+    assert time.monotonic() - began >= 0.3
+    assert site.host().enrol(site.token(agent="web-01", reimage=True)).status == 201, "what holds is answered at once"
 
 
 def test_whom_git_does_not_know_is_refused_and_listed(site: Site) -> None:
