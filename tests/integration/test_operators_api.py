@@ -70,6 +70,10 @@ def test_a_tenant_that_git_never_had_is_told_to_who_runs_the_installation(shared
         assert (found.status, found.body["error"]) == (404, "there is no tenant shpo here; did you mean shop?"), path
     frozen = shared.ask("POST", "/api/v1/freezes/tenants/shpo", who="root", body={"seconds": 60, "reason": "a slip of the finger"})
     assert frozen.status == 404
+    shared.registry.write(audit.append, "gone", who="system", action="agents.enrol", at=datetime.now(UTC))  # of a tenant that git had once
+    assert shared.ask("GET", "/api/v1/audit/tenants/gone", who="root").status == 200
+    again = shared.ask("POST", "/api/v1/freezes/tenants/gone", who="root", body={"seconds": 60, "reason": "nothing of it is there"})
+    assert (again.status, "tenant gone is not known here" in again.body["error"]) == (404, True)
     assert shared.ask("GET", "/api/v1/freezes", who="root").body["freezes"] == []
     assert shared.ask("GET", "/api/v1/agents?tenant=shpo", who="viewer").status == 403
 

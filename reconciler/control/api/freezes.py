@@ -17,7 +17,7 @@ from reconciler.control.api.admission import operator_of, seen_by
 from reconciler.control.api.answers import answer
 from reconciler.control.api.asked import BODY_LIMIT, TENANT, Query, words
 from reconciler.control.api.desk import Desk, stamped
-from reconciler.control.api.ordering import require_fleet
+from reconciler.control.api.ordering import require_controls, require_fleet
 from reconciler.control.api.routes import OPERATOR, Route, label
 from reconciler.control.api.shapes import Reason
 from reconciler.control.authz.permissions import Seen
@@ -53,6 +53,8 @@ class _Freezes:
             message = f"a freeze by hand is for up to {LONGEST.days} days; write a longer one into git (kind Freeze)"
             raise Denied("malformed", message)
         tenant, fleets = self._about(request)
+        if tenant:
+            require_controls(self._desk, tenant)
         now = self._desk.now()
         said: Mapping[str, Any] = {
             "tenant": tenant,

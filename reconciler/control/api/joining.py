@@ -17,6 +17,7 @@ from reconciler.control.api.admission import operator_of
 from reconciler.control.api.answers import answer
 from reconciler.control.api.asked import BODY_LIMIT, PAGES, Query
 from reconciler.control.api.desk import Desk, stamped
+from reconciler.control.api.ordering import require_controls
 from reconciler.control.api.routes import OPERATOR, Route, label
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, tokens
@@ -38,10 +39,7 @@ class _Joining:
         """Make a token."""
         asked = await self._desk.bodies.read(request, shapes.NewToken)
         tenant, desk = label(request, "tenant"), self._desk
-        controls = desk.known.controls(tenant)
-        if controls is None:
-            message = f"tenant {tenant} is not known here yet: its controls come from `ordain reconcile`"
-            raise Denied("unknown", message)
+        controls = require_controls(desk, tenant)
         _require_possible(asked)
         now = desk.now()
         made, secret = await desk.registry.run(_made, tenant, asked, by=operator_of(request).subject, now=now)

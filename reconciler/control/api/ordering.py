@@ -22,6 +22,15 @@ EVENTS_SHOWN = 20
 AN_INSTANT = timedelta(microseconds=1)
 
 
+def require_controls(desk: Desk, tenant: str) -> Controls:
+    """Return the controls of a tenant; raise `Denied` (unknown) where git has none of that name, or had one once."""
+    controls = desk.known.controls(tenant)
+    if controls is None:
+        message = f"tenant {tenant} is not known here yet: its controls come from `ordain reconcile`"
+        raise Denied("unknown", message)
+    return controls
+
+
 def require_fleet(desk: Desk, tenant: str, fleet: str) -> Controls:
     """Return the controls of a tenant that has a fleet; raise `Denied` (unknown) where it has none of that name."""
     controls = desk.known.controls(tenant)
