@@ -146,9 +146,9 @@ def test_rewritten_history_is_refused_until_a_person_names_it(installation: Inst
     installation.examined(head)
     installation.git("reset", "--quiet", "--hard", "HEAD~1")
     forced = installation.commit({MOTD: component("motd", "/etc/motd", "forced")})
-    until("noticed", lambda: b"history was rewritten" in installation.log.read_bytes(), log=installation.log)
+    until("noticed", lambda: forced in (installation.status()["problem"] or {}).get("why", ""), log=installation.log)  # and not the reset
     assert installation.status()["head"] == head
-    until("shown", lambda: installation.status()["problem"] is not None)
+    assert b"history was rewritten" in installation.log.read_bytes()
     problem = installation.status()["problem"]["why"]
     assert "history was rewritten" in problem
     assert f"ordain accept-history --state {installation.state} --head {forced}" in problem
