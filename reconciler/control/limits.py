@@ -29,9 +29,9 @@ TALK = Rate(per_second=1, burst=30)
 """Watches and reports of one agent: it has one of each a minute, and some more when there is news."""
 RELAY = Rate(per_second=100, burst=2000)
 """The same of a relay: reports of all hosts of its site come through it, those of an outage at once."""
-TENANT_EACH = Rate(per_second=0.1, burst=4)
+TENANT_EACH = Rate(per_second=0.1, burst=10)
 """Watches and reports of a tenant for each agent that git knows, where no quota says more: three times what they need at rest, and after
-news all of them ask again and report at once."""
+news all of them ask again and report at once, five times within seconds where waves or fleets follow one another."""
 TENANT_LEAST = Rate(per_second=50, burst=500)
 """Of a tenant with few agents."""
 POOL = 100
