@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.cli.receipts import Turn
+from reconciler.cli.receipts import Here, Turn
 from reconciler.pipeline.trail.applied import Applied, told
 from reconciler.pipeline.trail.released import Told
 from reconciler.pipeline.why.answer import Answer, Source
@@ -49,6 +49,8 @@ class Found:
     """What the host's receipts say of the release, by fleet; None where no server was asked."""
     turns: Mapping[str, Turn | None] = field(default_factory=dict)
     """In which wave the host gets the release, by fleet; None where no server was asked, or it knows of no wave."""
+    here: Mapping[str, Here | None] = field(default_factory=dict)
+    """What the host said last that runs there, by fleet; None where no server was asked, or it never said."""
     waves: Mapping[str, str] = field(default_factory=dict)
     """How far the rollout of the release went, by fleet, as the control zone recorded it; "" where it recorded none of it."""
 
@@ -77,6 +79,7 @@ class _Shown:
         )
         if answer.line is not None:
             yield f"  {answer.line} | {printable(answer.text)}"
+        yield from otherwise(self._found.here.get(answer.fleet), digest=answer.digest, mode=answer.mode)
         yield f"component  {answer.component}, used by {', which is used by '.join(reversed(answer.via))}"
         for source in answer.sources:
             yield from self._source(source)
@@ -104,6 +107,18 @@ class _Shown:
         self._told.add(commit.sha)
         yield f"{commit.sha[:SHORT]} {commit.time} {printable(commit.author)} <{printable(commit.email)}>: {printable(commit.subject)}"
         yield "; ".join(_people(author, *self._found.signers.get(commit.sha, UNSEEN)))
+
+
+def otherwise(here: Here | None, *, digest: str, mode: str) -> Iterator[str]:
+    """Yield in which way a host has something else now than what is told: another release than of `digest`, or another mode."""
+    if here is None:
+        return
+    if here.digest != digest:
+        runs = f"runs {here.digest[:SHORT]} of commit {here.commit[:SHORT]}" if here.digest else "runs nothing of this fleet yet"
+        yield f"now        the host {runs}, not the release below{f': --rev {here.commit[:SHORT]} tells of that' if here.commit else ''}"
+    if here.mode != mode:
+        is_in, asks = (f"in mode {here.mode}", f": --mode {here.mode} tells of that") if here.mode else ("in no mode", "")
+        yield f"now        the host is {is_in}{asks}"
 
 
 def _people(author: Author, signer: str, why: str) -> Iterator[str]:
@@ -195,6 +210,7 @@ def _plain(found: Found, answer: Answer) -> dict[str, Any]:
             else None,
             "published": {"since": known.published, "serial": known.serial} if known.published else None,
             "offered": msgspec.to_builtins(known.offered),
+            "here": msgspec.to_builtins(found.here.get(answer.fleet)),
             "wave": msgspec.to_builtins(found.turns.get(answer.fleet)),
             "applied": msgspec.to_builtins(found.applied.get(answer.fleet)),
             "verdicts": msgspec.to_builtins(list(known.verdicts)),

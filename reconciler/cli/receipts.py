@@ -32,6 +32,15 @@ class Turn:
     state: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """What a host said last that runs there of a fleet: the release, its commit, and the mode that is on, "" for none."""
+
+    digest: str
+    commit: str
+    mode: str
+
+
 Looked = Callable[[str, str, str], Applied | None]
 """Given fleet (`shop/web`), digest and a time ("" for now), what the host's receipts say; None where nobody was asked."""
 
@@ -51,7 +60,7 @@ def looking(host: Host, *, server: str | None, state: Path | None) -> Looked:
         if found is None:
             return None
         try:
-            rows = found.pages(_path(host), "receipts", query={"fleet": fleet.rpartition("/")[2]}, limit=MOST)
+            rows = found.pages(f"{_path(host)}/receipts", "receipts", query={"fleet": fleet.rpartition("/")[2]}, limit=MOST)
         except RetryError as error:
             if server:
                 raise
@@ -79,6 +88,20 @@ def turn(host: Host, fleet: str, digest: str, *, server: str | None, state: Path
     return next((Turn(**{name: row[name] for name in Turn.__slots__}) for row in rows if row["digest"] == digest), None)
 
 
+def here(host: Host, fleet: str, *, server: str | None, state: Path | None) -> Here | None:
+    """Return what runs of a fleet on a host by its own last word; None where nobody was asked, or it never said.
+
+    Raises as `looking` and what it returns do.
+    """
+    try:
+        found = _server(server, state)
+        rows = found.ask("GET", _path(host))["standing"] if found is not None else []
+    except OrdainError:  # why is said where receipts are asked for
+        return None
+    own = fleet.partition("/")[2]
+    return next((Here(**{name: row[name] for name in Here.__slots__}) for row in rows if row["fleet"] == own), None)
+
+
 def _server(server: str | None, state: Path | None) -> "Server | None":
     """Return the server that is asked: the one that is named, else a local one in a state directory, else none."""
     from reconciler.cli.connection import reach  # noqa: PLC0415 - only where a server is asked
@@ -98,7 +121,7 @@ def _server(server: str | None, state: Path | None) -> "Server | None":
 def _path(host: Host) -> str:
     from reconciler.cli.live import agent_path  # noqa: PLC0415
 
-    return f"{agent_path(host.tenant, host.agent)}/receipts"
+    return agent_path(host.tenant, host.agent)
 
 
 def _receipt(fleet: str, row: dict[str, Any]) -> Receipt:

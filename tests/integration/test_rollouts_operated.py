@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.protocol.membership import Member
+from agent.protocol.report import FleetReport
 from reconciler import metrics
 from reconciler.cli import cli, receipts
+from reconciler.cli.reasons import otherwise
 from reconciler.cli.rollout_wait import outcome_of
 from reconciler.control import loop
 from reconciler.control.conduct.conductor import Conductor
@@ -370,6 +372,19 @@ def test_waiting_outlasts_a_token_that_a_restart_made_worthless_and_never_takes_
 def test_a_freeze_of_git_is_not_ended_by_hand_and_its_name_is_answered_with_what_ends_it(operated: Operated) -> None:
     with pytest.raises(InputError, match=r"'peak-season' is no number of a freeze by hand: .* one of git ends by a commit"):
         operated.run("freeze", "end", "peak-season", "--reason", "repaired", raises=True)
+
+
+def test_what_a_host_has_now_is_told_where_it_is_not_what_is_explained(operated: Operated) -> None:
+    said = FleetReport(fleet="web", result="applied", digest="d" * 64, commit="c" * 40, mode="incident")
+    with operated.site.registry.begin() as connection:
+        batches.write_batches(connection, [received("web-02", sequence=1000, at=datetime.now(UTC), statuses=[said])])
+    here = receipts.here(Host(tenant="shop", agent="web-02"), "shop/web", server=None, state=operated.site.state)
+    assert here == receipts.Here(digest="d" * 64, commit="c" * 40, mode="incident")
+    assert list(otherwise(here, digest="d" * 64, mode="incident")) == []
+    assert list(otherwise(here, digest="e" * 64, mode="")) == [
+        f"now        the host runs {'d' * 12} of commit {'c' * 12}, not the release below: --rev {'c' * 12} tells of that",
+        "now        the host is in mode incident: --mode incident tells of that",
+    ]
 
 
 def test_waiting_for_a_fleet_that_is_not_there_says_so(operated: Operated) -> None:

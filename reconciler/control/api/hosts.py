@@ -244,7 +244,7 @@ def _certificate(one: certificates.Known) -> shapes.CertificateRow:
 
 def _standing(one: statuses.Status) -> shapes.FleetRow:
     said = one.report
-    plain = {name: getattr(said, name) for name in ("result", "why", "digest", "desired", "attempt", "drift", "held")}
+    plain = {name: getattr(said, name) for name in ("result", "why", "digest", "commit", "desired", "attempt", "drift", "held")}
     return shapes.FleetRow(fleet=one.fleet, mode=said.mode or "", changed_at=stamped(one.changed_at), **plain)
 
 

@@ -68,6 +68,7 @@ class FleetRow(Shape):
     result: str
     why: str
     digest: str
+    commit: str
     desired: str
     attempt: int
     mode: str
