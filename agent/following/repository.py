@@ -1,5 +1,6 @@
 """One fleet's repository as its agent sees it: the documents that verified metadata names, and nothing else."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from agent.fetching.binding import Binding
 from agent.fetching.fetcher import Http
 from agent.protocol import bundle, codec, membership, rollout
 from agent.protocol.bundle import Bundle
-from agent.protocol.errors import MalformedError
+from agent.protocol.errors import MalformedError, OrdainError
 from agent.protocol.membership import Member
 from agent.protocol.rollout import Release, RolloutDocument
 from agent.trust.trusted import Places, Trusted
@@ -95,8 +96,17 @@ class Repository:
         keys = self._trusted.raise_role("rollouts")
         self._trusted.raise_floor("serial", keys, document.serial)
         self._trusted.raise_floor("epoch", keys, document.epoch)
+        self._look_ahead(document)
         self._trusted.keep()
         return document
+
+    def _look_ahead(self, document: RolloutDocument) -> None:
+        """Raise the floor of what will be read next, so that all are put on disk at once; what is wrong with it is said when it is read."""
+        release = document.candidate or document.stable
+        if release is not None:
+            with contextlib.suppress(OrdainError):
+                self._trusted.listed(membership.target(release.members))
+                self._trusted.raise_role("releases")
 
     def member(self, sequence: int, agent: str) -> Member | None:
         """Return what members `sequence` says of `agent`, None if they don't list it; only its own shard is read."""
