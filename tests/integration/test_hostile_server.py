@@ -162,7 +162,7 @@ def test_a_server_that_drips_can_not_keep_a_host_from_being_held_to_what_it_has(
         (hostile_cases.unbelievable_length, "Content-Length contained multiple unmatching values"),
         (hostile_cases.redirected, "HTTP 302 to 'http://127.0.0.1:9/elsewhere': repositories are never redirected"),
         (hostile_cases.out_of_order, "HTTP 500"),
-        (hostile_cases.not_http, "BadStatusLine"),
+        (hostile_cases.not_http, "Connection aborted: SSH-2.0"),
     ],
 )
 def test_an_answer_that_does_not_arrive_whole_is_no_news(rig: Rig, front: Front, trick: Trick, words: str) -> None:
