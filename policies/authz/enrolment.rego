@@ -7,9 +7,9 @@
 #
 #   input: {tenant, agent, pool, known, standing, reimage, how, address, facts, labels, fleets, platform, claims}; `agent` is "" for a
 #   new member of `pool`; `known` says whether verified controls have it; `standing` is "" or the state of whoever has the name;
-#   `reimage` whether the token or the manifest lets it enrol again; `how` is `token` or `platform`; `platform` is what the manifest
-#   says of the issuer ({issuer, audience, claims, agent_claim}, null for tokens) and `claims` what its token says. `facts` are what a
-#   host says of itself: good for refusing, never for allowing.
+#   `reimage` whether the token, or for a name that is not revoked the manifest, lets it enrol again; `how` is `token` or `platform`;
+#   `platform` is what the manifest says of the issuer ({issuer, audience, claims, agent_claim}, null for tokens) and `claims` what its
+#   token says. `facts` are what a host says of itself: good for refusing, never for allowing.
 package ordain.authz.enrolment
 
 decision := {"allow": count(objections) == 0, "why": concat("; ", sort(objections))}

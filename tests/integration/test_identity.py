@@ -354,6 +354,14 @@ def test_who_is_revoked_is_refused_on_the_connection_that_stands_and_never_renew
     site.enrolled("web-01")
 
 
+def test_a_manifest_that_allows_a_re_image_lets_nobody_in_who_was_revoked(site: Site) -> None:
+    site.enrolled("db-01", reimage=False)
+    older = site.token(agent="db-01")
+    move(site, "db-01", "revoked")
+    assert site.host().enrol(older).code == "revoked"
+    site.enrolled("db-01")
+
+
 def test_one_in_quarantine_is_refused_everything_but_reporting_and_renewing(site: Site) -> None:
     host = site.enrolled("web-01")
     with host.connected() as connection:

@@ -131,13 +131,15 @@ def _rules(place: _Place) -> str:
 
 def _question(request: EnrolmentRequest, credential: Credential, place: _Place, standing: str, address: str) -> Question:
     found = place.found
+    # What a manifest allows at any time says nothing of a host that was revoked meanwhile: an older token of its name may be a thief's.
+    stated = isinstance(found, Agent) and found.reimage and standing != "revoked"
     return Question(
         tenant=credential.tenant,
         agent=credential.agent,
         pool=credential.pool,
         known=found is not None,
         standing=standing,
-        reimage=credential.reimage or (isinstance(found, Agent) and found.reimage),
+        reimage=credential.reimage or stated,
         how=credential.how,
         address=address,
         facts=dict(request.facts),
