@@ -105,7 +105,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield a rollout in lines for people: what matters at night stands first."""
     yield f"{found['tenant']}/{found['fleet']}: {printable(headline(found))}"
     for hold in found["holds"]:
-        yield f"waits for: {printable(hold['why'])}"
+        soonest = f"; may change by itself at {hold['until']}" if hold["kind"] == "evidence" and hold["until"] else ""
+        yield f"waits for: {printable(hold['why'])}{soonest}"
     why = reason_back(found) or ("" if found["holds"] else found["why"])
     if why:
         yield f"why: {printable(why)}"

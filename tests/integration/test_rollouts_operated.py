@@ -1,6 +1,7 @@
 """Rollouts as operators meet them: by the API and by commands, with the loop that conducts them, over hosts that report."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -180,6 +181,7 @@ def test_a_rollout_says_where_it_is_what_it_waits_for_and_what_would_move_it(ope
     text = operated.run("rollout", "show", "shop/web").stdout
     assert f"rolling out {digest[:12]}, wave canary (1 of 2)" in text
     assert "moved by: receipts" in text
+    assert re.search(r"^waits for: .*; may change by itself at \d{4}-", text, re.MULTILINE), text
     assert operated.turns("web-01", digest) == ("canary", 1, "admitted")
     assert operated.turns("web-02", digest) == ("rest", 2, "next")
     operated.say("web-01")

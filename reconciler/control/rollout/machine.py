@@ -283,7 +283,8 @@ def _said(progress: Progress, situation: Situation, waits: Sequence[Hold]) -> st
         return f"paused by {progress.paused_by}{f': {progress.paused_why}' if progress.paused_why else ''}"
     if progress.phase == "stopped":
         refused = progress.refused.digest[:12] if progress.refused else "the newest release"
-        return f"{refused} was taken back: a new commit, or `ordain rollout retry {situation.fleet}`, goes on"
+        back = f", everybody gets {progress.stable.digest[:12]}" if progress.stable else ""
+        return f"{refused} was taken back{back}: a new commit, or `ordain rollout retry {situation.fleet}`, goes on"
     return "; ".join(one.why for one in waits if one.kind != "evidence")
 
 

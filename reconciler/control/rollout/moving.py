@@ -27,7 +27,8 @@ def _by_itself(progress: Progress, waits: Sequence[str], strategy: Strategy, nam
         health = strategy.health
         after = "then it is paused" if health.pause else "then it is taken back by itself"
         shares = f"{_share(health.quorum)} of the wave's connected hosts must have shown something, {_share(health.threshold)} of those"
-        yield f"receipts: {shares} that they are well"
+        soak = strategy.steps[min(progress.wave, len(strategy.steps) - 1)].soak
+        yield f"receipts: {shares} that they are well, for {soak} s since they said so first"
         late = f"a host that has not told within {health.timeout} s that it works has failed"
         yield f"more than {_share(WHOLE - health.threshold)} failed: {after}; {late}"
     if "approval" in waits:
