@@ -11,13 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.protocol.errors import MalformedError, RetryError
+from agent.protocol.handshakes import CLOCK_CODES, PLAIN
 
-CLOCK_CODES = (9, 10)
-"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 NAME_CODES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
-PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
-"""Reasons by which OpenSSL says that what came is not TLS."""
 LAPSED = "CERTIFICATE_EXPIRED"
 """Of the alert by which a server says that our certificate ran out (RFC 8446, section 6.2), as OpenSSL names it."""
 

@@ -26,6 +26,7 @@ import urllib3
 from agent.protocol import codec
 from agent.protocol.enrolment import Refusal
 from agent.protocol.errors import InputError, MalformedError, OrdainError, RefusedError, RetryError
+from agent.protocol.handshakes import CLOCK_CODES, PLAIN
 from reconciler.cli import logins
 from reconciler.control.identity.local import CONTROL_FILE, TOKEN_FILE, ControlPlace
 from reconciler.outgoing import EndlessError, TooLargeError, connections, received
@@ -38,10 +39,6 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer: a page of a thousand agents has less than one mebibyte."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Hosts that no proxy stands before."""
-CLOCK_CODES = (9, 10)
-"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
-PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
-"""Reasons by which OpenSSL says that what came is not TLS."""
 PAGE = 500
 """Rows that are asked for at once where all are wanted."""
 _FAMILY: Mapping[str, type[OrdainError]] = {
