@@ -17,6 +17,8 @@ PROBES = 10
 """Agents that ask for a file ten times a second, to see how others fare meanwhile."""
 NEWS = 5
 """Publications that are timed."""
+AGAIN = 5.0
+"""Seconds between them, in which all agents that were told ask again."""
 JITTER = 60.0
 """Seconds over which agents spread coming back."""
 RATE = 1_000_000
@@ -42,7 +44,7 @@ def news(*, quick: bool, full: bool = False) -> Report:
         report.one("memory of the server, all waiting", memory_of(server, "VmRSS"), "MB")
         worst, used = [], []
         for number in range(NEWS):
-            time.sleep(2)
+            time.sleep(AGAIN)
             before = processor_of(server)
             worst.append(_one_publication(report, zone, told, waiting, number))
             used.append((processor_of(server) - before) / waiting * 1000)

@@ -5,8 +5,6 @@ twice as late.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import formatdate
 from functools import lru_cache
 
@@ -38,16 +36,22 @@ async def write(request: web.Request, body: bytes, waiting: Waiting) -> web.Stre
     """Answer with JSON that nobody keeps, and return what the handler returns then."""
     if waiting.released or not request.keep_alive or request.version < HttpVersion11:
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
-    await request.writer.write(b"%s%d\r\n\r\n%s" % (_head(int(time.time())), len(body), body))
+    try:
+        await request.writer.write(b"%s%d\r\n\r\n%s" % (_head(int(time.time())), len(body), body))
+    except ConnectionError:
+        return web.Response()  # whoever asked is gone: aiohttp finds that out too, and takes it for nothing unusual
     return _WRITTEN
 
 
 async def tell(request: web.Request, body: bytes, waiting: Waiting) -> web.StreamResponse:
     """Answer as `write` does one that waited, and read nothing more of it while others are being told of news."""
-    answered = await write(request, body, waiting)
-    if waiting.telling and answered is _WRITTEN:
-        with _deaf(request):
+    answered, connection = await write(request, body, waiting), request.transport
+    if waiting.telling and answered is _WRITTEN and connection is not None:
+        connection.pause_reading()
+        try:
             await waiting.all_told()
+        finally:
+            connection.resume_reading()
     return answered
 
 
@@ -56,17 +60,3 @@ def _head(second: int) -> bytes:
     """Return all of an answer's head but the length of the body, at a second since 1970."""
     date = formatdate(second, usegmt=True)
     return f"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nDate: {date}\r\nContent-Length: ".encode()
-
-
-@contextmanager
-def _deaf(request: web.Request) -> Iterator[None]:
-    """Leave unread what comes on a request's connection meanwhile."""
-    connection = request.transport
-    if connection is None:
-        yield
-        return
-    connection.pause_reading()
-    try:
-        yield
-    finally:
-        connection.resume_reading()

@@ -29,7 +29,7 @@ from reconciler.publication.times import stamp
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: with the usual 128, ten thousand agents took 62 s to come back, and some failed."""
-TLS_BUFFER = 4096
+TLS_BUFFER = 2048
 """Bytes that asyncio reserves for reading of each TLS connection: nearly all requests are smaller, and a larger one is read in parts."""
 GARBAGE = (50_000, 20, 100)
 """Thresholds of the garbage collector: a hundred thousand requests make no garbage that counting references does not free."""
