@@ -7,7 +7,7 @@ import click
 
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
 from reconciler.cli.instants import as_seconds
-from reconciler.cli.rollout import FLEET, fleet_of
+from reconciler.cli.rollout import FLEET, fleet_of, mode_where
 from reconciler.cli.rollout_orders import say
 from reconciler.cli.tables import table
 
@@ -77,7 +77,7 @@ def list_modes(tenant: str | None, form: str, state: Path | None, server: str | 
         (
             f"{row['tenant']}/{row['fleet']}",
             row["mode"],
-            "everywhere" if row["everywhere"] else "the first wave",
+            mode_where(row),
             row["until"],
             row["who"],
             row["reason"],

@@ -122,7 +122,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _block(table(("NOT THERE YET", "LAST SEEN", "WHY"), late))
     approvals = [(one["wave"], one["who"], one["at"], one["comment"]) for one in found["approvals"]]
     yield from _block(table(("APPROVED", "BY", "AT", "COMMENT"), approvals))
-    modes = [(one["mode"], one["until"], _where(one), one["who"], one["reason"]) for one in found["modes"]]
+    modes = [(one["mode"], one["until"], mode_where(one), one["who"], one["reason"]) for one in found["modes"]]
     yield from _block(table(("MODE", "UNTIL", "WHERE", "BY", "REASON"), modes))
     yield from _block(table(("HAPPENED", "WHAT", "WHY"), [(one["at"], one["kind"], one["why"]) for one in found["events"]]))
 
@@ -174,8 +174,10 @@ def _wave(one: dict[str, Any]) -> tuple[str, ...]:
     return (one["name"], one["state"], " or ".join(filter(None, (labels, one["share"]))), str(one["hosts"]), *counts)
 
 
-def _where(one: dict[str, Any]) -> str:
-    return "everywhere" if one["everywhere"] else "the first wave"
+def mode_where(one: dict[str, Any]) -> str:
+    """Return where a mode is on, and which other one counts more."""
+    over = f", overruled by {one['overruledBy']}" if one["overruledBy"] else ""
+    return ("everywhere" if one["everywhere"] else "the first wave") + over
 
 
 def _block(rows: Iterator[str]) -> Iterator[str]:

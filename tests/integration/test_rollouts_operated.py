@@ -167,7 +167,9 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 def conducted() -> Controls:
     """Return the controls of tenant shop with a strategy and a mode."""
     known = operator_cases.shop([Role(name="both", role="tenant-admin", subjects=["operator:ana"])])
-    web = controls.Fleet(freshness=3600, rollout=ROLLOUT, modes=[Mode(name="incident", at_most=3600)])
+    web = controls.Fleet(
+        freshness=3600, rollout=ROLLOUT, modes=[Mode(name="incident", at_most=3600), Mode(name="maintenance", at_most=3600)]
+    )
     return Controls(tenant="shop", agents=known.agents, pools={}, fleets={**known.fleets, "web": web}, roles=known.roles)
 
 
@@ -311,7 +313,11 @@ def test_a_mode_goes_to_the_canary_and_by_its_receipts_everywhere_or_everywhere_
     now = operated.site.ask("POST", "/api/v1/modes/shop/web/incident/on", who="operator", body={**WHY, "seconds": 60, "now": True})
     assert now.body["happened"][0]["why"].count("everywhere at once") == 1
     assert operated.site.ask("GET", "/api/v1/modes", who="lab-admin").body["modes"] == []
-    operated.run("mode", "end", "shop/web", "incident", "--reason", "over")
+    operated.run("mode", "set", "shop/web", "maintenance", "--until", "30m", "--now", "--reason", "INC-4713")
+    assert [(one["mode"], one["overruledBy"]) for one in operated.show()["modes"]] == [("incident", "maintenance"), ("maintenance", "")]
+    assert "everywhere, overruled by maintenance" in operated.run("mode", "list").stdout
+    for mode in ("maintenance", "incident"):
+        operated.run("mode", "end", "shop/web", mode, "--reason", "over")
 
 
 def test_a_mode_that_hurts_the_canary_is_taken_back(operated: Operated) -> None:

@@ -33,7 +33,8 @@ class _Modes:
         query, seen, desk = Query(request, TENANT), seen_by(request), self._desk
         names = [name for name in desk.known.tenants() if query.one("tenant") in ("", name)]
         kept = [one for name in names for one in await desk.registry.ask(rollouts.listed, name) if seen.covers(name, [one.fleet])]
-        return answer(shapes.ModeList(modes=[mode for one in kept for mode in modes_on(one, now=desk.now())]))
+        known = [(one, controls) for one in kept if (controls := desk.known.controls(one.tenant)) is not None]
+        return answer(shapes.ModeList(modes=[mode for one, controls in known for mode in modes_on(one, controls, now=desk.now())]))
 
     async def on(self, request: web.Request) -> web.Response:
         """Switch a mode on, for the first wave's hosts first unless it is to be everywhere now."""

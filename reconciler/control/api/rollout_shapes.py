@@ -17,7 +17,10 @@ class Waiting(Shape):
 
 
 class ModeOn(Shape):
-    """A mode that is on; `everywhere` is false while the first wave's hosts alone are in it."""
+    """A mode that is on; `everywhere` is false while the first wave's hosts alone are in it.
+
+    `overruled_by` is the mode that is on, too, and counts more, "" for none: hosts are in that one, where it has reached them.
+    """
 
     tenant: str
     fleet: str
@@ -27,6 +30,7 @@ class ModeOn(Shape):
     who: str
     reason: str
     everywhere: bool
+    overruled_by: str
 
 
 class ModeList(Shape):

@@ -65,7 +65,8 @@ class _Rollouts:
             raise Denied("unknown", message)
         told = await desk.registry.ask(_told, tenant, fleet)
         turns = await desk.registry.ask(_turns, desk.store, view, agent) if agent else []
-        return answer(_shown(view, told, turns, now=desk.now()))
+        modes = list(modes_on(view.kept, controls, now=desk.now()))
+        return answer(_shown(view, told, turns, modes))
 
     def order(self, kind: Kind) -> Handler:
         """Return the handler that takes orders of a kind."""
@@ -131,7 +132,7 @@ def _digest(release: Release | None) -> str:
     return release.digest if release else ""
 
 
-def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], *, now: datetime) -> shapes.RolloutShown:
+def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], modes: list[shapes.ModeOn]) -> shapes.RolloutShown:
     kept, progress = view.kept, view.kept.progress
     return shapes.RolloutShown(
         **_fields(kept, view.strategy),  # type: ignore[arg-type]
@@ -146,19 +147,23 @@ def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostT
             for one in progress.approvals
             if one.attempt == progress.attempt
         ],
-        modes=list(modes_on(kept, now=now)),
+        modes=modes,
         former=[one.digest for one in view.former],
         events=told,
         turns=turns,
     )
 
 
-def modes_on(kept: rollouts.Kept, *, now: datetime) -> Iterator[shapes.ModeOn]:
-    """Yield the modes of a fleet that are on."""
-    for one in kept.progress.switches:
-        if one.until > stamped(now):
-            said = {"start": one.start, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
-            yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, **said)  # type: ignore[arg-type]
+def modes_on(kept: rollouts.Kept, controls: Controls, *, now: datetime) -> Iterator[shapes.ModeOn]:
+    """Yield the modes of a fleet that are on; of several, the one that stands last in git counts."""
+    fleet = controls.fleets.get(kept.fleet)
+    rank = {mode.name: number for number, mode in enumerate(fleet.modes if fleet else ())}
+    on = [one for one in kept.progress.switches if one.until > stamped(now)]
+    highest = max(on, key=lambda one: rank.get(one.name, -1), default=None)
+    for one in on:
+        said = {"start": one.start, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
+        over = highest.name if highest is not None and highest is not one else ""
+        yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, overruled_by=over, **said)  # type: ignore[arg-type]
 
 
 def _wave(seen: WaveSeen, number: int, progress: Progress) -> shapes.WaveRow:
