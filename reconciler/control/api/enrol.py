@@ -27,7 +27,7 @@ from reconciler.control.enrolment.renewing import Renewing
 from reconciler.control.limits import Rate, Rates
 from reconciler.publication.times import stamp
 
-REFUSED = Rate(per_second=0.2, burst=60)
+REFUSED = Rate(per_second=0.2, burst=100)
 """What is shown from one address and does not hold. Who brings more of it waits for each answer, and so costs others fewer handshakes."""
 HELD_SECONDS = 5.0
 """For so long."""
