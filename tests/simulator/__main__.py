@@ -90,7 +90,7 @@ def _told(made: Simulation, found: Mapping[str, Any], seconds: float) -> list[st
     for event in reversed(found["events"]):
         if event["digest"] == digest:
             _say(f"{event['at']} {event['kind']}: {event['why']}")
-    _say(f"after {seconds:.1f} s: {found['phase']}, {found['why']}")
+    _say(f"after {seconds:.1f} s: {', '.join(filter(None, (found['phase'], found['why'])))}")
     _say(f"all {settled(made, found)} hosts that can run what they should in the end")
     tally, population = made.population.tally, made.population
     share = population.verifying / len(population.hosts)
