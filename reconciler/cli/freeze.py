@@ -54,7 +54,7 @@ def freeze(  # noqa: PLR0917 - click passes options by name
         return None
     places = _places(tenant, fleets, everything=everything)
     if not seconds or not reason or not reason.strip():
-        message = "a freeze needs --for (2h) and --reason: it ends by itself, and others read why"
+        message = "a freeze needs --for (2h, at least 1s) and --reason: it ends by itself, and others read why"
         raise InputError(message)
     asked = reach(state=state, server=server)
     rows = [asked.ask("POST", f"{PATH}/{place}", body={"seconds": seconds, "reason": reason}) for place in places]
