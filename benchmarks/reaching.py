@@ -1,15 +1,18 @@
 """From a commit to a real agent that has its release verified and applied, alone and as the canary of 100, and where the time goes.
 
 The clock starts when `git commit` has ended. `ordain up`, and an enrolled `ordain-agent run` as it comes, are processes of their own; the
-other hosts are simulated. Steps are told apart from outside, by when the files appear with which each of them ends.
+other hosts are simulated. Steps are told apart from outside, by when the files appear with which each of them ends, and by when the server
+logs that it published.
 """
 
+import json
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measuring import Sample
@@ -152,14 +155,13 @@ def _agent(made: Simulation, place: Path) -> Iterator[_Agent]:
 
 def _once(made: Simulation, agent: _Agent, word: str, figures: Figures) -> None:
     """Commit once, and enter when each step ended."""
-    store, motd = made.installation.state / "store", agent.root / "etc/motd"
-    stamp = store / "public" / TENANT / "web" / "metadata" / "timestamp.json"
+    log, motd = made.installation.log, agent.root / "etc/motd"
     marks = _marks(made, agent)
-    before, published = {step: mark() for step, mark in marks.items()}, stamp.stat().st_mtime_ns
+    before, said = {step: mark() for step, mark in marks.items()}, log.stat().st_size
     made.release(word)
     begin = time.time_ns()
-    _until("published", lambda: stamp.stat().st_mtime_ns != published)
-    ends = {STEPS[3]: stamp.stat().st_ctime_ns}
+    _until("published", lambda: bool(_published(log, said)))
+    ends = {STEPS[3]: _published(log, said)}
     for step in (STEPS[4], STEPS[5], STEPS[0], STEPS[1], STEPS[2]):
         _until(step, lambda step=step: marks[step]() != before[step])  # type: ignore[misc]
         ends[step] = marks[step]()
@@ -183,6 +185,15 @@ def _marks(made: Simulation, agent: _Agent) -> Mapping[str, Callable[[], int]]:
         STEPS[4]: lambda: agent.newest("*.web.json"),
         STEPS[5]: lambda: agent.newest("*.tar.gz"),
     }
+
+
+def _published(log: Path, begin: int) -> int:
+    """Return when the server first said that it published, in its log from this byte on; 0 if it did not yet."""
+    with log.open("rb") as stream:
+        stream.seek(begin)
+        lines = [json.loads(line) for line in stream if line.startswith(b"{") and line.endswith(b"}\n")]
+    found = next((one["time"] for one in lines if one["message"] == "published"), "")
+    return round(datetime.fromisoformat(found).timestamp() * 1e9) if found else 0
 
 
 def _newest(directory: Path, pattern: str) -> int:
