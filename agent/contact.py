@@ -27,8 +27,6 @@ from agent.watching.watch import Watch
 
 LEAST_SECONDS = 0.2
 """Between two looks at what is due: what failed for a lock, say, is not tried all the time."""
-AGAIN_SECONDS = 600.0
-"""Between two times that a new certificate has all asked again at once: a server that believes none is not asked all the time."""
 
 
 class Contact:
@@ -37,7 +35,8 @@ class Contact:
     def __init__(self, *, settings: Settings, enrolled: Enrolled | None, http: Http, disk: Disk, stop: Stop, log: Log) -> None:
         self._stop, self._log, self._disk = stop, log, disk
         self._http = http
-        self._again = float("-inf")
+        self._believed = True
+        """Whether the server has answered a watch since all was asked again: one that believes no certificate is not asked all the time."""
         self._why = ""
         """Why the certificate is not renewed."""
         self.source: Source = Asking(settings=settings, http=http, disk=disk, sleep=stop.wait)
@@ -94,8 +93,8 @@ class Contact:
 
     def _ask_again(self) -> None:
         """Have that asked again which was refused for the certificate of before."""
-        if self._reporter is not None and time.monotonic() - self._again >= AGAIN_SECONDS:
-            self._again = time.monotonic()
+        if self._reporter is not None and self._believed:
+            self._believed = False
             self.source.again()
             self._reporter.again()
 
@@ -122,6 +121,7 @@ class Contact:
         return min(self._renewer.seconds() if self._renewer else 3600.0, self._reporter.seconds() if self._reporter else 3600.0)
 
     def _heard(self, answer: WatchAnswer) -> None:
+        self._believed = True
         if self._reporter is not None:
             self._reporter.reached(carried=answer.carried)
             self._reporter.hear(every=answer.every, brief=answer.brief, whole=answer.report)
