@@ -65,7 +65,7 @@ test: setup s3 ## Run all tests and print the coverage figure
 # A mount namespace of its own lets the tests of full disks mount small ones; where users may not have one, they say so.
 test-faults: setup ## Fill disks, then kill everything KILLS times (1,000) while commits keep coming; SEED=n repeats a run
 	@own=; if unshare --map-root-user --mount true 2>/dev/null; then own="unshare --map-root-user --mount"; fi; \
-	  $$own $(BIN)/python -m pytest -m slow tests/faults
+	  $$own $(BIN)/python -m pytest -m slow tests/faults tests/e2e/test_crashes.py
 	@$(BIN)/python -m tests.faults.campaign --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup ## Fuzz all that reads what strangers wrote, TIME seconds each (20); TARGETS="wire journal" for some of it

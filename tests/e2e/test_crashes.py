@@ -1,6 +1,9 @@
-"""`kill -9` at named places of each process: what follows converges, and no host ever holds a mix."""
+"""`kill -9` at named places of each process: what follows converges, and no host ever holds a mix.
 
-from collections.abc import Iterator
+Places beside `OFTEN` are slow ones, for `make test-faults`; the campaign of `make test` kills at random ones of all.
+"""
+
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,13 @@ CONTROL = (
     "publish:after-timestamp",
 )
 AGENT = ("agent:after-stage", "agent:after-journal", "agent:mid-switch", "agent:before-commit", "agent:after-commit")
+
+OFTEN = {"pipeline:after-record", "approve:after-bundle", "publish:after-targets", "publish:before-timestamp", "agent:mid-switch"}
+
+
+def places(names: Iterable[str]) -> list[object]:
+    """Return places as parameters, those that are seldom tried marked."""
+    return [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def files(word: str) -> dict[str, str]:
@@ -41,7 +51,7 @@ def held(installation: Installation) -> tuple[str | None, ...]:
     return tuple(installation.content("web-01", path) for path in PATHS)
 
 
-@pytest.mark.parametrize("place", [*PIPELINE, *CONTROL])
+@pytest.mark.parametrize("place", places([*PIPELINE, *CONTROL]))
 def test_a_control_plane_killed_at_this_place_converges(installation: Installation, place: str) -> None:
     head = installation.commit(files("old"))
     installation.up()
@@ -59,7 +69,7 @@ def test_a_control_plane_killed_at_this_place_converges(installation: Installati
     assert held(installation) == ("new", "new")
 
 
-@pytest.mark.parametrize("place", AGENT)
+@pytest.mark.parametrize("place", places(AGENT))
 def test_an_agent_killed_at_this_place_holds_the_old_or_the_new(installation: Installation, place: str) -> None:
     head = installation.commit(files("old"))
     installation.up()

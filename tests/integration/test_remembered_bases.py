@@ -124,7 +124,7 @@ def edited(files: dict[str, str], chance: random.Random) -> dict[str, str]:
 
 
 @pytest.mark.needs("opa", "git")
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_plan_is_the_same_with_all_that_is_remembered(seed: int, tmp_path: Path, opa: Path) -> None:
     chance = random.Random(seed)
     root = tmp_path / "fleets"

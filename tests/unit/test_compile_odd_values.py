@@ -83,7 +83,7 @@ def changed(document: Document, pointer: Pointer, odd: object) -> Document:
 
 
 @given(st.sampled_from(PLACES), ODD)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_an_odd_value_anywhere_brings_findings_and_no_other_error(place: tuple[int, Pointer], odd: object) -> None:
     number, pointer = place
     documents = list(DOCUMENTS)
