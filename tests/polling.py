@@ -1,18 +1,16 @@
 """An agent in a thread that looks at a store as fast as it can, for tests in which others publish, stop and die."""
 
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, RepositoryError
 
 from agent.protocol import codec, rollout
 from agent.protocol.rollout import RolloutDocument
-from reconciler.publication.client import make_client
+from reconciler.publication.client import Client
 from reconciler.publication.store import Store
 from reconciler.publication.trust import read_trust
 
@@ -27,6 +25,7 @@ class Poller:
     store: Store
     seen: dict[int, RolloutDocument] = field(default_factory=dict)
     last: RolloutDocument | None = None
+    known: Mapping[str, bytes] = field(default_factory=dict)
     polls: int = 0
     broken: list[str] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -35,16 +34,16 @@ class Poller:
         """Poll until it is ended."""
         trust = read_trust(self.store, "shop")
         assert trust is not None
-        with tempfile.TemporaryDirectory() as directory:
-            while not self.ended.wait(PAUSE):
-                try:
-                    self._poll(Path(directory), trust.roots[0])
-                except (RepositoryError, DownloadError) as error:
-                    self.broken.append(f"{type(error).__name__}: {error}")
+        while not self.ended.wait(PAUSE):
+            try:
+                self._poll(trust.roots[0])
+            except (RepositoryError, DownloadError) as error:
+                self.broken.append(f"{type(error).__name__}: {error}")
 
-    def _poll(self, directory: Path, root: bytes) -> None:
-        client = make_client(directory, self.store.get, fleet="shop/web", root=root, now=datetime.now(UTC), standing={})
+    def _poll(self, root: bytes) -> None:
+        client = Client(self.store.get, fleet="shop/web", root=root, now=datetime.now(UTC), standing=self.known)
         client.refresh()
+        self.known = client.known
         document = rollout.decode(client.download(rollout.target("web")), fleet="shop/web")
         self.polls += 1
         before = self.seen.setdefault(document.serial, document)

@@ -48,11 +48,16 @@ def relay(  # noqa: PLR0917 - click passes options by name
             RelaySettings(identity=identity, state=state, server=server.rstrip("/"), fleets=frozenset(fleets), spool=spool * MEBIBYTE)
         )
         exposed = metrics.exposition(RelayCollector(made))
+
+        def hosts_at(url: str) -> None:
+            made.listens = True
+            _say("hosts", url)
+
         listeners = [
             process.Listener(
                 application=made.application(),
                 address=address,
-                said=lambda url: _say("hosts", url),
+                said=hosts_at,
                 context=made.shown.context,
                 guard=made.guards.guarded,
                 backlog=BACKLOG,

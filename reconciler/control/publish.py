@@ -137,7 +137,8 @@ def publish_fleet(
     """
     work = _not_before(work, standing, unsigned)
     _require_live(work, releases, None if "snapshot" in unsigned else standing)
-    due = _due(work, releases, document, standing, floors) | _before(unsigned)
+    anew = _is_anew(work, standing, floors)
+    due = ALL_DUE if standing is None or anew else _due(work, releases, document, standing) | _before(unsigned)
     if standing is not None and not due:
         return Publication(document=document, floors=floors, changed=False, due=standing.signed_at + metadata.renewal(work.freshness))
     with work.store.together():  # none of these is named by anything yet, and all are there for keeps before the timestamp moves
@@ -151,7 +152,7 @@ def publish_fleet(
         else:
             snapshot = standing.timestamp.snapshot_meta
     timestamp = _sign_timestamp(work, snapshot, floors)
-    _read_back(work, releases, document, timestamp, None if due == ALL_DUE else standing)
+    _read_back(work, releases, document, timestamp, None if anew or "timestamp" in unsigned else standing)
     _copy_roots(work)
     _move_timestamp(work, timestamp, stored)
     reached = Floors(
@@ -187,11 +188,14 @@ def _require_live(work: Work, releases: Releases, standing: Published | None) ->
         raise RefusedError(message)
 
 
-def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Published | None, floors: Floors) -> frozenset[str]:
-    """Return which of the parts must be written; each brings those that refer to it."""
+def _is_anew(work: Work, standing: Published | None, floors: Floors) -> bool:
+    """Return whether all is written: nothing usable stands, or less than what was reached, or not by the newest root."""
     newest_root = work.metadata_key(f"{work.trust.root.version}.root.json")
-    if standing is None or floors.timestamp > standing.timestamp.version or work.store.version(newest_root) is None:
-        return ALL_DUE
+    return standing is None or floors.timestamp > standing.timestamp.version or work.store.version(newest_root) is None
+
+
+def _due(work: Work, releases: Releases, document: RolloutDocument, standing: Published) -> frozenset[str]:
+    """Return which of the parts must be written; each brings those that refer to it."""
     life = metadata.ONLINE_FACTOR * work.freshness
     due: set[str] = set()
     if (standing.file("releases").version, standing.file("targets").version) != (releases.version, work.trust.targets.version):

@@ -4,15 +4,13 @@ What is not published yet (new roots and the timestamp) is laid over the store. 
 published, so numbers that go backwards are found here and not by agents.
 """
 
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, RepositoryError
 
 from agent.protocol.errors import RefusedError
-from reconciler.publication.client import make_client
+from reconciler.publication.client import Client
 from reconciler.publication.published import Published
 from reconciler.publication.store import Store
 
@@ -40,12 +38,11 @@ def read_back(
         return store.get(key) if laid is None else laid
 
     known = {"timestamp": standing.timestamp_data, "snapshot": standing.snapshot_data} if standing is not None else {}
-    with tempfile.TemporaryDirectory(prefix="ordain-readback-") as directory:
-        client = make_client(Path(directory), get, fleet=fleet, root=root, now=now, standing=known)
-        try:
-            client.refresh()
-            for path, sha256 in targets.items():
-                client.download(path, sha256)
-        except (RepositoryError, DownloadError) as error:
-            message = f"{fleet}: what was written can't be read back as an agent would ({error.__cause__ or error}); nothing is published"
-            raise RefusedError(message) from error
+    try:
+        client = Client(get, fleet=fleet, root=root, now=now, standing=known)
+        client.refresh()
+        for path, sha256 in targets.items():
+            client.download(path, sha256)
+    except (RepositoryError, DownloadError) as error:
+        message = f"{fleet}: what was written can't be read back as an agent would ({error.__cause__ or error}); nothing is published"
+        raise RefusedError(message) from error

@@ -5,12 +5,10 @@
 Only what agents need is copied: metadata, the rollout document, and bundles, members and artifacts of the releases that it names.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Root, Timestamp
@@ -22,7 +20,7 @@ from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import State
 from reconciler.mirror.sources import Source
 from reconciler.publication import layout, metadata
-from reconciler.publication.client import Client, make_client
+from reconciler.publication.client import Client
 from reconciler.publication.releases import fleet_name
 from reconciler.publication.store import Store
 
@@ -73,21 +71,20 @@ def copy_fleet(source: Source, store: Store, *, tenant: str, fleet: str, root: b
     name = fleet_name(tenant, fleet)
     standing = _standing(store, tenant, fleet)
     recorder = _Recorder(source)
-    with tempfile.TemporaryDirectory(prefix="ordain-mirror-") as directory:
-        client = make_client(Path(directory), recorder.get, fleet=name, root=root, now=now, standing=standing.files)
-        try:
-            client.refresh()
-            newest = recorder.seen.get(layout.metadata(tenant, fleet, "timestamp.json"), b"")
-            version = _version(newest, name)
-            if version == standing.version:
-                return Copied(tenant=tenant, fleet=fleet, before=version, after=version, serial=0)
-            document = rollout.decode(client.download(rollout.target(fleet)), fleet=name)
-            bundles = _releases(client, fleet, name, document)
-        except ExpiredMetadataError as error:
-            message = f"{name}: what is there has expired ({error}); bring newer files, or set this clock"
-            raise RefusedError(message) from error
-        except (RepositoryError, DownloadError) as error:
-            raise _in_our_words(name, error) from error
+    client = Client(recorder.get, fleet=name, root=root, now=now, standing=standing.files)
+    try:
+        client.refresh()
+        newest = recorder.seen.get(layout.metadata(tenant, fleet, "timestamp.json"), b"")
+        version = _version(newest, name)
+        if version == standing.version:
+            return Copied(tenant=tenant, fleet=fleet, before=version, after=version, serial=0)
+        document = rollout.decode(client.download(rollout.target(fleet)), fleet=name)
+        bundles = _releases(client, fleet, name, document)
+    except ExpiredMetadataError as error:
+        message = f"{name}: what is there has expired ({error}); bring newer files, or set this clock"
+        raise RefusedError(message) from error
+    except (RepositoryError, DownloadError) as error:
+        raise _in_our_words(name, error) from error
     kept = _older_roots(recorder, tenant, fleet, root) | recorder.seen
     artifacts = _Artifacts(source, store, tenant)
     for sha in sorted({sha for one in bundles for sha in _stored(one)}):

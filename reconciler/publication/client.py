@@ -4,15 +4,15 @@
 function of a key, so a store, a web server and files that are not published yet are all the same to it.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 
-from tuf.api.exceptions import DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater
 
-from reconciler.publication import metadata
+from reconciler.publication import layout, metadata
 
 Get = Callable[[str], bytes | None]
 """Key of the store (`public/shop/web/metadata/timestamp.json`) → what stands there."""
@@ -28,6 +28,14 @@ class KeyFetcher(FetcherInterface):
         """`fleet` is `<tenant>/<fleet>`."""
         self._get = get
         self._fleet = fleet
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """Return what stands there, as python-tuf's own does by way of a file."""
+        data = b"".join(self.fetch(url))
+        if len(data) > max_length:
+            message = f"{url.removeprefix(_BASE)}: {len(data)} bytes where {max_length} are the most"
+            raise DownloadLengthMismatchError(message)
+        return data
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         key = url.removeprefix(_BASE)
@@ -47,7 +55,19 @@ class KeyFetcher(FetcherInterface):
 
 
 class Client(Updater):
-    """python-tuf's client at a time that it is told: what is published is signed for that time, whatever a clock says meanwhile."""
+    """python-tuf's client at a time that it is told, with nothing on a disk.
+
+    What is published is signed for that time, whatever a clock says meanwhile; and nobody needs what one look has verified a second time.
+    """
+
+    def __init__(self, get: Get, *, fleet: str, root: bytes, now: datetime, standing: Mapping[str, bytes]) -> None:
+        """Trust `root`, and never go behind what is `standing` (role → file); `fleet` is `<tenant>/<fleet>`."""
+        self.known = dict(standing)
+        """Role → file as it was verified last, which a next look may not go behind."""
+        fetcher = KeyFetcher(get, fleet=fleet)
+        super().__init__(os.devnull, f"{_BASE}public/{fleet}/metadata/", fetcher=fetcher, bootstrap=root)
+        self._fleet = fleet
+        self.at(now)
 
     def at(self, now: datetime) -> None:
         """Take `now` for the time at which metadata must not have expired."""
@@ -59,15 +79,23 @@ class Client(Updater):
         if found is None or (sha256 is not None and found.hashes.get("sha256") != sha256):
             message = f"{path} is not listed{' with the content that it should have' if found else ''}"
             raise RepositoryError(message)
-        return Path(self.download_target(found)).read_bytes()
+        tenant, _, fleet = self._fleet.partition("/")
+        data = self._fetcher.download_bytes(f"{_BASE}{layout.target(tenant, fleet, path, found.hashes['sha256'])}", found.length)
+        found.verify_length_and_hashes(data)
+        return data
 
+    # What python-tuf would keep in its directory, which is none here
 
-def make_client(directory: Path, get: Get, *, fleet: str, root: bytes, now: datetime, standing: Mapping[str, bytes]) -> Client:
-    """Return a client that trusts `root`, keeps its files in `directory`, and never goes behind what is `standing` (role → file)."""
-    for role, data in standing.items():
-        (directory / f"{role}.json").write_bytes(data)
-    base = f"{_BASE}public/{fleet}"
-    fetcher = KeyFetcher(get, fleet=fleet)
-    client = Client(str(directory), f"{base}/metadata/", str(directory), f"{base}/targets/", fetcher=fetcher, bootstrap=root)
-    client.at(now)
-    return client
+    def _load_local_metadata(self, rolename: str) -> bytes:
+        if rolename not in self.known:
+            raise FileNotFoundError(rolename)
+        return self.known[rolename]
+
+    def _persist_metadata(self, rolename: str, data: bytes) -> None:
+        self.known[rolename] = data
+
+    def _persist_root(self, version: int, data: bytes) -> None:
+        """Keep nothing: roots are followed from the first one each time."""
+
+    def _update_root_symlink(self) -> None:
+        """Point to nothing."""

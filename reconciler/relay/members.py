@@ -3,10 +3,8 @@
 That a copy has expired is no matter here: hosts decide that by their own clocks, and go on being answered while the uplink is away.
 """
 
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import Timestamp
@@ -14,7 +12,7 @@ from tuf.api.metadata import Timestamp
 from agent.protocol import membership, rollout
 from agent.protocol.errors import OrdainError, RefusedError
 from reconciler.publication import layout, metadata
-from reconciler.publication.client import Client, make_client
+from reconciler.publication.client import Client
 from reconciler.publication.releases import fleet_name
 from reconciler.publication.store import Store
 
@@ -42,10 +40,9 @@ def read_listed(store: Store, tenant: str, fleet: str, *, root: bytes) -> Listed
         return None
     name = fleet_name(tenant, fleet)
     try:
-        with tempfile.TemporaryDirectory(prefix="ordain-relay-") as directory:
-            client = make_client(Path(directory), store.get, fleet=name, root=root, now=LONG_AGO, standing={})
-            client.refresh()
-            agents, pools = _listed(client, fleet, name)
+        client = Client(store.get, fleet=name, root=root, now=LONG_AGO, standing={})
+        client.refresh()
+        agents, pools = _listed(client, fleet, name)
     except (RepositoryError, DownloadError) as error:
         cause = error.__cause__
         message = f"{name}: the copy can't be verified: {cause if isinstance(cause, OrdainError) else error}"

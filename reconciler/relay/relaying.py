@@ -53,6 +53,8 @@ class Relay:
 
     def __init__(self, settings: RelaySettings) -> None:
         """Read who the host is and what is there; raises `InputError` or `MalformedError` where that can't be."""
+        self.listens = False
+        """Whether hosts are answered already, which begins a moment after there is a certificate."""
         state = settings.state
         durable.sweep(state, deep=False)
         self.uplink = Uplink(settings.server, settings.identity)
@@ -92,6 +94,8 @@ class Relay:
     def _missing(self) -> str:
         if self.shown.ends is None:
             return f"no certificate to answer hosts with yet: {self.shown.why}"
+        if not self.listens:
+            return "nobody listens for hosts yet"
         return "" if self.carried.versions else f"nothing is copied yet: {self.copies.why or 'git names no fleets for this relay'}"
 
     async def _running(self, _app: web.Application) -> AsyncIterator[None]:

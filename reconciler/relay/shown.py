@@ -108,9 +108,8 @@ class Shown:
     def _is_due(self) -> bool:
         if self._kept is None or self._wanted:
             return True
-        leaf, now = _leaf(self._kept), datetime.now(UTC)
-        life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
-        return now >= leaf.not_valid_before_utc + min(RENEW_AFTER, life / 2)
+        issued = datetime.fromisoformat(self._kept.issued.server_time)  # the certificate says a time long before, for hosts' clocks
+        return datetime.now(UTC) >= issued + min(RENEW_AFTER, (_leaf(self._kept).not_valid_after_utc - issued) / 2)
 
     async def _ask(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -247,6 +247,23 @@ def test_the_agents_renewal_is_followed(case: Case) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("after", "renewed"), [(shown.RENEW_AFTER, False), (timedelta(seconds=0.5), True)])
+def test_what_hosts_see_is_renewed_once_it_is_old_and_not_before(
+    case: Case, monkeypatch: pytest.MonkeyPatch, after: timedelta, *, renewed: bool
+) -> None:
+    monkeypatch.setattr(shown, "AGAIN", 0.05)
+    monkeypatch.setattr(shown, "RENEW_AFTER", after)
+    kept = case.directory / "relay" / "shown.json"
+
+    async def scenario() -> None:
+        async with case.whole():
+            before = kept.read_bytes()
+            await asyncio.sleep(2.0)
+            assert (kept.read_bytes() != before) is renewed
+
+    asyncio.run(scenario())
+
+
 def test_a_copy_that_was_damaged_on_the_disk_is_not_served(case: Case) -> None:
     host = case.host()
 

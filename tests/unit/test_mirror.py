@@ -18,7 +18,7 @@ from reconciler.mirror.copying import Copied, copy_fleet
 from reconciler.mirror.sources import CHUNK, HttpSource, StoreSource
 from reconciler.pipeline.approve import approve_release
 from reconciler.publication import layout
-from reconciler.publication.client import make_client
+from reconciler.publication.client import Client
 from reconciler.publication.store import LocalStore
 from tests.publication_cases import COMMIT, FRESHNESS, Zone, bundle_of, make_zone, now
 from tests.thief_cases import Thief
@@ -63,18 +63,17 @@ def approve_with_artifact(zone: Zone, url: str) -> None:
     )
 
 
-def read_as_an_agent(site: LocalStore, zone: Zone, directory: Path, path: str) -> bytes:
-    directory.mkdir()
-    client = make_client(directory, site.get, fleet="shop/web", root=zone.trust.roots[0], now=now(), standing={})
+def read_as_an_agent(site: LocalStore, zone: Zone, path: str) -> bytes:
+    client = Client(site.get, fleet="shop/web", root=zone.trust.roots[0], now=now(), standing={})
     client.refresh()
     return client.download(path)
 
 
-def test_a_copy_is_read_as_the_repository_itself(zone: Zone, site: LocalStore, tmp_path: Path) -> None:
+def test_a_copy_is_read_as_the_repository_itself(zone: Zone, site: LocalStore) -> None:
     copied = copy(zone, site)
     assert (copied.before, copied.after, copied.changed) == (0, 1, True)
     path = bundle.target("web", bundle_of("one")[1])
-    assert read_as_an_agent(site, zone, tmp_path / "agent", path) == bundle.pack(bundle_of("one")[0])
+    assert read_as_an_agent(site, zone, path) == bundle.pack(bundle_of("one")[0])
 
 
 def test_what_is_there_already_is_not_copied_again(zone: Zone, site: LocalStore) -> None:
@@ -199,7 +198,7 @@ def test_a_copy_that_was_interrupted_is_finished_and_never_read_by_half(zone: Zo
         copy(zone, site)
     assert site.get(layout.metadata("shop", "web", "timestamp.json")) is None
     assert copy(zone, LocalStore(tmp_path / "site")).changed
-    read_as_an_agent(LocalStore(tmp_path / "site"), zone, tmp_path / "agent", bundle.target("web", bundle_of("one")[1]))
+    read_as_an_agent(LocalStore(tmp_path / "site"), zone, bundle.target("web", bundle_of("one")[1]))
 
 
 def test_a_damaged_timestamp_of_the_copy_is_made_anew(zone: Zone, site: LocalStore) -> None:

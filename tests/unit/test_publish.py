@@ -5,17 +5,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from tuf.api.metadata import Metadata, Targets
 
 from agent.protocol import bundle
 from agent.protocol.errors import RefusedError
-from reconciler.control.publish import LostRaceError, online_keys
+from reconciler.control.numbering import floors_of
+from reconciler.control.publish import LostRaceError, online_keys, publish_fleet
 from reconciler.control.records import RESTORED_JUMP, Floors
 from reconciler.publication import layout
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.metadata import RENEW_AT_MOST
 from reconciler.publication.published import Published, read_published
+from reconciler.publication.releases import read_newest
 from reconciler.publication.store import LocalStore
 from tests.publication_cases import FRESHNESS, Zone, bundle_of, make_zone, now
 
@@ -247,6 +250,28 @@ def test_what_can_not_be_read_back_is_not_published(zone: Zone, tmp_path: Path) 
         zone.publish(store=_Forgetful(tmp_path / "store"))
     assert zone.store.get(layout.metadata("shop", "web", "timestamp.json")) == before
     assert zone.publish().changed
+
+
+class _Watched(LocalStore):
+    """A store whose directory keeps what was read of targets in a file of its own."""
+
+    def get(self, key: str) -> bytes | None:
+        if "/targets/" in key:
+            with (self.root.parent / "read").open("a") as stream:
+                stream.write(f"{key}\n")
+        return LocalStore.get(self, key)
+
+
+def test_a_step_of_a_rollout_reads_back_its_document_and_nothing_that_grows_with_the_fleet(zone: Zone, tmp_path: Path) -> None:
+    document = zone.publish().document
+    work, standing = zone.work(store=_Watched(tmp_path / "store")), published(zone)
+    releases = read_newest(zone.store, work.trust, "web")
+    assert releases is not None
+    wave = msgspec.structs.replace(document, serial=document.serial + 1)
+    floors = floors_of(standing, Floors())
+    publish_fleet(work, releases=releases, document=wave, standing=standing, floors=floors, stored=standing.stored)
+    assert published(zone).document == wave
+    assert {key.split("/")[4] for key in (tmp_path / "read").read_text().split()} == {"rollouts"}
 
 
 @pytest.fixture(autouse=True)
