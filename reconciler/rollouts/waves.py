@@ -73,11 +73,13 @@ def waves(
     slots = _Slots(members, candidate, attempt)
     made: list[Wave] = []
     selectors: tuple[Mapping[str, str], ...] = ()
+    reach = slots.of(selectors)
     bound, before = 0, dict[str, int]()
     total = sum(member.count for member in members)
     for step in strategy.steps:
-        selectors = selectors if step.selector is None or step.selector in selectors else (*selectors, step.selector)
-        reach = slots.of(selectors)
+        if step.selector is not None and step.selector not in selectors:
+            selectors = (*selectors, step.selector)
+            reach = slots.of(selectors)
         bound = max(bound, 0 if step.limit is None else reach.bound(step.limit, total))
         after = {name: count for name, count in reach.admitted(bound).items() if name not in held}
         joining = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}

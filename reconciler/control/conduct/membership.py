@@ -29,9 +29,8 @@ class Roll:
     def members(self, connection: Connection, releases: Releases, tenant: str, fleet: str, sequence: int) -> Sequence[Member]:
         """Return the hosts of a members sequence, sorted by name; raises `MalformedError` where the store lacks what is approved."""
         named, pools = self._read(tenant, fleet, sequence, _hash(releases, sequence))
-        if not pools:
-            return named
-        return sorted((*named, *_enrolled(connection, tenant, pools)), key=lambda one: one.name)
+        enrolled = list(_enrolled(connection, tenant, pools)) if pools else []
+        return sorted((*named, *enrolled), key=lambda one: one.name) if enrolled else named
 
     def _listed(self, tenant: str, fleet: str, sequence: int, sha256: str) -> tuple[tuple[Member, ...], dict[str, dict[str, str]]]:
         _ = sha256  # part of what is remembered: after a restore a sequence may be given out again

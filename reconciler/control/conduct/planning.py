@@ -87,7 +87,7 @@ class Plans:
 def _made(before: Plan | None, asked: Asked, members: Callable[[], Sequence[Member]], now: datetime) -> Plan:
     began = time.perf_counter()
     found = members()
-    if before is not None and before.asked == asked and found is before.members:
+    if before is not None and before.asked == asked and found == before.members:
         return replace(before, made_at=now, until=now + (before.until - before.made_at))
     planned = waves(asked.strategy, found, candidate=asked.name, attempt=asked.attempt)
     rests = timedelta(seconds=REST_FACTOR * (time.perf_counter() - began))
