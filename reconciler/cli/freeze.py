@@ -10,7 +10,7 @@ import click
 from agent.protocol.errors import InputError
 from agent.protocol.identity import LABEL
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
-from reconciler.cli.instants import as_seconds
+from reconciler.cli.instants import as_ahead
 from reconciler.cli.rollout import fleet_of
 from reconciler.cli.tables import table
 
@@ -22,7 +22,13 @@ PATH = "/api/v1/freezes"
 @click.option("--tenant", help="All fleets of a tenant.")
 @click.option("--fleet", "fleets", multiple=True, metavar="TENANT/FLEET", help="One fleet; may be given often.")
 @click.option("--all", "everything", is_flag=True, help="Everything of this installation; for its admins.")
-@click.option("--for", "seconds", callback=lambda *given: as_seconds(*given) if given[2] else 0, help="For how long: 2h; at most 30d.")
+@click.option(
+    "--for",
+    "--until",
+    "seconds",
+    callback=lambda *given: as_ahead(*given) if given[2] else 0,
+    help="For how long (2h), or until when (2027-01-15T09:00:00Z); at most 30d.",
+)
 @click.option("--reason", help="Why: it stands in the audit.")
 @FORMAT
 @reaching

@@ -6,15 +6,15 @@ import click
 
 from agent.protocol import duration
 from agent.protocol.errors import MalformedError
-from reconciler.publication.times import stamp
+from reconciler.publication.times import instant, stamp
 
 FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ")
 
 
 def as_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Return what an option was given as an instant, `2027-01-15T00:00:00Z`; a callback of click. Anything else is wrong usage."""
-    if value is None:
-        return None
+    if value is None or value == "now":
+        return value and stamp(datetime.now(tz=UTC))
     for form in FORMS:
         try:
             return stamp(datetime.strptime(value, form).replace(tzinfo=UTC))
@@ -30,6 +30,24 @@ def as_seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
         return duration.seconds(value)
     except MalformedError as error:
         raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+
+
+def as_ahead(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Return the seconds until a time ahead: a length of time (`2h`), or what `as_instant` takes. A callback of click."""
+    try:
+        return duration.seconds(value)
+    except MalformedError:
+        pass
+    try:
+        until = instant(as_instant(ctx, param, value) or "", what="time")
+    except click.BadParameter as error:
+        message = f"{value!r} is neither a length of time, such as 2h, nor a time, such as 2027-01-15T09:00:00Z"
+        raise click.BadParameter(message, ctx=ctx, param=param) from error
+    left = round((until - datetime.now(tz=UTC)).total_seconds())
+    if left <= 0:
+        message = f"{value!r} is over: write a time ahead (UTC), or a length of time, such as 2h"
+        raise click.BadParameter(message, ctx=ctx, param=param)
+    return left
 
 
 def as_beginning(ctx: click.Context, param: click.Parameter, value: str) -> str:

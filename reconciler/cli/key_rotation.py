@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from agent.protocol import durable
 from agent.protocol.errors import InputError, RefusedError
 from reconciler.control.authority import carried
 from reconciler.control.authority.ceremony import certified_keys
@@ -229,7 +228,7 @@ def _write(out: Path, changes: Sequence[Change], now: datetime) -> None:
     """Write the file, and say what it changes and what is missing."""
     reviews = [travel.review(change, now=now) for change in changes]
     data = travel.encode(changes)
-    durable.replace(out, data)
+    travel.put(out, data)
     for one in reviews:
         click.echo("\n  ".join([f"{one.tenant}:", *one.differences]))
         if one.missing:

@@ -8,7 +8,6 @@ from typing import cast, get_args
 
 import click
 
-from agent.protocol import durable
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
 from reconciler.cli.key_rotation import import_, renew, retire, rotate, sign, with_secrets
@@ -109,7 +108,7 @@ def init(  # noqa: PLR0917 - click passes options by keyword
     elif imports:
         report["trust"] = _trust(made.ring, tenants, read_any_public(imports), store_url, out)
     else:
-        durable.replace(out, made.public) if out else None
+        travel.put(out, made.public) if out else None
         report["public"] = str(out or directory / "public.json")
     click.echo(json.dumps(report, indent=2, sort_keys=True) if form == "json" else _text(report))
 
@@ -165,7 +164,7 @@ def _trust(
     if store_url is not None:
         return _found(open_store(store_url), offline, tenants, pipeline, control)
     changes = [first_trust(offline, tenant, pipeline=pipeline, control=control, now=datetime.now(UTC)) for tenant in tenants]
-    durable.replace(out or Path(), travel.encode(changes))
+    travel.put(out or Path(), travel.encode(changes))
     return [
         {"tenant": one.tenant, "created": True, "root": f"{out}, for ordain keys import", "sha256": root_digest(one.new_root.encode())}
         for one in changes

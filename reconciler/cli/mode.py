@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
-from reconciler.cli.instants import as_seconds
+from reconciler.cli.instants import as_ahead
 from reconciler.cli.rollout import FLEET, fleet_of, mode_where
 from reconciler.cli.rollout_orders import say
 from reconciler.cli.tables import table
@@ -30,7 +30,13 @@ def mode() -> None:
 @mode.command("set")
 @FLEET
 @MODE
-@click.option("--until", "seconds", required=True, callback=as_seconds, help="For how long: 2h; at most what git says (atMost).")
+@click.option(
+    "--until",
+    "seconds",
+    required=True,
+    callback=as_ahead,
+    help="For how long (2h), or until when (2027-01-15T09:00:00Z); at most what git says (atMost).",
+)
 @click.option("--now", is_flag=True, help="Everywhere at once, without the first wave's hosts showing first that it works.")
 @REASON
 @FORMAT

@@ -26,7 +26,8 @@ COLUMNS = ("FLEET", "COMMIT", "DIGEST", "MEMBERS", "SERIAL", "STATE")
 def status(state: Path, file: Path | None, form: str) -> None:
     """Show what is released, frozen or waiting, and why. Needs no running server.
 
-    COMMIT is that of the desired release: of its bundle or of its members, whichever was approved last.
+    COMMIT is that of the desired release: of its bundle or of its members, whichever was approved last. MEMBERS and SERIAL are numbers
+    of documents, not of hosts: of the list of members, and of the order that stands published.
 
     \b
     Examples:

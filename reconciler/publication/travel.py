@@ -18,7 +18,7 @@ import msgspec
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, Root, Targets
 
-from agent.protocol import codec
+from agent.protocol import codec, durable
 from agent.protocol.errors import InputError, RefusedError
 from agent.protocol.state import Struct
 from reconciler.publication import layout, metadata
@@ -70,6 +70,23 @@ class Review:
 def encode(changes: Sequence[Change]) -> bytes:
     """Return the file of these changes."""
     return codec.canonical(Travel(format=FORMAT, changes=list(changes)))
+
+
+def put(out: Path, data: bytes) -> None:
+    """Write a file that travels, a JSON object, where nothing is, or over one of its kind; raise `InputError` where something else is."""
+    before, after = _fields(out.read_bytes()) if out.is_file() else set(), _fields(data)
+    if out.exists() and not (out.is_file() and before and (before <= after or after <= before)):
+        message = f"{out}: something else is there; name another file, or move that one away"
+        raise InputError(message)
+    durable.replace(out, data)
+
+
+def _fields(data: bytes) -> set[str]:
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return set()
+    return set(found) if isinstance(found, dict) else set()
 
 
 def read(path: Path) -> list[Change]:

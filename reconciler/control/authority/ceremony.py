@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
 from securesystemslib.signer import Key, SSlibKey
 
-from agent.protocol import durable
 from agent.protocol.errors import InputError
 from agent.protocol.identity import require_label
 from reconciler.control.authority import carried, certificates
 from reconciler.control.authority.certificates import Issuer
 from reconciler.control.authority.generations import Certificates, read_certificate, read_generations
 from reconciler.control.authority.signing import SCHEME, SigningKey
-from reconciler.publication import layout
+from reconciler.publication import layout, travel
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import AUTHORITY, AUTHORITY_ROOT, AUTHORITY_SERVER, KeyRing
 from reconciler.publication.public_keys import NEXT, PublicKeys, read_any_public, read_public
@@ -111,7 +110,7 @@ def certify(
     created = found_authority(place, ring, control=public, tenants=tenants, domain=domain, following=following)
     data = carried.keep(ring.directory, place)
     if out is not None:
-        durable.replace(out, data)
+        travel.put(out, data)
     return created
 
 
