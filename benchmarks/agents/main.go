@@ -78,11 +78,11 @@ type agent struct {
 var (
 	address  = flag.String("address", "", "host:port")
 	file     = flag.String("hosts", "", "JSON of root and agents")
-	mode     = flag.String("mode", "agents", "agents, beats, gentle, storm or rest")
+	mode     = flag.String("mode", "agents", "agents, probes, beats, gentle, storm or rest")
 	path     = flag.String("path", "/v1/reports", "of beats")
 	each     = flag.Int("each", 25, "beats of each agent")
 	jitter   = flag.Float64("jitter", 60, "seconds over which agents spread coming back")
-	probes   = flag.Int("probes", 0, "agents that ask for a file ten times a second instead")
+	probes   = flag.Int("probes", 0, "agents that ask for a file ten times a second in mode probes, and do nothing in mode agents")
 	wait     = flag.Int("wait", 55, "seconds of a watch")
 	dialling = make(chan struct{}, 200)
 	output   = make(chan string, 1<<16)
@@ -94,10 +94,14 @@ func main() {
 	done := make(chan struct{})
 	go func() {
 		writer := bufio.NewWriter(os.Stdout)
-		for line := range output {
-			writer.WriteString(line)
-			if len(output) == 0 {
+		ticks := time.NewTicker(50 * time.Millisecond) // whoever reads is not to be woken for each line: it shares the cores
+		for open := true; open; {
+			select {
+			case <-ticks.C:
 				writer.Flush()
+			case line, more := <-output:
+				writer.WriteString(line)
+				open = more
 			}
 		}
 		writer.Flush()
@@ -108,10 +112,13 @@ func main() {
 		for _, one := range agents[*probes:] {
 			go one.live()
 		}
+		io.Copy(io.Discard, os.Stdin) // until whoever started us is gone
+		return
+	case "probes":
 		for number, one := range agents[:*probes] {
 			go one.probe(time.Duration(number) * 100 * time.Millisecond / time.Duration(*probes))
 		}
-		io.Copy(io.Discard, os.Stdin) // until whoever started us is gone
+		io.Copy(io.Discard, os.Stdin)
 		return
 	case "beats":
 		beats(agents)

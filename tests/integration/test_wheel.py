@@ -45,8 +45,8 @@ class Environment:
         return subprocess.run(command, cwd=self.directory, env=clean, check=False, capture_output=True, text=True)
 
     def packages(self) -> set[str]:
-        listed = self.run("python", "-m", "pip", "list", "--format", "json", "--disable-pip-version-check")
-        return {re.sub(r"[-_.]+", "-", entry["name"]).lower() for entry in json.loads(listed.stdout)} - {"pip", "setuptools"}
+        listed = self.run("python", "-c", "import importlib.metadata as m; print(*(one.name for one in m.distributions()))")
+        return {re.sub(r"[-_.]+", "-", name).lower() for name in listed.stdout.split()}
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,12 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _environment(directory: Path, what: str, constraints: Path) -> Environment:
-    subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-    environment = Environment(directory=directory)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     flags = ("--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", str(constraints))
-    installed = environment.run("python", "-m", "pip", "install", *flags, what)
+    pip = [sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"), "install", *flags, what]
+    installed = subprocess.run(pip, check=False, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
-    return environment
+    return Environment(directory=directory)
 
 
 @pytest.fixture(scope="module")
