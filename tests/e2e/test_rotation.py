@@ -37,7 +37,7 @@ def rotate(installation: Installation, *roles: str, zone: str) -> None:
     named = () if zone == "offline" else ("--tenant", "shop")
 
     def asked() -> bool:
-        done = ordain(installation, "rotate", *roles, *named, "--store", "store", "--import", f"{zone}.json", "--out", "request.json")
+        done = ordain(installation, "rotate", *roles, *named, "--store", "store", "--import", f"{zone}-public.json", "--out", "request.json")
         return done.returncode == 0
 
     until(f"{roles} may be rotated", asked, log=installation.log)
@@ -52,7 +52,7 @@ def rotate(installation: Installation, *roles: str, zone: str) -> None:
 def following(installation: Installation, *roles: str, zone: str) -> None:
     nexts = [word for role in roles for word in ("--next", role)]
     named = () if zone == "offline" else ("--tenant", "shop")
-    done = ordain(installation, "init", "--zone", zone, *named, "--keys", f"keys/{zone}", *nexts, "--out", f"{zone}.json")
+    done = ordain(installation, "init", "--zone", zone, *named, "--keys", f"keys/{zone}", *nexts, "--out", f"{zone}-public.json")
     assert done.returncode == 0, done.stderr
 
 

@@ -25,7 +25,6 @@ ALLOWED = {
     "reconciler/inventory/writing.py": "new manifests in a working copy: a person sees what came of them and commits",
     "reconciler/publication/store/objects.py": "a copy within an object store, which answers once it is there for keeps",
     "reconciler/cli": "commands at a terminal: a person sees what came of them and runs them again",
-    "reconciler/publication/client.py": "a directory that lasts as long as one look",
     "reconciler/opa": "files for an OPA that is about to start, gone when it ends, and the cache of what can be built again",
     "reconciler/pipeline/policy": "files for an OPA that is about to start, gone when it ends, and the cache of what can be built again",
     "reconciler/pipeline/problem.py": "a note for `ordain status` that nothing is decided by",
