@@ -37,7 +37,8 @@ def rotate(installation: Installation, *roles: str, zone: str) -> None:
     named = () if zone == "offline" else ("--tenant", "shop")
 
     def asked() -> bool:
-        done = ordain(installation, "rotate", *roles, *named, "--store", "store", "--import", f"{zone}-public.json", "--out", "request.json")
+        imported = ("--store", "store", "--import", f"{zone}-public.json")
+        done = ordain(installation, "rotate", *roles, *named, *imported, "--out", "request.json")
         return done.returncode == 0
 
     until(f"{roles} may be rotated", asked, log=installation.log)

@@ -456,6 +456,7 @@ def _consistent(files: list[File]) -> bool:
 STATES = st.lists(FILES, max_size=5, unique_by=lambda file: file.path).filter(_consistent).map(lambda files: State(files=files))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=st.lists(STATES, min_size=1, max_size=3))
 def test_a_second_apply_changes_nothing_and_an_empty_release_leaves_nothing(

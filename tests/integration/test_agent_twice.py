@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def running(rig: Rig) -> dict[str, int | None]:
     return {one.name: one.pid for one in running_of(Disk(root=rig.state), rig.root) if one.standing == "running"}
 
 
+@pytest.mark.no_cover
 @settings(max_examples=6, deadline=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.lists(releases(), min_size=1, max_size=2), st.dictionaries(st.sampled_from(NAMES), WORDS))
 def test_a_second_apply_changes_nothing_and_says_so(states: list[State], by_hand: dict[str, str]) -> None:

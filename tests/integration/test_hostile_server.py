@@ -455,6 +455,7 @@ FIELDS = st.sampled_from(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(role=st.sampled_from(ALL_ROLES), field=FIELDS, value=NONSENSE)
 def test_nonsense_signed_with_stolen_keys_raises_nothing_but_refusals(rig: Rig, role: str, field: str, value: Any) -> None:

@@ -123,6 +123,7 @@ def edited(files: dict[str, str], chance: random.Random) -> dict[str, str]:
     return {path: text for path, text in {**files, **chance.choice(edits)}.items() if text is not None}
 
 
+@pytest.mark.no_cover
 @pytest.mark.needs("opa", "git")
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_plan_is_the_same_with_all_that_is_remembered(seed: int, tmp_path: Path, opa: Path) -> None:

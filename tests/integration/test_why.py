@@ -76,6 +76,7 @@ def test_a_mode_that_does_not_exist_is_refused(copy: WorkingCopy) -> None:
     assert "did you mean incident?" in str(done.exception)
 
 
+@pytest.mark.no_cover
 def test_every_line_of_every_file_of_the_example_comes_from_a_line_that_has_it_or_made_it() -> None:
     tree = DirectoryTree(EXAMPLE)
     corpus = load(tree)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def changed(document: Document, pointer: Pointer, odd: object) -> Document:
     return Document(path=document.path, index=document.index, value=value, name=object_name(value))
 
 
+@pytest.mark.no_cover
 @given(st.sampled_from(PLACES), ODD)
 @settings(max_examples=200)
 def test_an_odd_value_anywhere_brings_findings_and_no_other_error(place: tuple[int, Pointer], odd: object) -> None:

@@ -37,6 +37,7 @@ def test_yaml_rs_is_here_to_be_compared_with() -> None:
     assert reading.FAST is not None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 @example("|\n---\nx\n---\n- y")
