@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.protocol import codec, enrolment
-from agent.protocol.enrolment import RenewalRequest
+from agent.protocol.enrolment import Authority, RenewalRequest
 from agent.protocol.identity import AgentName
 from agent.protocol.watching import WatchRequest
 from reconciler.control.api import files
@@ -24,7 +24,7 @@ from reconciler.control.api.answers import answer
 from reconciler.control.api.application import secure
 from reconciler.control.api.bodies import Bodies
 from reconciler.control.api.gate import Gate
-from reconciler.control.api.routes import AGENT, Route, agent_of
+from reconciler.control.api.routes import AGENT, ANYONE, Route, agent_of
 from reconciler.control.authority.ceremony import DOMAIN
 from reconciler.control.authority.certificates import AGENT_LIFETIME
 from reconciler.control.authority.keeper import Keeper
@@ -32,6 +32,7 @@ from reconciler.control.authority.listening import Listening, load_chain
 from reconciler.control.enrolment.relays import Relays
 from reconciler.control.identity.agents import Agents
 from reconciler.publication import controls
+from reconciler.publication.times import stamp
 from reconciler.relay.relaying import Relay, RelaySettings
 from tests.talk_cases import Client, Host, Site, _recorded, until
 
@@ -61,7 +62,11 @@ class Uplink(Site):
             asked = codec.decode(await bodies.read(request, limit=enrolment.REQUEST_LIMIT), RenewalRequest, what="request")
             return answer(await relays.issue(agent_of(request), asked), status=201)
 
+        async def authority(_: web.Request) -> web.Response:
+            return answer(Authority(format=enrolment.FORMAT, authority=self.keeper.authority(), server_time=stamp(datetime.now(UTC))))
+
         routes = [
+            Route(method="GET", path="/v1/authority", handler=authority, who=ANYONE),
             *self.talk.routes(agents),
             *files.routes(self.zones["shop"].store, who=AGENT),
             Route(method="POST", path="/v1/certificates/relay", handler=certify, who=AGENT, body=enrolment.REQUEST_LIMIT),

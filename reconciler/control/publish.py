@@ -1,8 +1,9 @@
 """Publish: a fleet's approved release and its rollout document become what agents may fetch, under `public/<tenant>/<fleet>/`.
 
 Order of writing: copies of targets metadata and of verified releases with their targets, the rollout document, rollouts, snapshot, roots
-(each only if absent), then the timestamp by replace-if-version. Before those last two everything is read back as an agent would read
-it, so an agent never meets a broken repository, whichever step was the last before a crash. (After one between a root with another
+(each only if absent), then the timestamp by replace-if-version. Before those last two all that is new is read back as an agent would read
+it, so an agent never meets a broken repository, whichever step was the last before a crash. (A release that stands was read back when it
+was first listed, and its copies are looked at again with each renewal.) (After one between a root with another
 timestamp key and the first timestamp of that key, agents wait for the next start.) Of two publishers at once the timestamp takes one;
 the other stops with `LostRaceError`. Versions only grow; an unchanged state publishes nothing. What a rotated key signed is published
 anew, under numbers far above all that honest hands may have reached.
@@ -314,7 +315,7 @@ def _sign_timestamp(work: Work, snapshot: MetaFile, floors: Floors) -> bytes:
 def _read_back(work: Work, releases: Releases, document: RolloutDocument, timestamp: bytes, standing: Published | None) -> None:
     path = rollout.target(work.fleet)
     wanted = {path: codec.sha256(codec.canonical(document))}
-    if standing is None or standing.file("releases").version != releases.version:
+    if standing is None or standing.file("releases") != metadata.meta_file(releases.version, releases.data):
         desired = [found[0] for found in (releases.bundle, releases.members) if found is not None]
         wanted |= {path: releases.signed.targets[path].hashes["sha256"] for path in desired}
     overlay = {**_roots(work), work.metadata_key("timestamp.json"): timestamp}

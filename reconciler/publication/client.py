@@ -12,6 +12,7 @@ from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError, R
 from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater
 
+from agent.protocol.errors import RefusedError
 from reconciler.publication import layout, metadata
 
 Get = Callable[[str], bytes | None]
@@ -62,6 +63,7 @@ class Client(Updater):
 
     def __init__(self, get: Get, *, fleet: str, root: bytes, now: datetime, standing: Mapping[str, bytes]) -> None:
         """Trust `root`, and never go behind what is `standing` (role → file); `fleet` is `<tenant>/<fleet>`."""
+        self._unseen = set(standing)
         self.known = dict(standing)
         """Role → file as it was verified last, which a next look may not go behind."""
         fetcher = KeyFetcher(get, fleet=fleet)
@@ -72,6 +74,13 @@ class Client(Updater):
     def at(self, now: datetime) -> None:
         """Take `now` for the time at which metadata must not have expired."""
         self._trusted_set.reference_time = now
+
+    def refresh(self) -> None:
+        """Verify the newest metadata; raises as python-tuf's own does, and `RefusedError` where that did not look at what stood before."""
+        super().refresh()
+        if self._unseen & {"timestamp", "snapshot"}:  # it would not say so itself: to it there was nothing
+            message = "this version of python-tuf does not look at what stood before; install the one that requirements.lock names"
+            raise RefusedError(message)
 
     def download(self, path: str, sha256: str | None = None) -> bytes:
         """Return a target; raise `RepositoryError` where it is not listed, or not with this SHA-256."""
@@ -87,6 +96,7 @@ class Client(Updater):
     # What python-tuf would keep in its directory, which is none here
 
     def _load_local_metadata(self, rolename: str) -> bytes:
+        self._unseen.discard(rolename)
         if rolename not in self.known:
             raise FileNotFoundError(rolename)
         return self.known[rolename]

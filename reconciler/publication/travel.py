@@ -73,20 +73,22 @@ def encode(changes: Sequence[Change]) -> bytes:
 
 
 def put(out: Path, data: bytes) -> None:
-    """Write a file that travels, a JSON object, where nothing is, or over one of its kind; raise `InputError` where something else is."""
-    before, after = _fields(out.read_bytes()) if out.is_file() else set(), _fields(data)
-    if out.exists() and not (out.is_file() and before and (before <= after or after <= before)):
+    """Write a file that travels, where nothing is, or over one of its kind and zone; raise `InputError` where something else is."""
+    if out.exists() and not (out.is_file() and _is_same_kind(out.read_bytes(), data)):
         message = f"{out}: something else is there; name another file, or move that one away"
         raise InputError(message)
     durable.replace(out, data)
 
 
-def _fields(data: bytes) -> set[str]:
+def _is_same_kind(before: bytes, after: bytes) -> bool:
+    """Return whether two JSON objects have the same fields, but for those that may be left out, and the same zone; nothing is any kind."""
     try:
-        found = msgspec.json.decode(data)
+        old, new = msgspec.json.decode(before or after), msgspec.json.decode(after)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return set()
-    return set(found) if isinstance(found, dict) else set()
+        return False
+    if not isinstance(old, dict) or old.get("zone") != new.get("zone"):
+        return False
+    return bool(old) and (old.keys() <= new.keys() or new.keys() <= old.keys())
 
 
 def read(path: Path) -> list[Change]:

@@ -1,7 +1,8 @@
 """What a relay shows to hosts: a server's certificate in its names, from the installation, renewed by itself and kept on disk.
 
 It also says whom to believe: the roots, and the intermediates that sign for agents of the relay's tenant. Both come with the certificate,
-and are asked for again where a host shows one of an intermediate that is not known, as after a change of authority.
+and are asked for again where the installation has other roots, as while its authority changes, or where a host shows a certificate of an
+intermediate that is not known.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.protocol import codec, durable, enrolment
-from agent.protocol.enrolment import RelayIssued, RenewalRequest, split_pem
-from agent.protocol.errors import MalformedError, OrdainError
+from agent.protocol.enrolment import Authority, RelayIssued, RenewalRequest, split_pem
+from agent.protocol.errors import MalformedError, OrdainError, RetryError
 from agent.protocol.identity import AgentName
 from agent.protocol.state import Struct
 from reconciler.control.authority.certificates import domain_of, tenant_of
@@ -28,8 +29,11 @@ from reconciler.control.refusal import Denied
 from reconciler.publication.times import stamp
 from reconciler.relay.uplink import Uplink
 
-RENEW_AFTER = timedelta(days=1)
-"""A certificate's age at which another is asked for: it lives for thirty days, which is for how long the uplink may be away."""
+RENEW_AFTER = timedelta(hours=1)
+"""After that another certificate is asked for, so that names are shown which git states now: each stands in the audit. It lives for thirty
+days, which is for how long the uplink may be away."""
+AUTHORITY_EVERY = 10.0
+"""Seconds between looks at which authorities there are: hosts that were given a certificate of a new one come back by it at once."""
 LOOK_EVERY = 2.0
 """Seconds between looks at whether something is due."""
 AGAIN = 30.0
@@ -57,8 +61,9 @@ class Shown:
         self._context: ssl.SSLContext | None = None
         self._trusted: set[str] = set()
         self._intermediates: list[x509.Certificate] = []
-        self._wanted = self._kept is None
-        self._asked = float("-inf")
+        self._wanted = True  # names may be others than those of the process before
+        self._asked = self._looked = float("-inf")
+        self._renews = float("inf")
         self.why = "" if self._kept else "no certificate yet"
         """Why there is no new certificate, "" where none is due."""
         self._take()
@@ -94,7 +99,7 @@ class Shown:
         """Ask for a certificate whenever one is due, until cancelled; what fails is logged once, and tried again."""
         while True:
             try:
-                self._wanted = await self._uplink.follow() or self._wanted
+                self._wanted = await self._uplink.follow() or self._wanted or await self._is_another_authority()
                 if self._is_due() and time.monotonic() >= self._asked + AGAIN:
                     self._asked = time.monotonic()
                     await self._ask()
@@ -106,10 +111,19 @@ class Shown:
             await asyncio.sleep(LOOK_EVERY)
 
     def _is_due(self) -> bool:
-        if self._kept is None or self._wanted:
-            return True
-        issued = datetime.fromisoformat(self._kept.issued.server_time)  # the certificate says a time long before, for hosts' clocks
-        return datetime.now(UTC) >= issued + min(RENEW_AFTER, (_leaf(self._kept).not_valid_after_utc - issued) / 2)
+        return self._kept is None or self._wanted or time.monotonic() >= self._renews
+
+    async def _is_another_authority(self) -> bool:
+        """Look now and then whether the installation has other roots than those that came with the certificate."""
+        if self._kept is None or time.monotonic() < self._looked + AUTHORITY_EVERY:
+            return False
+        self._looked = time.monotonic()
+        try:
+            data = await self._uplink.require("GET", "/v1/authority", limit=enrolment.ANSWER_LIMIT)
+        except RetryError:  # it is away: what is known counts
+            return False
+        stated = codec.decode(data, Authority, what="authority", limit=enrolment.ANSWER_LIMIT)
+        return stated.authority != self._kept.issued.authority
 
     async def _ask(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -120,6 +134,8 @@ class Shown:
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         self._kept = _Kept(key=private, issued=issued)
         self._take()
+        left = (_leaf(self._kept).not_valid_after_utc - datetime.now(UTC)) / 2
+        self._renews = time.monotonic() + min(RENEW_AFTER, left).total_seconds()
         await asyncio.to_thread(durable.replace, self._file, codec.canonical(self._kept), mode=0o600)
         _log.info("hosts see a certificate that is valid until %s", stamp(self.ends) if self.ends else "-")
 

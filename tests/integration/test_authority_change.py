@@ -12,15 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.protocol.identity import AgentName
-from reconciler.control.authority.ceremony import found_authority
 from reconciler.control.authority.change import FORMAT, Change
 from reconciler.control.authority.rotation import SERVER_FOLLOWS, Terms, next_change
 from reconciler.control.registry.trials import Tally
-from reconciler.publication.key_making import make_keys
-from reconciler.publication.keys import KeyRing
-from reconciler.publication.public_keys import read_public
 from reconciler.publication.times import stamp
 from tests import zone_cases
+from tests.authority_cases import certify_next
 from tests.zone_cases import Host, Site
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -89,14 +86,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def next_generation(site: Site) -> None:
     """Hold the ceremony for another root, and other keys of the intermediates the first time."""
-    directory = site.directory / "keys"
-    ring = KeyRing(zone="control", directory=directory / "control")
-    if not ring.has("shop/authority.next"):
-        make_keys("control", directory / "control", ("shop", "lab"), following=("authority", "server"))
-    (directory / "authority" / "authority" / "root.pem").unlink()
-    root = make_keys("authority", directory / "authority").ring
-    public = read_public(directory / "control" / "public.json", zone="control")
-    found_authority(site.store, root, control=public, tenants=["shop", "lab"], following=True)
+    certify_next(site.directory / "keys", site.store)
     site.zone.keeper.look()
     site.zone.listening.refresh()
 

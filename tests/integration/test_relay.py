@@ -25,6 +25,7 @@ from reconciler.control.registry import events, receipts
 from reconciler.publication import controls, layout
 from reconciler.relay import forwarding, shown
 from reconciler.relay.relaying import Relay
+from tests.authority_cases import certify_next
 from tests.publication_cases import bundle_of
 from tests.relay_cases import ADDRESS, AGENTS, WATCH, AtRelay, Uplink, free_port, lapsed_host, relaying, uplink, write_identity
 from tests.talk_cases import Host, RefusedAnswerError, batch, receipt, site, until
@@ -243,6 +244,33 @@ def test_the_agents_renewal_is_followed(case: Case) -> None:
             case.up.zones["shop"].approve("two")
             case.up.zones["shop"].publish()
             await until(lambda: relay.carried.version("web") > before)
+
+    asyncio.run(scenario())
+
+
+def test_another_authority_is_heard_of_before_hosts_come_by_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in ("AGAIN", "AUTHORITY_EVERY"):
+        monkeypatch.setattr(shown, pause, 0.05)
+
+    async def scenario() -> None:
+        async with case.whole() as (relay, _):
+            before = relay.shown.roots()
+            certify_next(case.directory / "keys", case.up.zones["shop"].store)
+            case.up.keeper.look()
+            assert case.up.keeper.authority() != before
+            await until(lambda: relay.shown.roots() == case.up.keeper.authority())
+
+    asyncio.run(scenario())
+
+
+def test_names_are_asked_for_anew_at_each_start(case: Case) -> None:
+    kept = case.directory / "relay" / "shown.json"
+
+    async def scenario() -> None:
+        async with case.whole():
+            before = kept.read_bytes()
+        async with case.whole():
+            await until(lambda: kept.read_bytes() != before)
 
     asyncio.run(scenario())
 

@@ -63,7 +63,12 @@ def test_what_travels_holds_no_private_key(tmp_path: Path) -> None:
 def test_an_output_that_is_another_file_already_is_left_as_it_is(tmp_path: Path) -> None:
     ceremony(tmp_path, "shop")
     assert run("--zone", "control", "--tenant", "lab", "--keys", tmp_path / "control", "--out", tmp_path / "control.json").exit_code == 0
-    others = {tmp_path / "serve.json": b'{"url":"https://127.0.0.1:8420"}', tmp_path / "key.pem": b"-----BEGIN", tmp_path / "list": b"[1]"}
+    others = {
+        tmp_path / "pipeline.json": (tmp_path / "pipeline.json").read_bytes(),
+        tmp_path / "serve.json": b'{"url":"https://127.0.0.1:8420"}',
+        tmp_path / "key.pem": b"-----BEGIN",
+        tmp_path / "list": b"[1]",
+    }
     for place, data in others.items():
         place.write_bytes(data)
         refused = run("--zone", "control", "--tenant", "lab", "--keys", tmp_path / "control", "--out", place)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from tuf.ngclient import Updater
 
 from agent.protocol import bundle, codec
 from agent.protocol.bundle import Bundle, Group
@@ -223,3 +224,13 @@ def nowhere() -> Iterator[HttpSource]:
 def test_a_server_that_is_away_is_tried_again_later(zone: Zone, site: LocalStore, nowhere: HttpSource) -> None:
     with pytest.raises(RetryError, match=r"127\.0\.0\.1:9"):
         copy_fleet(nowhere, site, tenant="shop", fleet="web", root=zone.trust.roots[0], now=now())
+
+
+def test_a_client_that_sees_nothing_of_what_stood_before_is_refused(zone: Zone, site: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy(zone, site)
+    before = site.get(layout.metadata("shop", "web", "timestamp.json"))
+    assert before is not None
+    monkeypatch.setattr(Client, "_load_local_metadata", Updater._load_local_metadata)  # noqa: SLF001 - as if python-tuf had renamed it
+    client = Client(site.get, fleet="shop/web", root=zone.trust.roots[0], now=now(), standing={"timestamp": before})
+    with pytest.raises(RefusedError, match="does not look at what stood before"):
+        client.refresh()
