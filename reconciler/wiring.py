@@ -30,7 +30,7 @@ from reconciler.pipeline.session import Parts
 from reconciler.pipeline.signatures.pinned import read_pinned
 from reconciler.pipeline.source import Credentials, Mirror, SourceLimits, SshAccess, mirror_path
 from reconciler.publication import layout
-from reconciler.publication.ceremony import development_keys
+from reconciler.publication.ceremony import development_keys, unfinished
 from reconciler.publication.key_making import make_keys
 from reconciler.publication.secret_files import SecretFile
 from reconciler.publication.store import CONTROL_PREFIXES, PIPELINE_PREFIXES, Scoped, Store
@@ -181,8 +181,6 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
         durable.sweep(directory)
     make_keys("pipeline", settings.keys_directory / "pipeline")
     development_certificates(settings)
-    for tenant in discover(store):
-        hand_out_root(settings.state, store, tenant)  # a restored store has tenants that need no new keys
 
     def make(tenants: Collection[str]) -> None:
         for tenant in tenants:
@@ -190,6 +188,9 @@ def development(settings: Settings) -> Callable[[Collection[str]], None]:
                 development_keys(settings.keys_directory, store, tenant)
             hand_out_root(settings.state, store, tenant)
 
+    make(unfinished(settings.keys_directory, store))
+    for tenant in discover(store):
+        hand_out_root(settings.state, store, tenant)  # a restored store has tenants that need no new keys
     return make
 
 

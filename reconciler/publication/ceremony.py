@@ -132,6 +132,14 @@ def development_keys(directory: Path, store: Store, tenant: str) -> Rings:
     return Rings(pipeline=pipeline, control=control)
 
 
+def unfinished(directory: Path, store: Store) -> list[str]:
+    """Return the tenants, sorted, whose development keys were begun and whose trust was not founded: whoever was at it was killed."""
+    if not (directory / MARKER).is_file():
+        return []
+    begun = (path.name for path in (directory / "pipeline").iterdir() if path.is_dir())
+    return sorted(tenant for tenant in begun if store.version(layout.trust(tenant, "1.root.json")) is None)
+
+
 def root_digest(root: bytes) -> str:
     """Return what two people compare when root metadata travels to hosts: its SHA-256."""
     return codec.sha256(root)

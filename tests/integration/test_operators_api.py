@@ -297,7 +297,9 @@ def test_what_is_no_token_is_refused_in_the_same_words_as_one_that_is_not_known(
 
 def test_who_sends_bad_tokens_over_and_over_waits(tmp_path: Path, opa: Path) -> None:
     with site(tmp_path, opa) as apart:
-        answers = [apart.ask("GET", "/api/v1/agents", token="ordainop1.x.y") for _ in range(70)]
+        answers = [apart.ask("GET", "/api/v1/agents", token="ordainop1.x.y")]
+        while answers[-1].status == 401 and len(answers) < 1000:  # as many as go on while the first are forgotten, on a slow machine
+            answers.append(apart.ask("GET", "/api/v1/agents", token="ordainop1.x.y"))
         assert {one.status for one in answers} == {401, 429}
         assert int(answers[-1].headers["Retry-After"]) >= 1
         assert apart.ask("GET", "/api/v1/whoami", who="viewer").status == 200

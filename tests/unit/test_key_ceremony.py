@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from tuf.api.metadata import Root
 
 from agent.protocol.errors import InputError, RefusedError
+from reconciler import wiring
 from reconciler.cli.keys import keys
 from reconciler.publication import layout, metadata
 from reconciler.publication.ceremony import MARKER
@@ -16,6 +17,7 @@ from reconciler.publication.key_making import make_keys
 from reconciler.publication.keys import KeyRing
 from reconciler.publication.store import LocalStore
 from reconciler.publication.trust import Trust, read_trust
+from reconciler.settings import Settings
 from tests.publication_cases import Zone, make_zone
 
 
@@ -169,6 +171,15 @@ def test_development_keys_say_so_in_signed_metadata_and_beside_the_keys(zone: Zo
 
 def test_development_keys_are_made_once(zone: Zone, tmp_path: Path) -> None:
     assert make_zone(tmp_path).trust == zone.trust
+
+
+def test_development_keys_that_a_kill_left_without_trust_are_finished_at_the_next_start(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path)
+    wiring.development(settings)(["shop"])
+    make_keys("pipeline", settings.keys_directory / "pipeline", ("lab",))
+    wiring.development(settings)
+    assert trust(tmp_path, "lab").development
+    assert (tmp_path / "trust" / "lab.root.json").is_file()
 
 
 def test_a_key_may_be_elsewhere_by_its_uri(tmp_path: Path) -> None:
