@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Sample
 from benchmarks.report import Report
+from benchmarks.talk_zone import until
 from tests.e2e.installation import BIN
 from tests.simulator.chances import Chances
 from tests.simulator.simulation import TENANT, Plan, Simulation, simulated
@@ -28,7 +29,7 @@ OTHERS = 200
 """Files of another tenant in the repository: OPAL's figure is of 201 policy files."""
 LOOK, PATIENCE = 0.001, 120.0
 OPAL_MS, CANARY_MS = (108.0, 132.0), 300.0
-P50, P95 = 0.5, 0.95
+P95 = 0.95
 STEPS = (
     "git: noticed and fetched",
     "judging and compiling",
@@ -208,9 +209,4 @@ def _newest(directory: Path, pattern: str) -> int:
 
 
 def _until(what: str, holds: Callable[[], bool]) -> None:
-    begin = time.monotonic()
-    while not holds():
-        if time.monotonic() - begin > PATIENCE:
-            message = f"{what}: not within {PATIENCE:.0f} s"
-            raise TimeoutError(message)
-        time.sleep(LOOK)
+    until(holds, what, patience=PATIENCE, every=LOOK)

@@ -252,14 +252,14 @@ def _free_port() -> int:
         return port
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait until something is so; raise `TimeoutError` saying what was waited for."""
+def until(true: Callable[[], bool], what: str, *, patience: float = PATIENCE, every: float = 0.02) -> None:
+    """Wait until something is so, looking `every` so many seconds; raise `TimeoutError` saying what was waited for."""
     begin = time.monotonic()
     while not true():
-        if time.monotonic() - begin > PATIENCE:
-            message = f"{what}: not within {PATIENCE:.0f} s"
+        if time.monotonic() - begin > patience:
+            message = f"{what}: not within {patience:.0f} s"
             raise TimeoutError(message)
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def memory_of(process: int, which: str) -> float:

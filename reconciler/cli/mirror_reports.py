@@ -10,6 +10,8 @@ from agent.protocol.errors import InputError, RefusedError
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
 from reconciler.cli.progress import Progress
 from reconciler.printable import printable
+from reconciler.publication import layout
+from reconciler.publication.store import LocalStore
 from reconciler.relay import sticks
 
 _STICK = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -37,8 +39,7 @@ def reports_out(directory: Path, tenant: str, state: Path, form: str, *, remove:
     if not spool.is_dir():
         message = f"{state}: no relay has run on this state directory"
         raise InputError(message)
-    public = state / "store" / "public"
-    carried = sorted(one.name for one in public.iterdir() if one.is_dir()) if public.is_dir() else []
+    carried = layout.children(LocalStore(state / "store"), "public/")
     if carried and tenant not in carried:
         message = f"{state}: this relay carries for tenant {', '.join(carried)}, and not for {tenant}"
         raise InputError(message)

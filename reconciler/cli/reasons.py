@@ -49,8 +49,8 @@ class Found:
     """What the host's receipts say of the release, by fleet; None where no server was asked."""
     turns: Mapping[str, Turn | None] = field(default_factory=dict)
     """In which wave the host gets the release, by fleet; None where no server was asked, or it knows of no wave."""
-    here: Mapping[str, Here | None] = field(default_factory=dict)
-    """What the host said last that runs there, by fleet; None where no server was asked, or it never said."""
+    here: Mapping[str, Here] = field(default_factory=dict)
+    """What the host said last that runs there, by fleet; nothing where no server was asked, or it never said."""
     waves: Mapping[str, str] = field(default_factory=dict)
     """How far the rollout of the release went, by fleet, as the control zone recorded it; "" where it recorded none of it."""
 

@@ -88,18 +88,14 @@ def turn(host: Host, fleet: str, digest: str, *, server: str | None, state: Path
     return next((Turn(**{name: row[name] for name in Turn.__slots__}) for row in rows if row["digest"] == digest), None)
 
 
-def here(host: Host, fleet: str, *, server: str | None, state: Path | None) -> Here | None:
-    """Return what runs of a fleet on a host by its own last word; None where nobody was asked, or it never said.
-
-    Raises as `looking` and what it returns do.
-    """
+def here(host: Host, *, server: str | None, state: Path | None) -> dict[str, Here]:
+    """Return what runs on a host by its own last word, by fleet (`shop/web`); nothing where nobody was asked, or it never said."""
     try:
         found = _server(server, state)
         rows = found.ask("GET", _path(host))["standing"] if found is not None else []
     except OrdainError:  # why is said where receipts are asked for
-        return None
-    own = fleet.partition("/")[2]
-    return next((Here(**{name: row[name] for name in Here.__slots__}) for row in rows if row["fleet"] == own), None)
+        return {}
+    return {f"{host.tenant}/{row['fleet']}": Here(**{name: row[name] for name in Here.__slots__}) for row in rows}
 
 
 def _server(server: str | None, state: Path | None) -> "Server | None":

@@ -57,7 +57,7 @@ def why(place: str, *, mode: str, rev: str | None, form: str, server: str | None
         turns = {
             one.fleet: receipts.turn(address.host, one.fleet, one.digest, server=server, state=where["state"]) for one in found.answers
         }
-        now = {one.fleet: receipts.here(address.host, one.fleet, server=server, state=where["state"]) for one in found.answers}
+        now = receipts.here(address.host, server=server, state=where["state"])
         found = replace(found, applied={one.fleet: look(one.fleet, one.digest, "") for one in found.answers}, turns=turns, here=now)
     if form == "json":
         click.echo(json.dumps(as_plain(found), indent=2, ensure_ascii=False))

@@ -2,10 +2,10 @@
 
 Order of writing: copies of targets metadata and of verified releases with their targets, the rollout document, rollouts, snapshot, roots
 (each only if absent), then the timestamp by replace-if-version. Before those last two all that is new is read back as an agent would read
-it, so an agent never meets a broken repository, whichever step was the last before a crash. (A release that stands was read back when it
-was first listed, and its copies are looked at again with each renewal.) (After one between a root with another
-timestamp key and the first timestamp of that key, agents wait for the next start.) Of two publishers at once the timestamp takes one;
-the other stops with `LostRaceError`. Versions only grow; an unchanged state publishes nothing. What a rotated key signed is published
+it, so an agent never meets a broken repository, whichever step was the last before a crash. (After one between a root with another
+timestamp key and the first timestamp of that key, agents wait for the next start.) A release that stands was read back when it was first
+listed, and its copies are looked at again with each renewal. Of two publishers at once the timestamp takes one; the other stops with
+`LostRaceError`. Versions only grow; an unchanged state publishes nothing. What a rotated key signed is published
 anew, under numbers far above all that honest hands may have reached.
 """
 

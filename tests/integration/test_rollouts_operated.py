@@ -386,7 +386,7 @@ def test_what_a_host_has_now_is_told_where_it_is_not_what_is_explained(operated:
     said = FleetReport(fleet="web", result="applied", digest="d" * 64, commit="c" * 40, mode="incident")
     with operated.site.registry.begin() as connection:
         batches.write_batches(connection, [received("web-02", sequence=1000, at=datetime.now(UTC), statuses=[said])])
-    here = receipts.here(Host(tenant="shop", agent="web-02"), "shop/web", server=None, state=operated.site.state)
+    here = receipts.here(Host(tenant="shop", agent="web-02"), server=None, state=operated.site.state)["shop/web"]
     assert here == receipts.Here(digest="d" * 64, commit="c" * 40, mode="incident")
     assert list(otherwise(here, digest="d" * 64, mode="incident")) == []
     assert list(otherwise(here, digest="e" * 64, mode="")) == [

@@ -101,10 +101,7 @@ class Agents:
 
     def require(self, asker: Asker, *, even: Collection[str] = ()) -> None:
         """Raise `Denied` where a certificate is revoked, or its agent is held in a state that `even` does not name."""
-        held = self._standing.held((asker.tenant, asker.agent))
-        if held is None and not self._standing.is_revoked(asker.fingerprint):
-            return
-        who = f"{asker.tenant}/{asker.agent}"
+        held, who = self._standing.held((asker.tenant, asker.agent)), f"{asker.tenant}/{asker.agent}"
         if held == "revoked" or self._standing.is_revoked(asker.fingerprint):
             message = f"the certificate of {who} is revoked; an operator can let the host enrol again"
             raise Denied("revoked", message)
