@@ -80,13 +80,13 @@ class Site:
         with self.registry.begin() as connection:
             batches.write_batches(connection, [received(name, sequence=self.sequence[name], at=self.now) for name in names])
 
-    def say(self, name: str, result: str, *, usage: Usage | None = None) -> None:
-        """Have a host report what came of the release that the document has for it, and what that uses."""
+    def say(self, name: str, result: str, *, usage: Usage | None = None, mode: str | None = None) -> None:
+        """Have a host report what came of the release that the document has for it, in a mode, and what that uses."""
         assert self.document is not None
         release = self.document.candidate or self.document.stable
         assert release is not None
         self.sequence[name] = self.sequence.get(name, 0) + 1
-        said = receipt(name, digest=release.digest, members=release.members, attempt=self.document.attempt, result=result)
+        said = receipt(name, digest=release.digest, members=release.members, attempt=self.document.attempt, result=result, mode=mode)
         about = {"desired": release.digest, "digest": release.digest, "attempt": self.document.attempt}
         status = FleetReport(fleet="web", result=result, usage=usage, **about)  # type: ignore[arg-type]
         batch = received(name, sequence=self.sequence[name], at=self.now, receipts=[said], statuses=[status])

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent.protocol import bundle, codec
-from agent.protocol.bundle import Bundle, Group
+from agent.protocol.bundle import Bundle, Group, Mode
 from agent.protocol.membership import Member
 from agent.protocol.state import File, State
 from reconciler.control.numbering import floors_of
@@ -43,9 +43,10 @@ def now() -> datetime:
 
 
 def bundle_of(content: str, *, tenant: str = "shop", fleet: str = "web") -> tuple[bytes, str]:
-    """Return `data.json` of a bundle with one file, and its digest."""
+    """Return `data.json` of a bundle with one file and a mode `incident`, and its digest."""
     state = State(files=[File(path="/etc/motd", content=content)])
-    data = bundle.encode(Bundle(format=bundle.FORMAT, fleet=f"{tenant}/{fleet}", groups={"all": Group(base=state)}))
+    group = Group(base=state, modes=[Mode(name="incident", at_most="1h", state=state)])
+    data = bundle.encode(Bundle(format=bundle.FORMAT, fleet=f"{tenant}/{fleet}", groups={"all": group}))
     return data, codec.sha256(data)
 
 

@@ -6,15 +6,12 @@ signed members alone: a server can't hand one host's state to another, nor an ol
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-import msgspec
-
-from agent.protocol import duration, rollout
+from agent.protocol import rollout
 from agent.protocol.bundle import Bundle, Group
 from agent.protocol.errors import RefusedError, RetryError
 from agent.protocol.membership import Member
-from agent.protocol.rollout import ModeSwitch, Release, RolloutDocument
+from agent.protocol.rollout import Release, RolloutDocument
 from agent.protocol.state import State
 
 
@@ -104,33 +101,10 @@ def group_of(choice: Choice, document: RolloutDocument, bundle: Bundle) -> Group
 
 def choose_mode(document: RolloutDocument, group: Group, *, agent: str, now: str, member: Member) -> tuple[str | None, tuple[str, ...]]:
     """Return the mode that is due now, None for base, and warnings on switches that are not followed."""
-    limits = {mode.name: duration.seconds(mode.at_most) for mode in group.modes}
-    kept, warnings = [], []
-    for switch in document.modes:
-        problem = _problem(switch, limits)
-        if problem is None:
-            kept.append(switch)
-        else:
-            warnings.append(f"mode {switch.name} is not followed: {problem}")
-    followed = msgspec.structs.replace(document, modes=kept)
-    due = rollout.mode_due(followed, known=[mode.name for mode in group.modes], now=now, agent=agent, labels=member.labels)
-    return due, tuple(warnings)
+    followed, warnings = rollout.followed(document, group.limits)
+    return rollout.mode_due(followed, known=[mode.name for mode in group.modes], now=now, agent=agent, labels=member.labels), warnings
 
 
 def state_in(group: Group, mode: str | None) -> State:
     """Return a group's state in a mode."""
     return next((known.state for known in group.modes if known.name == mode), group.base)
-
-
-def _problem(switch: ModeSwitch, limits: dict[str, int]) -> str | None:
-    if switch.name not in limits:
-        return "this release does not have it"
-    try:
-        asked = (_instant(switch.until) - _instant(switch.start)).total_seconds()
-    except ValueError:
-        return "its times are not RFC 3339 in UTC"
-    return f"it lasts longer than {limits[switch.name]} s" if asked > limits[switch.name] else None
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -12,7 +12,7 @@ import zlib
 
 import msgspec
 
-from agent.protocol import codec
+from agent.protocol import codec, duration
 from agent.protocol.errors import MalformedError
 from agent.protocol.state import State, Struct
 
@@ -40,6 +40,11 @@ class Group(Struct):
 
     base: State
     modes: list[Mode] = []
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """For how many seconds each mode may be on, in rising priority; raises `MalformedError` for what is no length of time."""
+        return {mode.name: duration.seconds(mode.at_most) for mode in self.modes}
 
 
 class Bundle(Struct):

@@ -6,6 +6,9 @@ control plane, so no document lists who is in a wave.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
 
 from agent.protocol import codec
 from agent.protocol.errors import MalformedError
@@ -107,6 +110,21 @@ def choose(document: RolloutDocument, *, agent: str, labels: Mapping[str, str]) 
     return document.stable
 
 
+def followed(document: RolloutDocument, limits: Mapping[str, int]) -> tuple[RolloutDocument, tuple[str, ...]]:
+    """Return the document with those switches alone that hosts of a bundle follow, and why they follow none of the others.
+
+    `limits` are the modes that the bundle has, and for how many seconds each may be on.
+    """
+    kept, warnings = [], []
+    for switch in document.modes:
+        problem = _problem(switch, limits)
+        if problem is None:
+            kept.append(switch)
+        else:
+            warnings.append(f"mode {switch.name} is not followed: {problem}")
+    return msgspec.structs.replace(document, modes=kept), tuple(warnings)
+
+
 def mode_due(document: RolloutDocument, *, known: Sequence[str], now: str, agent: str, labels: Mapping[str, str]) -> str | None:
     """Return the mode that an agent should be in at `now`, None for base.
 
@@ -120,3 +138,17 @@ def mode_due(document: RolloutDocument, *, known: Sequence[str], now: str, agent
         and (selected(labels, switch.selectors) or slot(switch.name, document.attempt, agent) < switch.bound)
     }
     return next((name for name in reversed(known) if name in on), None)
+
+
+def _problem(switch: ModeSwitch, limits: Mapping[str, int]) -> str | None:
+    if switch.name not in limits:
+        return "this release does not have it"
+    try:
+        asked = (_instant(switch.until) - _instant(switch.start)).total_seconds()
+    except ValueError:
+        return "its times are not RFC 3339 in UTC"
+    return f"it lasts longer than {limits[switch.name]} s" if asked > limits[switch.name] else None
+
+
+def _instant(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

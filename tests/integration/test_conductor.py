@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from reconciler.control.conduct.conductor import Conductor
-from reconciler.control.registry import agents, batches, heartbeats, inventory, stops
+from reconciler.control.registry import agents, batches, events, heartbeats, inventory, stops
 from reconciler.control.registry.inventory import Subject
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.lease import LostError
@@ -86,6 +86,76 @@ def test_a_success_for_another_digest_or_attempt_counts_for_nothing(site: Site) 
     site.beat(*HOSTS)
     site.step()
     assert site.kept().progress.wave == 0
+
+
+def incident(site: Site, kind: str = "mode") -> None:
+    """Switch the mode everywhere, or off again, and have it published."""
+    site.order(kind=kind, mode="incident", **({"until": "2026-11-23T12:45:00Z", "all_at_once": True} if kind == "mode" else {}))
+    site.step()
+    site.step()
+
+
+def test_a_wave_counts_receipts_in_the_mode_that_is_due(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.approve("two")
+    site.step()
+    site.say("web-1", "applied")
+    site.step(timedelta(seconds=50))
+    incident(site)
+    site.now += timedelta(seconds=30)
+    site.beat(*HOSTS)
+    site.step()
+    assert site.kept().progress.wave == 0  # it soaked in base, where it should not be any more
+    site.say("web-1", "applied", mode="incident")
+    site.now += timedelta(seconds=61)
+    site.beat(*HOSTS)
+    site.step()
+    assert site.kept().progress.wave == 1
+
+
+def test_a_host_that_heard_of_a_mode_and_does_not_follow_it_in_time_has_failed(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.approve("two")
+    site.step()
+    site.say("web-1", "applied")
+    site.step(timedelta(seconds=50))
+    incident(site)
+    site.now += timedelta(minutes=14)
+    site.beat("web-1")
+    site.step()
+    assert site.kept().progress.phase == "applying"
+    site.step(timedelta(minutes=1, seconds=1))
+    assert site.kept().progress.phase == "stopped"
+    with site.registry.read() as connection:
+        newest = events.listed(connection, events.Filter(tenant="shop", fleet="web")).items[0]
+    assert "web-1 not in the mode that is on" in newest.text
+
+
+def test_after_a_mode_what_was_said_in_base_counts_again(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.approve("two")
+    site.step()
+    site.say("web-1", "applied")
+    incident(site)
+    site.beat("web-1")
+    incident(site, "base")
+    site.now += timedelta(seconds=61)
+    site.beat(*HOSTS)
+    site.step()
+    assert site.kept().progress.wave == 1
+
+
+def test_a_mode_that_the_candidate_does_not_have_changes_nothing_for_it(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.approve("two")
+    site.step()
+    site.say("web-1", "applied")
+    site.order(kind="mode", mode="unheard-of", until="2026-11-23T13:00:00Z", all_at_once=True)
+    site.step()
+    site.now += timedelta(seconds=61)
+    site.beat(*HOSTS)
+    site.step()
+    assert site.kept().progress.wave == 1
 
 
 def test_an_enrolled_host_that_falls_silent_after_it_was_admitted_takes_it_back(site: Site) -> None:

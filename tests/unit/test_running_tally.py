@@ -9,10 +9,10 @@ from reconciler.control.rollout.evidence import Host, Said, Terms, tally
 from reconciler.control.rollout.running import Running
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TERMS = Terms(admitted=NOON, soak=timedelta(seconds=60), timeout=timedelta(seconds=100))
+TERMS = Terms(admitted=NOON, soak=timedelta(seconds=60), timeout=timedelta(seconds=100), switched=NOON + timedelta(seconds=40))
 JOINING = frozenset({"a", "b", "c"})
 MOMENTS = st.integers(-50, 300).map(lambda seconds: NOON + timedelta(seconds=seconds))
-SAID = st.builds(Said, result=st.sampled_from(["applied", "applied", "failed", "waiting"]), at=MOMENTS)
+SAID = st.builds(Said, result=st.sampled_from(["applied", "applied", "failed", "waiting"]), at=MOMENTS, due=st.booleans())
 HOSTS = st.builds(
     Host,
     name=st.sampled_from("abcdefgh"),

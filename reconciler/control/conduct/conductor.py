@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control.conduct.due import Modes
 from reconciler.control.conduct.gates import Gatekeeper, Standing
 from reconciler.control.conduct.hosts import is_provable
-from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown
+from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown, Whose
 from reconciler.control.conduct.membership import Roll, additive_since
 from reconciler.control.conduct.modes import mode_hosts, mode_tally
 from reconciler.control.conduct.pacing import paced_wave
@@ -26,14 +27,14 @@ from reconciler.control.records import Rolled
 from reconciler.control.registry import audit, events, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.document import document_of
-from reconciler.control.rollout.evidence import Tally, Terms
+from reconciler.control.rollout.evidence import Tally, terms_of
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.pacing import Pace
 from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.store import Store
-from reconciler.publication.times import instant, stamp
+from reconciler.publication.times import stamp
 from reconciler.rollouts.waves import Member, Wave
 
 LOOK_EVERY = timedelta(seconds=1)
@@ -67,7 +68,7 @@ class Conductor:
     def __init__(self, registry: Registry, store: Store, *, gatekeeper: Gatekeeper | None = None) -> None:
         """`store` is where approved files stand; `gatekeeper` reads what may be in the way."""
         self._registry, self._gatekeeper = registry, gatekeeper or Gatekeeper()
-        self._roll = Roll(store)
+        self._roll, self._due = Roll(store), Modes(store)
         self._plans, self._looking, self._turn = Plans(), Looking(), 0
 
     def ordered(self, tenant: str) -> set[str]:
@@ -158,22 +159,21 @@ class Conductor:
             return NOTHING_SHOWN
         planned = plan(candidate, progress.attempt)
         index = min(progress.wave, len(planned.waves) - 1)
-        before = planned.waves[index - 1] if index else None
-        terms = Terms(
-            admitted=instant(max(progress.admitted_at, progress.paced_at), what="wave"),
-            soak=timedelta(seconds=planned.waves[index].step.soak),
-            timeout=timedelta(seconds=task.strategy.health.timeout),
-            resumed=instant(progress.resumed_at, what="wave") if progress.resumed_at else None,
-        )
+        before, modes = planned.waves[index - 1] if index else None, task.standing.modes if task.standing else []
         attempt = Attempt(
             tenant=task.tenant,
             fleet=task.fleet,
             digest=candidate.release.digest,
             number=progress.attempt,
-            terms=terms,
-            stage=(planned.members, progress.selectors, progress.bound, progress.held, before and (before.selectors, before.bound)),
+            terms=terms_of(progress, planned.waves[index].step, task.strategy.health),
+            stage=(planned.members, progress.selectors, progress.bound, progress.held, before and (before.selectors, before.bound), modes),
         )
-        return self._looking.look(connection, attempt, lambda: admitted(planned, progress, before), task.now, turn=self._turn, anew=anew)
+
+        def whose() -> Whose:
+            due = self._due.due(task.name, candidate.release.digest, task.standing, planned.members, task.now)
+            return Whose(who=admitted(planned, progress, before), due=due)
+
+        return self._looking.look(connection, attempt, whose, task.now, turn=self._turn, anew=anew)
 
     def _members(self, connection: Connection, task: Task, release: Release) -> Sequence[Member]:
         return self._roll.members(connection, task.releases, task.tenant, task.fleet, release.members)

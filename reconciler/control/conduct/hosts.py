@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from reconciler.control.conduct.due import ModeOf
 from reconciler.control.registry import schema
 from reconciler.control.rollout.evidence import DENYING, Host, Said
 
@@ -33,21 +34,25 @@ def read_hosts(
 
 
 def newest_receipts(
-    connection: Connection, tenant: str, fleet: str, digest: str, attempt: int, *, mode: str | None = None, after: int = NOTHING
+    connection: Connection, tenant: str, fleet: str, digest: str, attempt: int, *, due: ModeOf | None = None, after: int = NOTHING
 ) -> tuple[dict[str, Said], int]:
     """Return each host's newest receipt of a digest under an attempt, of those with a number above `after`; and the greatest number.
 
-    `mode` "" asks for base alone, a name for that mode, None for whichever was due. Where there is none, the number is `after`.
+    One in the mode that is `due` goes before a newer one in another, None: whichever is newest. Where there is none, the number is `after`.
     """
-    columns = (_receipts.c.id, _receipts.c.agent, _receipts.c.result, _receipts.c.received_at)
+    columns = (_receipts.c.id, _receipts.c.agent, _receipts.c.result, _receipts.c.received_at, _receipts.c.mode)
     wanted = [_receipts.c.tenant == tenant, _receipts.c.fleet == fleet, _receipts.c.digest == digest, _receipts.c.attempt == attempt]
-    if mode is not None:
-        wanted.append(_receipts.c.mode == mode)
     found, last = dict[str, Said](), after
-    for number, agent, result, at in connection.execute(select(*columns).where(*wanted, _receipts.c.id > after).order_by(_receipts.c.id)):
-        found[agent] = Said(result=result, at=at)
+    rows = connection.execute(select(*columns).where(*wanted, _receipts.c.id > after).order_by(_receipts.c.id))
+    for number, agent, result, at, mode in rows:
+        found[agent] = newer(found.get(agent), Said(result=result, at=at, due=due is None or mode == due(agent)))
         last = number
     return found, last
+
+
+def newer(before: Said | None, said: Said) -> Said:
+    """Return which of two receipts counts, of which `said` is the newer one: the other where that alone is in the mode that is due."""
+    return before if before is not None and before.due and not said.due else said
 
 
 def read_unwell(connection: Connection, tenant: str, fleet: str, digest: str) -> set[str]:

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from reconciler.control.conduct.hosts import NOTHING, newest_receipts, read_hosts, read_unwell
+from reconciler.control.conduct.due import ModeOf
+from reconciler.control.conduct.hosts import NOTHING, newer, newest_receipts, read_hosts, read_unwell
 from reconciler.control.conduct.planning import Admitted
 from reconciler.control.rollout.evidence import Host, Tally, Terms
 from reconciler.control.rollout.running import Running
@@ -29,7 +30,7 @@ OVERLAP = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Whose evidence: `stage` tells apart what is admitted by whom, so that another one is another reading."""
+    """Whose evidence: `stage` tells apart what is admitted, and in which modes, so that another one is another reading."""
 
     tenant: str
     fleet: str
@@ -37,6 +38,14 @@ class Attempt:
     number: int
     terms: Terms
     stage: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """The hosts that were admitted, and in which mode each should be."""
+
+    who: Admitted
+    due: ModeOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,7 @@ class _Kept:
     """When all is read anew."""
     last: int
     """The last receipt that was read."""
+    due: ModeOf
     unwell: set[str]
     turn: int
 
@@ -70,8 +80,8 @@ class Looking:
         """Nothing is kept before it is asked for."""
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
-    def look(self, connection: Connection, attempt: Attempt, who: Callable[[], Admitted], now: datetime, *, turn: int, anew: bool) -> Shown:
-        """Return what the hosts of an attempt show at `now`; `who` is asked only where all of it is read, as `anew` demands.
+    def look(self, connection: Connection, attempt: Attempt, whose: Callable[[], Whose], now: datetime, *, turn: int, anew: bool) -> Shown:
+        """Return what the hosts of an attempt show at `now`; `whose` is called only where all of it is read, as `anew` demands.
 
         `turn` numbers transactions: what was read whole in one is not read again in it.
         """
@@ -79,7 +89,7 @@ class Looking:
         kept = self._kept.get(place)
         old = kept is None or kept.attempt != attempt or not kept.read_at <= now < kept.until or (anew and kept.turn != turn)
         if kept is None or old:
-            kept = self._kept[place] = _read(connection, attempt, who(), now, turn)
+            kept = self._kept[place] = _read(connection, attempt, whose(), now, turn)
         elif kept.turn != turn:
             _catch_up(connection, kept, now)
         self._kept.move_to_end(place)
@@ -93,25 +103,27 @@ class Looking:
         self._kept.pop((tenant, fleet), None)
 
 
-def _read(connection: Connection, attempt: Attempt, who: Admitted, now: datetime, turn: int) -> _Kept:
+def _read(connection: Connection, attempt: Attempt, whose: Whose, now: datetime, turn: int) -> _Kept:
     began = time.perf_counter()
-    wanted = (attempt.tenant, attempt.fleet, attempt.digest)
+    wanted, who = (attempt.tenant, attempt.fleet, attempt.digest), whose.who
     unwell = read_unwell(connection, *wanted)
-    said, last = newest_receipts(connection, *wanted, attempt.number)
+    said, last = newest_receipts(connection, *wanted, attempt.number, due=whose.due)
     known = read_hosts(connection, attempt.tenant, attempt.fleet, said=said, unwell=unwell, names=who.names)
     running = Running(attempt.terms, who.joining)
     for name in who.names:
         running.put(known.get(name) or Host(name=name), now)
     until = now + min(timedelta(seconds=REST_FACTOR * (time.perf_counter() - began)), RESTS_AT_MOST)
-    return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, unwell=unwell, turn=turn)
+    return _Kept(attempt=attempt, running=running, read_at=now, until=until, last=last, due=whose.due, unwell=unwell, turn=turn)
 
 
 def _catch_up(connection: Connection, kept: _Kept, now: datetime) -> None:
     wanted = (kept.attempt.tenant, kept.attempt.fleet, kept.attempt.digest)
     unwell = read_unwell(connection, *wanted)
-    said, kept.last = newest_receipts(connection, *wanted, kept.attempt.number, after=max(NOTHING, kept.last - OVERLAP))
+    after = max(NOTHING, kept.last - OVERLAP)
+    said, kept.last = newest_receipts(connection, *wanted, kept.attempt.number, due=kept.due, after=after)
     for name in said.keys() | (unwell ^ kept.unwell):
         host = kept.running.get(name)
         if host is not None:
-            kept.running.put(replace(host, said=said.get(name, host.said), well=name not in unwell), now)
+            newest = newer(host.said, said[name]) if name in said else host.said
+            kept.running.put(replace(host, said=newest, well=name not in unwell), now)
     kept.unwell = unwell

@@ -5,20 +5,23 @@ Nothing is decided here. On a fleet of a hundred thousand hosts it takes a secon
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, select
 
-from agent.protocol.rollout import Release
+from agent.protocol.rollout import Release, RolloutDocument
+from reconciler.control.conduct.due import Modes
 from reconciler.control.conduct.hosts import newest_receipts, read_hosts, read_unwell
 from reconciler.control.conduct.membership import Roll
 from reconciler.control.registry import rollouts, schema
-from reconciler.control.rollout.evidence import Host, Tally, Terms, Verdict, judge, tally
+from reconciler.control.rollout.evidence import Host, Tally, Terms, Verdict, judge, tally, terms_of
 from reconciler.control.rollout.progress import Progress
 from reconciler.publication.controls import Controls
+from reconciler.publication.published import read_published
 from reconciler.publication.releases import Releases, read_newest
 from reconciler.publication.store import Store
-from reconciler.publication.times import instant
+from reconciler.publication.times import stamp
 from reconciler.publication.trust import read_trust
 from reconciler.rollouts.strategy import Strategy, strategy_of
 from reconciler.rollouts.waves import Wave, waves
@@ -78,7 +81,7 @@ class Viewer:
 
     def __init__(self, store: Store) -> None:
         """`store` is where approved files stand."""
-        self._store, self._roll = store, Roll(store)
+        self._store, self._roll, self._modes = store, Roll(store), Modes(store)
 
     def view(self, connection: Connection, controls: Controls, fleet: str, *, now: datetime) -> View | None:
         """Return how a fleet's rollout stands, None where no rollout of it was ever conducted; raises as verifying its releases does."""
@@ -102,7 +105,8 @@ class Viewer:
         attempt = progress.attempt if progress.candidate else progress.attempts.get(about.digest, progress.attempt)
         members = self._roll.members(connection, releases, kept.tenant, kept.fleet, about.members)
         planned = waves(seen.strategy, members, candidate=about.digest, attempt=attempt)
-        said, _ = newest_receipts(connection, kept.tenant, kept.fleet, about.digest, attempt)
+        due = self._modes.due(f"{kept.tenant}/{kept.fleet}", about.digest, self._standing(kept), members, now)
+        said, _ = newest_receipts(connection, kept.tenant, kept.fleet, about.digest, attempt, due=due)
         unwell = read_unwell(connection, kept.tenant, kept.fleet, about.digest)
         hosts = read_hosts(connection, kept.tenant, kept.fleet, said=said, unwell=unwell)
         names = [name for name, host in hosts.items() if host.said is not None]
@@ -122,6 +126,11 @@ class Viewer:
             pending=[Pending(agent=name, seen=hosts[name].seen, why=last[name].why if name in last else "") for name in late],
         )
 
+    def _standing(self, kept: rollouts.Kept) -> RolloutDocument | None:
+        """Return what hosts read, where it may have switched a mode on for them."""
+        found = read_published(self._store, kept.tenant, kept.fleet) if kept.progress.switches else None
+        return found.document if found else None
+
 
 def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, hosts: Mapping[str, Host], now: datetime) -> Iterator[WaveSeen]:
     terms, held = _terms(progress, planned, strategy, now), frozenset(progress.held)
@@ -132,11 +141,8 @@ def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, host
 
 
 def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now: datetime) -> Terms:
-    step = planned[max(0, min(progress.wave, len(planned) - 1))].step
-    admitted = instant(max(progress.admitted_at, progress.paced_at), what="wave") if progress.admitted_at else now
-    resumed = instant(progress.resumed_at, what="wave") if progress.resumed_at else None
-    soak, timeout = timedelta(seconds=step.soak), timedelta(seconds=strategy.health.timeout)
-    return Terms(admitted=admitted, soak=soak, timeout=timeout, resumed=resumed)
+    began = progress if progress.admitted_at else msgspec.structs.replace(progress, admitted_at=stamp(now))
+    return terms_of(began, planned[max(0, min(progress.wave, len(planned) - 1))].step, strategy.health)
 
 
 def _last(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> dict[str, Failed]:

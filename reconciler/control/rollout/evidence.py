@@ -1,8 +1,10 @@
 """What each host shows of an attempt: purely from what it reported and when it was heard, for one instant.
 
-Only a receipt of the exact (digest, group, mode, attempt) counts, once the host was still heard of, and still well, at the end of the
-soak. Silence is not success: a host that was connected when it was admitted and then says nothing past the time-out has failed. One that
-was away before is neither; from its return on it has as long as any.
+Only a receipt of the exact (digest, group, mode, attempt) counts, in the mode that is due, once the host was still heard of, and still
+well, at the end of the soak. Who was heard of since a mode was switched has as long for it as for the release; who was not is judged by
+what it said before, and so is who failed, until it says something better.
+Silence is not success: a host that was connected when it was admitted and then says nothing past the time-out has failed. One that was
+away before is neither; from its return on it has as long as any.
 """
 
 from collections.abc import Iterable
@@ -10,6 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
+
+from reconciler.control.rollout.progress import Progress
+from reconciler.publication.times import instant
+from reconciler.rollouts.strategy import Health, Step
 
 Result = Literal["applied", "refused", "failed", "restored", "waiting"]
 
@@ -26,10 +32,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A host's newest receipt of the attempt, for the group and mode that are due; `at` is when it arrived here."""
+    """A host's newest receipt of the attempt in the mode that is `due` for it, else in any; `at` is when it arrived here."""
 
     result: Result
     at: datetime
+    due: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +59,14 @@ class Terms:
     """By what a host is judged: when it was admitted, how long it must hold, and how long it may be silent.
 
     `resumed` is when its wave went on after a pause: the soak begins there where it said before that it applied the release.
+    `switched` is when a mode of the fleet was last switched on or off.
     """
 
     admitted: datetime
     soak: timedelta
     timeout: timedelta
     resumed: datetime | None = None
+    switched: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,17 @@ class Tally:
         return self.healthy + self.failed
 
 
+def terms_of(progress: Progress, step: Step, health: Health) -> Terms:
+    """Return by what the hosts of a rollout are judged that admitted a wave, by the wave's own step."""
+    return Terms(
+        admitted=instant(max(progress.admitted_at, progress.paced_at), what="wave"),
+        soak=timedelta(seconds=step.soak),
+        timeout=timedelta(seconds=health.timeout),
+        resumed=instant(progress.resumed_at, what="wave") if progress.resumed_at else None,
+        switched=instant(progress.switched_at, what="mode") if progress.switched_at else None,
+    )
+
+
 NAMED = 5
 """Failed hosts that are named in reasons."""
 DENYING = frozenset({"refused", "failed", "restored"})
@@ -99,11 +119,14 @@ def judge(host: Host, terms: Terms, now: datetime) -> tuple[Verdict, datetime | 
     said = host.said
     if said is not None and said.result in DENYING:
         return Verdict.FAILED, None
+    admitted, switched = terms.admitted, terms.switched
+    if said is not None and not said.due and switched is not None and host.seen is not None and host.seen >= switched:
+        said, admitted = None, max(admitted, switched)  # what it said was of the mode before
     if said is not None and said.result == "applied":
         return _applied(host, said, terms, now)
-    if not _was_there(host, terms):
+    if not _was_there(host, admitted):
         return Verdict.AWAY, None
-    started = max(terms.admitted, host.since) if host.connected and host.since else terms.admitted
+    started = max(admitted, host.since) if host.connected and host.since else admitted
     until = started + terms.timeout
     return (Verdict.FAILED, None) if now >= until else (Verdict.PENDING, until)
 
@@ -113,6 +136,8 @@ def told(host: Host) -> str:
     said = host.said
     if said is not None and (said.result in DENYING or not host.well):
         return host.name
+    if said is not None and not said.due:
+        return f"{host.name} not in the mode that is on"
     return f"{host.name} {'late' if said is not None and said.result == 'waiting' else 'silent'}"
 
 
@@ -141,10 +166,10 @@ def _applied(host: Host, said: Said, terms: Terms, now: datetime) -> tuple[Verdi
     return (Verdict.FAILED, None) if now >= silent else (Verdict.SOAKING, until if now < until else silent)
 
 
-def _was_there(host: Host, terms: Terms) -> bool:
+def _was_there(host: Host, admitted: datetime) -> bool:
     """Return whether a host was connected when it was admitted, or has been since."""
     if host.seen is None:
         return False
     if host.connected:
         return True
-    return host.since is not None and host.since > terms.admitted  # lost only since then
+    return host.since is not None and host.since > admitted  # lost only since then

@@ -46,13 +46,15 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     """
     events: list[Event] = []
     before, stood = (progress.admitted_at, progress.wave), (progress.phase, progress.wave)
-    had = progress.candidate is not None
+    had, switched = progress.candidate is not None, progress.switches
     steps: list[Move] = [*(partial(_order, order) for order in orders), _offered, _newest, _judge, _paced, _forward, _switches]
     for take in steps:
         moved = take(progress, situation)
         progress, events = moved.progress, [*events, *moved.events]
     if (progress.admitted_at, progress.wave) != before:
         situation = replace(situation, joining=Tally(due=situation.now), admitted=Tally())  # another wave: nothing is known of it yet
+    if progress.switches != switched:
+        progress = msgspec.structs.replace(progress, switched_at=stamp(situation.now))
     waits = tuple(_waits(progress, situation))
     said = _said(progress, situation, waits)
     if said != progress.why or (progress.phase, progress.wave) != stood:

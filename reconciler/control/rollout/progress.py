@@ -54,7 +54,7 @@ class Progress(Struct):
     `refused` is the release that is not offered again. `serial` is that of the document that was made of it: where a higher one is
     published, this is older than what agents know. `told` counts its events, `happened` those of each kind.
     `held` are hosts that wait for others of their wave, `waiting` how many that are there do, `paced_at` when some were let go last.
-    `resumed_at` is when the wave went on after a pause: its soak begins there.
+    `resumed_at` is when the wave went on after a pause: its soak begins there. `switched_at` is when `switches` last changed.
     `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
     """
 
@@ -81,6 +81,7 @@ class Progress(Struct):
     former: list[Release] = []
     approvals: list[Approval] = []
     switches: list[Switch] = []
+    switched_at: str = ""
     paused_by: str = ""
     paused_why: str = ""
     resumed_at: str = ""
