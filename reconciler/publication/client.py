@@ -4,12 +4,12 @@
 function of a key, so a store, a web server and files that are not published yet are all the same to it.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
-from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater
 
 from agent.protocol.errors import RefusedError
@@ -50,7 +50,11 @@ class KeyFetcher(FetcherInterface):
 
     def _require_own(self, key: str, data: bytes) -> None:
         role = key.rpartition("/")[2].removesuffix(".json").rpartition(".")[2]
-        signed = Metadata.from_bytes(data).signed
+        try:
+            signed = dict(json.loads(data)["signed"])  # as python-tuf reads the same bytes next
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            message = f"{key}: not TUF metadata ({error})"
+            raise RepositoryError(message) from error
         mark, value = (metadata.TENANT, self._fleet.partition("/")[0]) if role in _TENANT_ROLES else (metadata.FLEET, self._fleet)
         metadata.require_mark(signed, mark, value, what=key)
 

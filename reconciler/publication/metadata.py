@@ -167,9 +167,9 @@ def verified(delegator: Root | Targets, name: str, data: bytes, kind: type[T], *
     return found.signed
 
 
-def require_mark(signed: Signed, mark: str, value: str, *, what: str) -> None:
-    """Raise `RefusedError` unless `signed` says that it belongs to this tenant (`x-tenant`) or fleet (`x-fleet`)."""
-    stated = signed.unrecognized_fields.get(mark)
+def require_mark(fields: Mapping[str, Any], mark: str, value: str, *, what: str) -> None:
+    """Raise `RefusedError` unless these fields of signed metadata say that it belongs to this tenant (`x-tenant`) or fleet (`x-fleet`)."""
+    stated = fields.get(mark)
     if stated != value:
         message = f"{what}: it belongs to {str(stated)[:130]!r}, not to {value!r} ({mark})"
         raise RefusedError(message)

@@ -107,7 +107,7 @@ def read(delegator: Targets, tenant: str, fleet: str, data: bytes, *, version: i
     name = fleet_name(tenant, fleet)
     what = f"releases {version} of {name}"
     signed = metadata.verified(delegator, ROLE, data, Targets, what=what)
-    metadata.require_mark(signed, metadata.FLEET, name, what=what)
+    metadata.require_mark(signed.unrecognized_fields, metadata.FLEET, name, what=what)
     if signed.version != version:
         message = f"{what}: it says version {signed.version}"
         raise MalformedError(message)

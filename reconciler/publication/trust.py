@@ -59,7 +59,7 @@ def verified_trust(tenant: str, roots: Sequence[bytes], targets_data: bytes, ver
     root = _follow(tenant, roots)
     what = f"trust/{tenant}/{version}.targets.json"
     targets = metadata.verified(root, Targets.type, targets_data, Targets, what=what)
-    metadata.require_mark(targets, metadata.TENANT, tenant, what=what)
+    metadata.require_mark(targets.unrecognized_fields, metadata.TENANT, tenant, what=what)
     if targets.version != version:
         message = f"{what}: it says version {targets.version}"
         raise RefusedError(message)
@@ -102,7 +102,7 @@ def _follow(tenant: str, roots: Sequence[bytes]) -> Root:
         root = metadata.load(data, Root, what=what).signed
         for delegator in (trusted or root, root):
             metadata.verified(delegator, Root.type, data, Root, what=what)
-        metadata.require_mark(root, metadata.TENANT, tenant, what=what)
+        metadata.require_mark(root.unrecognized_fields, metadata.TENANT, tenant, what=what)
         if root.version != version:
             message = f"{what}: it says version {root.version}"
             raise RefusedError(message)
