@@ -376,3 +376,12 @@ def test_a_bucket_is_pruned_as_a_directory_is(tmp_path: Path) -> None:
         before = len(keys(zone.store))
         assert prune(zone.store, EVERYTHING).files == before - len(keys(zone.store)) > 0
         assert fetchable(zone, tmp_path / "host") == "3"
+        settings, empty = tmp_path / "gc.toml", tmp_path / "empty"  # all that a job in a cluster has
+        settings.write_text(
+            f'[store]\nurl = "{url}"\nendpoint = "{server.endpoint}"\nregion = "us-east-1"\ncredentials = "{server.credentials()}"\n'
+        )
+        empty.mkdir()
+        for name in ("pipeline", "control"):
+            options = ["--state", str(empty), "--settings", str(settings), "--yes", "--format", "json"]
+            ran = CliRunner().invoke(cli, ["gc", "--zone", name, *options], catch_exceptions=False)
+            assert [one["fleet"] for shown in json.loads(ran.stdout)["zones"] for one in shown["fleets"]] == ["shop/web"]

@@ -33,12 +33,18 @@ def of_kind(*kinds: str) -> list[Any]:
     return found
 
 
-WORKLOADS = of_kind("Deployment", "StatefulSet", "DaemonSet")
 CONTROL_PLANE = of_kind("Deployment", "StatefulSet")
+JOBS = of_kind("CronJob")
+WORKLOADS = [*CONTROL_PLANE, *of_kind("DaemonSet"), *JOBS]
+
+
+def template_of(workload: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = workload["spec"].get("jobTemplate", workload)["spec"]["template"]
+    return found
 
 
 def containers(workload: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    spec = workload["spec"]["template"]["spec"]
+    spec = template_of(workload)["spec"]
     yield from (*spec.get("initContainers", ()), *spec["containers"])
 
 
@@ -53,7 +59,7 @@ def understood(command: Any, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_pods_run_confined_and_speak_to_no_cluster(workload: dict[str, Any]) -> None:
-    spec = workload["spec"]["template"]["spec"]
+    spec = template_of(workload)["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for one in containers(workload):
@@ -79,8 +85,9 @@ def test_the_control_plane_is_nobody_is_probed_and_keeps_to_its_grace(workload: 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_labels_volumes_and_references_fit(workload: dict[str, Any]) -> None:
-    template = workload["spec"]["template"]
-    assert workload["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    template = template_of(workload)
+    if "selector" in workload["spec"]:
+        assert workload["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
     volumes = {one["name"] for one in template["spec"]["volumes"]}
     volumes |= {one["metadata"]["name"] for one in workload["spec"].get("volumeClaimTemplates", ())}
     named = {(one["kind"], one["metadata"]["name"]) for one in documents()}
@@ -90,6 +97,20 @@ def test_labels_volumes_and_references_fit(workload: dict[str, Any]) -> None:
     for one in template["spec"]["volumes"]:
         if "configMap" in one:
             assert ("ConfigMap", one["configMap"]["name"]) in named
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_what_prunes_the_store_has_no_key_and_is_taken_for_no_zone(job: dict[str, Any]) -> None:
+    template = template_of(job)
+    (one,) = containers(job)
+    understood(cli, one["args"])
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    secrets = [volume["secret"] for volume in template["spec"]["volumes"] if "secret" in volume]
+    assert [item["key"] for secret in secrets for item in secret["items"]] == ["bucket"]
+    selectors = [one["spec"].get("selector") for one in documents() if one["kind"] == "Service"]
+    assert template["metadata"]["labels"] not in selectors
+    allowed = {one["metadata"]["name"]: one["spec"]["podSelector"] for one in documents() if one["kind"] == "NetworkPolicy"}
+    assert allowed["ordain-gc"] == {"matchLabels": template["metadata"]["labels"]}
 
 
 @pytest.mark.parametrize("budget", of_kind("PodDisruptionBudget"))
