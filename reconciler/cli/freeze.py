@@ -18,6 +18,14 @@ COLUMNS = ("FREEZE", "WHAT", "UNTIL", "BY", "REASON")
 PATH = "/api/v1/freezes"
 
 
+def _ahead(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> int:
+    """Return the seconds until the one end that was given, 0 for none."""
+    if len(given) > 1:
+        message = f"give one end, not {' and '.join(given)}"
+        raise click.BadParameter(message, ctx=ctx, param=param)
+    return as_ahead(ctx, param, given[0]) if given else 0
+
+
 @click.group(invoke_without_command=True)
 @click.option("--tenant", help="All fleets of a tenant.")
 @click.option("--fleet", "fleets", multiple=True, metavar="TENANT/FLEET", help="One fleet; may be given often.")
@@ -26,7 +34,8 @@ PATH = "/api/v1/freezes"
     "--for",
     "--until",
     "seconds",
-    callback=lambda *given: as_ahead(*given) if given[2] else 0,
+    multiple=True,
+    callback=_ahead,
     help="For how long (2h), or until when (2027-01-15T09:00:00Z); at most 30d.",
 )
 @click.option("--reason", help="Why: it stands in the audit.")

@@ -295,6 +295,11 @@ def test_the_global_stop_is_for_those_who_run_the_installation_and_holds_every_f
         assert refused.exception.exit_code == 2
 
 
+def test_a_freeze_has_one_end(operated: Operated) -> None:
+    twice = operated.run("freeze", "--all", "--for", "2h", "--until", "30m", "--reason", "x")
+    assert (twice.exit_code, "give one end, not 2h and 30m" in twice.stderr) == (2, True)
+
+
 def test_a_mode_goes_to_the_canary_and_by_its_receipts_everywhere_or_everywhere_now(operated: Operated) -> None:
     digest = operated.stable("with modes", "6")
     too_long = operated.run("mode", "set", "shop/web", "incident", "--until", "2h", "--reason", "INC")
