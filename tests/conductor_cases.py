@@ -44,6 +44,8 @@ class Site:
     rollout: dict[str, Any] = field(default_factory=lambda: ROLLOUT)
     freezes: list[dict[str, Any]] = field(default_factory=list)
     objectives: dict[str, Any] = field(default_factory=dict)
+    coming: int = 0
+    """The decision of which another release is announced and not there yet, 0 for none."""
     gatekeeper: Gatekeeper = field(default_factory=Gatekeeper)
     first: str = ""
     """The digest of the first release."""
@@ -104,11 +106,12 @@ class Site:
         self.now += after
         releases = read_newest(self.zone.store, self.zone.trust, "web")
         assert releases is not None
-        fleet = Fleet(freshness=86_400, rollout=self.rollout, objectives=self.objectives)
+        fleet = Fleet(freshness=86_400, rollout=self.rollout, objectives=self.objectives, coming=bool(self.coming))
+        fleets = {"web": fleet, "staging": Fleet(freshness=86_400)}
         task = Task(
             tenant="shop",
             fleet="web",
-            controls=Controls(tenant="shop", fleets={"web": fleet, "staging": Fleet(freshness=86_400)}, freezes=self.freezes),
+            controls=Controls(tenant="shop", head="c" * 40, decision=self.coming, fleets=fleets, freezes=self.freezes),
             releases=releases,
             standing=self.document,
             epoch=self.epoch,

@@ -8,7 +8,7 @@ content was verified, never compressed again. Versions and sequences only grow, 
 whether all is there after the list was written: so whoever is second puts it back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -145,10 +145,19 @@ def renew_releases(
     return True
 
 
-def write_controls(store: Store, signer: Signer, controls: Controls, *, now: datetime, known: Sequence[Key] = ()) -> Controls:
+def write_controls(
+    store: Store,
+    signer: Signer,
+    controls: Controls,
+    *,
+    now: datetime,
+    known: Sequence[Key] = (),
+    coming: Callable[[], Collection[str]] = tuple,
+) -> Controls:
     """Write a tenant's controls with the next sequence and a new expiry, unless nothing else would change and expiry is far.
 
-    What another of the `known` keys signed is written again.
+    What another of the `known` keys signed is written again. `coming` is asked only for controls that are written: it returns the fleets
+    of which another release is approved next, which goes by them; what went by those before waits for it.
     `sequence` and `expires` of what is passed in are ignored; another `head` or `decision` alone is no change. Return what stands in
     the store afterwards.
 
@@ -161,7 +170,11 @@ def write_controls(store: Store, signer: Signer, controls: Controls, *, now: dat
     keys = known or [signer.public_key]
     standing = control_files.read(found[0], keys, tenant=controls.tenant) if found else None
     ours = found is not None and (len(keys) == 1 or envelope.is_signed_by(found[0], signer.public_key))
-    if standing and ours and control_files.same(standing, controls) and not control_files.half_over(standing, now):
+    fresh = standing is not None and ours and not control_files.half_over(standing, now)
+    if standing and fresh and control_files.same(standing, controls):
+        return standing
+    controls = control_files.announcing(controls, coming())
+    if standing and fresh and control_files.same(standing, controls):
         return standing
     signed = msgspec.structs.replace(
         controls, sequence=(standing.sequence if standing else 0) + 1, expires=control_files.expiry(now), format=control_files.FORMAT

@@ -22,6 +22,7 @@ from reconciler.pipeline.compile.turns import in_turn
 from reconciler.pipeline.compile.world import FleetKey
 from reconciler.pipeline.decisions import read_record
 from reconciler.pipeline.delist import delist_outdated
+from reconciler.pipeline.listing import read_standing
 from reconciler.pipeline.session import Parts, Session, explain, has_keys
 from reconciler.pipeline.signing import decision_keys, releases_signing, repository_signing
 from reconciler.publication import layout, operator_rules
@@ -46,7 +47,7 @@ def release(
     if keyless:
         parts.make_keys(keyless)
     session.waiting = {name for name in {*session.waiting, *concerned} if not has_keys(parts, name)}
-    _bring_controls(parts, session, {*tenants}.difference(later))
+    _bring_controls(parts, session, {*tenants}.difference(later), fleets)
     compiled = session.released.compiled
     turns = in_turn({key: compiled[key].document for key in fleets if key in compiled})
     changed = [key for key in turns if _approve(parts, session, key)]
@@ -54,10 +55,12 @@ def release(
     return ["/".join(key) for key in changed]
 
 
-def _bring_controls(parts: Parts, session: Session, tenants: Collection[str]) -> None:
+def _bring_controls(parts: Parts, session: Session, tenants: Collection[str], fleets: Collection[FleetKey] = ()) -> None:
+    """Write these tenants' controls; `fleets` are approved next, where what is compiled for them is not what stands approved."""
     for tenant in sorted(tenants):
         reached("pipeline:before-controls")
-        _write_controls(parts, session, tenant, controls_of(session.corpus.world, tenant))
+        own = [fleet for name, fleet in fleets if name == tenant]
+        _write_controls(parts, session, tenant, controls_of(session.corpus.world, tenant), own)
 
 
 def mark_released(parts: Parts, session: Session) -> None:
@@ -95,7 +98,17 @@ def _approve(parts: Parts, session: Session, key: FleetKey) -> bool:
     return done.changed
 
 
-def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[str, Any]) -> None:
+def _is_coming(parts: Parts, session: Session, tenant: str, fleet: str) -> bool:
+    """Return whether `_approve` will bring a fleet another bundle than the one that stands approved."""
+    compiled = session.released.compiled.get((tenant, fleet))
+    if compiled is None or (tenant, fleet) in session.released.frozen:
+        return False
+    signing = releases_signing(parts.store, parts.ring, tenant)
+    standing = read_standing(parts.store, signing.known or [signing.signer.public_key], tenant=tenant, fleet=fleet)
+    return bool(standing.bundles) and standing.bundles[-1].digest != compiled.digest
+
+
+def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[str, Any], fleets: Collection[str] = ()) -> None:
     state = session.state
     if state is None or not has_keys(parts, tenant):
         return
@@ -104,7 +117,14 @@ def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[s
     plain = {**planned, "tenant": tenant, "head": state.head, "decision": state.decision, "fleets": fleets, "authz": authz}
     controls = msgspec.convert(plain, Controls)
     signing = releases_signing(parts.store, parts.ring, tenant)
-    write_controls(parts.store, signing.signer, controls, now=parts.now(), known=signing.known)
+    write_controls(
+        parts.store,
+        signing.signer,
+        controls,
+        now=parts.now(),
+        known=signing.known,
+        coming=lambda: [fleet for fleet in fleets if _is_coming(parts, session, tenant, fleet)],
+    )
 
 
 def _write_operator_rules(parts: Parts, session: Session) -> str:

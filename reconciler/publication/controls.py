@@ -3,7 +3,7 @@
 Never in a bundle: none of it reaches a host. Percentages and other non-integers stay the strings of the manifests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -91,7 +91,11 @@ class Mode(Struct):
 
 
 class Fleet(Struct):
-    """How one fleet is rolled out, and how it stands: `freshness` in seconds, `since` RFC 3339 in UTC."""
+    """How one fleet is rolled out, and how it stands: `freshness` in seconds, `since` RFC 3339 in UTC.
+
+    `coming` says that this decision brings the fleet another release, which is approved after these controls were written: until one of
+    this decision or a later one is there, nothing of it goes forward.
+    """
 
     freshness: int
     drift: Literal["enforce", "report"] = "enforce"
@@ -101,6 +105,7 @@ class Fleet(Struct):
     state: Literal["ok", "frozen", "waiting"] = "ok"
     why: str = ""
     since: str = ""
+    coming: bool = False
 
 
 class Quotas(Struct):
@@ -183,6 +188,12 @@ def read(data: bytes, keys: Sequence[Key], *, tenant: str) -> Controls:
 def same(one: Controls, other: Controls) -> bool:
     """Return whether two controls say the same, whenever and for whichever commit they were signed."""
     return _substance(one) == _substance(other)
+
+
+def announcing(controls: Controls, fleets: Collection[str]) -> Controls:
+    """Return controls that say of these fleets, and of no others, that a release of them is coming."""
+    marked = {name: msgspec.structs.replace(fleet, coming=name in fleets) for name, fleet in controls.fleets.items()}
+    return msgspec.structs.replace(controls, fleets=marked)
 
 
 def expiry(now: datetime) -> str:

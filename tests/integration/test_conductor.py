@@ -12,7 +12,7 @@ from reconciler.control.registry import agents, batches, events, heartbeats, inv
 from reconciler.control.registry.inventory import Subject
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.lease import LostError
-from tests.conductor_cases import HOSTS, Site, make_site
+from tests.conductor_cases import HOSTS, ROLLOUT, Site, make_site
 from tests.registry_cases import receipt, received
 
 
@@ -86,6 +86,33 @@ def test_a_success_for_another_digest_or_attempt_counts_for_nothing(site: Site) 
     site.beat(*HOSTS)
     site.step()
     assert site.kept().progress.wave == 0
+
+
+def test_what_newer_controls_let_through_waits_for_their_own_release(site: Site) -> None:
+    site.enrol(*HOSTS)
+    held = [{"name": "x", "limit": "100%", "approval": "required", "soak": 60}]
+    site.rollout = {"waves": held}
+    bad = site.approve("bad", decision=2)
+    site.step()
+    site.rollout, site.coming = ROLLOUT, 3  # a commit that needs no approval and mends it: its controls are there first
+    site.step()
+    assert taking(site)[1] is None
+    assert [hold["kind"] for hold in site.kept().holds] == ["coming"]
+    assert "is about to be approved" in site.kept().progress.why
+    good = site.approve("good", decision=3)
+    site.step()
+    assert taking(site)[1] == good != bad
+
+
+def test_going_back_waits_for_no_release_that_is_coming(site: Site) -> None:
+    first = taking(site)[0]
+    site.enrol(*HOSTS)
+    site.approve("two", decision=2)
+    site.step()
+    site.coming = 3
+    site.say("web-1", "failed")
+    site.step()
+    assert taking(site) == (first, None, 0)
 
 
 def incident(site: Site, kind: str = "mode") -> None:

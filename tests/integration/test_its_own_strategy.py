@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import faults
 from agent.protocol.rollout import Release
 from reconciler.control.loop import ControlSettings, run
-from reconciler.publication import layout
+from reconciler.publication import controls, layout
 from reconciler.publication.published import read_published
-from reconciler.publication.store import CONTROL_PREFIXES, Scoped
+from reconciler.publication.store import CONTROL_PREFIXES, LocalStore, Scoped
+from reconciler.publication.trust import read_trust
 from tests.acceptance_cases import agent, component, fleet, repository
 from tests.e2e.installation import Installation, until
 from tests.pipeline_cases import following
@@ -39,10 +41,43 @@ def test_what_says_how_releases_go_out_is_in_the_store_before_them(tmp_path: Pat
             return (approved / "controls.json").stat().st_mtime_ns, newest.stat().st_mtime_ns
 
         slow = fleet("web", "motd", role="web") + '  rollout: {waves: [{name: all, limit: "100%", approval: required}]}\n'
-        controls, release = written({WEB: slow, MOTD: component("motd", "/etc/motd", "two")})
-        assert controls < release
-        controls, release = written({"tenants/shop/agents/web-03.yaml": agent("web-03", role="web")})
-        assert release < controls, "hosts wait for releases, and not for what says nothing about them"
+        how, release = written({WEB: slow, MOTD: component("motd", "/etc/motd", "two")})
+        assert how < release
+        how, release = written({"tenants/shop/agents/web-03.yaml": agent("web-03", role="web")})
+        assert release < how, "hosts wait for releases, and not for what says nothing about them"
+
+
+@pytest.mark.needs("opa", "git")
+def test_controls_say_of_which_fleets_a_release_comes_after_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation = Installation(tmp_path)
+    files = {**repository(), "tenants/shop/fleets/db.yaml": fleet("db", "db-motd", role="db")}
+    files["tenants/shop/components/db-motd.yaml"] = component("db-motd", "/etc/db-motd", "one")
+    installation.commit(files)
+    store = LocalStore(installation.state / "store")
+    seen: list[list[str]] = []
+
+    def look(place: str) -> None:
+        if place == "approve:after-controls":
+            trust = read_trust(store, "shop")
+            assert trust is not None
+            written = controls.read(store.get(layout.controls("shop")) or b"", trust.keys("releases"), tenant="shop")
+            seen.append(sorted(name for name, one in written.fleets.items() if one.coming))
+
+    with following(installation) as loop:
+
+        def written(files: dict[str, str]) -> list[list[str]]:
+            seen.clear()
+            sha = installation.commit(files)
+            until("examined", lambda: loop.progress.examined == sha and loop.progress.ready)
+            return list(seen)
+
+        monkeypatch.setattr(faults, "reached", look)
+        waits = '  rollout: {waves: [{name: all, limit: "100%", approval: required}]}\n'
+        web, other = fleet("web", "motd", role="web"), fleet("db", "db-motd", role="db")
+        assert written({WEB: web + waits, MOTD: component("motd", "/etc/motd", "two")}) == [["web"]]
+        assert written({"tenants/shop/fleets/db.yaml": other + waits}) == [[]]
+        assert written({MOTD: component("motd", "/etc/motd", "three")}) == []
+        assert written({WEB: web, MOTD: component("motd", "/etc/motd", "two")}) == [["web"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

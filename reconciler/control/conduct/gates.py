@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from reconciler.control.conduct.counting import count_unwell, read_usage
 from reconciler.control.conduct.prometheus import Prometheus, unset
-from reconciler.control.conduct.task import Task
+from reconciler.control.conduct.task import Task, desired_of
 from reconciler.control.registry import rollouts, stops
 from reconciler.control.rollout import budget
 from reconciler.control.rollout.evidence import Tally
@@ -63,7 +63,7 @@ class Gatekeeper:
             before=list(_before(connection, task, standing.progress)),
             answers=list(self._answers(connection, task, standing)),
             burn=self._burn(task, standing.progress),
-            held=self._held(),
+            held=[*_coming(task), *self._held()],
         )
 
     def counted(self, connection: Connection, task: Task, progress: Progress) -> Progress:
@@ -109,6 +109,13 @@ class Gatekeeper:
         if len(self._measured) > KEPT:
             self._measured.popitem(last=False)
         return answer
+
+
+def _coming(task: Task) -> Iterator[Hold]:
+    """Yield that a fleet waits for the release that goes by these controls: what is there goes by those before."""
+    newest = desired_of(task, frozenset())
+    if task.controls.fleets[task.fleet].coming and (newest is None or newest.decision < task.controls.decision):
+        yield Hold(kind="coming", why=f"its release of commit {task.controls.head[:12]} is about to be approved")
 
 
 def _measured(connection: Connection, task: Task, standing: Standing) -> Answer:
