@@ -43,9 +43,9 @@ def now() -> datetime:
 
 
 def bundle_of(content: str, *, tenant: str = "shop", fleet: str = "web") -> tuple[bytes, str]:
-    """Return `data.json` of a bundle with one file and a mode `incident`, and its digest."""
+    """Return `data.json` of a bundle with one file and the modes `careful` and, over it, `incident`, and its digest."""
     state = State(files=[File(path="/etc/motd", content=content)])
-    group = Group(base=state, modes=[Mode(name="incident", at_most="1h", state=state)])
+    group = Group(base=state, modes=[Mode(name=name, at_most=most, state=state) for name, most in (("careful", "8h"), ("incident", "1h"))])
     data = bundle.encode(Bundle(format=bundle.FORMAT, fleet=f"{tenant}/{fleet}", groups={"all": group}))
     return data, codec.sha256(data)
 

@@ -172,6 +172,60 @@ def test_after_a_mode_what_was_said_in_base_counts_again(site: Site) -> None:
     assert site.kept().progress.wave == 1
 
 
+def test_a_mode_that_is_prolonged_goes_on_with_what_its_hosts_showed(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.order(kind="mode", mode="incident", until="2026-11-23T12:40:00Z", most=3600)
+    site.step()
+    site.step(timedelta(seconds=1))
+    site.say("web-1", "applied", mode="incident")
+    site.order(kind="mode", mode="incident", until="2026-11-23T13:00:00Z", most=3600)
+    site.step(timedelta(seconds=1))
+    site.now += timedelta(seconds=61)
+    site.beat(*HOSTS)
+    site.step()
+    assert [(one.name, one.everywhere) for one in site.kept().progress.switches] == [("incident", True)]
+    site.order(kind="mode", mode="incident", until="2026-11-23T13:01:00Z", most=3600)
+    site.step()
+    site.step(timedelta(minutes=20))
+    assert [(one.name, one.everywhere) for one in site.kept().progress.switches] == [("incident", True)]
+    assert "mode-taken-back" not in site.told()
+
+
+def test_a_mode_that_another_overrules_is_judged_once_that_is_over(site: Site) -> None:
+    site.enrol(*HOSTS)
+    incident(site)
+    site.order(kind="mode", mode="careful", until="2026-11-23T14:00:00Z")
+    site.step()
+    site.step(timedelta(minutes=20))
+    assert site.told().count("mode-taken-back") == 0
+    site.beat("web-1")
+    site.step(timedelta(minutes=25, seconds=1))
+    assert [one.name for one in site.kept().progress.switches] == ["careful"]
+    site.beat("web-1")
+    site.step(timedelta(minutes=16))
+    site.step()
+    assert site.told()[-1] == "mode-taken-back"
+
+
+def test_a_mode_that_ends_by_itself_leaves_hosts_their_time_to_go_back(site: Site) -> None:
+    site.enrol(*HOSTS)
+    site.rollout = {"waves": [{"name": "canary", "matchLabels": {"canary": "true"}, "soak": 7200}]}
+    incident(site)
+    site.approve("two")
+    site.step()
+    site.say("web-1", "applied", mode="incident")
+    site.step(timedelta(minutes=40))
+    site.now += timedelta(minutes=5)
+    site.beat("web-1")
+    site.step()
+    assert site.told()[-1] == "mode-ended"
+    assert (site.kept().progress.phase, site.kept().progress.switches) == ("applying", [])
+    site.step(timedelta(minutes=14))
+    assert site.kept().progress.phase == "applying"
+    site.step(timedelta(minutes=1, seconds=1))
+    assert site.kept().progress.phase == "stopped"
+
+
 def test_a_mode_that_the_candidate_does_not_have_changes_nothing_for_it(site: Site) -> None:
     site.enrol(*HOSTS)
     site.approve("two")

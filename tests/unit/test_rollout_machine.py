@@ -465,6 +465,26 @@ def test_a_mode_starts_on_the_first_waves_hosts_and_ends_by_itself() -> None:
     assert kinds(one)[-1] == "mode-ended"
 
 
+def test_a_mode_that_is_prolonged_stays_on_wherever_it_is_on() -> None:
+    one = fleet()
+    one.run(desired(OLD))
+    one.step(desired(OLD), order("mode", mode="incident", until="2026-11-23T13:00:00Z", all_at_once=True, most=3600))
+    began = one.progress.switches[0].start
+    one.now = NOON + timedelta(minutes=10)
+    outcome = one.step(desired(OLD), order("mode", mode="incident", until="2026-11-23T12:50:00Z", most=3600))
+    assert [(mode.bound, mode.start, mode.until) for mode in outcome.modes] == [(BOUND_ALL, began, "2026-11-23T12:50:00Z")]
+    one.now = NOON + timedelta(minutes=30)
+    outcome = one.step(desired(OLD), order("mode", mode="incident", until="2026-11-23T13:30:00Z", most=3600))
+    assert [(mode.bound, mode.start, mode.until) for mode in outcome.modes] == [
+        (BOUND_ALL, "2026-11-23T12:30:00Z", "2026-11-23T13:30:00Z")  # no longer than hosts follow it
+    ]
+    assert one.progress.switches[0].since == began
+    one.now = NOON + timedelta(minutes=90)
+    assert one.step(desired(OLD)).modes == ()
+    outcome = one.step(desired(OLD), order("mode", mode="incident", until="2026-11-23T14:00:00Z", most=3600))
+    assert (one.progress.switches[0].everywhere, one.progress.switches[0].began) == (False, ""), "one that is over begins anew"
+
+
 def test_a_fleet_of_which_no_host_is_enrolled_can_prove_nothing_and_has_its_release_at_once() -> None:
     one = fleet()
     situation = replace(one.situation(desired(NEW)), provable=False)

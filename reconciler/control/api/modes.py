@@ -58,6 +58,7 @@ class _Modes:
             mode=mode,
             until=stamped(now + timedelta(seconds=asked.seconds)),
             all_at_once=asked.now,
+            most=longest,
         )
         return answer(await ordered(self._desk, tenant, fleet, order, action="modes.on"))
 

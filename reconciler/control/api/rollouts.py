@@ -161,7 +161,7 @@ def modes_on(kept: rollouts.Kept, controls: Controls, *, now: datetime) -> Itera
     on = [one for one in kept.progress.switches if one.until > stamped(now)]
     highest = max(on, key=lambda one: rank.get(one.name, -1), default=None)
     for one in on:
-        said = {"start": one.start, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
+        said = {"start": one.since, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
         over = highest.name if highest is not None and highest is not one else ""
         yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, overruled_by=over, **said)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from agent.protocol.rollout import Release, RolloutDocument
-from reconciler.control.conduct.due import Modes
+from reconciler.control.conduct.due import BASE, Modes
 from reconciler.control.conduct.gates import Gatekeeper, Standing
 from reconciler.control.conduct.hosts import is_provable
 from reconciler.control.conduct.looking import NOTHING_SHOWN, Attempt, Looking, Shown, Whose
@@ -31,7 +31,7 @@ from reconciler.control.rollout.evidence import Tally, terms_of
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
 from reconciler.control.rollout.pacing import Pace
-from reconciler.control.rollout.progress import Candidate, Progress
+from reconciler.control.rollout.progress import Candidate, Progress, switched_at
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.store import Store
 from reconciler.publication.times import stamp
@@ -165,7 +165,7 @@ class Conductor:
             fleet=task.fleet,
             digest=candidate.release.digest,
             number=progress.attempt,
-            terms=terms_of(progress, planned.waves[index].step, task.strategy.health),
+            terms=terms_of(progress, planned.waves[index].step, task.strategy.health, now=task.now),
             stage=(planned.members, progress.selectors, progress.bound, progress.held, before and (before.selectors, before.bound), modes),
         )
 
@@ -191,8 +191,11 @@ class Conductor:
         for one in progress.switches:
             wave = None if one.everywhere else self._mode_wave(connection, task, progress, one.name)
             if wave is not None and progress.stable is not None:
-                known = mode_hosts(connection, task.tenant, task.fleet, one, list(wave.joining), digest=progress.stable.digest)
-                found[one.name] = mode_tally(known, one, task.strategy, now=task.now)
+                members = self._members(connection, task, progress.stable)
+                due = self._due.due(task.name, progress.stable.digest, task.standing, members, task.now)
+                names = [name for name in wave.joining if due(name) in (one.name, BASE)]  # nothing can be shown where another overrules it
+                known = mode_hosts(connection, task.tenant, task.fleet, one, names, digest=progress.stable.digest)
+                found[one.name] = mode_tally(known, one, task.strategy, switched=switched_at(progress, stamp(task.now)), now=task.now)
         return found
 
     def _plan(self, connection: Connection, task: Task, name: str, attempt: int, release: Release, *, anew: bool) -> Plan:

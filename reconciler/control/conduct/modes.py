@@ -20,15 +20,18 @@ def mode_hosts(connection: Connection, tenant: str, fleet: str, switch: Switch, 
 
     While a candidate is on its way some of them have that one instead: a receipt in the mode counts whichever release it is of.
     """
-    said = _said(connection, tenant, fleet, switch.name, instant(switch.start, what="mode"))
+    said = _said(connection, tenant, fleet, switch.name, instant(switch.since, what="mode"))
     known = read_hosts(connection, tenant, fleet, said=said, unwell=read_unwell(connection, tenant, fleet, digest))
     return [known.get(name) or Host(name=name) for name in names]
 
 
-def mode_tally(known: Sequence[Host], switch: Switch, strategy: Strategy, *, now: datetime) -> Tally:
-    """Return how many of these hosts show what of a mode: they soak as long as those of the first wave of a release."""
+def mode_tally(known: Sequence[Host], switch: Switch, strategy: Strategy, *, switched: str, now: datetime) -> Tally:
+    """Return how many of these hosts show what of a mode: they soak as long as those of the first wave of a release.
+
+    `switched` is when a mode was last switched on or off: one that overruled this one may have ended then.
+    """
     soak, timeout = timedelta(seconds=strategy.steps[0].soak), timedelta(seconds=strategy.health.timeout)
-    return tally(known, Terms(admitted=instant(switch.start, what="mode"), soak=soak, timeout=timeout), now)
+    return tally(known, Terms(admitted=instant(max(switch.since, switched), what="mode"), soak=soak, timeout=timeout), now)
 
 
 def _said(connection: Connection, tenant: str, fleet: str, mode: str, since: datetime) -> dict[str, Said]:

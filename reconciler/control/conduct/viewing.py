@@ -142,7 +142,7 @@ def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, host
 
 def _terms(progress: Progress, planned: Sequence[Wave], strategy: Strategy, now: datetime) -> Terms:
     began = progress if progress.admitted_at else msgspec.structs.replace(progress, admitted_at=stamp(now))
-    return terms_of(began, planned[max(0, min(progress.wave, len(planned) - 1))].step, strategy.health)
+    return terms_of(began, planned[max(0, min(progress.wave, len(planned) - 1))].step, strategy.health, now=now)
 
 
 def _last(connection: Connection, kept: rollouts.Kept, digest: str, attempt: int, names: Sequence[str]) -> dict[str, Failed]:

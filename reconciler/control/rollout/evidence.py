@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from reconciler.control.rollout.progress import Progress
-from reconciler.publication.times import instant
+from reconciler.control.rollout.progress import Progress, switched_at
+from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.strategy import Health, Step
 
 Result = Literal["applied", "refused", "failed", "restored", "waiting"]
@@ -98,14 +98,15 @@ class Tally:
         return self.healthy + self.failed
 
 
-def terms_of(progress: Progress, step: Step, health: Health) -> Terms:
+def terms_of(progress: Progress, step: Step, health: Health, *, now: datetime) -> Terms:
     """Return by what the hosts of a rollout are judged that admitted a wave, by the wave's own step."""
+    switched = switched_at(progress, stamp(now))
     return Terms(
         admitted=instant(max(progress.admitted_at, progress.paced_at), what="wave"),
         soak=timedelta(seconds=step.soak),
         timeout=timedelta(seconds=health.timeout),
         resumed=instant(progress.resumed_at, what="wave") if progress.resumed_at else None,
-        switched=instant(progress.switched_at, what="mode") if progress.switched_at else None,
+        switched=instant(switched, what="mode") if switched else None,
     )
 
 

@@ -184,7 +184,7 @@ def _switched(one: Switch, situation: Situation, now: str) -> tuple[Switch | Non
     if one.everywhere or shown is None:
         return one, "", ""
     if _below(shown, situation.strategy.health):
-        return None, "mode-taken-back", f"mode {one.name}: {_counted(shown)}"
+        return None, "mode-taken-back", f"mode {one.name}: {_counted(shown)}{_named(shown)}"
     if _passed(shown, situation.strategy.health):
         return msgspec.structs.replace(one, everywhere=True, everywhere_at=now), "mode-everywhere", f"mode {one.name}: {_counted(shown)}"
     return one, "", ""
@@ -202,9 +202,15 @@ def _failing(situation: Situation, health: Health) -> str:
     """Return in words that the admitted hosts, or those of the last wave, can no longer reach the threshold; "" if they can."""
     for shown, whom in ((situation.joining, "of this wave"), (situation.admitted, "of all that have it")):
         if _below(shown, health):
-            names = f" ({', '.join(shown.names)}{', …' if shown.failed > len(shown.names) else ''})" if shown.names else ""
-            return f"{shown.failed} of {shown.reachable} hosts {whom} failed{names}, more than {_share(WHOLE - health.threshold)} may"
+            return (
+                f"{shown.failed} of {shown.reachable} hosts {whom} failed{_named(shown)}, more than {_share(WHOLE - health.threshold)} may"
+            )
     return ""
+
+
+def _named(shown: Tally) -> str:
+    """Return the hosts that failed, as ` (web-1, web-2, …)`, "" where none did."""
+    return f" ({', '.join(shown.names)}{', …' if shown.failed > len(shown.names) else ''})" if shown.names else ""
 
 
 def _below(shown: Tally, health: Health) -> bool:

@@ -1,6 +1,7 @@
 """What people order: pause, resume, approve, abort, roll back, try again, switch a mode. Each with who and why, each an event."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from reconciler.control.rollout import moves
 from reconciler.control.rollout.moves import Moved
 from reconciler.control.rollout.progress import Approval, Phase, Progress, Switch
 from reconciler.control.rollout.situation import Situation
-from reconciler.publication.times import stamp
+from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.waves import next_wave
 
 _STANDS: Mapping[Phase, str] = {
@@ -27,7 +28,8 @@ Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode
 class Order(Struct):
     """One order; `id` is its number in the registry. `to` is the digest to go back to, "" for the stable release before.
 
-    `mode` and `until` (RFC 3339) are of `mode` and `base`; `all_at_once` leaves the canary out.
+    `mode` and `until` (RFC 3339) are of `mode` and `base`; `all_at_once` leaves the canary out, `most` is for how many seconds git lets
+    the mode be on, 0 for without a bound.
     """
 
     id: int
@@ -39,6 +41,7 @@ class Order(Struct):
     mode: str = ""
     until: str = ""
     all_at_once: bool = False
+    most: int = 0
 
 
 def follow(progress: Progress, order: Order, situation: Situation) -> Moved:
@@ -109,14 +112,28 @@ def _retry(progress: Progress, order: Order, situation: Situation) -> Moved:
 
 
 def _mode(progress: Progress, order: Order, situation: Situation) -> Moved:
-    others = [one for one in progress.switches if one.name != order.mode]
-    switch = Switch(
-        name=order.mode, start=stamp(situation.now), until=order.until, who=order.who, reason=order.reason, everywhere=order.all_at_once
-    )
-    after = msgspec.structs.replace(progress, switches=[*others, switch])
+    others, now = [one for one in progress.switches if one.name != order.mode], stamp(situation.now)
+    on = next((one for one in progress.switches if one.name == order.mode and one.until > now), None)
+    switch = Switch(name=order.mode, start=now, until=order.until, who=order.who, reason=order.reason, everywhere=order.all_at_once)
     where = "everywhere at once" if order.all_at_once else "on the first wave's hosts first"
+    if on is not None:
+        switch = _prolonged(on, switch, order)
+        where = where if order.all_at_once else "where it is on already"
+    after = msgspec.structs.replace(progress, switches=[*others, switch])
     why = f"mode {order.mode} on until {order.until}, {where}, by {order.who}: {order.reason}"
     return moves.told(after, situation, "mode-on", why, who=order.who)
+
+
+def _prolonged(on: Switch, switch: Switch, order: Order) -> Switch:
+    """Return a switch with another end, of a mode that is on: hosts that are in it stay in it, and what they proved counts.
+
+    It begins when it did, or so much later that hosts don't refuse it for being longer than git allows.
+    """
+    earliest = stamp(instant(order.until, what="mode") - timedelta(seconds=order.most)) if order.most else on.start
+    everywhere = switch.everywhere or on.everywhere
+    return msgspec.structs.replace(
+        switch, start=max(on.start, earliest), began=on.since, everywhere=everywhere, everywhere_at=on.everywhere_at
+    )
 
 
 def _base(progress: Progress, order: Order, situation: Situation) -> Moved:

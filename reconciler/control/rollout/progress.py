@@ -34,7 +34,10 @@ class Approval(Struct):
 
 
 class Switch(Struct):
-    """A mode that somebody switched on: first for the first wave's hosts, unless `all_at_once`, then `everywhere`."""
+    """A mode that somebody switched on: first for the first wave's hosts, unless `all_at_once`, then `everywhere`.
+
+    `start` is what hosts are told; `began` is when it went on, where that was before: its end was moved since.
+    """
 
     name: str
     start: str
@@ -43,6 +46,12 @@ class Switch(Struct):
     reason: str
     everywhere: bool = False
     everywhere_at: str = ""
+    began: str = ""
+
+    @property
+    def since(self) -> str:
+        """When it went on."""
+        return self.began or self.start
 
 
 class Progress(Struct):
@@ -89,3 +98,8 @@ class Progress(Struct):
     told: int = 0
     happened: dict[str, int] = {}
     budget: list[tuple[int, int, int]] = []
+
+
+def switched_at(progress: Progress, now: str) -> str:
+    """Return when a mode was last switched on or off until `now`, "" for never: one whose time is over is off before that is noted."""
+    return max([progress.switched_at, *(one.until for one in progress.switches if one.until <= now)])
