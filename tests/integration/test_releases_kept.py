@@ -57,6 +57,9 @@ def test_the_stable_release_before_stays_listed_however_many_are_tried_and_taken
     assert shown(site) == [before.digest]
     site.order(kind="rollback")
     site.step()
+    assert (site.kept().progress.stable, site.told()[-1]) == (stable, "order-ignored"), "it went back already: further only by name"
+    site.order(kind="rollback", to=before.digest)
+    site.step()
     assert site.kept().progress.stable == before
     site.zone.publish(at=site.now)  # read back as an agent would
 

@@ -438,6 +438,13 @@ def test_a_rollback_goes_to_the_stable_release_before_without_waves_and_stays_th
     back = one.step(desired(NEW), order("rollback")).progress
     assert (back.stable, back.refused, back.phase) == (OLD, NEW, "stopped")
     assert one.run(desired(NEW)).stable == OLD
+    for _ in range(2):  # who else is called at night orders the same
+        again = one.step(desired(NEW), order("rollback")).progress
+        assert (again.stable, kinds(one)[-1]) == (OLD, "order-ignored")
+    assert f"it went back already, to {OLD.digest[:12]}" in one.events[-1].why
+    undone = one.step(desired(NEW), order("rollback", to=NEW.digest[:8])).progress
+    assert (undone.stable, undone.refused, undone.phase, undone.stable_commit) == (NEW, None, "settled", NEW.digest[:40])
+    assert one.step(desired(NEW), order("rollback", to=OLD.digest[:8])).progress.former == [NEW]
     assert one.run(desired(NEWER)).stable == NEWER
 
 

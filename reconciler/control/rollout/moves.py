@@ -116,9 +116,17 @@ def taken_back(progress: Progress, situation: Situation, why: str, *, kind: str 
 
 
 def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *, who: str) -> Moved:
-    """Go back to an earlier stable release, everybody at once; the newest is not offered again until there is another."""
+    """Go back to an earlier stable release, everybody at once; the newest is not offered again until there is another.
+
+    The one that was stable until now may be gone back to as well: whoever went too far, or whose reason was another one, comes back.
+    """
     newest = situation.desired.release if situation.desired else progress.stable
-    former = [one for one in progress.former if one != goal]
+    former = [one for one in (progress.stable, *progress.former) if one is not None and one != goal][:FORMER_KEPT]
+    if newest == goal:
+        after = msgspec.structs.replace(_idle(progress), phase="settled", stable=goal, former=former)
+        desired = situation.desired
+        known = {"stable_commit": desired.commit, "stable_decision": desired.decision} if desired else {}
+        return told(msgspec.structs.replace(after, **known), situation, "rolled-back", why, who=who)
     after = msgspec.structs.replace(_idle(progress), phase="stopped", stable=goal, refused=newest, former=former)
     commit = situation.desired.commit if situation.desired else ""
     after = msgspec.structs.replace(after, stable_commit="", stable_decision=0, refused_commit=commit)  # of which commit it was is not kept

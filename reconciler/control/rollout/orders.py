@@ -92,9 +92,12 @@ def _rollback(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.candidate is not None and not order.to:
         return moves.taken_back(progress, situation, f"rolled back by {order.who}: {order.reason}", kind="rolled-back", who=order.who)
     there = [one for one in progress.former if situation.is_listed(one)]
+    names = ", ".join(one.digest[:12] for one in there) or "none"
+    if progress.phase == "stopped" and progress.stable is not None and not order.to:
+        why = f"it went back already, to {progress.stable.digest[:12]}; to go further, name the release (--to): there is {names}"
+        return _nothing(progress, order, situation, why)
     goal = next((one for one in there if one.digest.startswith(order.to)), None)
     if goal is None:
-        names = ", ".join(one.digest[:12] for one in there) or "none"
         return _nothing(progress, order, situation, f"there is no such earlier release to go back to; there is {names}")
     why = f"rolled back to {goal.digest[:12]} by {order.who}: {order.reason}"
     return moves.back_to(progress, situation, goal, why, who=order.who)
