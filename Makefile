@@ -8,6 +8,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 REGO := $(wildcard policies examples/fleet-repo/policies)
+# Containers often forbid bytecode beside the source: every start of a command would compile all that it imports, and tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for processes more than they compute: twice as many workers as a small machine has cores. JOBS=0 is for a debugger.
 JOBS ?= 4
 
