@@ -10,9 +10,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import sqlalchemy
 from sqlalchemy import Connection, func, literal, select
 
@@ -20,6 +19,9 @@ from agent.protocol.errors import OrdainError
 from reconciler.control.registry import schema
 from reconciler.control.registry.engines import Engines, told
 from reconciler.control.registry.upserts import insert
+
+if TYPE_CHECKING:
+    import psycopg
 
 AGENTS = "agents"  # payload `<tenant>/<agent>`: enrolled, or its state changed
 REVOCATIONS = "revocations"  # payload `<tenant>/<agent>`: a certificate of it, or all, are revoked
@@ -138,6 +140,8 @@ class Listener:
             return -own - 1  # differs from the next that can be counted: then all look again
 
     def _on_postgresql(self) -> None:
+        import psycopg  # noqa: PLC0415 - on SQLite, a start would take a tenth of a second more for it
+
         while not self._stopped.is_set():
             try:
                 with told(self._engines.shown):
@@ -149,6 +153,8 @@ class Listener:
 
     def _listen(self) -> None:
         """Listen until it shall stop, or the connection breaks; raises what the database raises."""
+        import psycopg  # noqa: PLC0415 - as above
+
         with self._engines.listener.connect() as connection:
             driver = connection.connection.driver_connection
             if not isinstance(driver, psycopg.Connection):
