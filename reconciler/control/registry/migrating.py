@@ -10,9 +10,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
 
 from agent.protocol.errors import RefusedError
@@ -81,8 +78,14 @@ def migrate(connection: Connection) -> Versions:
     found = versions(connection)
     _require_not_too_new(found)
     _require_here(connection, found)
-    if found.current:
-        return found
+    return found if found.current else _upgrade(connection, found)
+
+
+def _upgrade(connection: Connection, found: Versions) -> Versions:
+    from alembic.operations import Operations  # noqa: PLC0415 - a start that finds all done, as nearly every one does, need not wait for it
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
     scripts = ScriptDirectory(str(SCRIPTS))
     ahead = [step for step in reversed(list(scripts.walk_revisions())) if step.revision > found.now]
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
