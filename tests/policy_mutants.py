@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.opa.program import find_opa
+from reconciler.opa.program import find_opa, hurried
 from reconciler.pipeline.policy.habits import nodes
 from reconciler.resources import directory
 from tests.policy_equivalents import EQUIVALENT
@@ -156,7 +156,7 @@ def _remove_what_does_not_compile(root: Path, opa: Path) -> None:
     """Remove mutants that OPA refuses: they could never be loaded. It names them stage by stage."""
     while True:
         command = [str(opa), "check", "--format=json", "--max-errors=100000", "."]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=root, env=hurried(), capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return
         wrong = {Path(error["location"]["file"]).stem.removesuffix("_test") for error in json.loads(done.stdout or done.stderr)["errors"]}
@@ -169,7 +169,7 @@ def _remove_what_does_not_compile(root: Path, opa: Path) -> None:
 def _noticed(root: Path, opa: Path) -> dict[int, bool]:
     """Return, of each mutant that compiles, whether a test fails."""
     command = [str(opa), "test", "--format=json", "--timeout=10s", "."]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=hurried(), capture_output=True, text=True, check=False)
     noticed: dict[int, bool] = {}
     for result in json.loads(done.stdout):
         match = re.search(r"_m(\d+)_test$", result["package"])

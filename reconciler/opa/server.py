@@ -23,6 +23,7 @@ from typing import Any, Self
 from agent.protocol.errors import RetryError
 from reconciler.opa import ports, resident
 from reconciler.opa.client import Connection, GoneError, MemoryTakenError, TimedOutError, TroubleError
+from reconciler.opa.program import COLLECT_AT
 from reconciler.resources import directory
 
 START_SECONDS = 15.0
@@ -33,8 +34,6 @@ ALIVE_SECONDS = 2.0
 TICK = 0.005
 FAILED_STARTS = 3
 """So many starts in a row without an answer: it will not come up, and starting it again is no use."""
-COLLECT_AT = "400"
-"""Go collects garbage when the heap has grown fivefold (GOGC, in percent): measured, a third less CPU for some 50 MB."""
 MEMORY_LIMIT = 1024 * 1024 * 1024
 """Bytes of memory that OPA may hold: measured, judging 10,000 manifests at once takes 0.2 GB. Over it, it is ended, and another started."""
 COLLECT_SHARE = 0.75

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from agent.protocol.codec import sha256
 from agent.protocol.errors import RetryError
+from reconciler.opa.program import hurried
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.policy import placement
 from reconciler.pipeline.policy.flat import flat
@@ -181,7 +182,9 @@ def _annotations(report: Mapping[str, Any]) -> dict[Package, Mapping[str, Any]]:
 
 def _run(opa: Path, arguments: list[str], root: Path) -> tuple[int, str]:
     try:
-        done = subprocess.run([str(opa), *arguments], cwd=root, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)
+        done = subprocess.run(
+            [str(opa), *arguments], cwd=root, env=hurried(), capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         message = f"{opa} can't be run: {error}; name another OPA in ORDAIN_OPA, or remove it from the cache"
         raise RetryError(message) from error

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.protocol.errors import RetryError
+from reconciler.opa.program import hurried
 from reconciler.pipeline.finding import Finding, Place
 from reconciler.pipeline.policy.library import Source, refused
 from reconciler.pipeline.policy.metadata import Level, Rule
@@ -258,7 +259,7 @@ def _kind(name: str) -> str:
 
 def _run(opa: Path, arguments: list[str], root: Path) -> tuple[int, str]:
     try:
-        done = subprocess.run([str(opa), *arguments], cwd=root, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run([str(opa), *arguments], cwd=root, env=hurried(), capture_output=True, text=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         message = f"{opa} can't be run: {error}; name another OPA in ORDAIN_OPA, or remove it from the cache"
         raise RetryError(message) from error

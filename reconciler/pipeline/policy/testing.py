@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agent.protocol.errors import InputError, RetryError
+from reconciler.opa.program import hurried
 from reconciler.pipeline.finding import Finding
 from reconciler.pipeline.manifests import DirectoryTree, Layout
 from reconciler.pipeline.policy import conftest, coverage, differences, examples, library
@@ -189,7 +190,7 @@ def _opa_test(root: Path, opa: Path, *options: str) -> tuple[str, str]:
     capabilities = directory("policies") / "capabilities.json"
     command = [str(opa), "test", "--format=json", f"--capabilities={capabilities}", f"--timeout={ONE_TEST}", *options, "."]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
+        done = subprocess.run(command, cwd=root, env=hurried(), capture_output=True, text=True, timeout=TEST_SECONDS, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         message = f"opa test can't be run: {error}; try again, or name another OPA in ORDAIN_OPA"
         raise RetryError(message) from error
