@@ -1,6 +1,7 @@
 """Rules and manifests that the tests of policies share, written as people write them."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,13 @@ def judge(opa: Path, files: Mapping[str, bytes] | None = None, **spec: Any) -> J
 
 def only(opa: Path, files: Mapping[str, bytes]) -> Judge:
     """Load a judge in which only own rules are on."""
-    off = {name: {"level": "off"} for name in judge(opa).rules}
-    return judge(opa, files, rules=off)
+    return judge(opa, files, rules={name: {"level": "off"} for name in _library(opa)})
+
+
+@cache
+def _library(opa: Path) -> tuple[str, ...]:
+    """Return the rules that ordain brings: they are of this checkout, so asking once is enough."""
+    return tuple(judge(opa).rules)
 
 
 def component(name: str, spec: str = "{}", tenant: str = "shop") -> Document:
