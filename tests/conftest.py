@@ -9,6 +9,8 @@ import importlib.util
 import os
 import shutil
 import signal
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -209,6 +211,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             _require(item, name)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Trace no test that is marked `no_cover` in a worker of pytest-xdist either.
+
+    There pytest-cov 7 begins twice, and what it pauses for such a test has the one before it go on tracing.
+    """
+    if item.get_closest_marker("no_cover") and hasattr(item.config, "workerinput"):
+        threading.settrace(None)
+        sys.settrace(None)
+    return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

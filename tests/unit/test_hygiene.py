@@ -1,7 +1,9 @@
 """What no reviewer should have to look for: traces of build machines, overgrown files, modules without a subject."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,9 @@ def test_every_module_of_the_product_can_be_read_in_one_sitting() -> None:
 def test_every_module_is_named_after_its_subject() -> None:
     modules = [path for path in _committed("agent", "reconciler", "tests", "benchmarks") if path.suffix == ".py"]
     assert [str(path.relative_to(ROOT)) for path in modules if SUBJECTLESS & {path.stem, *path.relative_to(ROOT).parts[:-1]}] == []
+
+
+@pytest.mark.no_cover
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="without workers, a debugger may trace it")
+def test_what_is_not_to_be_traced_is_not_traced_in_a_worker_either() -> None:
+    assert sys.gettrace() is None
