@@ -282,6 +282,7 @@ def test_controls_say_what_the_control_zone_needs_in_seconds_and_without_floats(
     }
 
 
+@pytest.mark.no_cover
 def test_one_more_host_in_a_fleet_of_ten_thousand_is_compiled_quickly() -> None:
     case = shop()
     for part in range(100):
@@ -290,9 +291,9 @@ def test_one_more_host_in_a_fleet_of_ten_thousand_is_compiled_quickly() -> None:
     before = case.world
     after = case.write("tenants/shop/more.yaml", agent("one-more", "{role: web, region: us}"))
     added, tree = after.documents("tenants/shop/more.yaml"), after.tree
-    started = time.perf_counter()
+    started = time.thread_time()
     compiled = compile_fleet(before.replace({"tenants/shop/more.yaml": added}), tree, ("shop", "web"))
-    taken = time.perf_counter() - started
+    taken = time.thread_time() - started
     assert len(compiled.agents) == 10_003
     assert compiled.digest == case.compile().digest
     assert taken < 1, "the goal is 150 ms; several times that is a fault even on a busy machine"

@@ -420,6 +420,7 @@ def test_a_large_text_that_is_no_yaml_is_refused_at_its_line() -> None:
     assert (found.code, found.place.line) == ("yaml/syntax", LONG + 2)
 
 
+@pytest.mark.no_cover
 def test_large_values_are_read_alike_with_and_without_yaml_rs() -> None:
     text = "a: 1\nlist:\n" + "- {b: x, c: 2}\n" * (nodes.SLOW_NODES_LIMIT // 2)
     assert read(text.encode(), fast=None) == read(text.encode())
