@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler import settings
+from reconciler import bounds, settings
 
 HEAD = """\
 # Settings
@@ -19,7 +19,8 @@ HEAD = """\
 What an operator of the control plane can set. Nothing needs setting to try ordain: the defaults run everything on one machine.
 
 Settings are read once, at start, from the TOML file that `--settings` names. An option of the same meaning (`--repo`, `--branch`,
-`--listen`, `--log-format`) counts more than the file. A table or a setting that does not exist is an error, and so is a wrong type.
+`--listen`, `--log-format`) counts more than the file. A table or a setting that does not exist ends the command with exit code 2 and a
+line that names it, and so does a value of another type, or one that is not allowed.
 No setting holds a secret; some name the file or the environment variable that does.
 
 ```toml
@@ -69,10 +70,11 @@ def _described(kind: type[Any]) -> Iterator[tuple[str, str]]:
             yield field.target.id, " ".join(str(ast.literal_eval(text.value)).split())
 
 
-def _shown(kind: object) -> str:
+def _shown(stated: object) -> str:
+    kind, allowed = bounds.bare(stated)
     shown: dict[object, str] = {str: "text", float: "number", int: "whole number", bool: "true or false"}
     shown |= {dict[str, str]: "table of texts", list[str]: "list of texts"}
-    return shown[kind]
+    return shown[kind] + (f", {allowed.said}" if allowed else "")
 
 
 def _default(value: object) -> str:

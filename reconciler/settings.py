@@ -5,19 +5,24 @@ Secrets are named here, never held: a field says which environment variable or f
 """
 
 import dataclasses
-import ipaddress
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from agent.protocol.errors import InputError
+from reconciler import bounds
+from reconciler.bounds import within
 from reconciler.publication.keys import KeyRing
+from reconciler.publication.pruning.rule import DAYS_LEAST, DAYS_MOST, NEWEST_LEAST
 from reconciler.publication.secret_files import SecretFile, named
 from reconciler.publication.store import Access, Store, open_store
 
 SETTINGS_LIMIT = 65_536
 """Bytes of a settings file: a hundred times what one needs."""
+DAY = 86_400
+"""Seconds."""
+MIB, TIB = 1024**2, 1024**4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +33,11 @@ class SourceSettings:
     """Path, or https or ssh URL (`git@git.example.com:acme/fleets.git`), of the fleet repository."""
     branch: str = ""
     """Branch to follow; empty means the remote's HEAD."""
-    poll: float = 30.0
+    poll: Annotated[float, within(0.1, DAY)] = 30.0
     """Seconds between looks at a remote; each is spread by up to 10 %. A local repository is also watched."""
-    fetch_timeout: float = 60.0
+    fetch_timeout: Annotated[float, within(1, DAY)] = 60.0
     """Seconds that one fetch may take."""
-    fetch_limit: int = 1_073_741_824
+    fetch_limit: Annotated[int, within(MIB, TIB)] = 1_073_741_824
     """Bytes that one fetch may bring."""
     credentials: str = ""
     """Where the token for https is: `env:NAME` or `file:PATH`; empty means none is needed."""
@@ -52,11 +57,11 @@ class PolicySettings:
     """Path of an OPA binary; empty means PATH, the cache, then a download or a build of the pinned version."""
     opa_url: str = ""
     """Where the pinned OPA's file is downloaded from, a mirror say; empty means its release page."""
-    opa_sha256: str = ""
+    opa_sha256: Annotated[str, bounds.SHA256] = ""
     """SHA-256 that the downloaded file must have; empty means the one that this version pins. Without either, OPA is built by Go."""
-    batch_timeout: float = 2.0
+    batch_timeout: Annotated[float, within(0.1, 600)] = 2.0
     """Seconds that one batch of objects may take before its rule and object are singled out."""
-    opa_memory: int = 1_073_741_824
+    opa_memory: Annotated[int, within(64 * MIB, TIB)] = 1_073_741_824
     """Bytes of memory that OPA may hold; over it, it is started anew and the rule and object are singled out (on Linux)."""
 
 
@@ -74,8 +79,8 @@ class StoreSettings:
 
     url: str = ""
     """Directory of the store, or `s3://bucket/prefix`, `gs://…`, `az://…`; empty means `store` in the state directory."""
-    endpoint: str = ""
-    """Address of the object store, as in `https://s3.example.com`; empty means the provider's, or what the environment says."""
+    endpoint: Annotated[str, bounds.HTTP_URL] = ""
+    """Address of the object store; empty means the provider's, or what the environment says."""
     region: str = ""
     """Region of the bucket; empty means what the environment says."""
     credentials: str = ""
@@ -104,15 +109,15 @@ class KeySettings:
 class ListenSettings:
     """Addresses of this process."""
 
-    control: str = "127.0.0.1:8420"
+    control: Annotated[str, bounds.ADDRESS] = "127.0.0.1:8420"
     """Where `serve` answers agents and operators, behind TLS; `0.0.0.0:8420` for other machines."""
-    local: str = "127.0.0.1:8422"
+    local: Annotated[str, bounds.LOOPBACK] = "127.0.0.1:8422"
     """Where `serve` answers /healthz, /readyz, /metrics and webhooks; a loopback address, without TLS."""
-    names: list[str] = field(default_factory=list)
+    names: Annotated[list[str], bounds.HOSTS] = field(default_factory=list)
     """Names and addresses by which others reach `control`: they stand in the server's certificate, beside `localhost` and the address."""
     files: bool = False
     """Whether `local` also hands out signed files: to caches, and to agents that are not enrolled. `ordain up` always does."""
-    health: str = "127.0.0.1:8421"
+    health: Annotated[str, bounds.LOOPBACK] = "127.0.0.1:8421"
     """Where `reconcile` answers /healthz, /readyz and /metrics."""
 
 
@@ -126,13 +131,13 @@ class RegistrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
-    """For how many days `serve` remembers what a Tenant manifest says nothing else about; from 1 to 3650."""
+    """For how many days `serve` remembers what a Tenant manifest says nothing else about."""
 
-    receipts: float = 400.0
+    receipts: Annotated[float, within(1, 3650)] = 400.0
     """What became of a release on each host."""
-    events: float = 90.0
+    events: Annotated[float, within(1, 3650)] = 90.0
     """What happened on hosts: drift, problems, repairs."""
-    audit: float = 1100.0
+    audit: Annotated[float, within(1, 3650)] = 1100.0
     """Who did what; the first entry that is left still proves the ones after it."""
 
 
@@ -140,19 +145,19 @@ class RetentionSettings:
 class GcSettings:
     """What `ordain gc` leaves in the store of what no host is offered any more; what hosts run or may go back to always stays."""
 
-    newest: int = 5
+    newest: Annotated[int, within(NEWEST_LEAST, 1_000_000)] = 5
     """Versions of each list and metadata file that stay however old they are."""
-    days: float = 90.0
+    days: Annotated[float, within(DAYS_LEAST, DAYS_MOST)] = 90.0
     """Days for which bundles, members and metadata stay after they went out of use."""
-    history: float = 400.0
-    """Days for which lists of releases and rollout documents stay: `ordain why` and `ordain state` look back by them."""
+    history: Annotated[float, within(DAYS_LEAST, DAYS_MOST)] = 400.0
+    """Days for which lists of releases and rollout documents stay, `days` or more: `ordain why` and `ordain state` look back by them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """How hosts prove who they are."""
 
-    certificate_life: float = 86_400.0
+    certificate_life: Annotated[float, within(5, 30 * DAY)] = 86_400.0
     """Seconds that an agent's certificate lives; it is renewed at half of that."""
     platforms_authority: str = ""
     """File with certificates (PEM) of authorities that issuers of platforms' tokens may have theirs from, beside the system's."""
@@ -162,15 +167,15 @@ class IdentitySettings:
 class AuthoritySettings:
     """How a new certificate authority is tried on some hosts before it is for all."""
 
-    canary_share: int = 10
+    canary_share: Annotated[int, within(1, 100)] = 10
     """Percentage of hosts that it is tried on first."""
     canary_labels: dict[str, str] = field(default_factory=dict)
     """Labels of hosts that it is tried on instead: those that have all of them."""
-    canary_time: float = 86_400.0
+    canary_time: Annotated[float, within(1, 366 * DAY)] = 86_400.0
     """Seconds that it is tried for; longer than half the life of a certificate, so that each chosen host renews."""
-    canary_grace: float = 600.0
+    canary_grace: Annotated[float, within(1, 366 * DAY)] = 600.0
     """Seconds within which a host comes back with its new certificate; else it has failed."""
-    threshold: int = 95
+    threshold: Annotated[int, within(1, 100)] = 95
     """Percentage of hosts that must come back; below, the change is taken back."""
 
 
@@ -178,9 +183,9 @@ class AuthoritySettings:
 class OperatorSettings:
     """Who signs in, and who runs the installation; what others may do, Role manifests say."""
 
-    admins: list[str] = field(default_factory=list)
-    """Subjects who may do everything in all tenants: `operator:ana`, `oidc:ISSUER#ana@example.com`, `group:ISSUER#platform`."""
-    issuer: str = ""
+    admins: Annotated[list[str], bounds.SUBJECTS] = field(default_factory=list)
+    """Subjects who may do everything in all tenants, each by name, as in `group:https://login.example.com#platform`."""
+    issuer: Annotated[str, bounds.HTTPS_URL] = ""
     """The identity provider by whose word operators sign in (OpenID Connect), as `iss` of its tokens says; empty means nobody does."""
     client_id: str = ""
     """What this installation is called there; a public client with the device flow."""
@@ -228,10 +233,10 @@ class MetricsSettings:
 class LogSettings:
     """How a process says what it does."""
 
-    format: str = "text"
-    """`text` for people or `json` for machines: one line a step."""
-    level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    format: Annotated[str, bounds.one_of("text", "json")] = "text"
+    """How lines look, one a step: `text` for people, `json` for machines."""
+    level: Annotated[str, bounds.one_of("debug", "info", "warning", "error")] = "info"
+    """The least that is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,15 +317,19 @@ def _group(file: Path, name: str, kind: type[Any], values: object) -> Any:
     if not isinstance(values, dict):
         message = f"{file}: [{name}] must be a table"
         raise InputError(message)
-    fields = {one.name: one.type for one in dataclasses.fields(kind)}
+    fields = {one.name: bounds.bare(one.type) for one in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
             message = f"{file}: [{name}] has no setting {key!r}; it has {', '.join(sorted(fields))}"
             raise InputError(message)
-        wanted = fields[key]
+        wanted, allowed = fields[key]
         if not _fits(value, wanted):
             message = f"{file}: [{name}] {key} must be a {getattr(wanted, '__name__', wanted)}, not {value!r}"
             raise InputError(message)
+        for one in value if isinstance(value, list) else [value]:
+            if allowed is not None and not allowed.holds(one):
+                message = f"{file}: [{name}] {key} must be {allowed.said}, not {one!r}"
+                raise InputError(message)
     return kind(**values)
 
 
@@ -338,7 +347,7 @@ def load(file: Path | None, *, state: Path) -> Settings:
     """Read a settings file, or the defaults where there is none.
 
     Raises:
-        InputError: unreadable, not TOML, or a setting that doesn't exist or has the wrong type.
+        InputError: unreadable, not TOML, or a setting that doesn't exist, has the wrong type, or is not what it may be.
     """
     if file is None:
         return Settings(state=state)
@@ -356,29 +365,18 @@ def load(file: Path | None, *, state: Path) -> Settings:
         message = f"{file}: there is no [{unknown[0]}]; there are {', '.join(sorted(GROUPS))}"
         raise InputError(message)
     groups = {name: _group(file, name, GROUPS[name], values) for name, values in tables.items()}
-    return Settings(state=state, **groups)
+    loaded = Settings(state=state, **groups)
+    _require_together(file, loaded)
+    return loaded
 
 
-def address(text: str) -> tuple[str, int]:
-    """Return (host, port) of an address such as `0.0.0.0:8420`; port 0 means any free one. Raises `InputError` if it is none."""
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    try:
-        ip = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-        number = int(port)
-    except ValueError as error:
-        message = f"{text!r} is not an address; write 127.0.0.1:8420"
-        raise InputError(message) from error
-    if not 0 <= number <= 65_535:  # noqa: PLR2004 - the range of ports
-        message = f"{text!r}: a port lies between 0 and 65535"
+def _require_together(file: Path, loaded: Settings) -> None:
+    """Raise `InputError` for settings of which one bounds another."""
+    trial, half = loaded.authority.canary_time, loaded.identity.certificate_life / 2
+    if trial <= half:
+        life = f"half of [identity] certificate_life, so that each chosen host renews: more than {half:g}"
+        message = f"{file}: [authority] canary_time must be longer than {life}, not {trial:g}"
         raise InputError(message)
-    return str(ip), number
-
-
-def loopback(text: str) -> tuple[str, int]:
-    """Return what `address` does; raise `InputError` for an address that others can reach: what is served there has no TLS."""
-    host, port = address(text)
-    if not ipaddress.ip_address(host).is_loopback:
-        message = f"{text!r} can be reached from other machines; health, metrics and webhooks are served on loopback addresses only"
+    if loaded.gc.history < loaded.gc.days:
+        message = f"{file}: [gc] history must be [gc] days, {loaded.gc.days:g}, or more, not {loaded.gc.history:g}"
         raise InputError(message)
-    return host, port

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reconciler import logs, metrics, process, settings
+from reconciler import bounds, logs, metrics, process, settings
 from reconciler.control.authority.listening import BACKLOG, tune
 from reconciler.relay.metrics import RelayCollector
 from reconciler.relay.relaying import Relay, RelaySettings
@@ -41,7 +41,7 @@ def relay(  # noqa: PLR0917 - click passes options by name
       ordain relay --identity /var/lib/ordain-agent/identity --state /var/lib/ordain-relay --listen 0.0.0.0:8420
     """
     logs.configure(dataclasses.replace(settings.LogSettings(), format=log_format))
-    address, beside = settings.address(listen), settings.loopback(local)
+    address, beside = bounds.address(listen), bounds.loopback(local)
     tune()
     with process.only_one(state):
         made = Relay(

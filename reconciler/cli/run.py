@@ -10,7 +10,7 @@ import click
 from aiohttp import web
 
 from agent.protocol.errors import InputError
-from reconciler import health, logs, metrics, process, settings, wiring
+from reconciler import bounds, health, logs, metrics, process, settings, wiring
 from reconciler.key_status import KeyExpiryCollector
 from reconciler.pipeline.loop import Progress
 from reconciler.pipeline.source import locate
@@ -90,7 +90,7 @@ def reconcile(  # noqa: PLR0917 - click passes options by name
     )
     with process.only_one(state):
         loops = {"pipeline": wiring.pipeline(loaded, progress)}
-        address = settings.loopback(loaded.listen.health)
+        address = bounds.loopback(loaded.listen.health)
         listener = process.Listener(application=app, address=address, said=lambda url: _say("health", url))
         sys.exit(process.run(loops, [listener]))
 

@@ -4,6 +4,7 @@ What comes back is bounded and read strictly; an answer that is late, empty, an 
 """
 
 import math
+import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -61,6 +62,14 @@ class _Asked:
     under_way: bool = False
 
 
+def _trusting(authority: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        message = f"[metrics] authority: {authority}: {error}; it should hold certificates (PEM) of authorities"
+        raise InputError(message) from error
+
+
 class Prometheus:
     """One Prometheus, or what speaks like it; `address` is as in `https://prometheus.example.com/prefix`."""
 
@@ -68,7 +77,7 @@ class Prometheus:
         """`token` is sent as a bearer's; `authority` is a file of certificates (PEM) to trust instead of the system's.
 
         Raises:
-            InputError: not an address, or one to which a token would go unprotected.
+            InputError: not an address, or one to which a token would go unprotected; or there are no certificates in the file.
         """
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
@@ -79,7 +88,7 @@ class Prometheus:
             raise InputError(message)
         self._url = f"{address.rstrip('/')}/api/v1/query"
         self._token = token
-        self._pool = urllib3.PoolManager(maxsize=ASKING, retries=False, ca_certs=authority or None)
+        self._pool = urllib3.PoolManager(maxsize=ASKING, retries=False, ssl_context=_trusting(authority) if authority else None)
         self._threads = ThreadPoolExecutor(ASKING, thread_name_prefix="prometheus")
         self._asked: OrderedDict[tuple[str, str], _Asked] = OrderedDict()
         self._lock = threading.Lock()

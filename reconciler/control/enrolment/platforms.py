@@ -55,11 +55,17 @@ class Platforms:
     """Verifies tokens of platforms; one for an event loop. `fetches` counts what was asked of issuers, for metrics."""
 
     def __init__(self, *, authority: str = "", clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
-        """`authority` is a file with certificates (PEM) that issuers' may come from, beside the system's; `clock` and `now` in seconds."""
+        """`authority` is a file with certificates (PEM) that issuers' may come from, beside the system's; `clock` and `now` in seconds.
+
+        Raises:
+            InputError: the file can't be read, or holds no certificates: no host could join, and it would be heard of then alone.
+        """
         self.fetches = 0
         self._authority, self._clock, self._now = authority, clock, now
         self._known: dict[str, _Keys] = {}
         self._context: ssl.SSLContext | None = None
+        if authority:
+            self._tls()
 
     async def verify(self, token: str, platforms: Sequence[Platform]) -> tuple[Platform, dict[str, Any]]:
         """Return the platform whose word a token is, and its claims.
