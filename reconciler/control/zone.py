@@ -6,6 +6,7 @@ What others add: a group of routes stands in `_routes`, what goes on beside the 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +37,7 @@ from reconciler.control.identity.recording import Recorder
 from reconciler.control.identity.refusals import Refusals
 from reconciler.control.identity.standing import Standing, Standings
 from reconciler.control.known import KnownTenants
+from reconciler.control.outage import Outage
 from reconciler.control.registry import standings
 from reconciler.control.registry.registry import Registry
 from reconciler.control.registry.wakeups import AGENTS, REVOCATIONS
@@ -46,6 +48,8 @@ ROTATION_EVERY = 2.0
 """Seconds between looks at how a change of authority goes."""
 REFRESH_REST = 0.2
 """Seconds between two readings of who is in good standing, however often it changes."""
+FAILING_REST = 5.0
+"""Seconds until it is read again where it could not be, unless the registry is heard of before."""
 
 _log = logging.getLogger(__name__)
 
@@ -167,14 +171,20 @@ class Zone:
         await asyncio.gather(stepping, return_exceptions=True)
 
     async def _follow(self, stirred: asyncio.Event) -> None:
+        outage = Outage(_log, "who is revoked can't be read, what was known counts")
         while True:
             await stirred.wait()
             stirred.clear()
             try:
                 await self._read_standing()
             except OrdainError as error:
-                _log.warning("who is revoked can't be read, what was known counts: %s", error)
+                outage.failed(error)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAILING_REST):
+                        await stirred.wait()
                 stirred.set()
+            else:
+                outage.over()
             await asyncio.sleep(REFRESH_REST)
 
     async def _read_standing(self) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy
 from sqlalchemy import Connection, func, literal, select
 
 from agent.protocol.errors import OrdainError
+from reconciler.control.outage import Outage
 from reconciler.control.registry import schema
 from reconciler.control.registry.engines import Engines, told
 from reconciler.control.registry.upserts import insert
@@ -102,6 +103,7 @@ class Listener:
         self._poll = poll
         self._stopped = threading.Event()
         self._waiting = hub.join()
+        self._outage = Outage(_log, "news of the registry can't be heard")
         body = self._on_sqlite if engines.sqlite else self._on_postgresql
         self._thread = threading.Thread(target=body, name="registry-listener", daemon=True)
         self._thread.start()
@@ -134,10 +136,12 @@ class Listener:
         statement = select(schema.marks.c.value).where(schema.marks.c.name == _COUNTER)
         try:
             with told(self._engines.shown), self._engines.reader.begin() as connection:
-                return int(connection.execute(statement).scalar() or 0) - own
+                counted = int(connection.execute(statement).scalar() or 0) - own
         except OrdainError as error:
-            _log.warning("%s", error)
+            self._outage.failed(error)
             return -own - 1  # differs from the next that can be counted: then all look again
+        self._outage.over()
+        return counted
 
     def _on_postgresql(self) -> None:
         import psycopg  # noqa: PLC0415 - on SQLite, a start would take a tenth of a second more for it
@@ -147,7 +151,7 @@ class Listener:
                 with told(self._engines.shown):
                     self._listen()
             except (OrdainError, psycopg.Error) as error:
-                _log.warning("listening for news of the registry: %s", " ".join(str(error).split()))
+                self._outage.failed(error)
                 self._stopped.wait(self._poll)
                 self._heard("", "")
 
@@ -168,6 +172,7 @@ class Listener:
 
     def _hear(self, driver: "psycopg.Connection[Any]") -> None:
         driver.execute(f"LISTEN {_CHANNEL}")
+        self._outage.over()
         self._heard("", "")
         quiet = 0.0
         while not self._stopped.is_set():
