@@ -46,12 +46,15 @@ def save(loaded: Settings, file: Path, *, with_store: bool, now: datetime, progr
     """Write a backup of an installation to a new file, its owner's alone; return what it holds.
 
     Raises:
-        InputError: the file is there already, or there is nothing to back up.
+        InputError: the file is there already, its directory is not, or there is nothing to back up.
         RefusedError: the registry is not of this version.
         RetryError: the registry or the store can't be read.
     """
     if file.exists():
         message = f"{file}: is there already; a backup is written to a new file"
+        raise InputError(message)
+    if not file.parent.is_dir():
+        message = f"{file.parent}: there is no such directory; is its disk mounted? A backup makes none: it holds private keys"
         raise InputError(message)
     store = loaded.open_store()
     _require_something(loaded, store)
@@ -73,7 +76,6 @@ def save(loaded: Settings, file: Path, *, with_store: bool, now: datetime, progr
         )
         return made[0]
 
-    durable.make_directory(file.parent)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".ordain-backup-") as directory:
         parts = _parts(loaded, store, how, Path(directory) / REGISTRY, progress)
         if not durable.create_from(file, packed(parts, manifest), mode=0o600):

@@ -44,7 +44,7 @@ def backup(target: Path, state: Path, file: Path | None, form: str, without_stor
 
     \b
     Example:
-      ordain backup --state /var/lib/ordain /backup/ordain-monday.tar.zst
+      ordain backup --state /var/lib/ordain /backup/ordain/monday.tar.zst
     """
     from reconciler.backup.saving import save  # noqa: PLC0415 - it brings the registry, which the other command lines do without
 
@@ -73,7 +73,7 @@ def restore(source: Path, state: Path, file: Path | None, form: str, aside: bool
 
     \b
     Example:
-      ordain restore /backup/ordain-monday.tar.zst --state /var/lib/ordain
+      ordain restore /backup/ordain/monday.tar.zst --state /var/lib/ordain
     """
     from reconciler.backup import restoring  # noqa: PLC0415 - it brings the registry, which the other command lines do without
 

@@ -91,6 +91,14 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(one.relative_to(directory)): one.read_bytes() for one in sorted(directory.rglob("*")) if one.is_file()}
 
 
+def test_a_directory_that_is_not_there_is_not_made_for_a_backup(place: Place, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    assert f"{disk / 'ordain'}: there is no such directory" in refused(
+        InputError, "backup", "--state", place.directory, disk / "ordain" / "monday.tar.zst"
+    )
+    assert not disk.exists()
+
+
 def test_what_is_backed_up_comes_back_and_numbers_go_on_far_above(place: Place, tmp_path: Path) -> None:
     backup, again = tmp_path / "backup.tar.zst", tmp_path / "again"
     made = json.loads(done("backup", "--state", place.directory, backup, "--format", "json").stdout)
