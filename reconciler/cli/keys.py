@@ -8,16 +8,18 @@ from typing import cast, get_args
 
 import click
 
+from agent.protocol import codec
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.identity import require_label
 from reconciler.cli.key_rotation import import_, renew, retire, rotate, sign, with_secrets
 from reconciler.cli.key_status import status
+from reconciler.control.authority import carried
 from reconciler.control.authority.ceremony import DOMAIN, certify
 from reconciler.publication import layout, travel
 from reconciler.publication.ceremony import first_trust, found_trust, root_digest
 from reconciler.publication.key_making import encrypt_keys, make_keys
 from reconciler.publication.keys import KeyRing
-from reconciler.publication.public_keys import PublicKeys, Zone, read_any_public
+from reconciler.publication.public_keys import FORMAT, PublicKeys, Zone, read_any_public
 from reconciler.publication.secret_files import named
 from reconciler.publication.store import Store, open_store
 
@@ -97,6 +99,8 @@ def init(  # noqa: PLR0917 - click passes options by keyword
     except MalformedError as error:
         raise InputError(str(error)) from error
     _require_usage(zone, tenants, imports, store_url, out)
+    if out is not None:
+        travel.require_free(out, _kind(zone, imports))
     secrets = named(passphrase_file=passphrase_file, pin_file=pin_file)
     made = make_keys(zone, directory, tenants, following=following, uris=_uris(uris), secrets=secrets)
     report: dict[str, object] = {"zone": zone, "keys": str(directory), "created": list(made.created)}
@@ -134,8 +138,11 @@ def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ..
     """Raise `InputError` for options that don't go together, before anything is made."""
     message = ""
     if zone == "authority":
-        usable = bool(store_url) != bool(out) and set(read_any_public(imports)) == {"control"}
-        message = "" if usable else "--zone authority needs --store or --out, and --import once: the public keys of the control zone"
+        given = list(read_any_public(imports))
+        if bool(store_url) == bool(out) or not given:
+            message = "--zone authority needs --store or --out, and --import once: the public keys of the control zone"
+        elif given != ["control"]:
+            message = f"--zone authority needs the public keys of the control zone alone; --import has those of {', '.join(given)}"
     elif zone != "offline" and (imports or store_url):
         message = "--import and --store belong to --zone offline"
     elif zone != "offline" and not tenants:
@@ -146,6 +153,13 @@ def _require_usage(zone: Zone, tenants: tuple[str, ...], imports: tuple[Path, ..
         message = "--zone offline needs --tenant, and --import twice: the public keys of the pipeline and of the control zone"
     if message:
         raise InputError(message)
+
+
+def _kind(zone: Zone, imports: tuple[Path, ...]) -> bytes:
+    """Return what --out will hold, without content: it is asked for before anything is made."""
+    if zone == "authority":
+        return carried.Shelf({}).carried()
+    return travel.encode([]) if imports else codec.canonical(PublicKeys(format=FORMAT, zone=zone, keys={}))
 
 
 def _uris(given: tuple[str, ...]) -> dict[str, str]:

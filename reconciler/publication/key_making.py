@@ -35,7 +35,7 @@ from reconciler.publication.keys import (
     REPOSITORY,
     KeyRing,
 )
-from reconciler.publication.public_keys import NEXT, PublicKey, PublicKeys, Zone, read_public
+from reconciler.publication.public_keys import NEXT, PublicKey, PublicKeys, Zone, read_any_public
 from reconciler.publication.secret_files import KeySecrets, SecretFile
 
 TOKEN = f"{HSMSigner.SCHEME}:"
@@ -76,9 +76,11 @@ def make_keys(
     encrypted with it. What `uris` names is made elsewhere, by whoever runs that place.
 
     Raises:
-        InputError: no such role, one of them has a following key already, or a key that is elsewhere can't be asked for its public half.
+        InputError: no such role, one of them has a following key already, or a key that is elsewhere can't be asked for its public half;
+            or the directory is another zone's, whose keys would be taken for this one's.
     """
     ring = KeyRing(zone=zone, directory=directory, uris=uris or {}, secrets=secrets)
+    _known(ring)
     wanted = zone_roles(zone, tenants)
     strange = sorted(slot for slot in ring.uris if slot.removesuffix(NEXT) not in wanted)
     if strange:
@@ -136,8 +138,7 @@ def encrypt_keys(ring: KeyRing) -> tuple[str, ...]:
 
 def write_public(ring: KeyRing, retired: Mapping[str, Sequence[PublicKey]] | None = None) -> bytes:
     """Write a ring's `public.json`, with what is `retired` beside those that are already; return it."""
-    path = ring.directory / "public.json"
-    known = read_public(path, zone=ring.zone) if path.is_file() else PublicKeys(format=public_keys.FORMAT, zone=ring.zone, keys={})
+    path, known = ring.directory / "public.json", _known(ring)
     slots = sorted({*(_role(ring, file) for file in ring.directory.rglob("*.pem")), *ring.uris})
     former = {role: list(keys) for role, keys in known.retired.items()}
     for role, gone in (retired or {}).items():
@@ -147,6 +148,15 @@ def write_public(ring: KeyRing, retired: Mapping[str, Sequence[PublicKey]] | Non
     if not path.is_file() or path.read_bytes() != public:
         durable.replace(path, public)
     return public
+
+
+def _known(ring: KeyRing) -> PublicKeys:
+    path = ring.directory / "public.json"
+    found = read_any_public((path,)) if path.is_file() else {ring.zone: PublicKeys(format=public_keys.FORMAT, zone=ring.zone, keys={})}
+    if ring.zone not in found:
+        message = f"{path}: the keys of the {', '.join(found)} zone are there; give --keys a directory of its own for those of {ring.zone}"
+        raise InputError(message)
+    return found[ring.zone]
 
 
 def _role(ring: KeyRing, path: Path) -> str:

@@ -72,11 +72,16 @@ def encode(changes: Sequence[Change]) -> bytes:
     return codec.canonical(Travel(format=FORMAT, changes=list(changes)))
 
 
-def put(out: Path, data: bytes) -> None:
-    """Write a file that travels, where nothing is, or over one of its kind and zone; raise `InputError` where something else is."""
+def require_free(out: Path, data: bytes) -> None:
+    """Raise `InputError` unless nothing is there, or a file of the kind and zone of `data`, which may be empty of content."""
     if out.exists() and not (out.is_file() and _is_same_kind(out.read_bytes(), data)):
         message = f"{out}: something else is there; name another file, or move that one away"
         raise InputError(message)
+
+
+def put(out: Path, data: bytes) -> None:
+    """Write a file that travels, where nothing is, or over one of its kind and zone; raises as `require_free`."""
+    require_free(out, data)
     durable.replace(out, data)
 
 

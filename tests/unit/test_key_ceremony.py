@@ -78,6 +78,47 @@ def test_an_output_that_is_another_file_already_is_left_as_it_is(tmp_path: Path)
         assert place.read_bytes() == data
 
 
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("zones", [("offline", "authority"), ("authority", "offline"), ("pipeline", "control")])
+def test_a_directory_of_another_zones_keys_is_refused_before_any_is_made(zones: tuple[str, str], tmp_path: Path) -> None:
+    ceremony(tmp_path, "shop")
+    imports = ("--import", tmp_path / "pipeline.json", "--import", tmp_path / "control.json")
+    store = ("--store", tmp_path / "other")
+    more: dict[str, tuple[object, ...]] = {"authority": (*imports[2:], *store), "offline": (*imports, *store)}
+
+    def typed(zone: str) -> Result:
+        return run("--zone", zone, "--tenant", "shop", "--keys", tmp_path / "ko", *more.get(zone, ()))
+
+    assert typed(zones[0]).exit_code == 0
+    before = contents(tmp_path)
+    refused = typed(zones[1]).exception
+    assert isinstance(refused, InputError)
+    assert "give --keys a directory of its own" in str(refused)
+    assert contents(tmp_path) == before
+
+
+def test_an_output_that_is_another_file_is_refused_before_any_key_is_made(tmp_path: Path) -> None:
+    ceremony(tmp_path, "shop")
+    (tmp_path / "notes").write_text("mine")
+    before = contents(tmp_path)
+    imports = ("--import", tmp_path / "pipeline.json", "--import", tmp_path / "control.json")
+    for zone, *more in (("pipeline",), ("offline", *imports), ("authority", *imports[2:])):
+        refused = run("--zone", zone, "--tenant", "lab", "--keys", tmp_path / "new", *more, "--out", tmp_path / "notes")
+        assert "something else is there" in str(refused.exception)
+        assert contents(tmp_path) == before
+
+
+def test_the_authority_says_whose_public_keys_it_needs(tmp_path: Path) -> None:
+    ceremony(tmp_path, "shop")
+    ask = ("--zone", "authority", "--tenant", "shop", "--keys", tmp_path / "new", "--import", tmp_path / "pipeline.json")
+    refused = run(*ask, "--store", tmp_path / "store").exception
+    assert isinstance(refused, InputError)
+    assert "of the control zone alone; --import has those of pipeline" in str(refused)
+
+
 def test_private_keys_may_be_read_by_their_owner_alone(tmp_path: Path) -> None:
     ceremony(tmp_path, "shop")
     for path in tmp_path.rglob("*.pem"):
