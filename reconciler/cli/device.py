@@ -45,7 +45,7 @@ def id_token(*, issuer: str, client_id: str, scope: str, show: Callable[[Code], 
 
     Raises:
         InputError: the issuer is none, or lets nobody sign in this way.
-        RefusedError: the sign-in was declined, or took too long.
+        RefusedError: the sign-in was declined, or took too long; or the issuer's certificate is of an authority that nobody here knows.
         RetryError: the issuer can't be reached.
     """
     stated = _metadata(issuer)
@@ -115,6 +115,9 @@ def _ask(method: str, where: str, body: bytes = b"") -> tuple[int, Mapping[str, 
                 answer.close()
         return answer.status, msgspec.json.decode(data, type=dict[str, Any])
     except (urllib3.exceptions.HTTPError, EndlessError, TooLargeError) as error:
+        if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            message = f"{where}: {error}; an issuer with a certificate of your own authority: name the authority's file in SSL_CERT_FILE"
+            raise RefusedError(message) from error
         message = f"{where} can't be reached: {str(error) or type(error).__name__}"
         raise RetryError(message) from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

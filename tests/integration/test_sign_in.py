@@ -154,6 +154,15 @@ def test_a_sign_in_that_is_declined_or_too_late_or_by_nobodys_client_says_so(pro
     assert not logins.place().exists()
 
 
+def test_a_provider_whose_authority_is_unknown_here_is_said_how_to_name_it(
+    provider: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
+    with pytest.raises(RefusedError, match=r"certificate verify failed.*; .* name the authority's file in SSL_CERT_FILE"):
+        typed(provider, [])
+
+
 def test_a_server_with_another_root_is_not_believed_and_never_asked_without_one(shared: Site, provider: Issuer) -> None:
     before = len(provider.asked)
     with pytest.raises(RefusedError, match="is not the one that you gave"):
