@@ -59,9 +59,10 @@ def _under_way(kept: list[Kept], now: datetime) -> Iterator[Metric]:
         if one.progress.candidate is None:
             continue
         waves.add_metric((one.tenant, one.fleet), one.progress.wave + 1)
-        since = max(filter(None, (one.progress.since, one.progress.admitted_at, one.progress.candidate.at)))
-        seconds = max((now - instant(since, what="rollout")).total_seconds(), 0.0)
         for kind in sorted({hold["kind"] for hold in one.holds}) or ["person"]:
+            since = one.progress.waits.get(kind, one.progress.since)
+            since = max(filter(None, (since, one.progress.admitted_at, one.progress.candidate.at)))
+            seconds = max((now - instant(since, what="rollout")).total_seconds(), 0.0)
             waiting.add_metric((one.tenant, one.fleet, kind), seconds)
     yield waves
     yield waiting

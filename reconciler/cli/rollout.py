@@ -137,10 +137,11 @@ def headline(found: dict[str, Any]) -> str:
     """Return where a rollout is, in a few words."""
     wave = f"wave {found['wave']} ({found['number']} of {found['waves']})" if found["wave"] else "no wave admitted yet"
     since = f" since {found['since']}" if found["since"] else ""
+    began = f"{', resumed at' if found['resumed'] else ' since'} {found['waveSince']}"
     said = {
         "settled": f"{found['stable'][:SHORT] or 'nothing'} is stable for everybody",
         "waiting": f"rolling out {found['candidate'][:SHORT]}, {wave}, waiting{since}",
-        "applying": f"rolling out {found['candidate'][:SHORT]}, {wave}{since}",
+        "applying": f"rolling out {found['candidate'][:SHORT]}, {wave}{began}",
         "paused": f"PAUSED at {wave}{since}",
         "stopped": f"TAKEN BACK{since}: {found['refused'][:SHORT]} is not offered again, everybody gets {found['stable'][:SHORT]}",
     }

@@ -10,11 +10,16 @@ import pytest
 
 from agent.protocol.report import Usage, Used
 from agent.protocol.rollout import Release
+from reconciler import metrics
 from reconciler.control.conduct.gates import REST_LEAST
+from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents, rollouts
 from reconciler.control.registry.registry import Registry
 from reconciler.control.rollout.progress import Progress
+from reconciler.pipeline.approve import write_controls
+from reconciler.publication.controls import Controls
 from reconciler.publication.releases import read_newest
+from reconciler.rollout_metrics import RolloutCollector
 from tests import registry_cases
 from tests.conductor_cases import HOSTS, ROLLOUT, Site, make_site
 
@@ -140,6 +145,21 @@ def test_a_fleet_that_burns_its_budget_gets_nothing_new(both: Site) -> None:
     assert both.gatekeeper.burns["shop", "web"].hour == pytest.approx(5)
     assert holding(both) == [("budget", "the error budget burns at 5.0 times its rate in 1 h; above 2 times nothing new is tried")]
     assert both.kept().progress.wave == -1
+
+
+def test_alerts_see_for_how_long_each_kind_of_thing_is_waited_for(site: Site) -> None:
+    burning(site)
+    site.freezes = [
+        {"name": "peak", "fleets": ["web"], "from": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "reason": "", "owner": "ana"}
+    ]
+    site.step(timedelta(minutes=5))
+    site.now += timedelta(minutes=1)
+    known = KnownTenants(site.zone.store)
+    write_controls(site.zone.store, site.zone.rings.pipeline.signer("shop/releases"), Controls(tenant="shop", fleets={}), now=site.now)
+    known.look()
+    numbers = metrics.exposition(RolloutCollector(site.registry, known, lambda: site.now))().decode()
+    assert 'waiting_seconds{fleet="web",for="budget",tenant="shop"} 360.0' in numbers
+    assert 'waiting_seconds{fleet="web",for="freeze",tenant="shop"} 60.0' in numbers
 
 
 def test_what_is_critical_goes_all_the_same(site: Site) -> None:

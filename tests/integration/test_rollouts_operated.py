@@ -181,7 +181,7 @@ def test_a_rollout_says_where_it_is_what_it_waits_for_and_what_would_move_it(ope
     assert kinds(shown) == {"evidence"}
     assert any("taken back by itself" in one for one in shown["moves"])
     text = operated.run("rollout", "show", "shop/web").stdout
-    assert f"rolling out {digest[:12]}, wave canary (1 of 2)" in text
+    assert f"rolling out {digest[:12]}, wave canary (1 of 2) since {shown['waveSince']}" in text
     assert "moved by: receipts" in text
     assert re.search(r"^waits for: .*; may change by itself at \d{4}-", text, re.MULTILINE), text
     assert operated.turns("web-01", digest) == ("canary", 1, "admitted")
@@ -250,6 +250,17 @@ def test_orders_are_followed_at_once_and_stand_in_the_audit(operated: Operated) 
     ours = [one for one in found if one.action.startswith("rollouts.") and one.outcome == "done" and one.who == "operator:operator"]
     assert {"rollouts.pause", "rollouts.resume", "rollouts.rollback"} <= {one.action for one in ours}
     assert all((one.target, one.reason) == ("shop/web", "INC-4711") for one in ours)
+
+
+def test_a_wave_that_was_resumed_says_so(operated: Operated) -> None:
+    digest = operated.approve("resumed", "e")
+    before = operated.until(lambda shown: shown["candidate"] == digest and shown["wave"] == "canary")
+    assert operated.order("pause").body["followed"]
+    assert operated.order("resume").body["followed"]
+    after = operated.until(lambda shown: shown["resumed"])
+    assert (before["resumed"], after["waveSince"] >= before["waveSince"]) == (False, True)
+    assert f"wave canary (1 of 2), resumed at {after['waveSince']}" in operated.run("rollout", "show", "shop/web").stdout
+    assert operated.order("abort").body["followed"]
 
 
 def test_a_rollback_from_the_stable_release_goes_to_the_one_before(operated: Operated) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,6 +216,29 @@ def test_measurements_take_a_release_back_and_silence_of_them_holds_it() -> None
     one.gates = Gates(answers=[Answer(name="error rate", bad="0.2 is above 0.01")])
     assert one.step(desired(NEW)).progress.phase == "stopped"
     assert one.events[-1].why == "error rate: 0.2 is above 0.01"
+
+
+def test_other_words_for_what_it_waits_for_begin_nothing_anew() -> None:
+    one = fleet()
+    one.step(desired(NEW))
+    began, since = "2026-11-23T12:00:00Z", []
+    for answers in ("", "no sample", "NaN", ""):
+        one.now += timedelta(seconds=60)
+        one.gates = Gates(answers=[Answer(name="errors", missing=answers)])
+        progress = one.step(desired(NEW)).progress
+        assert progress.why == (f"no answer from errors: {answers}" if answers else "")
+        assert progress.waits["evidence"] == began
+        since.append(progress.since)
+    assert since == [began, "2026-11-23T12:02:00Z", "2026-11-23T12:02:00Z", "2026-11-23T12:04:00Z"]
+
+
+def test_what_a_version_before_this_one_kept_stands_since_then() -> None:
+    one = fleet()
+    one.gates = Gates(burn=Burn(hour=3))
+    one.step(desired(NEW))
+    one.progress, one.now = msgspec.structs.replace(one.progress, waits={}), NOON + timedelta(hours=1)
+    progress = one.step(desired(NEW)).progress
+    assert (progress.since, progress.waits) == ("2026-11-23T12:00:00Z", {"budget": "2026-11-23T12:00:00Z"})
 
 
 def test_a_strategy_may_pause_on_failure() -> None:

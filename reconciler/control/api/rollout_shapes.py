@@ -45,6 +45,8 @@ class RolloutRow(Shape):
     `phase`: `settled` on the stable release, `waiting` to admit the next wave, `applying` the one that is admitted, `paused`, or `stopped`
     after the candidate was taken back. `wave` is the last that was admitted, the `number`-th of `waves`; `total` are all hosts.
     `stable`, `candidate` and `refused` are digests, "" for none, each with its commit where that is known.
+    `since` is when the phase, the wave or the kinds of `holds` changed last; `why` may have got other words since then. `wave_since` is
+    when that wave was admitted, or, where it was `resumed`, when it went on after a pause; "" where none was.
     """
 
     tenant: str
@@ -62,6 +64,8 @@ class RolloutRow(Shape):
     waves: int
     total: int
     since: str
+    wave_since: str
+    resumed: bool
     why: str
     holds: list[Waiting]
 

@@ -123,6 +123,8 @@ def _fields(kept: rollouts.Kept, strategy: Strategy) -> dict[str, object]:
         "waves": len(steps),
         "total": progress.total,
         "since": progress.since,
+        "wave_since": progress.admitted_at,
+        "resumed": bool(progress.resumed_at),
         "why": progress.why,
         "holds": [shapes.Waiting(**one) for one in kept.holds],
     }

@@ -57,12 +57,19 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
         progress = msgspec.structs.replace(progress, switched_at=stamp(situation.now))
     waits = tuple(_waits(progress, situation))
     said = _said(progress, situation, waits)
-    if said != progress.why or (progress.phase, progress.wave) != stood:
-        progress = msgspec.structs.replace(progress, why=said, since=stamp(situation.now))
+    anew = (progress.phase, progress.wave) != stood or (not waits and said != progress.why)
+    progress = msgspec.structs.replace(_dated(progress, {one.kind for one in waits}, stamp(situation.now), anew=anew), why=said)
     modes = tuple(_mode(one, situation) for one in progress.switches)
     ended = had and progress.candidate is None  # a newer release may have waited for that
     due = situation.now if ended else _due(progress, situation, waits)
     return Outcome(progress=progress, events=tuple(events), holds=waits, due=due, modes=modes)
+
+
+def _dated(progress: Progress, kinds: set[str], now: str, *, anew: bool) -> Progress:
+    """Return a state with since when it stands so, and waits for each kind: other words for the same begin nothing anew."""
+    known = {} if anew else progress.waits or dict.fromkeys(kinds, progress.since)  # a version before this one kept no kinds
+    since = now if anew or known.keys() != kinds else progress.since
+    return msgspec.structs.replace(progress, since=since, waits={kind: known.get(kind, now) for kind in sorted(kinds)})
 
 
 def _order(order: Order, progress: Progress, situation: Situation) -> Moved:

@@ -64,7 +64,8 @@ class Progress(Struct):
     published, this is older than what agents know. `told` counts its events, `happened` those of each kind.
     `held` are hosts that wait for others of their wave, `waiting` how many that are there do, `paced_at` when some were let go last.
     `resumed_at` is when the wave went on after a pause: its soak begins there. `switched_at` is when `switches` last changed.
-    `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands.
+    `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands; `since`
+    is when its phase, its wave or the kinds of what it waits for changed last, `waits` since when each of these kinds is waited for.
     """
 
     format: int = FORMAT
@@ -86,6 +87,7 @@ class Progress(Struct):
     refused_commit: str = ""
     why: str = ""
     since: str = ""
+    waits: dict[str, str] = {}
     attempts: dict[str, int] = {}
     former: list[Release] = []
     approvals: list[Approval] = []
