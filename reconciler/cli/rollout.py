@@ -110,6 +110,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     why = reason_back(found) or ("" if found["holds"] else found["why"])
     if why:
         yield f"why: {printable(why)}"
+    counted = found["budget"]
+    if counted and not counted["measured"]:
+        minutes = f"counts of {counted['minutes']} minutes, needs {counted['needs']}"
+        yield f"holds nothing: budget not measured yet ({minutes})"
     for one in found["moves"]:
         yield f"moved by: {printable(one)}"
     yield ""

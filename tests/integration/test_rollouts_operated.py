@@ -167,9 +167,8 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 def conducted() -> Controls:
     """Return the controls of tenant shop with a strategy and a mode."""
     known = operator_cases.shop([Role(name="both", role="tenant-admin", subjects=["operator:ana"])])
-    web = controls.Fleet(
-        freshness=3600, rollout=ROLLOUT, modes=[Mode(name="incident", at_most=3600), Mode(name="maintenance", at_most=3600)]
-    )
+    modes, objectives = [Mode(name=name, at_most=3600) for name in ("incident", "maintenance")], {"healthy": "90%", "window": 86_400}
+    web = controls.Fleet(freshness=3600, rollout=ROLLOUT, modes=modes, objectives=objectives)
     return Controls(tenant="shop", agents=known.agents, pools={}, fleets={**known.fleets, "web": web}, roles=known.roles)
 
 
@@ -250,6 +249,13 @@ def test_orders_are_followed_at_once_and_stand_in_the_audit(operated: Operated) 
     ours = [one for one in found if one.action.startswith("rollouts.") and one.outcome == "done" and one.who == "operator:operator"]
     assert {"rollouts.pause", "rollouts.resume", "rollouts.rollback"} <= {one.action for one in ours}
     assert all((one.target, one.reason) == ("shop/web", "INC-4711") for one in ours)
+
+
+def test_an_error_budget_that_is_not_measured_yet_holds_nothing_and_is_shown(operated: Operated) -> None:
+    shown = operated.until(lambda shown: shown["budget"]["minutes"] > 0)
+    assert (shown["budget"]["needs"], shown["budget"]["measured"], "budget" in kinds(shown)) == (30, False, False)
+    said = operated.run("rollout", "show", "shop/web").stdout
+    assert re.search(r"^holds nothing: budget not measured yet \(counts of \d+ minutes, needs 30\)$", said, re.MULTILINE), said
 
 
 def test_a_wave_that_was_resumed_says_so(operated: Operated) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol.rollout import Release
-from reconciler.control.rollout.budget import EVERY, Sample, burn_of, counted, is_due
+from reconciler.control.rollout.budget import EVERY, NEEDED, Sample, burn_of, counted, is_due, minutes
 from reconciler.control.rollout.gates import Burn, Gates, Stop, holds
 from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.control.rollout.turns import still_missing
@@ -99,6 +99,14 @@ def test_a_span_of_which_little_was_counted_says_nothing() -> None:
     assert burn.hour == pytest.approx(5)
     assert burn.six_hours is None
     assert burn_of(day(0, 0), 99_000, NOON) == Burn()
+
+
+@pytest.mark.parametrize("first", range(0, 80, 5))
+def test_an_hour_is_measured_from_so_many_minutes_of_counts_on(first: int) -> None:
+    samples = day(5, minutes=first)
+    assert (minutes(samples, NOON) >= NEEDED) == (burn_of(samples, 99_000, NOON).hour is not None)
+    assert minutes(samples, NOON) == min(first + 5, 60)
+    assert minutes(day(0, 0, minutes=first), NOON) == 0
 
 
 def test_what_was_hours_ago_burns_the_longer_span_alone() -> None:

@@ -147,11 +147,22 @@ class HostTurn(Shape):
     state: str
 
 
+class BudgetCounted(Shape):
+    """How much of a fleet's error budget is counted: `minutes` of the last hour, of which it `needs` so many.
+
+    Where it is not `measured`, neither over the last hour nor over the last six, it holds nothing yet.
+    """
+
+    minutes: int
+    needs: int
+    measured: bool
+
+
 class RolloutShown(RolloutRow):
     """All that is known of a fleet's rollout: `moves` is what would move it, in words; `former` are releases one may go back to.
 
     `newest` is the newest approved release, with its commit; `events` are the last ones, the newest first; `turns` are those of the
-    host that was named.
+    host that was named. `budget` is null where the fleet has no objective.
     """
 
     newest: str
@@ -162,6 +173,7 @@ class RolloutShown(RolloutRow):
     moves: list[str]
     approvals: list[ApprovalRow]
     modes: list[ModeOn]
+    budget: BudgetCounted | None
     former: list[str]
     events: list[RolloutEvent]
     turns: list[HostTurn]

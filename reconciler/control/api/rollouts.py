@@ -23,6 +23,7 @@ from reconciler.control.conduct.turns import turns as turns_of
 from reconciler.control.conduct.viewing import View, WaveSeen
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import events, rollouts
+from reconciler.control.rollout.budget import NEEDED
 from reconciler.control.rollout.moving import would_move
 from reconciler.control.rollout.orders import Kind, Order
 from reconciler.control.rollout.progress import Progress
@@ -135,7 +136,7 @@ def _digest(release: Release | None) -> str:
 
 
 def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], modes: list[shapes.ModeOn]) -> shapes.RolloutShown:
-    kept, progress = view.kept, view.kept.progress
+    kept, progress, counted = view.kept, view.kept.progress, view.budget
     return shapes.RolloutShown(
         **_fields(kept, view.strategy),  # type: ignore[arg-type]
         newest=_digest(view.newest),
@@ -150,6 +151,7 @@ def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostT
             if one.attempt == progress.attempt
         ],
         modes=modes,
+        budget=shapes.BudgetCounted(minutes=counted.minutes, needs=NEEDED, measured=counted.measured) if counted else None,
         former=[one.digest for one in view.former],
         events=told,
         turns=turns,

@@ -15,7 +15,9 @@ from reconciler.control.conduct.due import Modes
 from reconciler.control.conduct.hosts import newest_receipts, read_hosts, read_unwell
 from reconciler.control.conduct.membership import Roll
 from reconciler.control.registry import rollouts, schema
+from reconciler.control.rollout import budget
 from reconciler.control.rollout.evidence import Host, Tally, Terms, Verdict, judge, tally, terms_of
+from reconciler.control.rollout.gates import Burn
 from reconciler.control.rollout.progress import Progress
 from reconciler.publication.controls import Controls
 from reconciler.publication.published import read_published
@@ -23,7 +25,7 @@ from reconciler.publication.releases import Releases, read_newest
 from reconciler.publication.store import Store
 from reconciler.publication.times import stamp
 from reconciler.publication.trust import read_trust
-from reconciler.rollouts.strategy import Strategy, strategy_of
+from reconciler.rollouts.strategy import Strategy, share_of, strategy_of
 from reconciler.rollouts.waves import Wave, waves
 
 FAILED_SHOWN = 50
@@ -60,10 +62,18 @@ class WaveSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How much of the error budget is counted: `minutes` of the last hour; where it is not `measured` it holds nothing."""
+
+    minutes: int
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How a fleet's rollout stands; `waves` are those of the candidate, none where nothing is on its way.
 
-    `former` are the earlier stable releases that may be gone back to: those that are still listed.
+    `former` are the earlier stable releases that may be gone back to: those that are still listed. `budget` is None without an objective.
     """
 
     kept: rollouts.Kept
@@ -74,6 +84,7 @@ class View:
     waves: Sequence[WaveSeen] = ()
     failed: Sequence[Failed] = field(default=())
     pending: Sequence[Pending] = field(default=())
+    budget: Counted | None = None
 
 
 class Viewer:
@@ -94,7 +105,9 @@ class Viewer:
         strategy = strategy_of(controls.fleets[fleet].rollout)
         newest = releases.desired if releases else None
         former = tuple(filter(releases.lists, kept.progress.former)) if releases else ()
-        seen = View(kept=kept, strategy=strategy, newest=newest, commit=(releases.commit or "") if releases else "", former=former)
+        commit = (releases.commit or "") if releases else ""
+        counted = _counted(kept.progress, controls.fleets[fleet].objectives, now)
+        seen = View(kept=kept, strategy=strategy, newest=newest, commit=commit, former=former, budget=counted)
         about = kept.progress.candidate.release if kept.progress.candidate else kept.progress.refused
         if releases is None or about is None:
             return seen
@@ -130,6 +143,13 @@ class Viewer:
         """Return what hosts read, where it may have switched a mode on for them."""
         found = read_published(self._store, kept.tenant, kept.fleet) if kept.progress.switches else None
         return found.document if found else None
+
+
+def _counted(progress: Progress, objectives: Mapping[str, object], now: datetime) -> Counted | None:
+    if "healthy" not in objectives:
+        return None
+    burn = budget.burn_of(progress.budget, share_of(str(objectives["healthy"])), now)
+    return Counted(minutes=budget.minutes(progress.budget, now), measured=burn != Burn())
 
 
 def _waves(planned: Sequence[Wave], progress: Progress, strategy: Strategy, hosts: Mapping[str, Host], now: datetime) -> Iterator[WaveSeen]:

@@ -13,6 +13,8 @@ from reconciler.rollouts.strategy import WHOLE
 EVERY = 300
 """Seconds between counts: a dozen for the shorter span."""
 HOUR, SIX_HOURS = timedelta(hours=1), timedelta(hours=6)
+NEEDED = 30
+"""Minutes of the last hour that must be counted, half of it: until then the budget holds nothing, or setting objectives stopped a fleet."""
 Sample = tuple[int, int, int]
 """When (Unix time, whole EVERYs), how many hosts were unwell, of how many."""
 
@@ -36,14 +38,24 @@ def burn_of(samples: Sequence[Sample], objective: int, now: datetime) -> Burn:
     return Burn(hour=_rate(samples, objective, now, HOUR), six_hours=_rate(samples, objective, now, SIX_HOURS))
 
 
+def minutes(samples: Sequence[Sample], now: datetime) -> int:
+    """Return how many minutes of the last hour were counted, 0 where no host was."""
+    within = _within(samples, now, HOUR)
+    return len(within) * EVERY // 60 if any(one[2] for one in within) else 0
+
+
 def _rate(samples: Sequence[Sample], objective: int, now: datetime, span: timedelta) -> float | None:
-    within = [one for one in samples if one[0] > _slot(now - span)]
+    within = _within(samples, now, span)
     hosts = sum(one[2] for one in within)
     if not hosts or len(within) * EVERY * 2 < span.total_seconds():
         return None
     unwell = sum(one[1] for one in within) / hosts
     may = (WHOLE - objective) / WHOLE
     return unwell / may if may else (float("inf") if unwell else 0.0)
+
+
+def _within(samples: Sequence[Sample], now: datetime, span: timedelta) -> list[Sample]:
+    return [one for one in samples if one[0] > _slot(now - span)]
 
 
 def _slot(now: datetime) -> int:

@@ -1,6 +1,7 @@
 """What a rollout waits for before it goes forward. None of it stands in the way of going back.
 
-A gate that gives no answer holds: it is never taken for a yes.
+A gate that gives no answer holds: it is never taken for a yes. The error budget alone holds nothing until half a span of it is counted:
+who has just set objectives would be held by a history that can't be there yet.
 """
 
 from collections.abc import Iterator, Sequence
