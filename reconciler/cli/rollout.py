@@ -180,8 +180,9 @@ def _wave(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def mode_where(one: dict[str, Any]) -> str:
-    """Return where a mode is on, and which other one counts more."""
-    over = f", overruled by {one['overruledBy']}" if one["overruledBy"] else ""
+    """Return where a mode is on, and which other one counts more, and where that is."""
+    where = "" if one["overruledEverywhere"] else " on the first wave"
+    over = f", overruled by {one['overruledBy']}{where}" if one["overruledBy"] else ""
     return ("everywhere" if one["everywhere"] else "the first wave") + over
 
 

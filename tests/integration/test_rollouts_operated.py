@@ -335,9 +335,13 @@ def test_a_mode_goes_to_the_canary_and_by_its_receipts_everywhere_or_everywhere_
     now = operated.site.ask("POST", "/api/v1/modes/shop/web/incident/on", who="operator", body={**WHY, "seconds": 60, "now": True})
     assert now.body["happened"][0]["why"].count("everywhere at once") == 1
     assert operated.site.ask("GET", "/api/v1/modes", who="lab-admin").body["modes"] == []
+    operated.run("mode", "set", "shop/web", "maintenance", "--until", "30m", "--reason", "INC-4713")
+    assert [one["overruledEverywhere"] for one in operated.show()["modes"]] == [False, False]
+    listed = operated.run("mode", "list").stdout
+    assert re.search(r"incident +everywhere, overruled by maintenance on the first wave +", listed), listed
     operated.run("mode", "set", "shop/web", "maintenance", "--until", "30m", "--now", "--reason", "INC-4713")
     assert [(one["mode"], one["overruledBy"]) for one in operated.show()["modes"]] == [("incident", "maintenance"), ("maintenance", "")]
-    assert "everywhere, overruled by maintenance" in operated.run("mode", "list").stdout
+    assert "everywhere, overruled by maintenance  " in operated.run("mode", "list").stdout
     for mode in ("maintenance", "incident"):
         operated.run("mode", "end", "shop/web", mode, "--reason", "over")
 

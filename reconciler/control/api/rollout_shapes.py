@@ -19,7 +19,8 @@ class Waiting(Shape):
 class ModeOn(Shape):
     """A mode that is on; `everywhere` is false while the first wave's hosts alone are in it.
 
-    `overruled_by` is the mode that is on, too, and counts more, "" for none: hosts are in that one, where it has reached them.
+    `overruled_by` is the mode that is on, too, and counts more, "" for none: where `overruled_everywhere`, on all hosts, else on those of
+    its first wave alone.
     """
 
     tenant: str
@@ -31,6 +32,7 @@ class ModeOn(Shape):
     reason: str
     everywhere: bool
     overruled_by: str
+    overruled_everywhere: bool
 
 
 class ModeList(Shape):

@@ -159,15 +159,16 @@ def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostT
 
 
 def modes_on(kept: rollouts.Kept, controls: Controls, *, now: datetime) -> Iterator[shapes.ModeOn]:
-    """Yield the modes of a fleet that are on; of several, the one that stands last in git counts."""
+    """Yield the modes of a fleet that are on; of several on a host, the one that stands last in git counts."""
     fleet = controls.fleets.get(kept.fleet)
     rank = {mode.name: number for number, mode in enumerate(fleet.modes if fleet else ())}
     on = [one for one in kept.progress.switches if one.until > stamped(now)]
-    highest = max(on, key=lambda one: rank.get(one.name, -1), default=None)
     for one in on:
         said = {"start": one.since, "until": one.until, "who": one.who, "reason": one.reason, "everywhere": one.everywhere}
-        over = highest.name if highest is not None and highest is not one else ""
-        yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, overruled_by=over, **said)  # type: ignore[arg-type]
+        above = [other for other in on if rank.get(other.name, -1) > rank.get(one.name, -1)]
+        over = max(above, key=lambda other: (other.everywhere, rank[other.name]), default=None)
+        said |= {"overruled_by": over.name if over else "", "overruled_everywhere": over is not None and over.everywhere}
+        yield shapes.ModeOn(tenant=kept.tenant, fleet=kept.fleet, mode=one.name, **said)  # type: ignore[arg-type]
 
 
 def _wave(seen: WaveSeen, number: int, progress: Progress) -> shapes.WaveRow:
