@@ -1,7 +1,7 @@
 """`ordain state`: what a host was meant to have at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +15,12 @@ from reconciler.cli import receipts
 from reconciler.cli.instants import as_instant
 from reconciler.cli.progress import Progress
 from reconciler.pipeline.trail.applied import Applied, told
+from reconciler.pipeline.trail.decided import Decided
 from reconciler.pipeline.trail.meant import Meant, digest_of, landed, meant
 from reconciler.pipeline.trail.scratch import with_all
 from reconciler.pipeline.trail.trees import Trees
 from reconciler.pipeline.why.address import Host, parse_host
+from reconciler.pipeline.why.landing import fleets_of
 from reconciler.printable import printable
 from reconciler.publication.times import stamp
 
@@ -41,7 +43,8 @@ def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, 
     git notes, which leave out what hosts were offered when. Whether the host had it yet is told by its receipts, where a server is
     asked for them.
 
-    Exit codes: 0 shown, 1 nothing is known of that time, or nothing can be told, 2 wrong usage or no such path, 3 could not be read.
+    Exit codes: 0 shown, 1 nothing is known of that time, or nothing can be told, 2 wrong usage, or no such host or path, 3 could
+    not be read.
 
     \b
     Examples:
@@ -65,7 +68,10 @@ def state(host: str, *, at: str | None, mode: str, show: str | None, form: str, 
 def _found(evidence: gathering.Evidence, host: Host, at: str, mode: str) -> list[Meant]:
     decisions = evidence.decisions()
     with with_all(evidence.place.git(), evidence.store) as repository:
-        found = list(meant(decisions, Trees(repository=repository), evidence.store, host, at, mode=mode))
+        trees = Trees(repository=repository)
+        found = list(meant(decisions, trees, evidence.store, host, at, mode=mode))
+        if not found:
+            _require_host(decisions, trees, host, at)
     if found:
         return found
     known = [one.at for one in decisions if f"{host.tenant}/" in "".join(fleet + " " for fleet in one.releases)]
@@ -76,6 +82,22 @@ def _found(evidence: gathering.Evidence, host: Host, at: str, mode: str) -> list
     else:
         message = f"{host} was in no fleet at {at}, so ordain meant nothing to be on it"
     raise RefusedError(message)
+
+
+def _require_host(decisions: Sequence[Decided], trees: Trees, host: Host, at: str) -> None:
+    """Raise `InputError` for a host that git has neither now nor had at that time; nothing where a tree of then is not here."""
+    problem: InputError | None = None
+    for one in [*decisions[-1:], *[one for one in decisions if one.at <= at][-1:]]:
+        try:
+            fleets_of(trees.corpus(one.tree).world, host)
+        except InputError as error:
+            problem = problem or error
+        except RefusedError:
+            return
+        else:
+            return
+    if problem is not None:
+        raise problem
 
 
 def _content(found: list[Meant], host: Host, path: str) -> bytes:

@@ -82,15 +82,21 @@ def test_while_a_wave_is_on_its_way_a_host_is_meant_to_have_what_it_was_admitted
         store.delete(key)
 
 
+def test_what_is_not_known_of_a_time_is_said(copy: Copy) -> None:
+    with pytest.raises(RefusedError, match="the first is of 2026-11-22T13:00:00Z"):
+        run(copy, "state", "shop/web-01", "--at", "2026-11-20")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("shop/web-01", "--at", "2026-11-20"), "the first is of 2026-11-22T13:00:00Z"),
-        (("none/web-01",), "no release of tenant none is known"),
+        (("shop/web-99",), "there is no agent or pool web-99 in tenant shop; did you mean"),
+        (("shop/web-99", "--at", "2026-11-20"), "there is no agent or pool web-99"),
+        (("none/web-01",), "no agent or pool web-01 in tenant none; tenants are"),
     ],
 )
-def test_what_is_not_known_of_a_time_is_said(copy: Copy, arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(RefusedError, match=said):
+def test_a_host_that_there_is_not_is_wrong_usage(copy: Copy, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
         run(copy, "state", *arguments)
 
 
