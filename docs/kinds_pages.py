@@ -98,7 +98,8 @@ refer to are one group, and get the same state.""",
 It excuses one verdict, at one place, with one value, until the end of a day; in an incident until some hours later.
 [Waivers](../waivers.md) tells how to write and to keep them.""",
     "Freeze": """\
-It stops releases from going forward, never back, from one time to another. A wave that was admitted before goes on to its end.
+It stops releases from going forward, never back, from one time to another. A wave that was admitted before goes on to its end;
+after the last one the release waits, too, to be stable for everybody.
 [Rollouts](../rollouts.md#stop-everything) tells what holds a release besides, and how to freeze at once, without a commit.""",
     "Signer": """\
 Those of a tenant lie in `tenants/<tenant>/signers/`, those of the whole repository in `signers/` at the root. [Signers](../signers.md)

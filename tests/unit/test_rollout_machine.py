@@ -270,6 +270,17 @@ def test_each_gate_holds_the_way_forward_and_says_why(gates: Gates, kind: str) -
     assert outcome.progress.why == outcome.holds[0].why
 
 
+@pytest.mark.parametrize("gates", [Gates(stops=[FREEZE]), Gates(burn=Burn(hour=3))])
+def test_a_gate_holds_a_release_too_whose_last_wave_is_proved(gates: Gates) -> None:
+    one = fleet({"waves": [{"name": "all", "limit": "100%", "soak": 0}]})
+    one.step(desired(NEW))
+    one.gates = gates
+    held = one.run(desired(NEW), most=5)
+    assert (held.phase, held.wave, held.stable, one.count("proved")) == ("waiting", 0, OLD, 1)
+    one.gates = Gates()
+    assert one.run(desired(NEW)).stable == NEW
+
+
 def test_no_gate_stands_in_the_way_back() -> None:
     one = fleet(behave=lambda *_: "failed")
     one.step(desired(NEW))
