@@ -23,7 +23,8 @@ IGNORED = "order-ignored"
 def pause(name: str, reason: str, form: str, state: Path | None, server: str | None) -> None:
     """Hold a rollout where it is: who has the candidate keeps it, nobody else gets it.
 
-    It holds this release alone: one that is newer takes its place, and begins with the first wave. Against that, too: ordain freeze.
+    It holds this release alone: one that is newer, also one that waits already, takes its place, and begins with the first wave. Where
+    one waits, ordain freeze --fleet in place of this holds everything where it is.
 
     \b
     Example:

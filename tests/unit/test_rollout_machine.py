@@ -12,6 +12,7 @@ from agent.protocol.rollout import BOUND_ALL, Release
 from reconciler.control.rollout.evidence import Said
 from reconciler.control.rollout.gates import Answer, Before, Burn, Gates, Hold, Stop
 from reconciler.control.rollout.machine import step
+from reconciler.control.rollout.moving import would_move
 from reconciler.control.rollout.orders import Kind, Order
 from reconciler.control.rollout.progress import Progress
 from reconciler.rollouts.strategy import Strategy, strategy_of
@@ -434,6 +435,29 @@ def test_a_newer_release_waits_for_the_candidate_but_not_for_a_paused_one() -> N
     one.step(desired(NEWER), order("pause"))
     assert one.progress.candidate is not None
     assert (one.progress.candidate.release, one.progress.wave) == (NEWER, 0)
+
+
+def test_a_pause_says_that_a_newer_release_takes_its_place_and_that_a_freeze_holds_everything() -> None:
+    one = fleet()
+    one.step(desired(NEW))
+    one.step(desired(NEWER))
+    had = one.has()
+    one.gates = Gates(stops=[FREEZE])
+    frozen = one.run(desired(NEWER), most=40)
+    assert (frozen.candidate and frozen.candidate.release, frozen.wave, one.has()) == (NEW, 0, had)
+    one.step(desired(NEWER), order("pause"))
+    [said] = [event.why for event in one.events if event.kind == "paused"]
+    assert said.startswith(f"paused by operator:ana: a reason; {NEWER.digest[:12]} is newer and takes its place")
+    assert "`ordain freeze --fleet shop/web --for 2h --reason …` holds everything where it is" in said
+    assert one.progress.candidate is not None
+    assert one.progress.candidate.release == NEWER
+
+
+@pytest.mark.parametrize(("newer", "said"), [(False, "`ordain rollout pause shop/web"), (True, "`ordain freeze --fleet shop/web")])
+def test_what_holds_a_rollout_is_a_freeze_where_a_newer_release_waits(said: str, *, newer: bool) -> None:
+    one = fleet()
+    one.step(desired(NEW))
+    assert any(move.startswith(said) for move in would_move(one.progress, ["evidence"], one.strategy, name="shop/web", newer=newer))
 
 
 def test_a_newer_release_that_waited_is_taken_up_at_once_when_the_candidate_is_through() -> None:

@@ -137,6 +137,8 @@ def _digest(release: Release | None) -> str:
 
 def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], modes: list[shapes.ModeOn]) -> shapes.RolloutShown:
     kept, progress, counted = view.kept, view.kept.progress, view.budget
+    name, waits, candidate = f"{kept.tenant}/{kept.fleet}", [one["kind"] for one in kept.holds], progress.candidate
+    newer = candidate is not None and view.newest is not None and view.newest.digest != candidate.release.digest
     return shapes.RolloutShown(
         **_fields(kept, view.strategy),  # type: ignore[arg-type]
         newest=_digest(view.newest),
@@ -144,7 +146,7 @@ def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostT
         plan=[_wave(one, number, progress) for number, one in enumerate(view.waves)],
         failed=[shapes.FailedHost(agent=one.agent, result=one.result, why=one.why, at=stamped(one.at)) for one in view.failed],
         pending=[shapes.PendingHost(agent=one.agent, last_seen=stamped(one.seen), why=one.why) for one in view.pending],
-        moves=list(would_move(progress, [one["kind"] for one in kept.holds], view.strategy, name=f"{kept.tenant}/{kept.fleet}")),
+        moves=list(would_move(progress, waits, view.strategy, name=name, newer=newer)),
         approvals=[
             shapes.ApprovalRow(wave=one.wave, who=one.who, at=one.at, comment=one.comment)
             for one in progress.approvals

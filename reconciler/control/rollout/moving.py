@@ -6,8 +6,11 @@ from reconciler.control.rollout.progress import Progress
 from reconciler.rollouts.strategy import WHOLE, Strategy
 
 
-def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, name: str) -> Iterator[str]:
-    """Yield what would move a rollout; `waits` are the kinds of what holds it, `name` is `<tenant>/<fleet>`."""
+def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, name: str, newer: bool = False) -> Iterator[str]:
+    """Yield what would move a rollout; `waits` are the kinds of what holds it, `name` is `<tenant>/<fleet>`.
+
+    `newer` is whether another release waits until this one is done: it takes the place of one that is paused.
+    """
     if progress.phase == "settled":
         yield "a new release"
         return
@@ -19,7 +22,11 @@ def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, 
         yield "a newer commit: its release takes this one's place and begins with the first wave, unless `ordain freeze` holds it"
         return
     yield from _by_itself(progress, waits, strategy, name)
-    yield f"`ordain rollout pause {name} --reason …` holds it, `abort` takes it back from everybody"
+    if newer and progress.wave >= 0:
+        yield f"`ordain freeze --fleet {name} --for 2h --reason …` holds everything where it is; `pause` would let the newer release begin"
+        yield f"`ordain rollout abort {name} --reason …` takes it back from everybody, and lets the newer release begin"
+    else:
+        yield f"`ordain rollout pause {name} --reason …` holds it, `abort` takes it back from everybody"
 
 
 def _by_itself(progress: Progress, waits: Sequence[str], strategy: Strategy, name: str) -> Iterator[str]:

@@ -53,7 +53,18 @@ def _pause(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.phase not in ("waiting", "applying"):
         return _nothing(progress, order, situation, f"there is nothing to pause: {_STANDS[progress.phase]}")
     after = msgspec.structs.replace(progress, phase="paused", paused_by=order.who, paused_why=order.reason)
-    return moves.told(after, situation, "paused", f"paused by {order.who}: {order.reason}", who=order.who)
+    why = f"paused by {order.who}: {order.reason}{_newer(progress, situation)}"
+    return moves.told(after, situation, "paused", why, who=order.who)
+
+
+def _newer(progress: Progress, situation: Situation) -> str:
+    """Return in words that a newer release takes a paused one's place now, "" where none waits."""
+    desired, candidate = situation.desired, progress.candidate
+    there = (candidate.release if candidate else None, progress.stable)
+    if desired is None or any(desired.release == one or desired.only_adds_to(one) for one in there):
+        return ""
+    held = f"`ordain freeze --fleet {situation.fleet} --for 2h --reason …` holds everything where it is"
+    return f"; {desired.release.digest[:12]} is newer and takes its place, from the first wave on: {held}"
 
 
 def _resume(progress: Progress, order: Order, situation: Situation) -> Moved:
