@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.protocol import durable
+from agent.protocol.errors import InputError
 from reconciler.control import loop as control_loop
 from reconciler.control.api.hooks import Hooks
 from reconciler.control.authority.ceremony import DOMAIN, development_authority
@@ -71,6 +72,12 @@ def mirror(settings: Settings) -> Mirror:
 def _ssh(source: SourceSettings) -> SshAccess | None:
     if not (source.ssh_key and source.ssh_known_hosts):
         return None
+    for name in ("ssh_key", "ssh_known_hosts"):
+        try:
+            Path(getattr(source, name)).open("rb").close()
+        except OSError as error:
+            message = f"[source] {name}: {getattr(source, name)}: {error.strerror}; name a file that this process may read"
+            raise InputError(message) from error
     return SshAccess(key=Path(source.ssh_key), known_hosts=Path(source.ssh_known_hosts))
 
 
@@ -78,11 +85,12 @@ def pipeline(
     settings: Settings, progress: pipeline_loop.Progress, *, make_keys: Callable[[Collection[str]], None] | None = None
 ) -> Callable[[threading.Event], None]:
     """Return the pipeline's loop, wired; `make_keys` is where `ordain up` makes development keys."""
-    git = mirror(settings)
+    git, ring = mirror(settings), settings.ring("pipeline")
+    ring.secrets.require_readable()
     parts = Parts(
         state=settings.state,
         store=zone_store(settings, PIPELINE_PREFIXES),
-        ring=settings.ring("pipeline"),
+        ring=ring,
         mirror=git,
         opa=opa(settings.policy),
         batch_seconds=settings.policy.batch_timeout,
@@ -137,9 +145,11 @@ def control(
     published is told to all who listen to it. Copies that share one agree there who publishes; one on SQLite is a
     single machine's, so that the store has the lease.
 
-    Raises `InputError` where there are keys and none of them can be used: a zone that can sign nothing should not look as if it ran.
+    Raises `InputError` where there are keys and none of them can be used, or what unlocks them can't be read: a zone that can sign
+    nothing should not look as if it ran.
     """
     ring = settings.ring("control")
+    ring.secrets.require_readable()
     ring.require_unlocked()
     store = zone_store(settings, CONTROL_PREFIXES)
     wired = control_loop.ControlSettings(

@@ -86,6 +86,12 @@ class KeySecrets:
     passphrase: SecretFile | None = None
     pin: SecretFile | None = None
 
+    def require_readable(self) -> None:
+        """Raise `InputError` where one is named that can't be read: keys that come later could not be unlocked."""
+        for secret in (self.passphrase, self.pin):
+            if secret is not None:
+                secret.read()
+
 
 def named(*, passphrase_file: str = "", pin_file: str = "") -> KeySecrets:
     """Return the secrets that settings or options name; an empty name is none."""

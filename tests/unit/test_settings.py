@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from agent.protocol.errors import InputError
 from reconciler import bounds, settings
-from reconciler.cli.run import serve
+from reconciler.cli.run import reconcile, serve
 from reconciler.control.registry import retention
 
 ROOT = Path(__file__).parents[2]
@@ -94,15 +94,34 @@ def test_retention_that_is_allowed_is_kept_to_the_day() -> None:
     assert (retention.LEAST.days, retention.MOST.days) == (1, 3650)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('[source]\nssh_key = "/nope"\nssh_known_hosts = "/dev/null"\n', "[source] ssh_key: /nope: No such file"),
+        ('[source]\nssh_key = "/dev/null"\nssh_known_hosts = "/nope"\n', "[source] ssh_known_hosts: /nope: No such file"),
+        ('[keys]\npassphrase_file = "/nope"\n', "/nope: No such file or directory; it should hold what unlocks the private keys"),
+    ],
+)
+def test_reconcile_ends_at_its_start_where_a_file_that_is_named_cant_be_read(line: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "reconcile.toml"
+    file.write_text(line)
+    error = CliRunner().invoke(
+        reconcile, ["--state", str(tmp_path / "state"), "--settings", str(file), "--repo", str(tmp_path), "--listen", "127.0.0.1:0"]
+    )
+    assert isinstance(error.exception, InputError)
+    assert said in str(error.exception)
+
+
 @pytest.mark.needs("opa")
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ('[keys]\npassphrase_file = "/nope"\n', "/nope: No such file or directory; it should hold what unlocks the private keys"),
         ('[identity]\nplatforms_authority = "/nope"\n', "[identity] platforms_authority: /nope"),
         ('[metrics]\nprometheus = "https://127.0.0.1:9"\nauthority = "/nope"\n', "[metrics] authority: /nope"),
     ],
 )
-def test_serve_ends_at_its_start_where_authorities_cant_be_read(line: str, said: str, tmp_path: Path) -> None:
+def test_serve_ends_at_its_start_where_a_file_that_is_named_cant_be_read(line: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
     file.write_text(line)
     words = ["--state", str(tmp_path / "state"), "--settings", str(file), "--listen", "127.0.0.1:0", "--local", "127.0.0.1:0"]
