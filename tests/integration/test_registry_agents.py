@@ -6,7 +6,7 @@ import pytest
 
 from agent.protocol.errors import InputError, RefusedError
 from reconciler.control.registry import agents, certificates, facts, heartbeats, inventory, pending, statuses, tokens
-from reconciler.control.registry.agents import Filter
+from reconciler.control.registry.agents import Filter, State
 from reconciler.control.registry.registry import Registry
 from tests.registry_cases import DAY, HOUR, NOW, beat, certificate, status
 
@@ -110,6 +110,18 @@ def test_a_decommissioned_agent_leaves_a_tombstone_and_comes_back_by_enrolling_a
         with pytest.raises(InputError, match=r"shop/web-01 is decommissioned \(sold\)"):
             agents.set_state(connection, "shop", "web-01", "enrolled", by="operator:ana", reason="", now=NOW)
         assert agents.enrol(connection, "shop", "web-01", by="token:t", now=NOW + DAY).incarnation == 2
+
+
+@pytest.mark.parametrize("state", ["revoked", "decommissioned"])
+def test_an_agent_that_left_has_no_presence_and_gets_none_by_a_look_from_before(registry: Registry, state: State) -> None:
+    _enrol(registry, "web-01", "web-02")
+    with registry.begin() as connection:
+        agents.set_presence(connection, [("shop", "web-01", "online"), ("shop", "web-02", "online")], now=NOW)
+        agents.set_state(connection, "shop", "web-02", "quarantined", by="operator:ana", reason="odd", now=NOW)
+        gone = agents.set_state(connection, "shop", "web-01", state, by="operator:ana", reason="sold", now=NOW)
+        assert (gone.presence, gone.presence_at) == ("", None)
+        agents.set_presence(connection, [("shop", "web-01", "lost")], now=NOW)
+        assert [one.agent for one in agents.listed(connection, Filter(presences=["online", "lost"])).items] == ["web-02"]
 
 
 def test_a_quarantined_agent_keeps_its_certificate_and_can_be_let_out(registry: Registry) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from agent.protocol.errors import InputError, MalformedError
 from agent.protocol.report import Event
-from reconciler.control.registry import events, facts, heartbeats, receipts, statuses
+from reconciler.control.registry import agents, events, facts, heartbeats, receipts, statuses
 from reconciler.control.registry.batches import Received, own_fleet, write_batches
 from reconciler.control.registry.registry import Registry
 from tests.registry_cases import DAY, HOUR, NOW, beat, receipt, received, status
@@ -79,10 +79,15 @@ def test_batches_of_many_agents_go_in_one_transaction(registry: Registry) -> Non
     batches = [received(f"web-{number:03}", statuses=[status().report], receipts=[receipt(f"web-{number:03}")]) for number in range(300)]
     found = registry.write(write_batches, batches)
     assert (found.receipts, found.statuses) == (300, 300)
-    with registry.read() as connection:
+    with registry.begin() as connection:
+        for number in range(300):
+            agents.enrol(connection, "shop", f"web-{number:03}", by="token:t", now=NOW)
         assert statuses.counts(connection, "shop", "web") == [
             statuses.Count(digest="d1", result="applied", attempt=0, agents=300, drifted=0, held=0)
         ]
+        for name, state in (("web-000", "revoked"), ("web-001", "decommissioned"), ("web-002", "quarantined")):
+            agents.set_state(connection, "shop", name, state, by="operator:ana", reason="sold", now=NOW)  # type: ignore[arg-type]
+        assert statuses.counts(connection, "shop", "web")[0].agents == 298, "of those that left only their last words are there"
 
 
 def test_words_with_a_nul_do_not_fail_a_batch(registry: Registry) -> None:
@@ -115,6 +120,7 @@ def test_an_older_heartbeat_changes_nothing(registry: Registry) -> None:
 
 def test_a_status_is_written_when_it_says_something_new(registry: Registry) -> None:
     with registry.begin() as connection:
+        agents.enrol(connection, "shop", "web-01", by="token:t", now=NOW)
         assert statuses.keep(connection, [status(sequence=1)]) == 1
         assert statuses.keep(connection, [status(sequence=2)]) == 0
         assert statuses.of_agent(connection, "shop", "web-01")[0].sequence == 1

@@ -25,7 +25,6 @@ LOSSES_LIMIT = 100
 THERE: tuple[Presence, ...] = ("online",)
 AWAY: tuple[Presence, ...] = ("", "lost")
 UNSTEADY: tuple[Presence, ...] = ("flapping",)
-LIVE: tuple[agents.State, ...] = ("enrolled", "quarantined")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +81,10 @@ def _candidates(connection: Connection, known: KnownTenants, now: datetime) -> I
     soonest = now - timedelta(seconds=_shortest(known))
     longest = now - timedelta(seconds=_longest(known))
     wanted = (
-        Filter(states=LIVE, presences=THERE, seen_before=soonest),
-        Filter(states=LIVE, presences=AWAY, seen_since=longest),
-        Filter(states=LIVE, presences=("",), seen_before=soonest),
-        Filter(states=LIVE, presences=UNSTEADY),
+        Filter(states=agents.LIVE, presences=THERE, seen_before=soonest),
+        Filter(states=agents.LIVE, presences=AWAY, seen_since=longest),
+        Filter(states=agents.LIVE, presences=("",), seen_before=soonest),
+        Filter(states=agents.LIVE, presences=UNSTEADY),
     )
     for one in wanted:
         after = ""

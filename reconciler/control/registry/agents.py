@@ -20,6 +20,8 @@ from reconciler.control.registry.wakeups import AGENTS, notify
 State = Literal["enrolled", "quarantined", "revoked", "decommissioned"]
 Presence = Literal["", "online", "lost", "flapping"]
 STATES: tuple[State, ...] = ("enrolled", "quarantined", "revoked", "decommissioned")
+LIVE: tuple[State, ...] = ("enrolled", "quarantined")
+"""States of agents that are there, or may come back by themselves."""
 
 BACKDATED = timedelta(hours=1)
 """How much earlier than its making a certificate may say it begins, for hosts whose clocks are behind."""
@@ -104,7 +106,7 @@ def listed(connection: Connection, wanted: Filter, *, after: str = "", limit: in
 
 def count(connection: Connection, tenant: str, *, pool: str = "") -> int:
     """Return how many agents a tenant, or one pool of it, has: all that are not revoked, decommissioned or past their lease's end."""
-    statement = select(func.count()).where(_agents.c.tenant == tenant, _agents.c.state.in_(("enrolled", "quarantined")))
+    statement = select(func.count()).where(_agents.c.tenant == tenant, _agents.c.state.in_(LIVE))
     if pool:
         statement = statement.where(_agents.c.subject == pool, _agents.c.agent != pool)
     return connection.execute(statement).scalar_one()
@@ -150,7 +152,7 @@ def enrol(connection: Connection, tenant: str, agent: str, *, by: str, now: date
 def set_state(
     connection: Connection, tenant: str, agent: str, state: State, *, by: str, reason: str, now: datetime, leave: str = ""
 ) -> Agent:
-    """Move an agent to a state; revoked and decommissioned ones lose all their certificates in the same transaction.
+    """Move an agent to a state; revoked and decommissioned ones lose all their certificates in the same transaction, and their presence.
 
     From quarantine back to `enrolled` is a move as any other; out of `revoked` and `decommissioned` leads enrolling again only.
     `leave` (`keep`, `remove`) goes with `decommissioned`. The same state again changes its reason.
@@ -159,12 +161,13 @@ def set_state(
         InputError: there is no such agent, or the way back is asked for.
     """
     found = _required(connection, tenant, agent, lock=True)
-    if found.state in ("revoked", "decommissioned") and state in ("enrolled", "quarantined"):
+    if found.state not in LIVE and state in LIVE:
         message = f"agent {found.name} is {found.state} ({found.reason}); it comes back by enrolling again"
         raise InputError(message)
     changed = {"state": state, "reason": reason, "state_by": by, "state_at": now, "leave": leave if state == "decommissioned" else ""}
-    connection.execute(update(_agents).where(_agents.c.tenant == tenant, _agents.c.agent == agent).values(changed))
-    if state in ("revoked", "decommissioned"):
+    silent = {} if state in LIVE else {"presence": "", "presence_at": None}  # nobody listens for it any more
+    connection.execute(update(_agents).where(_agents.c.tenant == tenant, _agents.c.agent == agent).values(changed | silent))
+    if state not in LIVE:
         why = certificates.DECOMMISSIONED + reason if state == "decommissioned" else reason
         certificates.revoke_agent(connection, tenant, agent, why=why)
     notify(connection, AGENTS, found.name)
@@ -202,7 +205,7 @@ def take_in(
 
 def _may_have(found: Agent, certificate: certificates.Certificate) -> bool:
     later = certificate.not_before >= found.enrolled_at - BACKDATED
-    return found.state in ("enrolled", "quarantined") and (found.enrolled_by == "taken-in" or later)
+    return found.state in LIVE and (found.enrolled_by == "taken-in" or later)
 
 
 def extend_lease(connection: Connection, tenant: str, agent: str, *, until: datetime) -> None:
@@ -217,11 +220,11 @@ def past_lease(connection: Connection, *, now: datetime, limit: int = 500) -> li
 
 
 def set_presence(connection: Connection, changes: Sequence[tuple[str, str, Presence]], *, now: datetime) -> None:
-    """Write (tenant, agent, presence) of agents whose presence changed, in one statement for all."""
+    """Write (tenant, agent, presence) of agents whose presence changed, in one statement for all; those that left meanwhile have none."""
     if changes:
         statement = (
             update(_agents)
-            .where(_agents.c.tenant == bindparam("t"), _agents.c.agent == bindparam("a"))
+            .where(_agents.c.tenant == bindparam("t"), _agents.c.agent == bindparam("a"), or_(*(_agents.c.state == one for one in LIVE)))
             .values(presence=bindparam("p"), presence_at=now)
         )
         connection.execute(statement, [{"t": tenant, "a": agent, "p": presence} for tenant, agent, presence in changes])

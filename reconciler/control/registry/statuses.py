@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 
 from agent.protocol.report import FleetReport
 from reconciler.control.registry import schema
+from reconciler.control.registry.agents import LIVE
 from reconciler.control.registry.paging import Page, limited
 from reconciler.control.registry.upserts import insert, write_many
 
@@ -142,11 +143,17 @@ def of_fleet(connection: Connection, tenant: str, fleet: str, *, result: str = "
 
 
 def counts(connection: Connection, tenant: str, fleet: str) -> list[Count]:
-    """Return how a fleet's agents stand, counted."""
+    """Return how a fleet's agents stand, counted; of those that were revoked or decommissioned only what they said last is left."""
+    agents = schema.agents
+    there = _table.join(agents, (agents.c.tenant == _table.c.tenant) & (agents.c.agent == _table.c.agent))
     by = (_table.c.digest, _table.c.result, _table.c.attempt)
     drifted, held = func.count().filter(_table.c.drift > 0), func.count().filter(_table.c.held)
     statement = (
-        select(*by, func.count(), drifted, held).where(_table.c.tenant == tenant, _table.c.fleet == fleet).group_by(*by).order_by(*by)
+        select(*by, func.count(), drifted, held)
+        .select_from(there)
+        .where(_table.c.tenant == tenant, _table.c.fleet == fleet, agents.c.state.in_(LIVE))
+        .group_by(*by)
+        .order_by(*by)
     )
     return [
         Count(digest=row[0], result=row[1], attempt=row[2], agents=row[3], drifted=row[4], held=row[5])
