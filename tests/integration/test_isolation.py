@@ -293,6 +293,15 @@ def standing(shared: Site) -> object:
         return [(one.name, one.state, one.reason) for one in listed], len(done), made, people
 
 
+def test_no_list_of_a_tenant_is_given_to_another_by_its_name(shared: Site, foreign: list[Credential]) -> None:
+    listing = [route for route in shared.table if "tenant" in route.query]
+    assert {name_of(route) for route in listing} == OWN_ONLY - {"GET /api/v1/whoami"}
+    for who in foreign:
+        for route in listing:
+            found = ask(shared, who, route.method, f"{route.path}?tenant=shop", None)
+            assert found.status in {401, 403, 429}, f"{who.name}: {name_of(route)} → {found.status} {found.body[:200]!r}"
+
+
 def test_no_path_answers_a_verb_that_is_not_in_the_table(shared: Site, foreign: list[Credential]) -> None:
     root = Credential(name="root", pool=foreign[0].pool, token=shared.token_of("root"), operator=True)
     known = {(route.method, route.path) for route in shared.table}

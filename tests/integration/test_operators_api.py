@@ -284,6 +284,30 @@ def test_refusals_of_one_kind_are_one_row_of_audit_in_a_minute(shared: Site) -> 
     assert len([one for one in entries(shared, "lab") if one.who == "operator:web-only"]) == 1
 
 
+@pytest.mark.parametrize("path", ["agents", "pending", "fleets", "rollouts", "modes", "freezes"])
+def test_a_list_of_another_tenant_is_refused_counted_and_audited_as_all_else(shared: Site, path: str) -> None:
+    action = f"{path}.read" if path in {"agents", "pending"} else "fleets.read"
+    refused = shared.console.admission.refused
+    before = refused[action, "denied"]
+    found = shared.ask("GET", f"/api/v1/{path}?tenant=shop", who="lab-admin")
+    says = f"no role of operator:lab-admin allows {action} in tenant shop: it takes any role"
+    assert (found.status, found.body["code"], found.body["error"]) == (403, "refused", says)
+    assert refused[action, "denied"] == before + 1
+    row = next(one for one in entries(shared) if one.who == "operator:lab-admin" and one.action == action)
+    assert (row.outcome, row.target, row.reason) == ("refused", "shop", says)
+    unknown = shared.ask("GET", f"/api/v1/{path}?tenant=no-such", who="lab-admin")
+    assert (unknown.status, unknown.body["error"].replace("no-such", "shop")) == (403, says), "both look alike"
+    assert shared.ask("GET", f"/api/v1/{path}?tenant=..", who="lab-admin").status == 404
+    assert shared.ask("GET", f"/api/v1/{path}?tenant=lab", who="lab-admin").status == 200
+    assert shared.ask("GET", f"/api/v1/{path}?tenant=", who="nobody").status == 403
+
+
+def test_hosts_that_wait_are_in_no_fleet_and_so_for_no_role_of_some(shared: Site) -> None:
+    found = shared.ask("GET", "/api/v1/pending?tenant=shop", who="web-only")
+    assert (found.status, "for some fleets only" in found.body["error"]) == (403, True)
+    assert any(one.who == "operator:web-only" and one.action == "pending.read" for one in entries(shared))
+
+
 def test_what_is_no_token_is_refused_in_the_same_words_as_one_that_is_not_known(shared: Site) -> None:
     id_, secret = shared.token_of("viewer").split(".")[1:]
     other = ("A" if secret[0] != "A" else "B") + secret[1:]

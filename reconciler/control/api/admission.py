@@ -1,8 +1,8 @@
 """Letting operators in: who asks, whether the policy allows it, and a row of audit for each refusal.
 
 What a route is about is read from its path: `{tenant}`, `{fleet}`, and `{agent}` with or without `{id}`. A reading route without a tenant
-is about all that the asker may see (`seen`); any other without one is about the installation. Anybody may send what is refused, so refusals
-of the same kind are written once a minute, with how many there were.
+is about all that the asker may see (`seen`), or of that about the tenant that its query names; any other without one is about the
+installation. Anybody may send what is refused, so refusals of the same kind are written once a minute, with how many there were.
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from agent.protocol.errors import OrdainError
+from agent.protocol.identity import LABEL
 from reconciler.control.api.asked import meant
 from reconciler.control.api.routes import label
 from reconciler.control.authz.asking import Decision
@@ -34,6 +35,8 @@ AGAIN = 60.0
 """Seconds between two rows of audit about the same refusal."""
 INSTALLATION_ONLY = frozenset({"installation.read", "operators.read", "self.read"})
 """Reading actions that are about the installation, and not about all tenants that may be seen."""
+OF_NO_FLEET = frozenset({"pending.read"})
+"""Listing actions about what is in no fleet yet: they take a role that is for all of a tenant."""
 
 OPERATOR = web.RequestKey("operator", Operator)
 SEEN = web.RequestKey("seen", Seen)
@@ -69,6 +72,11 @@ class Admission:
         if not tenant and action.endswith(".read") and action not in INSTALLATION_ONLY:
             request[SEEN], decision = await self._permissions.seen(operator, action)
             allowed = request[SEEN].everywhere or bool(request[SEEN].tenants)
+            wanted = request.query.get("tenant", "")
+            if wanted and not request[SEEN].everywhere:
+                tenant, decision = wanted, await self._listed(operator, action, wanted)
+                allowed = decision.allow
+                request[SEEN] = Seen(tenants={tenant: decision})
         else:
             asked_by = await self._asked_by(request, action, tenant)
             decision = await self._permissions.decide(operator, action, tenant, fleets=self._fleets(request, tenant), asked_by=asked_by)
@@ -78,6 +86,14 @@ class Admission:
             await self._refuse(request, operator, action, tenant, decision)
         if tenant or request[SEEN].everywhere:
             await require_tenant(tenant or request.query.get("tenant", ""), self._known, self._registry)
+
+    async def _listed(self, operator: Operator, action: str, tenant: str) -> Decision:
+        """Return what may be seen of the one tenant that a list is asked of; raise `Denied` (unknown) for what can't be one."""
+        if not LABEL.fullmatch(tenant):
+            message = "there is no such tenant"
+            raise Denied("unknown", message)
+        await self._known.awaited(tenant)
+        return await self._permissions.decide(operator, action, tenant, fleets=() if action in OF_NO_FLEET else None)
 
     async def _identify(self, request: web.Request, action: str) -> Operator:
         address = request.remote or ""
@@ -98,7 +114,7 @@ class Admission:
         if decision.failed:
             message = "what is allowed can't be decided now, so nothing is; see the log of ordain serve"
             raise Denied("unavailable", message, retry_after=5)
-        await self._write(operator.subject, action, tenant, decision.why, request.remote or "", target=target(request))
+        await self._write(operator.subject, action, tenant, decision.why, request.remote or "", target=target(request) or tenant)
         raise Denied("refused", decision.why)
 
     def _fleets(self, request: web.Request, tenant: str) -> tuple[str, ...] | None:
