@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.disk import Disk
+from agent.disk import Disk, Identity
 from agent.fetching.fetcher import Http
 from agent.fetching.refusal import NotGrantedError
 from agent.fetching.tls import Tls, UntrustedError
@@ -59,14 +59,14 @@ def enrol(asked: Asked, disk: Disk, *, root: Path, config: Path, facts: Mapping[
     identities.sweep()
     if known is not None and asked.token_id and known.enrolment.token == asked.token_id:
         return known, False
-    _require_own(disk, asked)
+    _require_own(disk, known, asked)
     stated = ask_authority(asked.server)
     roots = expected_roots(stated, asked.fingerprints, server=asked.server)
     key = identities.next_key()
     issued = _ask(asked, roots, certificate_request(key), facts, hint=clock_hint(stated.server_time))
     name = require_issued(issued, key, tenant=asked.tenant, agent=asked.agent)
     check_root_metadata(issued.root.encode(), tenant=name.tenant, what=f"{asked.server}: the root metadata that it sent")
-    _require_own(disk, asked, agent=name.agent)
+    _require_own(disk, known, asked, agent=name.agent)
     enrolment = Enrolment(
         format=FORMAT,
         server=asked.server,
@@ -128,14 +128,25 @@ _PLATFORM_REMEDIES = {"unauthenticated": "Is it a new token of the platform, for
 """The same where the platform made the token."""
 
 
-def _require_own(disk: Disk, asked: Asked, agent: str = "") -> None:
-    """Raise `InputError` if the state directory belongs to another agent than the one that enrols."""
-    if not disk.identity.exists():
+def _require_own(disk: Disk, enrolled: Enrolled | None, asked: Asked, agent: str = "") -> None:
+    """Raise `InputError` if the state directory belongs to another agent than the one that enrols: one that ran here, or only enrolled.
+
+    A pool's host that never ran may enrol anew as another of its pool: it holds nothing, and what it was before ends with its lease.
+    """
+    wanted = agent or asked.agent
+    if disk.identity.exists():
+        known: Identity | Enrolment = disk.read_identity()
+        why, way = "whose releases this host may hold", "run `ordain-agent uninstall`"
+        other = wanted not in {"", known.agent}
+    elif enrolled is not None:
+        known = enrolled.enrolment
+        why, way = "whose only key is there", "remove that directory"
+        other = wanted.partition("/")[0] not in {"", known.agent.partition("/")[0]}
+    else:
         return
-    known, wanted = disk.read_identity(), agent or asked.agent
-    if known.tenant != asked.tenant or (wanted and known.agent != wanted):
+    if known.tenant != asked.tenant or other:
         message = (
-            f"{disk.root} belongs to agent {known.tenant}/{known.agent}, whose releases this host may hold; "
-            f"give {asked.tenant}/{wanted or 'the new one'} a --state of its own, or run `ordain-agent uninstall` first"
+            f"{disk.root} belongs to agent {known.tenant}/{known.agent}, {why}; "
+            f"give {asked.tenant}/{wanted or 'the new one'} a --state of its own, or {way} first"
         )
         raise InputError(message)

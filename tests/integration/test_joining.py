@@ -23,7 +23,7 @@ from agent.protocol.enrolment import Refusal
 from agent.protocol.errors import MalformedError, RetryError
 from agent.protocol.report import receipt_message
 from tests.agent_cases import file_state
-from tests.joining_cases import Controlled, Joined, joined, make_issuer
+from tests.joining_cases import SECRET, Controlled, Joined, joined, make_issuer
 
 KILLED = -9
 ENROLLING = ["joining:after-key", "durable:before-name@5", "joining:before-pointer", "joining:after-pointer"]
@@ -88,6 +88,30 @@ def test_a_token_that_was_used_here_is_not_shown_again(host: Joined) -> None:
     again = host.enroll()
     assert (again.returncode, len(host.server.enrolled)) == (0, 1)
     assert "enrolled already" in again.stdout
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_state_directory_that_another_agent_enrolled_in_is_not_taken_from_it(host: Joined, *, ran: bool) -> None:
+    host.fleet().publish(file_state(a="1"), ["web-01"])
+    host.enroll()
+    if ran:
+        host.run()
+    before = identity(host)
+    host.server.agent = "web-02"
+    host.server.tokens["2"], host.server.keys = SECRET, []
+    done = host.enroll("--token", host.server.token("2"))
+    assert (done.returncode, "belongs to agent shop/web-01" in done.stderr) == (2, True), done.stderr
+    assert identity(host) == before
+    assert before.key_file.exists()
+
+
+def test_a_host_of_a_pool_that_never_ran_may_enrol_anew_as_another_of_it(host: Joined) -> None:
+    host.server.agent = "runners/1"
+    host.enroll()
+    host.server.agent = "runners/2"
+    host.server.tokens["2"], host.server.keys = SECRET, []
+    done = host.enroll("--token", host.server.token("2"))
+    assert (done.returncode, identity(host).enrolment.agent) == (0, "runners/2"), done.stderr
 
 
 def test_nothing_is_told_to_a_server_of_another_authority(host: Joined) -> None:
