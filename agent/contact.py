@@ -11,7 +11,7 @@ from agent.disk import Disk
 from agent.fetching.fetcher import Http
 from agent.joining.clocks import date_hint
 from agent.joining.identity import Enrolled, Identities
-from agent.joining.renew import Renewer, tls_of, why_not
+from agent.joining.renew import Renewer, is_over, tls_of, why_not
 from agent.logs import Log
 from agent.protocol import codec, report
 from agent.protocol.errors import OrdainError, RetryError, disk_trouble
@@ -39,6 +39,8 @@ class Contact:
         """Whether the server has answered a watch since all was asked again: one that believes no certificate is not asked all the time."""
         self._why = ""
         """Why the certificate is not renewed."""
+        self.over = False
+        """Whether it was refused for good: once it ends, no answer of the server is worth waiting for."""
         self.source: Source = Asking(settings=settings, http=http, disk=disk, sleep=stop.wait)
         self._renewer: Renewer | None = None
         self._reporter: Reporter | None = None
@@ -83,10 +85,10 @@ class Contact:
         try:
             enrolled = renewer.renew()
         except (OrdainError, OSError) as error:
-            self._why = why_not(disk_trouble(error) if isinstance(error, OSError) else error)
+            self._why, self.over = why_not(disk_trouble(error) if isinstance(error, OSError) else error), is_over(error)
             self._log.step("unrenewed", why=self._why)
         else:
-            self._why = ""
+            self._why, self.over = "", False
             if lapsed:
                 self._ask_again()
             self._log.step("renewed", certificate=enrolled.fingerprint[:16], until=enrolled.ends.strftime("%Y-%m-%dT%H:%M:%SZ"))

@@ -180,7 +180,8 @@ class Agent:
                 self._contact.report()
                 if once and not self._healer.is_deciding():
                     self._healer.ended()
-                    return code
+                    self._contact.keep_certificate()  # the server may have said just now that it ran out
+                    return REFUSED if code == UNREACHABLE and self._contact.over else code
                 if self._left or (not once and self._attend_upgrade(code)):
                     break
                 if once:

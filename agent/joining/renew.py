@@ -130,6 +130,10 @@ class Renewer:
 def why_not(error: OrdainError) -> str:
     """Return why a certificate was not renewed, with what to do, for people."""
     hint = clock_hint(error.server_time) if isinstance(error, NotGrantedError) else ""
-    ended = isinstance(error, NotGrantedError) and not error.overloaded and error.status < 500  # noqa: PLR2004 - the server's own faults
-    remedy = "enrol this host again: ordain-agent enroll" if ended else "it is tried again"
+    remedy = "enrol this host again: ordain-agent enroll" if is_over(error) else "it is tried again"
     return ". ".join(filter(None, (f"the certificate is not renewed: {error}", hint, remedy)))
+
+
+def is_over(error: OrdainError | OSError) -> bool:
+    """Return whether the server refused a renewal for good: only enrolling again helps."""
+    return isinstance(error, NotGrantedError) and not error.overloaded and error.status < 500  # noqa: PLR2004 - the server's own faults

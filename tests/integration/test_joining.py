@@ -290,6 +290,21 @@ def test_a_refused_renewal_keeps_the_certificate_and_is_tried_again_later(host: 
     made.http.close()
 
 
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize(("status", "code", "exits"), [(410, "decommissioned", 1), (403, "revoked", 1), (503, "unavailable", 3)])
+def test_a_host_whose_time_is_over_and_that_is_not_wanted_back_is_refused_and_not_told_to_try_later(
+    host: Joined, status: int, code: str, exits: int, *, said: bool
+) -> None:
+    host.server.agent = "runners/1"
+    host.server.clock_apart = timedelta(days=0 if said else -2)  # what the host's own clock does not say, the server does
+    host.join()
+    host.server.clock_apart = timedelta()
+    host.server.over.add(identity(host).fingerprint)
+    host.server.refusals["/v1/certificates/lapsed"] = status, Refusal(code=code, error="runners/1 is decommissioned: its lease is over")
+    ran = host.run()
+    assert ran.returncode == exits, ran.stderr
+
+
 @pytest.mark.parametrize("place", RENEWING)
 def test_an_agent_killed_while_renewing_has_the_old_certificate_or_the_new_one(host: Joined, place: str) -> None:
     host.server.clock_apart = timedelta(days=-2)  # so that it ended a day ago
