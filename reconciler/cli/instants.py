@@ -27,6 +27,11 @@ def as_instant(ctx: click.Context, param: click.Parameter, value: str | None) ->
     raise click.BadParameter(message, ctx=ctx, param=param)
 
 
+def is_past(stated: str) -> bool:
+    """Return whether an instant of an answer of the server, `2027-01-15T00:00:00Z`, is over by this machine's clock."""
+    return stated <= stamp(datetime.now(tz=UTC))
+
+
 def as_seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Return the seconds of a length of time (`30m`); a callback of click."""
     try:

@@ -7,11 +7,11 @@ import click
 
 from agent.protocol.identity import require_label
 from reconciler.cli.connection import FORMAT, REASON, reach, reaching
-from reconciler.cli.instants import as_seconds
+from reconciler.cli.instants import as_seconds, is_past
 from reconciler.cli.tables import table
 
 COLUMNS = ("SUBJECT", "NAME", "SINCE", "BY", "REMOVED")
-TOKEN_COLUMNS = ("ID", "SUBJECT", "KIND", "FOR", "EXPIRES", "LAST USED", "STATE")
+TOKEN_COLUMNS = ("ID", "SUBJECT", "KIND", "FOR", "ONLY FOR", "EXPIRES", "LAST USED", "STATE")
 
 
 @click.group()
@@ -135,7 +135,7 @@ def create_token(  # noqa: PLR0917 - click passes options by name
 @FORMAT
 @reaching
 def list_tokens(subject: str | None, form: str, state: Path | None, server: str | None) -> None:
-    """List tokens and sign-ins, without their secrets.
+    """List tokens and sign-ins, without their secrets; under ONLY FOR the actions and tenants that a token is narrowed to.
 
     \b
     Example:
@@ -151,9 +151,10 @@ def list_tokens(subject: str | None, form: str, state: Path | None, server: str 
             row["subject"],
             row["kind"],
             row["shown"],
+            ", ".join([*row["scope"]["actions"], *row["scope"]["tenants"]]),
             row["expires"],
             row["usedAt"] or "never",
-            "revoked" if row["revokedAt"] else "",
+            "revoked" if row["revokedAt"] else "expired" if is_past(row["expires"]) else "",
         )
         for row in rows
     ]

@@ -1,13 +1,15 @@
 """`ordain token`: what hosts join with."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from agent.protocol.identity import require_label
 from reconciler.cli.connection import FORMAT, reach, reaching
-from reconciler.cli.instants import as_seconds
+from reconciler.cli.instants import as_seconds, is_past
 from reconciler.cli.tables import table
 
 COLUMNS = ("ID", "FOR", "USES LEFT", "EXPIRES", "BY", "STATE")
@@ -85,7 +87,7 @@ def list_tokens(tenant: str, form: str, state: Path | None, server: str | None) 
             f"{row['usesLeft']} of {row['uses']}",
             row["expires"],
             row["createdBy"],
-            "revoked" if row["revokedAt"] else "used" if not row["usesLeft"] else "",
+            _state(row),
         )
         for row in rows
     ]
@@ -94,6 +96,11 @@ def list_tokens(tenant: str, form: str, state: Path | None, server: str | None) 
     if not rows:
         click.echo(f"no tokens of {tenant} are known", err=True)
     return None
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """Return why nobody joins with a token any more, "" where somebody may."""
+    return "revoked" if row["revokedAt"] else "used" if not row["usesLeft"] else "expired" if is_past(row["expires"]) else ""
 
 
 @token.command()

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from agent.protocol.enrolment import read_token
 from agent.protocol.errors import InputError, OrdainError, RefusedError, RetryError
 from agent.protocol.report import FleetReport
 from reconciler.cli import cli, logins
-from reconciler.control.registry import batches, pending
+from reconciler.control.registry import batches, pending, tokens
 from tests.operator_cases import Site, other_root, site
 from tests.registry_cases import received
 
@@ -96,6 +96,17 @@ def test_a_token_for_an_agent_is_one_line_and_in_json_says_when_it_expires(share
     assert "3 of 3" in local(shared, "token", "list", "--tenant", "shop").stdout
     local(shared, "token", "revoke", found["id"], "--tenant", "shop")
     assert re.search(rf"^{found['id']} .* revoked$", local(shared, "token", "list", "--tenant", "shop").stdout, re.MULTILINE)
+
+
+def test_a_token_whose_time_is_over_is_not_shown_as_one_that_serves(shared: Site) -> None:
+    now = datetime.now(UTC)
+    with shared.registry.begin() as connection:
+        made, _ = tokens.create(connection, "shop", agent="web-02", expires_at=now - timedelta(minutes=1), by="test", now=now)
+    assert re.search(rf"^{made.id} .* expired$", local(shared, "token", "list", "--tenant", "shop").stdout, re.MULTILINE)
+    over = shared.token_of("late", ttl=timedelta(seconds=-1), tenants=["shop"], actions=["agents.read"]).split(".")[1]
+    listed = local(shared, "operators", "token", "list", "--subject", "operator:late").stdout
+    assert re.search(rf"^{over} .* agents\.read, shop .* expired$", listed, re.MULTILINE)
+    assert re.search("^ID .*  ONLY FOR  ", listed, re.MULTILINE)
 
 
 def test_a_token_for_a_host_that_git_does_not_know_is_made_with_a_note(shared: Site) -> None:
