@@ -48,7 +48,13 @@ def agents() -> None:
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="With this label in git; may be given often.")
 @click.option("--fleet", help="In a fleet of this name.")
 @click.option("--pool", help="Members of this pool.")
-@click.option("--in-state", "states", multiple=True, type=click.Choice(["enrolled", "quarantined", "revoked", "decommissioned"]))
+@click.option(
+    "--in-state",
+    "states",
+    multiple=True,
+    type=click.Choice(["enrolled", "quarantined", "revoked", "decommissioned"]),
+    help="In this state; may be given often. Pools' decommissioned hosts are listed by it alone.",
+)
 @click.option("--presence", multiple=True, type=click.Choice(["online", "lost", "flapping"]), help="How it is heard.")
 @click.option("--version", help="With this version of ordain-agent.")
 @click.option("--name", help="Whose name begins so.")

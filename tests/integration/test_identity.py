@@ -423,6 +423,16 @@ def test_a_registry_that_was_lost_takes_in_whom_git_knows(site: Site) -> None:
     assert (entry.target, entry.outcome) == ("shop/db-01", "done")
 
 
+def test_a_pools_host_whose_lease_is_over_is_not_taken_in_though_all_of_it_was_forgotten(site: Site) -> None:
+    within = site.made("runners/00aa", life=timedelta(seconds=1), recorded=False)
+    assert lapsed(within, new_key()).status == 201
+    beyond = site.made("runners/00bb", life=timedelta(seconds=1), recorded=False)
+    with site.clock.later(timedelta(hours=2)):
+        assert lapsed(beyond, new_key()).code == "unauthenticated"
+    with site.registry.begin() as connection:
+        agents.set_state(connection, "shop", "runners/00aa", "decommissioned", by="test", reason="a try", now=datetime.now(UTC))
+
+
 def test_refusals_are_counted_by_route_and_code(site: Site) -> None:
     before = site.zone.gate.refused["POST /v1/enrol", "unauthenticated"]
     site.host().enrol(site.token(agent="web-01", ttl=timedelta(seconds=-1)))

@@ -9,7 +9,7 @@ import pytest
 
 from agent.protocol.enrolment import read_token
 from agent.protocol.report import Receipt, SignedReceipt
-from reconciler.control.registry import audit, operators, pending, receipts
+from reconciler.control.registry import agents, audit, operators, pending, receipts
 from reconciler.pipeline.approve import write_controls
 from reconciler.publication.ceremony import development_keys
 from reconciler.publication.controls import Agent, Controls
@@ -95,6 +95,22 @@ def test_agents_are_found_by_label_fleet_state_and_name(shared: Site) -> None:
     assert shared.ask("GET", "/api/v1/agents?stat=lost", who="root").body["code"] == "malformed"
     assert shared.ask("GET", "/api/v1/agents?limit=0", who="root").body["code"] == "malformed"
     assert shared.ask("GET", "/api/v1/agents?after=x", who="root").body["code"] == "malformed"
+
+
+def test_hosts_of_pools_that_ended_are_listed_where_a_state_is_asked_for_alone(tmp_path: Path, opa: Path) -> None:
+    with site(tmp_path, opa) as apart:
+        for name in ("runners/a", "runners/b"):
+            apart.enrol("shop", name)
+        with apart.registry.begin() as connection:
+            for name in ("runners/a", "web-02"):
+                agents.set_state(connection, "shop", name, "decommissioned", by="test", reason="its time is over", now=datetime.now(UTC))
+
+        def found(query: str) -> list[str]:
+            return names(apart.ask("GET", f"/api/v1/agents?{query}", who="viewer"))
+
+        assert found("") == ["shop/db-01", "shop/runners/b", "shop/web-01", "shop/web-02"]
+        assert found("pool=runners") == ["shop/runners/b"]
+        assert found("state=decommissioned") == ["shop/runners/a", "shop/web-02"]
 
 
 def test_pages_lead_through_all_agents_once(shared: Site) -> None:

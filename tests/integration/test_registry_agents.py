@@ -145,6 +145,24 @@ def test_members_of_pools_past_their_lease_are_found_the_oldest_first(registry: 
         assert agents.past_lease(connection, now=NOW) == []
 
 
+def test_hosts_of_pools_that_ended_are_forgotten_in_time_and_no_other(registry: Registry) -> None:
+    _enrol(registry, "runners/1", "runners/2", "runners/3", "web-01")
+    with registry.begin() as connection:
+        heartbeats.keep(connection, [beat(name) for name in ("runners/1", "runners/2", "web-01")])
+        statuses.keep(connection, [status("runners/1"), status("web-01")])
+        facts.keep(connection, [facts.Facts(tenant="shop", agent="runners/1", facts={}, problems=(), at=NOW)])
+        agents.extend_lease(connection, "shop", "runners/3", until=NOW + 9 * DAY)
+        for name in ("runners/1", "runners/3", "web-01"):
+            agents.set_state(connection, "shop", name, "decommissioned", by="serve", reason="its lease is over", now=NOW + HOUR)
+        assert agents.prune_ended(connection, tenant="shop", before=NOW + HOUR, limit=9) == 0
+        assert agents.prune_ended(connection, tenant="lab", before=NOW + 5 * DAY, limit=9) == 0
+        assert agents.prune_ended(connection, tenant="shop", before=NOW + 5 * DAY, limit=9) == 1
+        assert [one.agent for one in agents.listed(connection, Filter()).items] == ["runners/2", "runners/3", "web-01"]
+        assert heartbeats.get(connection, "shop", "runners/1") is None
+        assert (statuses.of_agent(connection, "shop", "runners/1"), facts.of(connection, "shop", "runners/1")) == ([], None)
+        assert len(statuses.of_agent(connection, "shop", "web-01")) == 1
+
+
 def test_a_registry_that_was_lost_takes_in_again_whom_git_knows(registry: Registry) -> None:
     with registry.begin() as connection:
         assert agents.take_in(connection, certificate("stranger"), subject_known=False, now=NOW) is None

@@ -242,6 +242,7 @@ def test_a_pass_of_retention_forgets_each_kind_by_its_own_time(registry: Registr
         "stops": 0,
         "audit": 0,
         "receipts": 0,
+        "pool_hosts": 0,
         "events": 1,
     }
     last = retention.prune(registry, keep, own, now=NOW + 2000 * DAY)

@@ -19,7 +19,7 @@ from reconciler.control import limits
 from reconciler.control.intake import presence
 from reconciler.control.known import KnownTenants
 from reconciler.control.registry import agents as rows
-from reconciler.control.registry import certificates, events, facts, heartbeats, receipts, statuses
+from reconciler.control.registry import audit, certificates, events, facts, heartbeats, receipts, statuses
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.controls import Agent, Pool, Quotas, Reporting, Window
 from reconciler.publication.store import LocalStore
@@ -401,7 +401,9 @@ def test_members_of_pools_leave_when_their_lease_is_over(shop: Site) -> None:
     with shop.registry.begin() as connection:
         assert presence.end_leases(connection, now=now) == 1
         found = {one.agent: one.state for one in rows.listed(connection, rows.Filter(tenants=["shop"])).items}
+        (told,) = audit.listed(connection, "shop").items
     assert found == {"runners/a": "decommissioned", "runners/b": "enrolled"}
+    assert (told.who, told.action, told.target, told.reason) == ("system", "agents.decommission", "shop/runners/a", "its lease is over")
 
 
 def _presence(shop: Site) -> tuple[str, list[str]]:

@@ -38,7 +38,10 @@ class _Hosts:
         self._desk = desk
 
     async def listed(self, request: web.Request) -> web.Response:
-        """Answer with a page of the agents that fit the filters and that the asker may see."""
+        """Answer with a page of the agents that fit the filters and that the asker may see.
+
+        Hosts of pools that are decommissioned only where a state is asked for.
+        """
         query, seen = Query(request, FILTERS), seen_by(request)
         wanted = _filter(query)
         if wanted.tenants is None:
@@ -151,6 +154,7 @@ def _filter(query: Query) -> agents.Filter:
     return agents.Filter(
         tenants=[query.one("tenant")] if query.one("tenant") else None,
         states=_each(query, "state", get_args(agents.State)),
+        ended=bool(query.all("state")),
         presences=_each(query, "presence", get_args(agents.Presence)),
         labels=dict(_label(text) for text in query.all("label")),
         fleet=query.one("fleet"),

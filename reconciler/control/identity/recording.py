@@ -22,6 +22,10 @@ from reconciler.control.registry import agents, audit, certificates
 from reconciler.control.registry.registry import Registry
 from reconciler.publication.controls import Pool
 
+TAKEN_IN = timedelta(days=100)
+"""How long after its certificate ran out a pool's host is taken in, where its lease is longer: less than `retention` keeps certificates,
+for after that nothing may be left here that says that it was let go."""
+
 
 def row(certificate: x509.Certificate, name: AgentName) -> certificates.Certificate:
     """Return a certificate as the registry writes it."""
@@ -73,8 +77,10 @@ class Recorder:
         if state is not None:
             return
         controls = self._known.controls(name.tenant)
-        known = controls is not None and member(controls, name.agent) is not None
-        found = await self._registry.run(_take_in, row(certificate, name), known=known, lease=lease(self._known, name), now=self._now())
+        stays, now = lease(self._known, name), self._now()
+        over = stays is not None and now > certificate.not_valid_after_utc + min(stays, TAKEN_IN)
+        known = controls is not None and member(controls, name.agent) is not None and not over
+        found = await self._registry.run(_take_in, row(certificate, name), known=known, lease=stays, now=now)
         if found is None:
             message = f"no such certificate of {name.tenant}/{name.agent} is known here; enrol the host again"
             raise Denied("unauthenticated", message)

@@ -7,12 +7,13 @@ flapping until that hour has passed: its comings and goings are then no news.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
 from reconciler.control.intake.pace import is_lost
 from reconciler.control.known import KnownTenants, reporting
-from reconciler.control.registry import agents, events
+from reconciler.control.registry import agents, audit, events
 from reconciler.control.registry.agents import Agent, Filter, Presence
 from reconciler.control.registry.columns import microseconds
 from reconciler.publication.controls import Reporting
@@ -22,6 +23,7 @@ FLAPPING_HOUR = timedelta(hours=1)
 PAGE = 500
 LOSSES_LIMIT = 100
 """Losses that are counted: nobody tolerates more."""
+LEASE_OVER = "its lease is over"
 THERE: tuple[Presence, ...] = ("online",)
 AWAY: tuple[Presence, ...] = ("", "lost")
 UNSTEADY: tuple[Presence, ...] = ("flapping",)
@@ -69,10 +71,13 @@ def sweep(connection: Connection, known: KnownTenants, *, now: datetime) -> int:
 
 
 def end_leases(connection: Connection, *, now: datetime) -> int:
-    """Let members of pools go whose lease is over; return how many. Their certificates go too, and history stays."""
-    over = agents.past_lease(connection, now=now, limit=PAGE)
-    for agent in over:
-        agents.set_state(connection, agent.tenant, agent.agent, "decommissioned", by="serve", reason="its lease is over", now=now)
+    """Let members of pools go whose lease is over; return how many. Their certificates go too, and the audit says so."""
+    over = sorted(agents.past_lease(connection, now=now, limit=PAGE), key=lambda one: (one.tenant, one.agent))
+    for one in over:
+        agents.set_state(connection, one.tenant, one.agent, "decommissioned", by="serve", reason=LEASE_OVER, now=now)
+    for one in over:
+        said: dict[str, Any] = {"target": one.name, "reason": LEASE_OVER, "detail": {"before": one.state}, "at": now}
+        audit.append(connection, one.tenant, who="system", action="agents.decommission", **said)
     return len(over)
 
 

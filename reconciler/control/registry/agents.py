@@ -80,6 +80,8 @@ class Filter:
     prefix: str = ""
     seen_before: datetime | None = None
     seen_since: datetime | None = None
+    ended: bool = True
+    """Whether hosts of pools that are decommissioned are among them: of an elastic pool those are soon the most."""
 
 
 def get(connection: Connection, tenant: str, agent: str) -> Agent | None:
@@ -219,6 +221,26 @@ def past_lease(connection: Connection, *, now: datetime, limit: int = 500) -> li
     return [_agent(row) for row in connection.execute(_joined().where(*conditions).order_by(_agents.c.lease_until).limit(limited(limit)))]
 
 
+def prune_ended(connection: Connection, *, tenant: str, before: datetime, limit: int) -> int:
+    """Forget hosts of a tenant's pools that ended before then, by lease and by state, at most `limit`; return how many.
+
+    Their ids are never given again, so no name loses its history. Certificates go by themselves, and are not taken in again
+    (`identity.recording`).
+    """
+    over = (
+        _agents.c.tenant == tenant,
+        _agents.c.agent != _agents.c.subject,
+        _agents.c.state == "decommissioned",
+        _agents.c.state_at < before,
+        _agents.c.lease_until < before,
+    )
+    some = select(_agents.c.agent).where(*over).limit(limit)
+    gone = list(connection.execute(delete(_agents).where(_agents.c.agent.in_(some), *over).returning(_agents.c.agent)).scalars())
+    for table in (schema.statuses, schema.facts, _beats):
+        connection.execute(delete(table).where(table.c.tenant == tenant, table.c.agent.in_(gone)))
+    return len(gone)
+
+
 def set_presence(connection: Connection, changes: Sequence[tuple[str, str, Presence]], *, now: datetime) -> None:
     """Write (tenant, agent, presence) of agents whose presence changed, in one statement for all; those that left meanwhile have none."""
     if changes:
@@ -275,6 +297,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         found.append(_beats.c.version == wanted.version)
     if wanted.pool:
         found += [_agents.c.subject == wanted.pool, _agents.c.agent != wanted.pool]
+    if not wanted.ended:
+        found.append(or_(_agents.c.state != "decommissioned", _agents.c.agent == _agents.c.subject))
     if wanted.prefix:
         found.append(_agents.c.agent.startswith(wanted.prefix, autoescape=True))
     if wanted.seen_since:

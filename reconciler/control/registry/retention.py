@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, select
 
-from reconciler.control.registry import audit, certificates, events, operators, pending, receipts, rollouts, schema, stops, tokens
+from reconciler.control.registry import agents, audit, certificates, events, operators, pending, receipts, rollouts, schema, stops, tokens
 from reconciler.control.registry.registry import Registry
 
 SLICE = 1000
@@ -23,8 +23,8 @@ MOST = timedelta(days=3650)
 class Keep:
     """For how long each kind is kept by default; what a Tenant manifest says of receipts, events and audit counts more.
 
-    Certificates are kept for so long after they ran out: at least as long as lapsed ones may renew. Orders about rollouts that nobody
-    followed yet stay.
+    Hosts of pools that ended are kept as long as receipts. Certificates are kept for so long after they ran out: at least as long as
+    lapsed ones may renew. Orders about rollouts that nobody followed yet stay.
     """
 
     receipts: timedelta = timedelta(days=400)
@@ -97,6 +97,7 @@ def _steps(keep: Keep, own: Mapping[str, Own], now: datetime) -> Iterator[tuple[
     yield "audit", partial(audit.prune, chain=audit.INSTALLATION, before=_before(now, keep.audit))
     for tenant, wanted in own.items():
         yield "receipts", partial(receipts.prune, tenant=tenant, before=_before(now, wanted.receipts or keep.receipts))
+        yield "pool_hosts", partial(agents.prune_ended, tenant=tenant, before=_before(now, wanted.receipts or keep.receipts))
         yield "events", partial(events.prune, tenant=tenant, before=_before(now, wanted.events or keep.events))
         yield "audit", partial(audit.prune, chain=tenant, before=_before(now, wanted.audit or keep.audit))
 
