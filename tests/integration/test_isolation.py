@@ -310,6 +310,7 @@ def test_no_path_answers_a_verb_that_is_not_in_the_table(shared: Site, foreign: 
             if (verb, path) not in known:
                 found = ask(shared, root, verb, filled(path), {})
                 assert found.status in {404, 405}, f"{verb} {path} → {found.status}"
+                assert found.status == 404 or json.loads(found.body)["code"] == "unknown"
 
 
 def test_whom_it_is_for_is_answered(shared: Site) -> None:

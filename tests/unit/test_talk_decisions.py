@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol import codec
-from agent.protocol.errors import RetryError
+from agent.protocol.errors import MalformedError, RetryError
 from agent.protocol.report import Batch
 from reconciler.control.intake import decoding
 from reconciler.control.intake.groups import FULL, SHARE, Groups
@@ -76,6 +77,16 @@ def test_details_are_for_windows_and_for_half_of_the_days_bytes() -> None:
 def test_a_heartbeat_is_read_the_same_on_the_short_way(sequence: int, version: str) -> None:
     body = codec.canonical(Batch(format=1, sequence=sequence, sent_at="2026-11-23T12:00:00Z", version=version))
     assert decoding.decode_batch(body) == codec.decode(body, Batch, what="report")
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "yesterday", "2026-11-23", "2026-11-23T12:00:00+01:00", "2026-13-23T12:00:00Z", "2026-11-23T12:00:00Z\n"]
+)
+@pytest.mark.parametrize("said", [{}, {"whole": True}])
+def test_a_batch_says_when_it_was_sent(sent: str, said: dict[str, Any]) -> None:
+    body = codec.canonical(Batch(format=1, sequence=1, sent_at=sent, version="1.0", **said))
+    with pytest.raises(MalformedError, match="`sentAt` is an instant"):
+        decoding.decode_batch(body)
 
 
 def test_what_is_brought_together_is_kept_together_and_each_is_told_what_came_of_it() -> None:

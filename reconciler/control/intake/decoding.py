@@ -32,6 +32,8 @@ DEPTH_LIMIT = 8
 """Levels of facts within facts."""
 _WORD = re.compile(r"[!-~][ -~]{0,254}|")
 """A digest, a group, a kind, an instant: printable ASCII."""
+_INSTANT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)Z")
+"""When a batch was sent; an expression, for each heartbeat is held to it."""
 _CARRIED = b'{"batch":'
 """How the canonical bytes of a `SignedBatch`, and of nothing else, begin."""
 
@@ -79,7 +81,7 @@ def _heartbeat(body: bytes) -> Batch | None:
     plain = Batch(format=report.FORMAT, sequence=batch.sequence, sent_at=batch.sent_at, version=batch.version)
     if batch != plain or msgspec.json.encode(plain, order="sorted") != body or not 0 < batch.sequence < NUMBER_LIMIT:
         return None
-    _require_words(batch.sent_at, batch.version)
+    _require_sent(batch)
     return batch
 
 
@@ -89,10 +91,16 @@ def _require_format(number: int) -> None:
         raise MalformedError(message)
 
 
+def _require_sent(batch: Batch) -> None:
+    if not _INSTANT.fullmatch(batch.sent_at):
+        _refuse("`sentAt` is an instant like 2026-11-22T21:30:00Z")
+    _require_words(batch.version)
+
+
 def _require_batch(batch: Batch) -> None:
     if not 0 < batch.sequence < NUMBER_LIMIT:
         _refuse("a sequence begins with 1")
-    _require_words(batch.sent_at, batch.version)
+    _require_sent(batch)
     _require_numbers(batch.dropped)
     counts = ((batch.receipts, report.RECEIPTS_LIMIT), (batch.events, report.EVENTS_LIMIT), (batch.statuses, report.STATUSES_LIMIT))
     if any(len(items) > limit for items, limit in counts) or len(batch.gone) > LIST_LIMIT or len(batch.problems or ()) > LIST_LIMIT:
