@@ -61,7 +61,7 @@ def set_mode(  # noqa: PLR0917 - click passes options by name
       ordain mode set shop/web incident --until 30m --now --reason "INC-4711, it burns"
     """
     body = {"seconds": seconds, "reason": reason, "now": now}
-    say(reach(state=state, server=server).ask("POST", f"/api/v1/modes/{fleet_of(name)}/{mode}/on", body=body), form, kind="mode")
+    say(reach(state=state, server=server).ask("POST", f"/api/v1/modes/{fleet_of(name)}/{mode}/on", body=body), form)
 
 
 @mode.command("list")
@@ -113,4 +113,4 @@ def end(  # noqa: PLR0917 - click passes options by name
       ordain mode end shop/web incident --reason "over"
     """
     found = reach(state=state, server=server).ask("POST", f"/api/v1/modes/{fleet_of(name)}/{mode}/off", body={"reason": reason})
-    say(found, form, kind="base")
+    say(found, form)

@@ -11,9 +11,6 @@ from reconciler.cli.connection import FORMAT, REASON, reach, reaching
 from reconciler.cli.rollout import FLEET, path_of
 from reconciler.printable import printable
 
-IGNORED = "order-ignored"
-"""The event of an order that there was nothing to do for."""
-
 
 @click.command()
 @FLEET
@@ -115,16 +112,15 @@ def retry(name: str, reason: str, form: str, state: Path | None, server: str | N
 
 
 def _order(name: str, kind: str, said: dict[str, str], *, form: str, state: Path | None, server: str | None) -> None:
-    say(reach(state=state, server=server).ask("POST", f"{path_of(name)}/{kind}", body=said), form, kind=kind)
+    say(reach(state=state, server=server).ask("POST", f"{path_of(name)}/{kind}", body=said), form)
 
 
-def say(done: dict[str, Any], form: str, *, kind: str) -> None:
-    """Print what came of an order of a kind; raise `RefusedError` where there was nothing to do for it."""
+def say(done: dict[str, Any], form: str) -> None:
+    """Print what came of an order; raise `RefusedError` where there was nothing to do for it."""
     if form == "json":
         click.echo(json.dumps(done, indent=2, ensure_ascii=False))
-    said = [one for one in done["happened"] if one["kind"] == IGNORED and one["why"].startswith(f"{kind} by ")]
-    if said:  # an order of somebody else that was followed in the same instant is none of ours
-        message = f"{done['target']}: {printable(said[-1]['why'])}"
+    if done["ignored"]:
+        message = f"{done['target']}: {printable(done['why'])}"
         raise RefusedError(message)
     if form == "json":
         return

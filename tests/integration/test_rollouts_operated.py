@@ -240,7 +240,9 @@ def test_orders_are_followed_at_once_and_stand_in_the_audit(operated: Operated) 
     done = operated.order("pause")
     assert (done.body["followed"], done.body["phase"]) == (True, "paused")
     assert [one["kind"] for one in done.body["happened"]] == ["paused"]
-    assert [one["kind"] for one in operated.order("pause").body["happened"]] == ["order-ignored"]
+    again = operated.order("pause").body
+    assert ([one["kind"] for one in again["happened"]], again["followed"], again["ignored"]) == (["order-ignored"], True, True)
+    assert (done.body["ignored"], done.body["why"]) == (False, "")
     assert operated.order("resume").body["phase"] in {"waiting", "applying"}
     assert operated.order("pause", to="abc").body["code"] == "malformed"
     back = operated.order("rollback")
@@ -374,16 +376,23 @@ def test_what_happened_is_in_the_audit_with_its_commit_and_counted_for_alerts(op
 
 
 @pytest.mark.parametrize(
-    "order",
+    ("order", "called"),
     [
-        ("rollout", "resume", "shop/web"),
-        ("rollout", "rollback", "shop/web", "--to", "ffff"),
-        ("mode", "end", "shop/web", "incident"),
+        (("rollout", "resume", "shop/web"), "resume"),
+        (("rollout", "rollback", "shop/web", "--to", "ffff"), "rollback"),
+        (("mode", "end", "shop/web", "incident"), "mode end"),
     ],
 )
-def test_an_order_that_there_is_nothing_to_do_for_ends_with_1(operated: Operated, order: tuple[str, ...]) -> None:
-    with pytest.raises(RefusedError, match=r"shop/web: \w+ by local: "):
+def test_an_order_that_there_is_nothing_to_do_for_ends_with_1_and_is_ignored_in_json_and_audit(
+    operated: Operated, order: tuple[str, ...], called: str
+) -> None:
+    with pytest.raises(RefusedError, match=f"shop/web: {called} by local: "):
         operated.run(*order, "--reason", "INC-4711", raises=True)
+    asked = operated.run(*order, "--reason", "INC-4711", "--format", "json")
+    said = json.loads(asked.stdout)
+    assert (asked.exit_code, said["ignored"], said["why"].partition(" by ")[0]) == (1, True, called)
+    entry = operated.site.registry.look(audit.listed, "shop", limit=1).items[0]
+    assert (entry.action, entry.outcome, entry.reason) == ("rollout.order-ignored", "ignored", said["why"])
 
 
 def test_waiting_outlasts_a_token_that_a_restart_made_worthless_and_never_takes_a_refusal_for_an_outcome(operated: Operated) -> None:

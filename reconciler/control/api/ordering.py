@@ -10,7 +10,7 @@ from reconciler.control.api import rollout_shapes as shapes
 from reconciler.control.api.desk import Desk
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, events, rollouts
-from reconciler.control.rollout.orders import Order
+from reconciler.control.rollout.orders import IGNORED, Order, by
 from reconciler.publication.controls import Controls
 from reconciler.publication.times import instant
 
@@ -45,9 +45,9 @@ async def ordered(desk: Desk, tenant: str, fleet: str, wanted: Order, *, action:
     require_fleet(desk, tenant, fleet)
     number = await desk.registry.run(_kept, tenant, fleet, wanted, action=action)
     until = time.monotonic() + FOLLOWED_WITHIN
-    while (found := await desk.registry.ask(_outcome, tenant, fleet, number)) is None:
+    while (found := await desk.registry.ask(_outcome, tenant, fleet, number, by(wanted))) is None:
         if time.monotonic() >= until:
-            return shapes.Ordered(target=f"{tenant}/{fleet}", followed=False, phase="", happened=[])
+            return shapes.Ordered(target=f"{tenant}/{fleet}", followed=False, ignored=False, why="", phase="", happened=[])
         await asyncio.sleep(LOOK_AGAIN)
     return found
 
@@ -63,13 +63,17 @@ def _kept(connection: Connection, tenant: str, fleet: str, wanted: Order, *, act
     return number
 
 
-def _outcome(connection: Connection, tenant: str, fleet: str, number: int) -> shapes.Ordered | None:
+def _outcome(connection: Connection, tenant: str, fleet: str, number: int, whose: str) -> shapes.Ordered | None:
+    """Return what came of an order; one of somebody else that was followed in the same instant is not `whose`."""
     at = rollouts.followed(connection, number)
     kept = rollouts.get(connection, tenant, fleet)
     if at is None or kept is None:
         return None
     found = told(connection, events.Filter(tenant=tenant, fleet=fleet, since=at, until=at + AN_INSTANT))
-    return shapes.Ordered(target=f"{tenant}/{fleet}", followed=True, phase=kept.progress.phase, happened=found[::-1])
+    why = next((one.why for one in found if one.kind == IGNORED and one.why.startswith(f"{whose}: ")), "")
+    return shapes.Ordered(
+        target=f"{tenant}/{fleet}", followed=True, ignored=bool(why), why=why, phase=kept.progress.phase, happened=found[::-1]
+    )
 
 
 def told(connection: Connection, wanted: events.Filter) -> list[shapes.RolloutEvent]:

@@ -182,10 +182,15 @@ class RolloutShown(RolloutRow):
 
 
 class Ordered(Shape):
-    """What came of an order: `followed` is false where whoever conducts rollouts has not taken it up yet; then `happened` is empty."""
+    """What came of an order: `followed` is false where whoever conducts rollouts has not taken it up yet; then `happened` is empty.
+
+    `ignored` is true where it was taken up and there was nothing to do for it: `why` says so, "" otherwise.
+    """
 
     target: str
     followed: bool
+    ignored: bool
+    why: str
     phase: str
     happened: list[RolloutEvent]
 

@@ -30,6 +30,7 @@ from reconciler.control.rollout.document import document_of
 from reconciler.control.rollout.evidence import Tally, terms_of
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
+from reconciler.control.rollout.orders import IGNORED
 from reconciler.control.rollout.pacing import Pace
 from reconciler.control.rollout.progress import Candidate, Progress, switched_at
 from reconciler.control.rollout.situation import Situation
@@ -243,8 +244,17 @@ def _audit(connection: Connection, task: Task, one: Event, *, commit: str) -> No
     """Write a transition into the tenant's audit, which is signed and brought into git: of which commit it was stands in its target."""
     target = f"{task.name}@{commit}" if commit else task.name
     detail = {"digest": one.digest, "attempt": one.attempt} | ({"wave": one.wave} if one.wave else {})
-    who = one.who or "system"
-    audit.append(connection, task.tenant, who=who, action=TRANSITION + one.kind, target=target, reason=one.why, detail=detail, at=task.now)
+    audit.append(
+        connection,
+        task.tenant,
+        who=one.who or "system",
+        action=TRANSITION + one.kind,
+        target=target,
+        outcome="ignored" if one.kind == IGNORED else "done",
+        reason=one.why,
+        detail=detail,
+        at=task.now,
+    )
 
 
 def _commit(before: Progress, after: Progress) -> str:

@@ -34,7 +34,8 @@ class Entry:
     """One thing that was done or refused.
 
     `who` is `operator:<name>`, `oidc:<issuer>#<subject>`, `agent:<tenant>/<agent>`, `token:<id>` or `system`; `action` a word such as
-    `agents.revoke`; `target` what it was done to (`shop/web-01`); `outcome` is `done` or `refused`; `detail` integers and strings only.
+    `agents.revoke`; `target` what it was done to (`shop/web-01`); `outcome` is `done`, `refused`, or
+    `ignored` of an order that there was nothing to do for; `detail` integers and strings only.
     """
 
     chain: str

@@ -23,6 +23,10 @@ _STANDS: Mapping[Phase, str] = {
 }
 """Why an order has nothing to do, for people."""
 Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode", "base"]
+IGNORED = "order-ignored"
+"""The event of an order that there was nothing to do for."""
+_CALLED: Mapping[Kind, str] = {"mode": "mode set", "base": "mode end"}
+"""What people call a kind of order, where that is another word."""
 
 
 class Order(Struct):
@@ -159,7 +163,12 @@ def _base(progress: Progress, order: Order, situation: Situation) -> Moved:
 
 
 def _nothing(progress: Progress, order: Order, situation: Situation, why: str) -> Moved:
-    return moves.told(progress, situation, "order-ignored", f"{order.kind} by {order.who}: {why}", who=order.who)
+    return moves.told(progress, situation, IGNORED, f"{by(order)}: {why}", who=order.who)
+
+
+def by(order: Order) -> str:
+    """Return the words that an event of an order begins with that there was nothing to do for."""
+    return f"{_CALLED.get(order.kind, order.kind)} by {order.who}"
 
 
 _FOLLOWED: Mapping[Kind, Callable[[Progress, Order, Situation], Moved]] = {
