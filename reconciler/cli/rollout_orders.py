@@ -47,17 +47,24 @@ def resume(name: str, reason: str, form: str, state: Path | None, server: str | 
 
 @click.command()
 @FLEET
+@click.option("--commit", default="", metavar="REV", help="Approve the release of this commit alone. [default: whichever is on its way]")
+@click.option("--digest", default="", metavar="DIGEST", help="Approve this release alone, by its first digits.")
 @REASON
 @FORMAT
 @reaching
-def approve(name: str, reason: str, form: str, state: Path | None, server: str | None) -> None:
+def approve(  # noqa: PLR0917 - click passes options by name
+    name: str, commit: str, digest: str, reason: str, form: str, state: Path | None, server: str | None
+) -> None:
     """Approve the next wave, where its strategy wants that. Whoever asked for the rollout can't.
 
+    With --commit or --digest nothing is approved, and the exit code is 1, where another release is on its way by then.
+
     \b
-    Example:
+    Examples:
       ordain rollout approve shop/web --reason "canary looks good"
+      ordain rollout approve shop/web --commit 3f9a12c --reason "looked at its plan"
     """
-    _order(name, "approve", {"reason": reason}, form=form, state=state, server=server)
+    _order(name, "approve", {"reason": reason, "commit": commit, "digest": digest}, form=form, state=state, server=server)
 
 
 @click.command()

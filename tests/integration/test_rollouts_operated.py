@@ -189,7 +189,16 @@ def test_a_rollout_says_where_it_is_what_it_waits_for_and_what_would_move_it(ope
     operated.until(lambda shown: "approval" in kinds(shown))
     assert "moved by: `ordain rollout approve shop/web" in operated.run("rollout", "show", "shop/web").stdout
     assert operated.order("approve", "operator").status == 403
-    assert operated.order("approve", "approver").body["followed"]
+    other = operated.run("rollout", "approve", "shop/web", "--commit", "fade" * 10, "--reason", "x", "--format", "json")
+    assert (other.exit_code, json.loads(other.stdout)["ignored"]) == (1, True)
+    assert operated.order("approve", "approver", digest="b").body["error"] == "digest 'b': write 7 digits of it or more"
+    assert operated.order("pause", commit="b" * 40).body["code"] == "malformed"
+    done = operated.order("approve", "approver", commit="b" * 7, digest=digest[:7]).body
+    assert (done["followed"], done["digest"], done["commit"]) == (True, digest, "b" * 40)
+    assert f"wave rest of {digest[:12]} of commit {'b' * 12} approved" in done["happened"][0]["why"]
+    told = {one.action: one for one in operated.site.registry.look(audit.listed, "shop", limit=10).items[::-1]}
+    assert told["rollouts.approve"].detail["commit"] == "b" * 7
+    assert (told["rollout.approved"].target, told["rollout.approved"].detail["digest"]) == (f"shop/web@{'b' * 40}", digest)
     approved = operated.run("rollout", "show", "shop/web").stdout.split("\nAPPROVED")[1].splitlines()
     assert (approved[0].split(), approved[1].split()[:2]) == (["BY", "AT", "COMMENT"], ["rest", "operator:approver"])
     operated.say("web-02")

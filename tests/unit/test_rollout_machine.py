@@ -420,7 +420,7 @@ def test_the_same_person_approves_a_wave_once_and_is_told_how_many_it_takes() ->
     one = fleet({"waves": [{"name": "all", "limit": "100%", "soak": 0, "approval": "required", "approvers": 2}]})
     one.step(desired(NEW))
     one.step(desired(NEW), order("approve"))
-    assert one.events[-1].why == "wave all approved by operator:ana, 1 of 2: a reason"
+    assert one.events[-1].why == "wave all of bbbbbbbbbbbb of commit bbbbbbbbbbbb approved by operator:ana, 1 of 2: a reason"
     one.step(desired(NEW), order("approve"))
     assert one.events[-1].why == "approve by operator:ana: operator:ana approved wave all already: 1 of 2"
     assert len(one.progress.approvals) == 1
@@ -515,6 +515,32 @@ def test_an_order_that_there_is_nothing_to_do_for_says_so() -> None:
         before = one.progress
         one.step(desired(OLD), order(kind))
         assert (kinds(one)[-1], one.progress) == ("order-ignored", before)
+
+
+WANTED: dict[str, object] = {
+    "waves": [{"name": "canary", "matchLabels": {"canary": "true"}, "approval": "required"}, {"name": "rest", "limit": "100%"}]
+}
+
+
+def test_an_approval_of_another_release_than_the_one_on_its_way_approves_nothing_and_names_both() -> None:
+    one = fleet(WANTED)
+    one.step(desired(NEW))
+    said = [{"commit": NEWER.digest[:40]}, {"digest": NEWER.digest}, {"commit": NEW.digest[:40], "digest": NEWER.digest[:7]}]
+    for guard in said:
+        one.step(desired(NEW), order("approve", **guard))
+        assert (kinds(one)[-1], one.progress.approvals) == ("order-ignored", [])
+    assert "what is on its way is bbbbbbbbbbbb of commit bbbbbbbbbbbb, not that of commit cccccccccccc" in one.events[-3].why
+    one.step(desired(NEW), order("approve", commit=NEW.digest[:7], digest=NEW.digest[:7]))
+    assert "wave canary of bbbbbbbbbbbb of commit bbbbbbbbbbbb approved by operator:ana" in one.events[-2].why
+    assert (kinds(one)[-1], one.progress.wave) == ("admitted", 0)
+
+
+def test_an_approval_is_of_the_release_that_took_the_place_of_another_only_where_that_is_meant() -> None:
+    one = fleet(WANTED)
+    one.step(desired(NEW))
+    one.step(desired(NEWER))
+    one.step(desired(NEWER), order("approve", commit=NEW.digest[:40]))
+    assert (kinds(one)[-1], one.progress.wave) == ("order-ignored", -1)
 
 
 # Modes

@@ -11,6 +11,7 @@ from reconciler.control.api.desk import Desk
 from reconciler.control.refusal import Denied
 from reconciler.control.registry import audit, events, rollouts
 from reconciler.control.rollout.orders import IGNORED, Order, by
+from reconciler.control.rollout.progress import Progress
 from reconciler.publication.controls import Controls
 from reconciler.publication.times import instant
 
@@ -47,7 +48,9 @@ async def ordered(desk: Desk, tenant: str, fleet: str, wanted: Order, *, action:
     until = time.monotonic() + FOLLOWED_WITHIN
     while (found := await desk.registry.ask(_outcome, tenant, fleet, number, by(wanted))) is None:
         if time.monotonic() >= until:
-            return shapes.Ordered(target=f"{tenant}/{fleet}", followed=False, ignored=False, why="", phase="", happened=[])
+            return shapes.Ordered(
+                target=f"{tenant}/{fleet}", followed=False, ignored=False, why="", digest="", commit="", phase="", happened=[]
+            )
         await asyncio.sleep(LOOK_AGAIN)
     return found
 
@@ -58,7 +61,8 @@ def _kept(connection: Connection, tenant: str, fleet: str, wanted: Order, *, act
         raise Denied("unknown", message)
     now = instant(wanted.at, what="order")
     number = rollouts.order(connection, tenant, fleet, wanted, now=now)
-    detail = {"order": number} | {name: value for name in ("to", "mode", "until") if (value := getattr(wanted, name))}
+    named = ("to", "digest", "commit", "mode", "until")
+    detail = {"order": number} | {name: value for name in named if (value := getattr(wanted, name))}
     audit.append(connection, tenant, who=wanted.who, action=action, target=f"{tenant}/{fleet}", reason=wanted.reason, detail=detail, at=now)
     return number
 
@@ -71,9 +75,26 @@ def _outcome(connection: Connection, tenant: str, fleet: str, number: int, whose
         return None
     found = told(connection, events.Filter(tenant=tenant, fleet=fleet, since=at, until=at + AN_INSTANT))
     why = next((one.why for one in found if one.kind == IGNORED and one.why.startswith(f"{whose}: ")), "")
+    digest, commit = _about(kept.progress)
     return shapes.Ordered(
-        target=f"{tenant}/{fleet}", followed=True, ignored=bool(why), why=why, phase=kept.progress.phase, happened=found[::-1]
+        target=f"{tenant}/{fleet}",
+        followed=True,
+        ignored=bool(why),
+        why=why,
+        digest=digest,
+        commit=commit,
+        phase=kept.progress.phase,
+        happened=found[::-1],
     )
+
+
+def _about(progress: Progress) -> tuple[str, str]:
+    """Return digest and commit of the release that a rollout is about."""
+    if progress.candidate is not None:
+        return progress.candidate.release.digest, progress.candidate.commit
+    if progress.refused is not None:
+        return progress.refused.digest, progress.refused_commit
+    return (progress.stable.digest, progress.stable_commit) if progress.stable else ("", "")
 
 
 def told(connection: Connection, wanted: events.Filter) -> list[shapes.RolloutEvent]:

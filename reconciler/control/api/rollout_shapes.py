@@ -184,22 +184,31 @@ class RolloutShown(RolloutRow):
 class Ordered(Shape):
     """What came of an order: `followed` is false where whoever conducts rollouts has not taken it up yet; then `happened` is empty.
 
-    `ignored` is true where it was taken up and there was nothing to do for it: `why` says so, "" otherwise.
+    `ignored` is true where it was taken up and there was nothing to do for it: `why` says so, "" otherwise. `digest` and `commit` are
+    of the release that is on its way now, or else of the one that was taken back, or of the stable one; "" where that is not known.
     """
 
     target: str
     followed: bool
     ignored: bool
     why: str
+    digest: str
+    commit: str
     phase: str
     happened: list[RolloutEvent]
 
 
 class RolloutOrder(Struct):
-    """Why; `to` is the digest to roll back to, or its first digits: "" for the release before."""
+    """Why; `to` is the digest to roll back to, or its first digits: "" for the release before.
+
+    `digest` and `commit` are of `approve` alone: what is approved, by 7 digits or more. The order is ignored where another release is
+    on its way when it is followed; "" approves whichever that is.
+    """
 
     reason: str
     to: str = ""
+    digest: str = ""
+    commit: str = ""
 
 
 class NewMode(Struct):

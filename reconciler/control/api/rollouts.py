@@ -27,6 +27,7 @@ from reconciler.control.rollout.budget import NEEDED
 from reconciler.control.rollout.moving import would_move
 from reconciler.control.rollout.orders import Kind, Order
 from reconciler.control.rollout.progress import Progress
+from reconciler.printable import printable
 from reconciler.publication.controls import Controls
 from reconciler.publication.store import Store
 from reconciler.rollouts.strategy import WHOLE, Strategy, strategy_of
@@ -35,6 +36,8 @@ ASKED = ("agent",)
 """What may be asked of one rollout: the turns of a host, by its name, `<pool>/<id>` for one of a pool."""
 BY_HAND: tuple[Kind, ...] = ("pause", "resume", "approve", "abort", "rollback", "retry")
 """Orders about releases; modes have routes of their own."""
+REVISION = 7
+"""Digits of a commit or a digest that tell it from others."""
 
 
 class _Rollouts:
@@ -77,6 +80,7 @@ class _Rollouts:
             if asked.to and kind != "rollback":
                 message = "`to` is of rollback alone"
                 raise Denied("malformed", message)
+            _require_meant(asked, kind)
             wanted = Order(
                 id=0,
                 kind=kind,
@@ -84,11 +88,25 @@ class _Rollouts:
                 reason=words(asked.reason, "a reason"),
                 at=stamped(self._desk.now()),
                 to=asked.to,
+                digest=asked.digest.lower(),
+                commit=asked.commit.lower(),
             )
             return answer(await ordered(self._desk, label(request, "tenant"), label(request, "fleet"), wanted, action=f"rollouts.{kind}"))
 
         handle.__doc__ = f"Take the order `{kind}` about a rollout."
         return handle
+
+
+def _require_meant(asked: shapes.RolloutOrder, kind: Kind) -> None:
+    """Raise `Denied` (malformed) where an order says which release it is about and may not, or by too few digits."""
+    said = {name: value for name, value in (("digest", asked.digest), ("commit", asked.commit)) if value}
+    if said and kind != "approve":
+        message = f"`{next(iter(said))}` is of approve alone"
+        raise Denied("malformed", message)
+    for name, value in said.items():
+        if len(value) < REVISION:
+            message = f"{name} {printable(value)!r}: write {REVISION} digits of it or more"
+            raise Denied("malformed", message)
 
 
 def _told(connection: Connection, tenant: str, fleet: str) -> list[shapes.RolloutEvent]:

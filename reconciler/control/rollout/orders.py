@@ -9,7 +9,7 @@ import msgspec
 from agent.protocol.state import Struct
 from reconciler.control.rollout import moves
 from reconciler.control.rollout.moves import Moved
-from reconciler.control.rollout.progress import Approval, Phase, Progress, Switch
+from reconciler.control.rollout.progress import Approval, Candidate, Phase, Progress, Switch
 from reconciler.control.rollout.situation import Situation
 from reconciler.publication.times import instant, stamp
 from reconciler.rollouts.waves import next_wave
@@ -32,6 +32,7 @@ _CALLED: Mapping[Kind, str] = {"mode": "mode set", "base": "mode end"}
 class Order(Struct):
     """One order; `id` is its number in the registry. `to` is the digest to go back to, "" for the stable release before.
 
+    `digest` and `commit` are of `approve`: the release that is meant, by its first digits, "" for whichever is on its way.
     `mode` and `until` (RFC 3339) are of `mode` and `base`; `all_at_once` leaves the canary out, `most` is for how many seconds git lets
     the mode be on, 0 for without a bound.
     """
@@ -42,6 +43,8 @@ class Order(Struct):
     reason: str
     at: str
     to: str = ""
+    digest: str = ""
+    commit: str = ""
     mode: str = ""
     until: str = ""
     all_at_once: bool = False
@@ -83,6 +86,10 @@ def _resume(progress: Progress, order: Order, situation: Situation) -> Moved:
 def _approve(progress: Progress, order: Order, situation: Situation) -> Moved:
     if progress.candidate is None:
         return _nothing(progress, order, situation, "there is nothing to approve: no release is on its way")
+    named = _named(progress.candidate)
+    if not (progress.candidate.release.digest.startswith(order.digest) and progress.candidate.commit.startswith(order.commit)):
+        meant = order.digest[:12] or f"that of commit {order.commit[:12]}"
+        return _nothing(progress, order, situation, f"what is on its way is {named}, not {meant}: look at that first")
     planned = situation.waves(progress.candidate, progress.attempt)
     index = next_wave(planned, progress.wave)
     step = planned[index].step if index is not None else None
@@ -94,7 +101,12 @@ def _approve(progress: Progress, order: Order, situation: Situation) -> Moved:
     approval = Approval(wave=step.name, attempt=progress.attempt, who=order.who, at=order.at, comment=order.reason)
     after = msgspec.structs.replace(progress, approvals=[*progress.approvals, approval])
     many = f", {len(given) + 1} of {step.approvers}" if step.approvers > 1 else ""
-    return moves.told(after, situation, "approved", f"wave {step.name} approved by {order.who}{many}: {order.reason}", who=order.who)
+    why = f"wave {step.name} of {named} approved by {order.who}{many}: {order.reason}"
+    return moves.told(after, situation, "approved", why, who=order.who)
+
+
+def _named(candidate: Candidate) -> str:
+    return f"{candidate.release.digest[:12]}{f' of commit {candidate.commit[:12]}' if candidate.commit else ''}"
 
 
 def _abort(progress: Progress, order: Order, situation: Situation) -> Moved:
