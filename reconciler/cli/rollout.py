@@ -104,6 +104,8 @@ def fleet_of(name: str) -> str:
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield a rollout in lines for people: what matters at night stands first."""
     yield f"{found['tenant']}/{found['fleet']}: {printable(headline(found))}"
+    if why := still(found):
+        yield printable(why)
     for hold in found["holds"]:
         soonest = f"; may change by itself at {hold['until']}" if hold["kind"] == "evidence" and hold["until"] else ""
         yield f"waits for: {printable(hold['why'])}{soonest}"
@@ -129,6 +131,13 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     modes = [(one["mode"], one["until"], mode_where(one), one["who"], one["reason"]) for one in found["modes"]]
     yield from _block(table(("MODE", "UNTIL", "WHERE", "BY", "REASON"), modes))
     yield from _block(table(("HAPPENED", "WHAT", "WHY"), [(one["at"], one["kind"], one["why"]) for one in found["events"]]))
+
+
+def still(found: dict[str, Any]) -> str:
+    """Return that nothing newer has a release, since the newest commit was refused, and why; "" where it was not."""
+    git = found["inGit"]
+    by = f" by commit {git['commit'][:SHORT]}" if git["commit"] else ""
+    return f"{git['state']} since {git['since']}{by}, nothing newer is released: {git['why']}" if git["state"] != "ok" else ""
 
 
 def reason_back(found: dict[str, Any]) -> str:
@@ -170,7 +179,7 @@ def _release(digest: str, commit: str) -> str:
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     wave = f"{row['wave']} ({row['number']} of {row['waves']})" if row["wave"] else ""
     digests = (row["candidate"][:SHORT], row["stable"][:SHORT])
-    return (f"{row['tenant']}/{row['fleet']}", row["phase"], wave, *digests, row["since"], row["why"])
+    return (f"{row['tenant']}/{row['fleet']}", row["phase"], wave, *digests, row["since"], row["why"] or still(row))
 
 
 def _wave(one: dict[str, Any]) -> tuple[str, ...]:

@@ -47,11 +47,12 @@ class Held(Struct):
 
 
 class Standing(Struct):
-    """A fleet that stands still (`frozen`) or can't be released yet (`waiting`), why and since when."""
+    """A fleet that stands still (`frozen`) or can't be released yet (`waiting`), why, since when and since which head."""
 
     state: Literal["frozen", "waiting"]
     why: str
     since: str
+    commit: str = ""
 
 
 class StandingVerdict(Struct):

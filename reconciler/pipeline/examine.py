@@ -269,7 +269,7 @@ def _state(
         examined_at=record.at,
         objects=objects,
         held=accepted.held(decision.refused, parts.mirror.repository, session.state, record.head),
-        fleets=_standing(decision, session.state, record.at),
+        fleets=_standing(decision, session.state, record),
         tenants=decision.corpus.world.names,
         released=session.state.released if session.state else 0,
         doubts=dict(doubts),
@@ -296,13 +296,13 @@ def _next_decision(parts: Parts, before: accepted.AcceptedState | None) -> int:
     return sequence
 
 
-def _standing(decision: Decision, before: accepted.AcceptedState | None, now: str) -> dict[str, accepted.Standing]:
+def _standing(decision: Decision, before: accepted.AcceptedState | None, record: DecisionRecord) -> dict[str, accepted.Standing]:
     earlier = before.fleets if before else {}
     standing: dict[str, accepted.Standing] = {}
     for key, why in decision.frozen.items():
         known = earlier.get("/".join(key))
-        since = known.since if known and known.why == why else now
-        standing["/".join(key)] = accepted.Standing(state="frozen", why=why, since=since)
+        same = known if known and known.why == why else accepted.Standing(state="frozen", why=why, since=record.at, commit=record.head)
+        standing["/".join(key)] = same
     return standing
 
 

@@ -137,7 +137,7 @@ def _write_operator_rules(parts: Parts, session: Session) -> str:
 
 def _standing(state: AcceptedState, fleet: str) -> dict[str, str]:
     known = state.fleets.get(fleet)
-    return {"state": known.state, "why": known.why, "since": known.since} if known else {"state": "ok"}
+    return {"state": known.state, "why": known.why, "since": known.since, "commit": known.commit} if known else {"state": "ok"}
 
 
 def renew(parts: Parts, session: Session) -> None:

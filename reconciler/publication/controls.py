@@ -95,6 +95,7 @@ class Fleet(Struct):
 
     `coming` says that this decision brings the fleet another release, which is approved after these controls were written: until one of
     this decision or a later one is there, nothing of it goes forward.
+    `commit` is the head at which it came to `state`, where that is not `ok`: the one that was refused.
     """
 
     freshness: int
@@ -106,6 +107,7 @@ class Fleet(Struct):
     why: str = ""
     since: str = ""
     coming: bool = False
+    commit: str = ""
 
 
 class Quotas(Struct):

@@ -41,12 +41,25 @@ class ModeList(Shape):
     modes: list[ModeOn]
 
 
+class InGit(Shape):
+    """How a fleet stands by git: `ok`, or `frozen` at its last release (or `waiting` for its first) since `commit` was refused, and why.
+
+    It goes on by a commit that is let through; "" where `state` is `ok`, or where that is not known.
+    """
+
+    state: Literal["ok", "frozen", "waiting"]
+    why: str
+    since: str
+    commit: str
+
+
 class RolloutRow(Shape):
     """How a fleet's rollout stands.
 
     `phase`: `settled` on the stable release, `waiting` to admit the next wave, `applying` the one that is admitted, `paused`, or `stopped`
     after the candidate was taken back. `wave` is the last that was admitted, the `number`-th of `waves`; `total` are all hosts.
-    `stable`, `candidate` and `refused` are digests, "" for none, each with its commit where that is known.
+    `stable`, `candidate` and `refused` are digests, "" for none, each with its commit where that is known. `in_git` says whether the
+    newest commit has a release at all.
     `since` is when the phase, the wave or the kinds of `holds` changed last; `why` may have got other words since then. `wave_since` is
     when that wave was admitted, or, where it was `resumed`, when it went on after a pause; "" where none was.
     """
@@ -70,6 +83,7 @@ class RolloutRow(Shape):
     resumed: bool
     why: str
     holds: list[Waiting]
+    in_git: InGit
 
 
 class RolloutList(Shape):

@@ -70,7 +70,7 @@ class _Rollouts:
         told = await desk.registry.ask(_told, tenant, fleet)
         turns = await desk.registry.ask(_turns, desk.store, view, agent) if agent else []
         modes = list(modes_on(view.kept, controls, now=desk.now()))
-        return answer(_shown(view, told, turns, modes))
+        return answer(_shown(view, controls, told, turns, modes))
 
     def order(self, kind: Kind) -> Handler:
         """Return the handler that takes orders of a kind."""
@@ -119,10 +119,16 @@ def _turns(connection: Connection, store: Store, view: View, agent: str) -> list
 
 
 def _row(kept: rollouts.Kept, controls: Controls) -> shapes.RolloutRow:
-    return shapes.RolloutRow(**_fields(kept, strategy_of(controls.fleets[kept.fleet].rollout)))  # type: ignore[arg-type]
+    return shapes.RolloutRow(**_fields(kept, strategy_of(controls.fleets[kept.fleet].rollout), controls))  # type: ignore[arg-type]
 
 
-def _fields(kept: rollouts.Kept, strategy: Strategy) -> dict[str, object]:
+def _in_git(controls: Controls, fleet: str) -> shapes.InGit:
+    """Return whether a fleet stands still by what controls say, and why."""
+    stands = controls.fleets[fleet]
+    return shapes.InGit(state=stands.state, why=stands.why, since=stands.since, commit=stands.commit)
+
+
+def _fields(kept: rollouts.Kept, strategy: Strategy, controls: Controls) -> dict[str, object]:
     progress, steps = kept.progress, strategy.steps
     candidate = progress.candidate
     admitted = candidate is not None and 0 <= progress.wave < len(steps)
@@ -146,6 +152,7 @@ def _fields(kept: rollouts.Kept, strategy: Strategy) -> dict[str, object]:
         "resumed": bool(progress.resumed_at),
         "why": progress.why,
         "holds": [shapes.Waiting(**one) for one in kept.holds],
+        "in_git": _in_git(controls, kept.fleet),
     }
 
 
@@ -153,18 +160,21 @@ def _digest(release: Release | None) -> str:
     return release.digest if release else ""
 
 
-def _shown(view: View, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], modes: list[shapes.ModeOn]) -> shapes.RolloutShown:
+def _shown(
+    view: View, controls: Controls, told: list[shapes.RolloutEvent], turns: list[shapes.HostTurn], modes: list[shapes.ModeOn]
+) -> shapes.RolloutShown:
     kept, progress, counted = view.kept, view.kept.progress, view.budget
     name, waits, candidate = f"{kept.tenant}/{kept.fleet}", [one["kind"] for one in kept.holds], progress.candidate
     newer = candidate is not None and view.newest is not None and view.newest.digest != candidate.release.digest
+    frozen = controls.fleets[kept.fleet].state != "ok"
     return shapes.RolloutShown(
-        **_fields(kept, view.strategy),  # type: ignore[arg-type]
+        **_fields(kept, view.strategy, controls),  # type: ignore[arg-type]
         newest=_digest(view.newest),
         newest_commit=view.commit,
         plan=[_wave(one, number, progress) for number, one in enumerate(view.waves)],
         failed=[shapes.FailedHost(agent=one.agent, result=one.result, why=one.why, at=stamped(one.at)) for one in view.failed],
         pending=[shapes.PendingHost(agent=one.agent, last_seen=stamped(one.seen), why=one.why) for one in view.pending],
-        moves=list(would_move(progress, waits, view.strategy, name=name, newer=newer)),
+        moves=list(would_move(progress, waits, view.strategy, name=name, newer=newer, frozen=frozen)),
         approvals=[
             shapes.ApprovalRow(wave=one.wave, who=one.who, at=one.at, comment=one.comment)
             for one in progress.approvals

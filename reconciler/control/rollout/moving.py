@@ -6,13 +6,16 @@ from reconciler.control.rollout.progress import Progress
 from reconciler.rollouts.strategy import WHOLE, Strategy
 
 
-def would_move(progress: Progress, waits: Sequence[str], strategy: Strategy, *, name: str, newer: bool = False) -> Iterator[str]:
+def would_move(
+    progress: Progress, waits: Sequence[str], strategy: Strategy, *, name: str, newer: bool = False, frozen: bool = False
+) -> Iterator[str]:
     """Yield what would move a rollout; `waits` are the kinds of what holds it, `name` is `<tenant>/<fleet>`.
 
-    `newer` is whether another release waits until this one is done: it takes the place of one that is paused.
+    `newer` is whether another release waits until this one is done: it takes the place of one that is paused. `frozen` is whether the
+    newest commit was refused.
     """
     if progress.phase == "settled":
-        yield "a new release"
+        yield "a commit that is let through: the newest was refused" if frozen else "a new release"
         return
     if progress.phase == "stopped":
         yield f"a new commit, or `ordain rollout retry {name} --reason …`, which tries the same release again"
