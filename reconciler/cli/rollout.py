@@ -163,16 +163,17 @@ def headline(found: dict[str, Any]) -> str:
 
 def _fields(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("stable", _release(found["stable"], found["stableCommit"])),
-        ("candidate", _release(found["candidate"], found["commit"])),
-        ("refused", _release(found["refused"], found["refusedCommit"])),
-        ("newest", _release(found["newest"], found["newestCommit"])),
+        ("stable", release(found["stable"], found["stableCommit"])),
+        ("candidate", release(found["candidate"], found["commit"])),
+        ("refused", release(found["refused"], found["refusedCommit"])),
+        ("newest", release(found["newest"], found["newestCommit"])),
         ("attempt", str(found["attempt"]) if found["attempt"] > 1 else ""),
-        ("back to", ", ".join(one[:SHORT] for one in found["former"])),
+        ("back to", ", ".join(release(one["digest"], one["commit"]) for one in found["backTo"])),
     ]
 
 
-def _release(digest: str, commit: str) -> str:
+def release(digest: str, commit: str) -> str:
+    """Return a release and its commit, for people; "" for none."""
     return f"{digest[:SHORT]}{f' of commit {commit[:SHORT]}' if commit else ''}" if digest else ""
 
 

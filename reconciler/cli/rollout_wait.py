@@ -1,8 +1,10 @@
 """`ordain rollout wait`: a pipeline of CI goes on, or not, by what became of a release."""
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,15 +14,27 @@ import click
 from agent.protocol.errors import InputError, RefusedError, RetryError
 from reconciler.cli.connection import FORMAT, Server, reach, reaching
 from reconciler.cli.instants import as_seconds
-from reconciler.cli.rollout import FLEET, SHORT, fleet_of, headline, path_of, reason_back
+from reconciler.cli.rollout import FLEET, SHORT, fleet_of, headline, path_of, reason_back, release, still
 from reconciler.printable import printable
 
 LOOK_EVERY = 1.0
 """Seconds between looks."""
-REVISION = 7
-"""Digits of a commit that tell it from others."""
-CODES = {"done": 0, "taken back": 1, "going": 4}
-Outcome = Literal["done", "taken back", "going"]
+REVISION = re.compile(r"[0-9a-f]{7,64}")
+"""A commit, by as many digits as tell it from others."""
+DIGITS = 40
+"""Digits of a commit that are asked for: more tell nothing more."""
+CODES = {"done": 0, "taken back": 1, "superseded": 1, "refused": 1, "going": 4}
+Outcome = Literal["done", "taken back", "superseded", "refused", "going"]
+_OUTCOMES: Mapping[str, Outcome] = {"stable": "done", "taken-back": "taken back", "superseded": "superseded", "refused": "refused"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known: how the rollout stands, None for nothing yet, and what became of the commit that is waited for, {} where none is."""
+
+    row: dict[str, Any] | None
+    outcome: Outcome
+    fate: Mapping[str, Any] = field(default_factory=dict)
 
 
 @click.command()
@@ -33,41 +47,42 @@ Outcome = Literal["done", "taken back", "going"]
 def wait(  # noqa: PLR0917 - click passes options by name
     ctx: click.Context, name: str, commit: str | None, timeout: int, form: str, state: Path | None, server: str | None
 ) -> None:
-    """Wait until a rollout is over: exit code 0 done, 1 taken back, 4 still going when the time is up.
+    """Wait until a rollout is over: exit code 0 done, 1 it did not become stable, 4 still going when the time is up.
 
     With --commit a release that is not there yet is waited for too. It is the commit that ordain status shows for the fleet: the last
-    one that changed what its hosts get.
+    one that changed what its hosts get. One that was stable is done, also where another one is by now; one that was taken back, that
+    policy refused, or that a newer one overtook ends with 1 at once.
 
     \b
     Example:
       ordain rollout wait shop/web --commit "$GIT_COMMIT" --timeout 2h
     """
     place = fleet_of(name)
-    if commit is not None and len(commit) < REVISION:
-        message = f"--commit {commit!r}: write {REVISION} digits of it or more"
+    if commit is not None and not REVISION.fullmatch(commit.lower()):
+        message = f"--commit {commit!r}: write 7 digits of it or more"
         raise InputError(message)
+    commit = commit.lower()[:DIGITS] if commit else None
     connect = partial(reach, state=state, server=server)
-    row, outcome = _waited(connect, place, commit, time.monotonic() + timeout, restarts=state is not None)
+    seen = _waited(connect, place, commit, time.monotonic() + timeout, restarts=state is not None)
     if form == "json":
-        click.echo(json.dumps({"outcome": outcome, "rollout": row}, indent=2, ensure_ascii=False))
+        said = {"outcome": seen.outcome, "why": seen.fate.get("why", ""), "by": seen.fate.get("by", ""), "rollout": seen.row}
+        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
     else:
-        for line in _told(connect, place, commit, row, outcome):
+        for line in _told(connect, place, seen):
             click.echo(printable(line), err=True)
-    ctx.exit(CODES[outcome])
+    ctx.exit(CODES[seen.outcome])
 
 
-def _waited(
-    connect: Callable[[], Server], name: str, commit: str | None, until: float, *, restarts: bool
-) -> tuple[dict[str, Any] | None, Outcome]:
+def _waited(connect: Callable[[], Server], name: str, commit: str | None, until: float, *, restarts: bool) -> Seen:
     """Return how the rollout stood last, and what became of it; what is said on the way goes to stderr.
 
     The server is reached anew at each look: one that `restarts` on this machine has another token then. A refusal is never taken for
-    an outcome: a pipeline reads 1 as "taken back".
+    an outcome: a pipeline reads 1 as "it did not become stable".
     """
-    said, row = "", None
+    said, seen = "", Seen(row=None, outcome="going")
     while True:
         try:
-            row = _row(connect(), name)
+            seen = _seen(connect(), name, commit)
         except RetryError:
             if time.monotonic() >= until:
                 raise  # a serve that is restarted is waited for, one that stays away is not
@@ -75,45 +90,60 @@ def _waited(
             if not restarts or time.monotonic() >= until:
                 message = f"what became of {name} can't be told: {error}"
                 raise RetryError(message) from error
-        else:
-            if row is None and commit is None:
-                row = connect().ask("GET", path_of(name))  # says what is missing: the fleet, or its first release
-        outcome = outcome_of(row, commit) if row else "going"
-        if outcome != "going" or time.monotonic() >= until:
-            return row, outcome
-        now = f"{name}: {_now(row, commit)}" if row else said
+        if seen.outcome != "going" or time.monotonic() >= until:
+            return seen
+        now = f"{name}: {_now(seen)}" if seen.row or seen.fate else said
         if now != said:
             click.echo(printable(now), err=True)
         said = now
         time.sleep(min(LOOK_EVERY, max(until - time.monotonic(), 0.0)))
 
 
-def _now(row: dict[str, Any], commit: str | None) -> str:
+def _seen(server: Server, name: str, commit: str | None) -> Seen:
+    """Look once; raise `InputError` where there is no such fleet, or none yet and no commit may bring it."""
+    if commit is None:
+        row = _row(server, name) or server.ask("GET", path_of(name))  # which says what is missing: the fleet, or its first release
+        return Seen(row=row, outcome=outcome_of(row))
+    fate = server.ask("GET", f"{path_of(name)}/commits/{commit}")
+    return Seen(row=fate["rollout"], outcome=_OUTCOMES.get(fate["outcome"], "going"), fate=fate)
+
+
+def _now(seen: Seen) -> str:
     """Return where a rollout is; where it is about another commit than the one that is waited for, that first."""
-    about = (row["commit"], row["stableCommit"], row["refusedCommit"])
-    other = commit is not None and not any(one.startswith(commit) for one in about)
-    return f"nothing of commit {(commit or '')[:SHORT]} yet; {headline(row)}" if other else headline(row)
-
-
-def _told(connect: Callable[[], Server], name: str, commit: str | None, row: dict[str, Any] | None, outcome: Outcome) -> Iterator[str]:
-    """Yield what became of it, for the log of CI."""
+    row, fate = seen.row, seen.fate
     if row is None:
-        yield f"{name}: going: {_unknown(connect(), name)}"
-    elif outcome == "taken back":
+        return str(fate["why"])
+    nothing = f"nothing of commit {fate['commit'][:SHORT]} yet; " if fate and fate["outcome"] == "unknown" else ""
+    git = still(row)
+    return f"{nothing}{headline(row)}{f'; {git}' if git else ''}"
+
+
+def _told(connect: Callable[[], Server], name: str, seen: Seen) -> Iterator[str]:
+    """Yield what became of it, for the log of CI."""
+    row, fate, outcome = seen.row, seen.fate, seen.outcome
+    if outcome == "taken back" and row is not None and fate.get("digest", row["refused"]) == row["refused"]:
         yield f"{name}: {headline(row)}"
         yield from (f"  {line}" for line in _reasons(connect(), name))
+    elif outcome == "going" or not fate:
+        why = f": {row['why']}" if row is not None and row["why"] and outcome == "going" else ""
+        yield f"{name}: {outcome}: {_now(seen)}{why}"
     else:
-        why = f": {row['why']}" if row["why"] and outcome == "going" else ""
-        yield f"{name}: {outcome}: {_now(row, commit)}{why}"
+        yield f"{name}: {outcome}: {_ended(fate)}"
+        if row is not None:
+            stable = release(row["stable"], row["stableCommit"])
+            yield f"{name}: {stable or 'nothing'} is stable"
 
 
-def _unknown(server: Server, name: str) -> str:
-    """Return what is missing where no rollout is known: the fleet, or its first release."""
-    try:
-        server.ask("GET", path_of(name))
-    except InputError as error:
-        return str(error)
-    return "its first release has just come"
+def _ended(fate: Mapping[str, Any]) -> str:
+    """Return what became of a commit of which nothing more is to be expected."""
+    what, why = f"commit {fate['commit'][:SHORT]}", f": {fate['why']}" if fate["why"] else ""
+    said = {
+        "stable": f"{what} became stable for everybody at {fate['at']}",
+        "taken-back": f"{what} was taken back at {fate['at']}{why}",
+        "superseded": f"{what} never was stable, and will not be: commit {fate['by'][:SHORT]} came before it was",
+        "refused": f"{what} was refused at {fate['at']}, and has no release{why}",
+    }
+    return said[fate["outcome"]]
 
 
 def _reasons(server: Server, name: str) -> Iterator[str]:
@@ -130,9 +160,8 @@ def _row(server: Server, name: str) -> dict[str, Any] | None:
     return next((row for row in rows if row["fleet"] == fleet), None)
 
 
-def outcome_of(row: dict[str, Any], commit: str | None) -> Outcome:
-    """Return what became of a commit's release, or of whichever is the newest."""
-    if row["phase"] == "stopped" and row["refusedCommit"].startswith(commit or ""):
+def outcome_of(row: dict[str, Any]) -> Outcome:
+    """Return what became of the newest release."""
+    if row["phase"] == "stopped":
         return "taken back"
-    settled = row["phase"] == "settled" if commit is None else row["stableCommit"].startswith(commit)
-    return "done" if settled and row["stable"] else "going"
+    return "done" if row["phase"] == "settled" and row["stable"] else "going"

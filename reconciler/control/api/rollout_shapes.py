@@ -86,6 +86,22 @@ class RolloutRow(Shape):
     in_git: InGit
 
 
+class CommitShown(Shape):
+    """What became of a commit in a fleet, since `at`: `why` in words, `rollout` is how the fleet's stands now, null for nothing yet.
+
+    `outcome`: `stable` for everybody, now or once; `taken-back`; `superseded`, since `by`, a newer commit, came before it was stable;
+    `refused` by policy, so that it has no release; `going`; or `unknown` here, yet or any more.
+    """
+
+    commit: str
+    outcome: Literal["unknown", "going", "stable", "taken-back", "superseded", "refused"]
+    at: str
+    why: str
+    by: str
+    digest: str
+    rollout: RolloutRow | None
+
+
 class RolloutList(Shape):
     """The rollouts of all fleets that may be seen."""
 
@@ -174,8 +190,17 @@ class BudgetCounted(Shape):
     measured: bool
 
 
+class FormerRelease(Shape):
+    """A release that was stable, and its commit, "" where that is not known."""
+
+    digest: str
+    commit: str
+
+
 class RolloutShown(RolloutRow):
     """All that is known of a fleet's rollout: `moves` is what would move it, in words; `former` are releases one may go back to.
+
+    `back_to` are the same with their commits.
 
     `newest` is the newest approved release, with its commit; `events` are the last ones, the newest first; `turns` are those of the
     host that was named. `budget` is null where the fleet has no objective.
@@ -191,6 +216,7 @@ class RolloutShown(RolloutRow):
     modes: list[ModeOn]
     budget: BudgetCounted | None
     former: list[str]
+    back_to: list[FormerRelease]
     events: list[RolloutEvent]
     turns: list[HostTurn]
 

@@ -55,7 +55,7 @@ class _Rollouts:
             if controls is None or query.one("tenant") not in ("", tenant):
                 continue
             kept = await self._desk.registry.ask(rollouts.listed, tenant)
-            rows += [_row(one, controls) for one in kept if one.fleet in controls.fleets and seen.covers(tenant, [one.fleet])]
+            rows += [row_of(one, controls) for one in kept if one.fleet in controls.fleets and seen.covers(tenant, [one.fleet])]
         return answer(shapes.RolloutList(rollouts=rows))
 
     async def shown(self, request: web.Request) -> web.Response:
@@ -118,11 +118,12 @@ def _turns(connection: Connection, store: Store, view: View, agent: str) -> list
     return [shapes.HostTurn(**{name: getattr(one, name) for name in shapes.HostTurn.__struct_fields__}) for one in found]
 
 
-def _row(kept: rollouts.Kept, controls: Controls) -> shapes.RolloutRow:
+def row_of(kept: rollouts.Kept, controls: Controls) -> shapes.RolloutRow:
+    """Return how a fleet's rollout stands."""
     return shapes.RolloutRow(**_fields(kept, strategy_of(controls.fleets[kept.fleet].rollout), controls))  # type: ignore[arg-type]
 
 
-def _in_git(controls: Controls, fleet: str) -> shapes.InGit:
+def in_git(controls: Controls, fleet: str) -> shapes.InGit:
     """Return whether a fleet stands still by what controls say, and why."""
     stands = controls.fleets[fleet]
     return shapes.InGit(state=stands.state, why=stands.why, since=stands.since, commit=stands.commit)
@@ -152,7 +153,7 @@ def _fields(kept: rollouts.Kept, strategy: Strategy, controls: Controls) -> dict
         "resumed": bool(progress.resumed_at),
         "why": progress.why,
         "holds": [shapes.Waiting(**one) for one in kept.holds],
-        "in_git": _in_git(controls, kept.fleet),
+        "in_git": in_git(controls, kept.fleet),
     }
 
 
@@ -183,6 +184,7 @@ def _shown(
         modes=modes,
         budget=shapes.BudgetCounted(minutes=counted.minutes, needs=NEEDED, measured=counted.measured) if counted else None,
         former=[one.digest for one in view.former],
+        back_to=[shapes.FormerRelease(digest=one.digest, commit=progress.commits.get(one.digest, "")) for one in view.former],
         events=told,
         turns=turns,
     )

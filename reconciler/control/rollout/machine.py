@@ -15,6 +15,7 @@ import msgspec
 from agent.protocol.rollout import HELD_LIMIT, ModeSwitch
 from reconciler.control.rollout import moves, pacing
 from reconciler.control.rollout.evidence import Tally
+from reconciler.control.rollout.fates import noted
 from reconciler.control.rollout.gates import Hold, holds, passed, refusing, unanswered, unapproved
 from reconciler.control.rollout.moves import Event, Moved
 from reconciler.control.rollout.orders import Order, follow
@@ -51,6 +52,7 @@ def step(progress: Progress, situation: Situation, orders: Sequence[Order] = ())
     for take in steps:
         moved = take(progress, situation)
         progress, events = moved.progress, [*events, *moved.events]
+    progress = noted(progress, situation, events)
     if (progress.admitted_at, progress.wave) != before:
         situation = replace(situation, joining=Tally(due=situation.now), admitted=Tally())  # another wave: nothing is known of it yet
     if progress.switches != switched:

@@ -129,7 +129,8 @@ def back_to(progress: Progress, situation: Situation, goal: Release, why: str, *
         return told(msgspec.structs.replace(after, **known), situation, "rolled-back", why, who=who)
     after = msgspec.structs.replace(_idle(progress), phase="stopped", stable=goal, refused=newest, former=former)
     commit = situation.desired.commit if situation.desired else ""
-    after = msgspec.structs.replace(after, stable_commit="", stable_decision=0, refused_commit=commit)  # of which commit it was is not kept
+    was = progress.commits.get(goal.digest, "")
+    after = msgspec.structs.replace(after, stable_commit=was, stable_decision=0, refused_commit=commit)  # of which decision is not kept
     return told(after, situation, "rolled-back", why, who=who)
 
 

@@ -11,6 +11,10 @@ FORMER_KEPT = 10
 ATTEMPTS_KEPT = 100
 """Digests whose last attempt is remembered, so that one that comes again is tried under a new number."""
 
+FATES_KEPT = 30
+"""Commits of which a fleet remembers what became of them: whoever waits for one of an hour ago should find it."""
+
+Ended = Literal["", "stable", "taken-back", "superseded"]
 Phase = Literal["settled", "waiting", "applying", "paused", "stopped"]
 
 
@@ -54,6 +58,20 @@ class Switch(Struct):
         return self.began or self.start
 
 
+class Fate(Struct):
+    """What became of a commit, since `at`: "" for nothing yet. `by` is the commit that came before it was stable, `why` says why it went.
+
+    One that was stable once is, unless it was rolled back.
+    """
+
+    commit: str
+    release: Release
+    outcome: Ended = ""
+    at: str = ""
+    why: str = ""
+    by: str = ""
+
+
 class Progress(Struct):
     """A fleet's rollout; times are RFC 3339 in UTC.
 
@@ -66,6 +84,7 @@ class Progress(Struct):
     `resumed_at` is when the wave went on after a pause: its soak begins there. `switched_at` is when `switches` last changed.
     `budget` are counts of hosts that were unwell, as in `budget.Sample`. `why` says in words what it waits for or why it stands; `since`
     is when its phase, its wave or the kinds of what it waits for changed last, `waits` since when each of these kinds is waited for.
+    `commits` says of which commit the stable release and former ones were, by digest; `fates` are the last commits, the newest last.
     """
 
     format: int = FORMAT
@@ -90,6 +109,8 @@ class Progress(Struct):
     waits: dict[str, str] = {}
     attempts: dict[str, int] = {}
     former: list[Release] = []
+    commits: dict[str, str] = {}
+    fates: list[Fate] = []
     approvals: list[Approval] = []
     switches: list[Switch] = []
     switched_at: str = ""
