@@ -198,7 +198,7 @@ def test_a_rollback_to_an_older_stable_release_works_afterwards(tmp_path: Path) 
             site.step()
         pass_days(tmp_path, 1000)
         assert prune(site.zone.store, rule()).files
-        site.order(kind="rollback")
+        site.order(kind="rollback", to=site.first)
         site.step()
         assert site.document is not None
         assert site.document.stable is not None
