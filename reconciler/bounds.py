@@ -37,10 +37,10 @@ def _plain(number: float) -> str:
     return str(int(number) if number == int(number) else number)
 
 
-def one_of(*words: str) -> Allowed:
-    """Return these words alone."""
+def one_of(*words: str, capitals: bool = False) -> Allowed:
+    """Return these words alone, in capitals too where that is said."""
     *others, last = [f"`{word}`" for word in words]
-    return Allowed(said=f"{', '.join(others)} or {last}", holds=lambda value: value in words)
+    return Allowed(said=f"{', '.join(others)} or {last}", holds=lambda value: (value.lower() if capitals else value) in words)
 
 
 def matching(pattern: str | re.Pattern[str], said: str) -> Allowed:
@@ -49,11 +49,12 @@ def matching(pattern: str | re.Pattern[str], said: str) -> Allowed:
 
 
 def host(value: str) -> bool:
-    """Return whether something can stand in a server's certificate: an IP address, or a DNS name, which is not all digits and dots."""
+    """Return whether something can stand in a server's certificate: an IP address, or a DNS name (`*.` before it for all below it)."""
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return _DNS_NAME.fullmatch(value) is not None and not value.rpartition(".")[2].isdigit()
+        name = value.removeprefix("*.")
+        return _DNS_NAME.fullmatch(name) is not None and not name.rpartition(".")[2].isdigit()
     return True
 
 

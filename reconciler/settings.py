@@ -6,7 +6,8 @@ Secrets are named here, never held: a field says which environment variable or f
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -235,7 +236,7 @@ class LogSettings:
 
     format: Annotated[str, bounds.one_of("text", "json")] = "text"
     """How lines look, one a step: `text` for people, `json` for machines."""
-    level: Annotated[str, bounds.one_of("debug", "info", "warning", "error")] = "info"
+    level: Annotated[str, bounds.one_of("debug", "info", "warning", "error", capitals=True)] = "info"
     """The least that is said."""
 
 
@@ -365,9 +366,19 @@ def load(file: Path | None, *, state: Path) -> Settings:
         message = f"{file}: there is no [{unknown[0]}]; there are {', '.join(sorted(GROUPS))}"
         raise InputError(message)
     groups = {name: _group(file, name, GROUPS[name], values) for name, values in tables.items()}
-    loaded = Settings(state=state, **groups)
+    loaded = _grown(Settings(state=state, **groups), tables)
     _require_together(file, loaded)
     return loaded
+
+
+def _grown(loaded: Settings, tables: Mapping[str, Any]) -> Settings:
+    """Return settings in which what nobody stated is as long as what was stated needs it to be."""
+    authority, gc = loaded.authority, loaded.gc
+    if "canary_time" not in tables.get("authority", {}):
+        authority = replace(authority, canary_time=max(authority.canary_time, loaded.identity.certificate_life))
+    if "history" not in tables.get("gc", {}):
+        gc = replace(gc, history=max(gc.history, gc.days))
+    return replace(loaded, authority=authority, gc=gc)
 
 
 def _require_together(file: Path, loaded: Settings) -> None:

@@ -126,7 +126,7 @@ def say(done: dict[str, Any], form: str) -> None:
     """Print what came of an order; raise `RefusedError` where there was nothing to do for it."""
     if form == "json":
         click.echo(json.dumps(done, indent=2, ensure_ascii=False))
-    if done["ignored"]:
+    if done.get("ignored"):
         message = f"{done['target']}: {printable(done['why'])}"
         raise RefusedError(message)
     if form == "json":

@@ -17,6 +17,7 @@ from agent.protocol.faults import reached
 from reconciler.pipeline.accepted import AcceptedState
 from reconciler.pipeline.accepted import write as write_accepted
 from reconciler.pipeline.approve import approve_release, renew_releases, write_controls
+from reconciler.pipeline.approve_members import same_members
 from reconciler.pipeline.compile.controls import controls_of, freshness_of
 from reconciler.pipeline.compile.turns import in_turn
 from reconciler.pipeline.compile.world import FleetKey
@@ -99,13 +100,16 @@ def _approve(parts: Parts, session: Session, key: FleetKey) -> bool:
 
 
 def _is_coming(parts: Parts, session: Session, tenant: str, fleet: str) -> bool:
-    """Return whether `_approve` will bring a fleet another bundle than the one that stands approved."""
+    """Return whether `_approve` will bring a fleet that has a release another one: of another bundle, or for other members."""
     compiled = session.released.compiled.get((tenant, fleet))
     if compiled is None or (tenant, fleet) in session.released.frozen:
         return False
     signing = releases_signing(parts.store, parts.ring, tenant)
     standing = read_standing(parts.store, signing.known or [signing.signer.public_key], tenant=tenant, fleet=fleet)
-    return bool(standing.bundles) and standing.bundles[-1].digest != compiled.digest
+    if not standing.bundles:
+        return False
+    known = same_members(standing, f"{tenant}/{fleet}", compiled.pools, compiled.agents)
+    return standing.bundles[-1].digest != compiled.digest or known is None
 
 
 def _write_controls(parts: Parts, session: Session, tenant: str, planned: dict[str, Any], fleets: Collection[str] = ()) -> None:

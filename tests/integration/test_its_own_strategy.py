@@ -78,6 +78,8 @@ def test_controls_say_of_which_fleets_a_release_comes_after_them(tmp_path: Path,
         assert written({"tenants/shop/fleets/db.yaml": other + waits}) == [[]]
         assert written({MOTD: component("motd", "/etc/motd", "three")}) == []
         assert written({WEB: web, MOTD: component("motd", "/etc/motd", "two")}) == [["web"]]
+        out = {"tenants/shop/agents/web-01.yaml": agent("web-01", role="other")}
+        assert written({WEB: web + waits, **out}) == [["web"]], "for other hosts it is another release too"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,17 @@ def test_a_commit_whose_release_was_taken_back_is_known_by_that_when_another_onl
     assert "aborted by operator:ana" in next(fate for fate in one.progress.fates if fate.commit == NEW.digest[:40]).why
 
 
+def test_a_commit_that_waits_is_not_overtaken_by_one_that_only_adds_hosts_to_its_release() -> None:
+    one = stable()
+    one.step(desired(NEW))
+    one.step(desired(NEWER))
+    grown = Desired(release=Release(digest=NEWER.digest, members=2), commit="d" * 40, decision=9, additive=frozenset({1}))
+    one.step(grown)
+    assert (of(one, NEWER), at(one, "d" * 40)) == (("", ""), ("", ""))
+    one.run(grown)
+    assert (of(one, NEW), of(one, NEWER), at(one, "d" * 40)) == (("stable", ""), ("stable", ""), ("stable", ""))
+
+
 def test_a_release_that_is_tried_again_is_open_and_then_stable_for_all_commits_that_brought_it() -> None:
     one = stable()
     one.step(desired(NEW))

@@ -25,7 +25,7 @@ WRONG = (
     ('[listen]\nhealth = "localhost"', "[listen] health must be a loopback address"),
     ('[listen]\nnames = ["ordain.example.com", "bad name"]', "[listen] names must be DNS names or IP addresses, not 'bad name'"),
     ('[listen]\nnames = ["10.0.0.256"]', "[listen] names must be"),
-    ('[listen]\nnames = ["*.example.com"]', "[listen] names must be"),
+    ('[listen]\nnames = ["a.*.example.com"]', "[listen] names must be"),
     ('[listen]\nnames = [""]', "[listen] names must be"),
     ("[retention]\naudit = 0", "[retention] audit must be from 1 to 3650, not 0"),
     ("[retention]\nreceipts = 99999", "[retention] receipts must be from 1 to 3650, not 99999"),
@@ -36,7 +36,7 @@ WRONG = (
     ("[identity]\ncertificate_life = -5", "[identity] certificate_life must be"),
     ("[identity]\ncertificate_life = 1", "[identity] certificate_life must be"),
     ("[identity]\ncertificate_life = 40\n[authority]\ncanary_time = 5", "more than 20, not 5"),
-    ("[identity]\ncertificate_life = 604800", "[authority] canary_time must be longer than half of [identity] certificate_life"),
+    ("[identity]\ncertificate_life = 604800\n[authority]\ncanary_time = 86400", "[authority] canary_time must be longer than half of [id"),
     ("[authority]\ncanary_share = 0", "[authority] canary_share must be from 1 to 100, not 0"),
     ("[authority]\nthreshold = 101", "[authority] threshold must be"),
     ("[authority]\ncanary_grace = 0", "[authority] canary_grace must be"),
@@ -52,6 +52,10 @@ RIGHT = (
     "[identity]\ncertificate_life = 604800\n[authority]\ncanary_time = 302401",
     '[operators]\nadmins = ["operator:ana", "oidc:https://login.example.com#ana@example.com", "group:https://login.example.com/a#sre"]',
     '[log]\nformat = "json"\nlevel = "debug"',
+    '[log]\nlevel = "INFO"',
+    '[listen]\nnames = ["*.example.com"]',
+    "[identity]\ncertificate_life = 604800",
+    "[gc]\ndays = 500",
 )
 
 

@@ -59,8 +59,9 @@ def _after(one: Fate, progress: Progress, situation: Situation, events: Sequence
         return one
     if any(event.kind in BACK and event.digest == one.release.digest for event in events):
         return _become(one, "taken-back", situation, why=_why(events))
-    newest = situation.desired.commit if situation.desired else one.commit
-    return one if newest == one.commit else _become(one, "superseded", situation, by=newest)
+    desired = situation.desired
+    newest = desired.commit if desired else one.commit
+    return one if newest == one.commit or (desired and _brings(desired.release, one)) else _become(one, "superseded", situation, by=newest)
 
 
 def _brings(release: Release | None, one: Fate) -> bool:
@@ -75,4 +76,4 @@ def _become(one: Fate, outcome: Ended, situation: Situation, *, why: str = "", b
 
 
 def _why(events: Sequence[Event]) -> str:
-    return next((event.why for event in events if event.kind in BACK), "")
+    return next((event.why for event in events if event.kind in (*BACK, "withdrawn")), "")

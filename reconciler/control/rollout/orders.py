@@ -1,7 +1,7 @@
 """What people order: pause, resume, approve, abort, roll back, try again, switch a mode. Each with who and why, each an event."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,8 @@ _STANDS: Mapping[Phase, str] = {
     "stopped": "the release was taken back",
 }
 """Why an order has nothing to do, for people."""
+CLOCKS_BEHIND = timedelta(minutes=1)
+"""By how much a host's clock may be behind, and it stays in a mode that is prolonged."""
 Kind = Literal["pause", "resume", "approve", "abort", "rollback", "retry", "mode", "base"]
 IGNORED = "order-ignored"
 """The event of an order that there was nothing to do for."""
@@ -147,23 +149,27 @@ def _mode(progress: Progress, order: Order, situation: Situation) -> Moved:
     switch = Switch(name=order.mode, start=now, until=order.until, who=order.who, reason=order.reason, everywhere=order.all_at_once)
     where = "everywhere at once" if order.all_at_once else "on the first wave's hosts first"
     if on is not None:
-        switch = _prolonged(on, switch, order)
+        switch = _prolonged(on, switch, order, situation.now)
         where = where if order.all_at_once else "where it is on already"
     after = msgspec.structs.replace(progress, switches=[*others, switch])
-    why = f"mode {order.mode} on until {order.until}, {where}, by {order.who}: {order.reason}"
+    why = f"mode {order.mode} on until {switch.until}, {where}, by {order.who}: {order.reason}"
     return moves.told(after, situation, "mode-on", why, who=order.who)
 
 
-def _prolonged(on: Switch, switch: Switch, order: Order) -> Switch:
+def _prolonged(on: Switch, switch: Switch, order: Order, now: datetime) -> Switch:
     """Return a switch with another end, of a mode that is on: hosts that are in it stay in it, and what they proved counts.
 
-    It begins when it did, or so much later that hosts don't refuse it for being longer than git allows.
+    It begins when it did, or so much later that hosts don't refuse it for being longer than git allows; then its end is as much earlier
+    as their clocks may be behind, for whom it has not begun would leave it.
     """
-    earliest = stamp(instant(order.until, what="mode") - timedelta(seconds=order.most)) if order.most else on.start
+    start, until = on.start, order.until
+    if order.most:
+        longest = timedelta(seconds=order.most)
+        earliest = min(instant(order.until, what="mode") - longest, now - CLOCKS_BEHIND)
+        start = max(on.start, stamp(earliest))
+        until = min(order.until, stamp(instant(start, what="mode") + longest))
     everywhere = switch.everywhere or on.everywhere
-    return msgspec.structs.replace(
-        switch, start=max(on.start, earliest), began=on.since, everywhere=everywhere, everywhere_at=on.everywhere_at
-    )
+    return msgspec.structs.replace(switch, start=start, until=until, began=on.since, everywhere=everywhere, everywhere_at=on.everywhere_at)
 
 
 def _base(progress: Progress, order: Order, situation: Situation) -> Moved:
