@@ -5,7 +5,7 @@ state and are made again at the next start if a crash came between.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -239,7 +239,8 @@ def _write_down(
     signer = repository_signing(parts.ring).signer
     parts.store.create(record_key(record.sequence), envelope.sign(payload, PAYLOAD_TYPE, [signer]))
     reached("pipeline:after-record")
-    state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects, doubts=doubts)
+    touched = {path for commit in facts.commits for path in commit["paths"]}
+    state = _state(session, decision, record, parts, digest=record_digest(payload), objects=objects, doubts=doubts, touched=touched)
     session.stored = accepted.write(parts.store, signer, state, session.stored, now=parts.now())
     reached("pipeline:after-accepted")
     return Examined(decision=decision, record=record, verdicts=verdicts)
@@ -254,6 +255,7 @@ def _state(
     digest: str,
     objects: list[str],
     doubts: Mapping[str, accepted.Doubt],
+    touched: Collection[str],
 ) -> accepted.AcceptedState:
     unjudged = any(one.finding.action == "error" for one in decision.judged)
     standing, left_out = shortened(standing_after(decision, session.state, record.at))
@@ -269,7 +271,7 @@ def _state(
         examined_at=record.at,
         objects=objects,
         held=accepted.held(decision.refused, parts.mirror.repository, session.state, record.head),
-        fleets=_standing(decision, session.state, record),
+        fleets=_standing(decision, session.state, record, touched),
         tenants=decision.corpus.world.names,
         released=session.state.released if session.state else 0,
         doubts=dict(doubts),
@@ -296,13 +298,18 @@ def _next_decision(parts: Parts, before: accepted.AcceptedState | None) -> int:
     return sequence
 
 
-def _standing(decision: Decision, before: accepted.AcceptedState | None, record: DecisionRecord) -> dict[str, accepted.Standing]:
+def _standing(
+    decision: Decision, before: accepted.AcceptedState | None, record: DecisionRecord, touched: Collection[str]
+) -> dict[str, accepted.Standing]:
+    """Return the fleets that stand still: since when in these words, and of the last commit that `touched` the file which is refused."""
     earlier = before.fleets if before else {}
     standing: dict[str, accepted.Standing] = {}
     for key, why in decision.frozen.items():
         known = earlier.get("/".join(key))
-        same = known if known and known.why == why else accepted.Standing(state="frozen", why=why, since=record.at, commit=record.head)
-        standing["/".join(key)] = same
+        again = any(why.startswith(f"{path} ") for path in decision.refused if path in touched)
+        since = known.since if known and known.why == why else record.at
+        commit = known.commit if known and known.why == why and not again else record.head
+        standing["/".join(key)] = accepted.Standing(state="frozen", why=why, since=since, commit=commit)
     return standing
 
 

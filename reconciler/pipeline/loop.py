@@ -305,7 +305,7 @@ def _steps(parts: Parts, session: Session, head: str) -> list[str]:
 
 def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> None:
     """Examine one head, then bring what it changed to the control zone."""
-    world, frozen, known, rules = session.corpus.world, session.released.frozen, session.state, _operator_rules(session)
+    world, known, rules = session.corpus.world, session.state, _operator_rules(session)
     examined = examine(parts, session, head)
     reached("pipeline:after-examine")
     clear_exception(parts.state)
@@ -318,7 +318,8 @@ def _examine(parts: Parts, session: Session, head: str, progress: Progress) -> N
     now = session.corpus.world
     tenants = {name for name in now.names if not unchanged(world, now, name)}
     tenants |= set(now.names) if _operator_rules(session) != rules else set()
-    tenants |= {key[0] for key in {*frozen, *decision.frozen} if frozen.get(key) != decision.frozen.get(key)}
+    before, after = known.fleets if known else {}, session.state.fleets if session.state else {}
+    tenants |= {name.partition("/")[0] for name in {*before, *after} if before.get(name) != after.get(name)}
     tenants &= set(now.names)
     later = {name for name in tenants if unchanged(world, now, name, HOW)}
     changed = release(parts, session, decision.releases, tenants, later=later)

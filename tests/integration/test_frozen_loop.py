@@ -40,5 +40,7 @@ def test_controls_name_the_commit_that_was_refused_until_one_is_let_through(tmp_
         refused = take(COMPONENT, "kind: [")
         take("README.md", "Nothing that changes why.\n")
         assert (stands(installation).state, stands(installation).commit) == ("frozen", refused)
+        again = take(COMPONENT, "kind: [  # another try, refused in the same words")
+        assert (stands(installation).state, stands(installation).commit) == ("frozen", again)
         take(COMPONENT, files[COMPONENT])
         assert (stands(installation).state, stands(installation).commit) == ("ok", "")
