@@ -188,15 +188,17 @@ class Conductor:
 
     def _modes(self, connection: Connection, task: Task, progress: Progress) -> dict[str, Tally]:
         """Return what hosts show of each mode that is not everywhere yet."""
-        found: dict[str, Tally] = {}
-        for one in progress.switches:
-            wave = None if one.everywhere else self._mode_wave(connection, task, progress, one.name)
-            if wave is not None and progress.stable is not None:
-                members = self._members(connection, task, progress.stable)
-                due = self._due.due(task.name, progress.stable.digest, task.standing, members, task.now)
-                names = [name for name in wave.joining if due(name) in (one.name, BASE)]  # nothing can be shown where another overrules it
-                known = mode_hosts(connection, task.tenant, task.fleet, one, names, digest=progress.stable.digest)
-                found[one.name] = mode_tally(known, one, task.strategy, switched=switched_at(progress, stamp(task.now)), now=task.now)
+        stable, trying = progress.stable, [one for one in progress.switches if not one.everywhere]
+        if stable is None or not trying:
+            return {}
+        due = self._due.due(task.name, stable.digest, task.standing, self._members(connection, task, stable), task.now)
+        switched, found = switched_at(progress, stamp(task.now)), dict[str, Tally]()
+        for one in trying:
+            wave = self._mode_wave(connection, task, progress, one.name)
+            joining = wave.joining if wave is not None else ()
+            names = [name for name in joining if due(name) in (one.name, BASE)]  # nothing can be shown where another overrules it
+            known = mode_hosts(connection, task.tenant, task.fleet, one, names, digest=stable.digest)
+            found[one.name] = mode_tally(known, one, task.strategy, switched=switched, now=task.now)
         return found
 
     def _plan(self, connection: Connection, task: Task, name: str, attempt: int, release: Release, *, anew: bool) -> Plan:

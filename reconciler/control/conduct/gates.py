@@ -113,8 +113,10 @@ class Gatekeeper:
 
 def _coming(task: Task) -> Iterator[Hold]:
     """Yield that a fleet waits for the release that goes by these controls: what is there goes by those before."""
+    if not task.controls.fleets[task.fleet].coming:
+        return
     newest = desired_of(task, frozenset())
-    if task.controls.fleets[task.fleet].coming and (newest is None or newest.decision < task.controls.decision):
+    if newest is None or newest.decision < task.controls.decision:
         yield Hold(kind="coming", why=f"its release of commit {task.controls.head[:12]} is about to be approved")
 
 
