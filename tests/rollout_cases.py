@@ -10,15 +10,16 @@ from agent.protocol import rollout
 from agent.protocol.rollout import Release, RolloutDocument, selected, slot
 from reconciler.control.rollout.document import document_of
 from reconciler.control.rollout.evidence import Host, Said, Tally, Terms, tally
-from reconciler.control.rollout.gates import Gates
+from reconciler.control.rollout.gates import Gates, Stop
 from reconciler.control.rollout.machine import Outcome, step
 from reconciler.control.rollout.moves import Event
-from reconciler.control.rollout.orders import Order
+from reconciler.control.rollout.orders import Kind, Order
 from reconciler.control.rollout.pacing import Pace, Placed, pace
 from reconciler.control.rollout.progress import Candidate, Progress
 from reconciler.control.rollout.situation import Desired, Situation
-from reconciler.rollouts.strategy import Strategy
+from reconciler.rollouts.strategy import Strategy, strategy_of
 from reconciler.rollouts.waves import Member, Wave, waves
+from reconciler.rollouts.windows import Freeze
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HEARTBEAT = timedelta(seconds=60)
@@ -26,6 +27,8 @@ LOST_AFTER = 5 * HEARTBEAT
 OLD = Release(digest="a" * 64, members=1)
 NEW = Release(digest="b" * 64, members=1)
 NEWER = Release(digest="c" * 64, members=1)
+CANARY = {"waves": [{"name": "canary", "matchLabels": {"canary": "true"}, "soak": 600}, {"name": "rest", "limit": "100%", "soak": 600}]}
+FREEZE = Stop(freeze=Freeze(name="peak", start=NOON, until=NOON + timedelta(days=2)), reason="peak season", owner="ana")
 Behaviour = Callable[[str, Release, int], str]
 """(host, release, attempt) → what it reports of it: a result, "" for nothing ever, `gone` for falling silent."""
 
@@ -178,3 +181,21 @@ def _in(one: Member, selectors: Sequence[object], bound: int, candidate: Candida
 @cache
 def _instant(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def members(count: int = 20, *, canaries: int = 2) -> list[Member]:
+    return [Member(name=f"web-{number:03}", labels={"canary": "true"} if number < canaries else {}) for number in range(count)]
+
+
+def fleet(rollout: dict[str, object] | None = None, **more: object) -> Fleet:
+    made = Fleet(strategy=strategy_of(CANARY if rollout is None else rollout), members=members(), **more)  # type: ignore[arg-type]
+    made.progress = Progress(stable=OLD)
+    return made
+
+
+def order(kind: Kind, **more: object) -> Order:
+    return Order(id=1, kind=kind, who="operator:ana", reason="a reason", at="2026-11-23T12:00:00Z", **more)  # type: ignore[arg-type]
+
+
+def kinds(one: Fleet) -> list[str]:
+    return [event.kind for event in one.events]

@@ -6,8 +6,7 @@ import pytest
 from agent.protocol.rollout import Release
 from reconciler.control.rollout.progress import FATES_KEPT, Progress
 from reconciler.control.rollout.situation import Desired
-from tests.rollout_cases import NEW, NEWER, OLD, Fleet, desired
-from tests.unit.test_rollout_machine import fleet, order
+from tests.rollout_cases import NEW, NEWER, OLD, Fleet, desired, fleet, order
 
 GROWN = Release(digest=NEW.digest, members=2)
 
